@@ -1,0 +1,165 @@
+"""Which devices a model runs on: `tf.distribute` on TensorFlow, DataParallel on JAX."""
+
+import contextlib
+import glob
+import json
+import os
+
+KINDS = ("auto", "one", "mirrored", "multiworker", "tpu")
+
+
+def get_strategy(kind="auto"):
+    """Choose the devices to train on.
+
+    Call it before anything else touches TensorFlow, and build and compile the
+    model inside `scope(strategy)`. On JAX every device found shares the batch
+    (`keras.distribution.DataParallel`), and there is no strategy object.
+
+    Example:
+    ```python
+    strategy = get_strategy("auto")
+    with scope(strategy):
+        model = build_and_compile()
+    model.fit(batches)  # the batch size is the global one
+    ```
+
+    Args:
+        kind: "auto" takes what is there (a TPU, the workers named in `TF_CONFIG`,
+            all GPUs, else one device); "one" takes the default device alone;
+            "mirrored" splits the batch over all GPUs, or over all logical CPUs
+            where there is no GPU; "multiworker" needs `TF_CONFIG`; "tpu" fails
+            loudly where TensorFlow has no TPU support. Defaults to "auto".
+
+    Returns:
+        A `tf.distribute.Strategy`, or `None` where Keras does not run on TensorFlow.
+
+    Raises:
+        ValueError: for an unknown kind, "multiworker" without `TF_CONFIG`, or
+            "tpu" without a TPU.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"`kind` must be one of {KINDS}. Received: kind={kind!r}")
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        if kind != "one" and len(keras.distribution.list_devices()) > 1:
+            keras.distribution.set_distribution(keras.distribution.DataParallel())
+        return None
+
+    import tensorflow as tf
+
+    if kind == "tpu" or kind == "auto" and _tpu_files():
+        try:
+            return _tpu_strategy(tf)
+        except (ValueError, tf.errors.OpError) as error:
+            if kind == "tpu":
+                raise ValueError(
+                    "This TensorFlow reaches no TPU. Set KERAS_BACKEND=jax before "
+                    f"starting Python to train on it. TensorFlow said: {error}"
+                ) from error
+            print(
+                "A TPU is here, but this TensorFlow cannot use it: training goes on "
+                "without it. Set KERAS_BACKEND=jax before starting Python to use it."
+            )
+    if kind == "multiworker" and n_workers() < 2:
+        raise ValueError(
+            "Several workers need the environment variable TF_CONFIG with at least "
+            f"two under cluster.worker. Received: {os.environ.get('TF_CONFIG')!r}"
+        )
+    if kind in ("auto", "multiworker") and n_workers() > 1:
+        _reduce_scalar_logs()
+        return tf.distribute.MultiWorkerMirroredStrategy()
+
+    devices = tf.config.list_logical_devices("GPU")
+    if kind == "mirrored" and not devices:
+        devices = tf.config.list_logical_devices("CPU")
+    if kind == "one" or len(devices) < 2:
+        return tf.distribute.get_strategy()  # the default one keeps XLA on a GPU
+    if devices[0].device_type == "GPU":
+        return tf.distribute.MirroredStrategy([d.name for d in devices])
+    # Only this reduction works on logical CPUs with several steps an execution.
+    return tf.distribute.MirroredStrategy(
+        [d.name for d in devices],
+        cross_device_ops=tf.distribute.HierarchicalCopyAllReduce(),
+    )
+
+
+def scope(strategy):
+    """Context in which a model, its optimizer and `compile` belong to `strategy`.
+
+    Args:
+        strategy: What `get_strategy` returned; `None` changes nothing.
+
+    Returns:
+        A context manager.
+    """
+    return contextlib.nullcontext() if strategy is None else strategy.scope()
+
+
+def replicas(strategy):
+    """Number of devices that share a batch.
+
+    Args:
+        strategy: What `get_strategy` returned.
+
+    Returns:
+        An int of at least 1; the global batch size has to be a multiple of it.
+    """
+    if strategy is not None:
+        return strategy.num_replicas_in_sync
+    import keras
+
+    if keras.distribution.distribution() is None:
+        return 1
+    return len(keras.distribution.list_devices())
+
+
+def n_workers():
+    """Number of worker processes that `TF_CONFIG` names; 1 without it."""
+    cluster = json.loads(os.environ.get("TF_CONFIG") or "{}").get("cluster", {})
+    return max(1, len(cluster.get("worker", [])))
+
+
+def worker_index():
+    """Number of this process among the workers; 0 writes the shared files."""
+    config = json.loads(os.environ.get("TF_CONFIG") or "{}")
+    return int(config.get("task", {}).get("index", 0))
+
+
+def _tpu_files():
+    return glob.glob("/dev/accel*") or glob.glob("/dev/vfio/[0-9]*")
+
+
+def _tpu_strategy(tf):
+    resolver = tf.distribute.cluster_resolver.TPUClusterResolver(
+        tpu=os.environ.get("TPU_NAME", "local")
+    )
+    tf.config.experimental_connect_to_cluster(resolver)
+    tf.tpu.experimental.initialize_tpu_system(resolver)
+    return tf.distribute.TPUStrategy(resolver)
+
+
+def _reduce_scalar_logs():
+    """Let several workers average scalar logs, where Keras reduces over axis 0.
+
+    Reference:
+        https://github.com/keras-team/keras/issues/20585
+    """
+    import keras
+    from keras.src.backend.tensorflow import trainer
+
+    if getattr(trainer.reduce_per_replica, "takes_scalars", False):
+        return
+    original = trainer.reduce_per_replica
+
+    def reduce_per_replica(values, strategy, reduction):
+        if trainer._collective_all_reduce_multi_worker(strategy) and (
+            reduction in ("auto", "mean")
+        ):
+            return keras.tree.map_structure(
+                lambda value: strategy.reduce("MEAN", value, axis=None), values
+            )
+        return original(values, strategy, reduction)
+
+    reduce_per_replica.takes_scalars = True
+    trainer.reduce_per_replica = reduce_per_replica
