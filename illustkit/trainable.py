@@ -30,16 +30,19 @@ class Trainable(keras.Model):
     Args:
         part_weights: Dict from a part's name to its weight in the loss. A weight
             of 0 is logged and computed without entering the loss.
-        monitors: Names that `parts` also returns, logged only.
+        monitors: Names that `parts` returns as well where it is not training: numbers
+            that are logged in validation alone.
         **kwargs: Passed to `keras.Model`.
     """
 
     def __init__(self, part_weights, monitors=(), **kwargs):
         super().__init__(**kwargs)
         self.part_weights = {k: float(w) for k, w in part_weights.items()}
+        self.monitors = tuple(monitors)
         self.trackers = {
             name: keras.metrics.Mean(name=name) for name in [*part_weights, *monitors]
         }
+        self._in_training = False
 
     def parts(self, x, y, y_pred, training):
         """Every part of the loss, and every monitor, of one local batch.
@@ -48,7 +51,7 @@ class Trainable(keras.Model):
             x: The batch's inputs, as `fit` got them.
             y: The batch's targets.
             y_pred: What the model made of `x`.
-            training: Whether this is a training step.
+            training: Whether this is a training step; monitors are left out of one.
 
         Returns:
             Dict from name to a tensor of shape `(batch,)`, one number a sample.
@@ -60,11 +63,12 @@ class Trainable(keras.Model):
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
     ):
+        self._in_training = training
         values = self.parts(x, y, y_pred, training)
-        if set(values) != set(self.trackers):
+        expected = set(self._logged())
+        if set(values) != expected:
             raise ValueError(
-                f"`parts` must return {sorted(self.trackers)}. "
-                f"Received: {sorted(values)}"
+                f"`parts` must return {sorted(expected)}. Received: {sorted(values)}"
             )
         total = 0.0
         for name, value in values.items():
@@ -77,6 +81,17 @@ class Trainable(keras.Model):
         for loss in self.losses:  # regularisers; Keras scales these itself
             total = total + self._aggregate_additional_loss(loss)
         return total
+
+    def get_metrics_result(self):
+        # Called in the step, after `compute_loss`: what the step logs decides what the
+        # epoch logs.
+        result = super().get_metrics_result()
+        if self._in_training:
+            result = {k: v for k, v in result.items() if k not in self.monitors}
+        return result
+
+    def _logged(self):
+        return self.part_weights if self._in_training else self.trackers
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         # Keras averages the first batch over the replicas to learn its shape, which

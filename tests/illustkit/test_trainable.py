@@ -26,12 +26,12 @@ class Line(Trainable):
 
     def parts(self, x, y, y_pred, training):
         error = (y_pred - y)[:, 0]
-        return {
+        parts = {
             "square": error**2,
             "size": ops.abs(y_pred)[:, 0],
             "shown": error,
-            "largest": ops.abs(error),
         }
+        return parts if training else {**parts, "largest": ops.abs(error)}
 
 
 X, Y = np.array([[1.0], [3.0]], "float32"), np.array([[0.0], [1.0]], "float32")
@@ -46,19 +46,26 @@ def test_loss_step_and_logs_are_the_hand_computed_ones():
     assert float(logs["square"]) == pytest.approx((1 + 4) / 2)
     assert float(logs["size"]) == pytest.approx((1 + 3) / 2)
     assert float(logs["shown"]) == pytest.approx(1.5)
-    assert float(logs["largest"]) == pytest.approx(1.5)
     assert float(logs["loss"]) == pytest.approx(2.5 + 0.5 * 2)
     # d/dw = mean(2·error·x) + 0.5·mean(x) = (2 + 12)/2 + 0.5·2 = 8
     np.testing.assert_allclose(model.get_weights()[0], [[1 - 0.1 * 8]], rtol=1e-6)
 
 
-def test_evaluation_and_training_log_the_same_names():
+def test_monitors_are_logged_in_validation_alone_and_in_every_epoch():
     model = Line()
     model.build((None, 1))
-    model.compile("sgd")
-    history = model.fit(X, Y, validation_data=(X, Y), verbose=0).history
-    names = {"loss", "square", "size", "shown", "largest"}
-    assert set(history) == names | {f"val_{name}" for name in names}
+    model.compile(keras.optimizers.SGD(0.0))
+    history = model.fit(
+        X, Y, epochs=3, validation_data=(X, Y), shuffle=False, verbose=0
+    ).history
+    names = {"loss", "square", "size", "shown"}
+    assert set(history) == {
+        *names,
+        *(f"val_{name}" for name in names),
+        "val_largest",
+    }
+    assert history["val_largest"] == [1.5] * 3
+    assert history["square"] == history["val_square"] == [2.5] * 3
 
 
 def test_a_forgotten_part_is_named():

@@ -1,0 +1,262 @@
+"""Command line: `oppai train`, `restore`, `evaluate`, `demo`."""
+
+import contextlib
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Restore mosaicked or whited-out regions of all-ages illustrations.",
+)
+
+Images = Annotated[Path, typer.Argument(help="Folder of the pictures.")]
+Metadata = Annotated[Path, typer.Argument(help="JSON with the pictures' boxes.")]
+RunFolder = Annotated[Path, typer.Option(help="Folder of the training.")]
+Strategy = Annotated[str, typer.Option(help="auto, one, mirrored, multiworker or tpu.")]
+
+
+@app.command(
+    epilog="Example: oppai train images oppai_meta.json --run runs/first --preset tiny"
+)
+def train(
+    images: Images,
+    metadata: Metadata,
+    run: RunFolder = Path("runs/oppai"),
+    preset: Annotated[str, typer.Option(help="tiny, colab or book.")] = "tiny",
+    epochs: Annotated[int | None, typer.Option(help="Passes over the data.")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Patches a step, over all devices.")
+    ] = None,
+    learning_rate: Annotated[float | None, typer.Option()] = None,
+    image_size: Annotated[int | None, typer.Option(help="Side of a patch.")] = None,
+    losses: Annotated[str | None, typer.Option(help="book or paper.")] = None,
+    vgg_weights: Annotated[
+        str | None,
+        typer.Option(help="imagenet, a file, or none for no perceptual terms."),
+    ] = None,
+    upsampling: Annotated[
+        str | None, typer.Option(help="nearest or transposed.")
+    ] = None,
+    residual: Annotated[bool | None, typer.Option(help="Residual blocks.")] = None,
+    input_skip: Annotated[
+        bool | None, typer.Option(help="Add the input to the output.")
+    ] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="float32, mixed_bfloat16 or mixed_float16.")
+    ] = None,
+    strategy: Strategy = "auto",
+    holdout: Annotated[float, typer.Option(help="Share held out.")] = 0.1,
+    sheet_every: Annotated[int, typer.Option(help="Epochs between sheets.")] = 5,
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder for cut patches, to share them.")
+    ] = None,
+    seed: Annotated[int, typer.Option()] = 0,
+):
+    """Train a restorer; the same command again resumes it."""
+    with user_errors():
+        from oppai import training
+
+        settings = {
+            "epochs": epochs,
+            "batch_size": batch_size,
+            "learning_rate": learning_rate,
+            "image_size": image_size,
+            "losses": losses,
+            "precision": precision,
+        }
+        settings = {k: v for k, v in settings.items() if v is not None}
+        if vgg_weights is not None:
+            settings["vgg_weights"] = None if vgg_weights == "none" else vgg_weights
+        network = {
+            "upsampling": upsampling,
+            "residual": residual,
+            "input_skip": input_skip,
+        }
+        network = {k: v for k, v in network.items() if v is not None}
+        done = training.train(
+            images,
+            metadata,
+            run,
+            preset=preset,
+            strategy=strategy,
+            holdout=holdout,
+            sheet_every=sheet_every,
+            cache=cache,
+            seed=seed,
+            network=network,
+            **settings,
+        )
+        psnr = max(done.history["val_psnr"])
+        print(
+            f"Best PSNR in held-out holes: {psnr:.2f} dB. The run is in {done.folder}"
+        )
+
+
+@app.command(
+    epilog="Example: oppai evaluate images meta.json --run runs/first --kind light"
+)
+def evaluate(
+    images: Images,
+    metadata: Metadata,
+    run: RunFolder = Path("runs/oppai"),
+    kind: Annotated[
+        list[str] | None,
+        typer.Option(help="mosaic, light, white or irregular; repeatable."),
+    ] = None,
+    rim: Annotated[
+        str, typer.Option(help="hard, or soft: merged through the mask.")
+    ] = "hard",
+    output: Annotated[
+        Path | None, typer.Option(help="CSV to write; in the run by default.")
+    ] = None,
+    seed: Annotated[int, typer.Option()] = 0,
+):
+    """Compare a restorer with filters on pictures it never trained on."""
+    with user_errors():
+        from illustkit.runs import Run
+        from oppai import evaluation
+        from oppai.held_out import held_out_patches
+        from oppai.restorer import load_restorer
+
+        run = Run(run)
+        restorer = load_restorer(run)
+        patches = held_out_patches(run, images, metadata)
+        output = output or run.folder / "evaluation.csv"
+        rows = evaluation.evaluate(
+            restorer,
+            patches,
+            kinds=kind or run.settings["kinds"],
+            blocks=run.settings["blocks"],
+            blur_size=run.settings["blur_sizes"][0],
+            picture_blur=run.settings["picture_blur"],
+            rim=rim,
+            seed=seed,
+            output=output,
+        )
+        print(evaluation.format_table(rows))
+        print(f"Written to {output}")
+
+
+@app.command(
+    epilog="Examples: oppai restore a.png --box 57,258,344,471 --run runs/first; "
+    "oppai restore pictures --mask masks; oppai restore b.png --mask-colour 0,255,0"
+)
+def restore(
+    pictures: Annotated[list[Path], typer.Argument(help="Files or folders.")],
+    run: RunFolder = Path("runs/oppai"),
+    box: Annotated[
+        list[str] | None,
+        typer.Option(help="left,top,right,bottom in pixels; repeatable."),
+    ] = None,
+    metadata: Annotated[
+        Path | None, typer.Option(help="JSON with the pictures' boxes.")
+    ] = None,
+    mask: Annotated[
+        Path | None,
+        typer.Option(help="Mask file, or folder of masks by stem; white is restored."),
+    ] = None,
+    mask_colour: Annotated[
+        str | None, typer.Option(help="Colour painted over the parts, as 0,255,0.")
+    ] = None,
+    tolerance: Annotated[
+        int, typer.Option(help="How far paint may differ; 40 for a JPEG.")
+    ] = 0,
+    blend: Annotated[
+        float | None,
+        typer.Option(help="Share of the prediction; the run's by default."),
+    ] = None,
+    feather: Annotated[int, typer.Option(help="Width of the soft rim, pixels.")] = 8,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder, or for one picture a file.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace files that exist.")] = False,
+):
+    """Restore the marked parts of pictures, beside them and never over them."""
+    with user_errors():
+        from oppai.folders import restore_files
+
+        boxes = [_numbers(text, 4, "--box") for text in box] if box else None
+        colour = _numbers(mask_colour, 3, "--mask-colour") if mask_colour else None
+        from oppai.restorer import load_restorer
+
+        report = restore_files(
+            pictures[0] if len(pictures) == 1 else pictures,
+            restorer=load_restorer(run),
+            output=output,
+            boxes=boxes,
+            metadata=metadata,
+            masks=mask,
+            mask_colour=colour,
+            overwrite=overwrite,
+            tolerance=tolerance,
+            blend=blend,
+            feather=feather,
+        )
+        for path in report.written:
+            print(path)
+        if report.left_out:
+            raise ValueError(str(report))
+
+
+@app.command(epilog="Example: oppai demo --images pictures --meta oppai_meta.json")
+def demo(
+    folder: Annotated[Path, typer.Option(help="Where everything goes.")] = Path("demo"),
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of your own pictures.")
+    ] = None,
+    meta: Annotated[Path | None, typer.Option(help="JSON with their boxes.")] = None,
+    preset: Annotated[str, typer.Option(help="tiny, colab or book.")] = "tiny",
+    epochs: Annotated[int | None, typer.Option(help="Passes over the data.")] = None,
+    strategy: Strategy = "auto",
+):
+    """Train on the spot, restore unseen pictures, and show them on a page."""
+    with user_errors():
+        from oppai.demo import demo as run_demo
+
+        settings = {} if epochs is None else {"epochs": epochs}
+        page = run_demo(
+            folder,
+            images=images,
+            metadata=meta,
+            preset=preset,
+            strategy=strategy,
+            **settings,
+        )
+        print(f"Look at {page.resolve()}")
+
+
+def _numbers(text, n, option):
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) != n:
+        raise ValueError(f"{option} takes {n} numbers with commas. Received: {text}")
+    return tuple(numbers)
+
+
+@contextlib.contextmanager
+def user_errors():
+    """Turn a user's mistake into one clear line and exit code 2."""
+    try:
+        yield
+    except (ValueError, FloatingPointError, OSError) as error:
+        typer.echo(f"oppai: {' '.join(str(error).split())}", err=True)
+        raise typer.Exit(2) from None
+    except KeyboardInterrupt:
+        typer.echo("oppai: stopped. The same command goes on from here.", err=True)
+        raise typer.Exit(130) from None
+
+
+def main():
+    """Run the command line."""
+    app(prog_name="oppai")
+
+
+if __name__ == "__main__":
+    main()

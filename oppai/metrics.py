@@ -1,0 +1,203 @@
+"""How near a restored picture is to the truth, inside the hole only.
+
+`psnr_in_hole` and `ssim_in_hole` run inside a Keras graph, for validation during
+training; `measure_hole` is NumPy and needs no Keras, for evaluation. Both follow the
+same definitions and agree to rounding.
+
+Only the hole is measured: over the whole picture the pixels that nobody touched would
+lift every figure. The windows of SSIM reach over the edge of the hole, so give the
+composite, or a picture that is right outside the hole, rather than a raw prediction.
+A perfect restoration has an infinite PSNR, which no average survives: PSNR ends at
+`PSNR_LIMIT`.
+
+Reference:
+    Wang et al., "Image Quality Assessment: From Error Visibility to Structural
+    Similarity" (2004).
+"""
+
+import numpy as np
+
+PSNR_LIMIT = 100.0
+"""Decibels beyond which pictures count as equal."""
+
+WINDOW, SIGMA = 11, 1.5  # pixels; Wang et al., section III.C
+K1, K2 = 0.01, 0.03
+
+
+def psnr_in_hole(truth, prediction, mask, *, max_value=1.0):
+    """Peak signal-to-noise ratio inside the hole, in the graph.
+
+    Example:
+    ```python
+    unit = signed_to_unit(composite(truth, prediction, mask))
+    psnr = psnr_in_hole(signed_to_unit(truth), unit, mask)
+    ```
+
+    Args:
+        truth: `(batch, height, width, channels)`, unit scale.
+        prediction: The same shape and scale.
+        mask: `(batch, height, width, 1)`, 1 = valid, 0 = hole.
+        max_value: The scale's range: 1 for unit, 255 for the uint8 scale.
+            Defaults to 1.
+
+    Returns:
+        float32 `(batch,)`, decibels, at most `PSNR_LIMIT`. A picture without a hole
+        gets `PSNR_LIMIT`; `has_hole` as `sample_weight` leaves it out of a mean.
+    """
+    from keras import ops
+
+    truth, prediction = _unit(truth, max_value), _unit(prediction, max_value)
+    error = _mean_in_hole((prediction - truth) ** 2, mask)
+    error = ops.maximum(error, 10 ** (-PSNR_LIMIT / 10))
+    return -10.0 * ops.log10(error)
+
+
+def ssim_in_hole(truth, prediction, mask, *, max_value=1.0):
+    """Structural similarity inside the hole, in the graph.
+
+    The SSIM map of every channel, with the Gaussian window of 11×11 pixels and
+    sigma 1.5, is averaged over the hole's pixels and the channels. Beyond the
+    picture's edge it sees the picture mirrored. The window is summed up by shifted
+    copies and not by a convolution, for which accelerators round the inputs (TF32 on
+    GPUs, bfloat16 on TPUs): the variances are small differences of large numbers.
+
+    Args:
+        truth: `(batch, height, width, channels)`, unit scale, 5 px or more a side.
+        prediction: The same shape and scale.
+        mask: `(batch, height, width, 1)`, 1 = valid, 0 = hole.
+        max_value: The scale's range: 1 for unit, 255 for the uint8 scale.
+            Defaults to 1.
+
+    Returns:
+        float32 `(batch,)`, 1 for equal pictures. A picture without a hole gets 1;
+        `has_hole` as `sample_weight` leaves it out of a mean.
+    """
+    from keras import ops
+
+    x, y = _unit(truth, max_value), _unit(prediction, max_value)
+    maps = _blur(ops.concatenate([x, y, x * x, y * y, x * y], axis=-1))
+    similarity = _ssim_map(*ops.split(maps, 5, axis=-1))
+    return _mean_in_hole(similarity, mask, without_hole=1.0)
+
+
+def has_hole(mask):
+    """Which pictures of a batch have a hole at all.
+
+    Args:
+        mask: `(batch, height, width, 1)`, 1 = valid, 0 = hole.
+
+    Returns:
+        float32 `(batch,)`, 1 where there is something to measure, else 0.
+    """
+    from keras import ops
+
+    return ops.max(_hole(mask), axis=(1, 2, 3))
+
+
+def measure_hole(truth, restored, hole):
+    """L1, PSNR and SSIM of one restored picture inside the hole.
+
+    Example:
+    ```python
+    figures = measure_hole(truth, restored, mask < 255)
+    ```
+
+    Args:
+        truth: uint8 `(height, width, 3)`.
+        restored: uint8 of the same shape.
+        hole: bool `(height, width)`, `True` in the hole.
+
+    Returns:
+        Dict with "l1" (mean absolute difference on the unit scale: 0.05 is what
+        papers print as 5 %), "psnr" (decibels, at most `PSNR_LIMIT`) and "ssim"
+        (at most 1), all floats.
+
+    Raises:
+        ValueError: if the shapes do not fit, a picture is not uint8, `hole` is not
+            bool, or there is no hole.
+    """
+    import cv2
+
+    truth, restored, hole = np.asarray(truth), np.asarray(restored), np.asarray(hole)
+    _check(truth, restored, hole)
+    x, y = truth / 255.0, restored / 255.0
+    difference = (x - y)[hole]
+
+    def blur(image):
+        return cv2.GaussianBlur(
+            image, (WINDOW, WINDOW), SIGMA, borderType=cv2.BORDER_REFLECT
+        )
+
+    similarity = _ssim_map(*(blur(image) for image in (x, y, x * x, y * y, x * y)))
+    error = max(float(np.mean(difference**2)), 10 ** (-PSNR_LIMIT / 10))
+    return {
+        "l1": float(np.mean(np.abs(difference))),
+        "psnr": float(-10 * np.log10(error)),
+        "ssim": float(np.mean(similarity[hole])),
+    }
+
+
+def _check(truth, restored, hole):
+    if truth.ndim != 3 or truth.shape[-1] != 3 or truth.shape != restored.shape:
+        raise ValueError(
+            "`truth` and `restored` must have one shape (height, width, 3). "
+            f"Received: {truth.shape} and {restored.shape}"
+        )
+    if truth.dtype != np.uint8 or restored.dtype != np.uint8:
+        raise ValueError(
+            "`truth` and `restored` must be uint8. "
+            f"Received: {truth.dtype} and {restored.dtype}"
+        )
+    if hole.dtype != bool or hole.shape != truth.shape[:2]:
+        raise ValueError(
+            f"`hole` must be bool {truth.shape[:2]}, True in the hole. "
+            f"Received: {hole.dtype} {hole.shape}"
+        )
+    if not hole.any():
+        raise ValueError("There is no hole to measure in. Received: hole all False")
+
+
+def _ssim_map(mean_x, mean_y, mean_xx, mean_yy, mean_xy):
+    """Wang et al., equation (13), for a range of 1; arrays or tensors."""
+    c1, c2 = K1**2, K2**2
+    variances = (mean_xx - mean_x**2) + (mean_yy - mean_y**2)
+    covariance = mean_xy - mean_x * mean_y
+    return ((2 * mean_x * mean_y + c1) * (2 * covariance + c2)) / (
+        (mean_x**2 + mean_y**2 + c1) * (variances + c2)
+    )
+
+
+def _unit(pictures, max_value):
+    from keras import ops
+
+    return ops.cast(pictures, "float32") / max_value
+
+
+def _hole(mask):
+    from keras import ops
+
+    return ops.cast(ops.cast(mask, "float32") < 1, "float32")
+
+
+def _mean_in_hole(values, mask, *, without_hole=0.0):
+    """Mean over the hole's pixels and all channels, `(batch,)`."""
+    from keras import ops
+
+    hole = _hole(mask)
+    count = ops.sum(hole, axis=(1, 2, 3))
+    total = ops.sum(ops.mean(values, axis=-1, keepdims=True) * hole, axis=(1, 2, 3))
+    return ops.where(count > 0, total / ops.maximum(count, 1.0), without_hole)
+
+
+def _blur(pictures):
+    """The Gaussian window over height and width, mirrored at the edges."""
+    from keras import ops
+
+    reach = WINDOW // 2
+    taps = np.exp(-0.5 * (np.arange(-reach, reach + 1) / SIGMA) ** 2)
+    taps = (taps / taps.sum()).tolist()
+    _, height, width, _ = ops.shape(pictures)
+    padding = ((0, 0), (reach, reach), (reach, reach), (0, 0))
+    x = ops.pad(pictures, padding, mode="symmetric")
+    x = sum(tap * x[:, i : i + height] for i, tap in enumerate(taps))
+    return sum(tap * x[:, :, i : i + width] for i, tap in enumerate(taps))

@@ -1,0 +1,92 @@
+"""Named settings: hardware, time and what to expect."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Settings of `oppai.train`; each of them is also an argument of it.
+
+    Args:
+        image_size: Side of a patch in pixels.
+        network: Keyword arguments of `oppai.PConvUNet`, but for the size.
+        losses: "book" (the chapter's equation 2) or "paper" (equation 1).
+        vgg_weights: "imagenet", a file, or `None` for no perceptual and style terms.
+        optimizer: "rmsprop" or "adam".
+        learning_rate: Of the optimizer.
+        schedule: "constant", or "cosine" down to zero over all epochs.
+        batch_size: Patches a step, over all devices.
+        epochs: Passes over the training patches.
+        kinds: Censors to draw from; see `oppai.censor`.
+        blocks: Smallest and largest block of a mosaic, pixels of the patch.
+        blur_sizes: Smallest and largest blur of a censor's rim, pixels of the patch.
+        picture_blur: Blur of the picture before its mosaic, pixels of the patch.
+        shift_grid: Whether a mosaic's grid may begin anywhere.
+        minimum: Smallest side of a square cut from a picture, in pixels.
+        blend: Share of the prediction in a restored picture.
+        precision: "float32", "mixed_bfloat16" or "mixed_float16".
+    """
+
+    image_size: int = 256
+    network: dict = field(default_factory=dict)
+    losses: str = "book"
+    vgg_weights: str | None = "imagenet"
+    optimizer: str = "rmsprop"
+    learning_rate: float = 1e-4
+    schedule: str = "constant"
+    batch_size: int = 32
+    epochs: int = 150
+    kinds: tuple = ("mosaic",)
+    blocks: tuple = (8, 8)
+    blur_sizes: tuple = (10, 10)
+    picture_blur: float = 5
+    shift_grid: bool = False
+    minimum: int = 256
+    blend: float = 0.5
+    precision: str = "float32"
+
+
+BOOK = Preset()
+"""The chapter's settings: a network of 256×256, RMSprop 1e-4, batches of 32, 150 epochs
+of 3,973 pictures, 3 to 4 minutes an epoch on a TPU. VGG16's weights are downloaded."""
+
+COLAB = Preset(
+    network={"see_censored": True, "input_skip": True},
+    optimizer="adam",
+    learning_rate=5e-4,
+    schedule="cosine",
+    batch_size=16,
+    epochs=20,
+    blocks=(6, 12),
+    blur_sizes=(2, 10),
+    shift_grid=True,
+    blend=1.0,
+    precision="mixed_bfloat16",
+)
+"""The chapter's network, which also sees the mosaic, in fewer epochs: for one GPU or a
+TPU of Colab. Not measured yet."""
+
+TINY = Preset(
+    image_size=128,
+    network={
+        "widths": (16, 32, 64, 96),
+        "strides": (1, 2, 2, 2),
+        "kernels": (3, 3, 3, 3),
+        "batchnorm_momentum": 0.9,
+        "see_censored": True,
+        "input_skip": True,
+    },
+    vgg_weights=None,
+    optimizer="adam",
+    learning_rate=1e-3,
+    schedule="cosine",
+    batch_size=8,
+    epochs=24,
+    blocks=(4, 6),
+    blur_sizes=(3, 3),
+    picture_blur=2.5,
+    blend=1.0,
+)
+"""Minutes on two CPU cores, without VGG16."""
+
+PRESETS = {"book": BOOK, "colab": COLAB, "tiny": TINY}

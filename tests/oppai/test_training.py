@@ -1,0 +1,122 @@
+import csv
+import dataclasses
+
+import numpy as np
+import pytest
+
+from illustkit.images import write_image
+from illustkit.runs import Run
+from oppai import training
+from oppai.dataset import Entry, save_metadata
+from oppai.held_out import held_out_patches
+from oppai.presets import BOOK, PRESETS
+from oppai.restorer import load_restorer
+
+TINIEST = {
+    "preset": "tiny",
+    "image_size": 16,
+    "network": {"widths": (4, 8), "strides": (1, 2), "kernels": (3, 3)},
+    "batch_size": 4,
+    "epochs": 2,
+    "blocks": (2, 3),
+    "blur_sizes": (1, 1),
+    "picture_blur": 1,
+    "minimum": 24,
+    "strategy": "one",
+    "holdout": 0.3,
+    "verbose": 0,
+}
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """Twelve coloured pictures of 40×32 pixels with a box each, and their JSON."""
+    folder = tmp_path_factory.mktemp("pictures")
+    entries = []
+    for i in range(12):
+        rng = np.random.default_rng(i)
+        coarse = rng.integers(0, 256, (4, 5, 3), "uint8")
+        write_image(folder / f"{i}.png", coarse.repeat(8, 0).repeat(8, 1))
+        entries.append(Entry(f"{i}.png", f"{i}.png", i, 40, 32, ((8, 6, 30, 26),)))
+    save_metadata(entries, folder / "meta.json")
+    return folder
+
+
+def train(pictures, run, **settings):
+    return training.train(
+        pictures, pictures / "meta.json", run, **{**TINIEST, **settings}
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(pictures, tmp_path_factory):
+    return train(pictures, tmp_path_factory.mktemp("runs") / "run")
+
+
+def test_the_run_holds_what_restoring_and_evaluating_need(trained, pictures):
+    history = trained.history
+    terms = {"loss", "valid", "hole", "tv"}
+    columns = {"epoch"} | terms | {f"val_{k}" for k in terms | {"psnr", "ssim"}}
+    assert set(history) == columns
+    with open(trained.folder / "history.csv", newline="") as file:
+        assert len(list(csv.reader(file))) == 3
+    assert [p.name for p in trained.pictures.iterdir()] == ["epoch-0002.png"]
+    restorer = load_restorer(trained)
+    assert (restorer.image_size, restorer.blend) == (16, PRESETS["tiny"].blend)
+    held_out = held_out_patches(
+        trained, pictures, pictures / "meta.json", progress=False
+    )
+    assert 0 < len(set(held_out.names)) < 12
+
+
+def test_training_again_resumes_to_the_weights_of_an_unbroken_run(
+    trained, pictures, tmp_path
+):
+    import keras
+
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 1:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(pictures, tmp_path / "run", callbacks=[Stop()])
+    assert Run(tmp_path / "run").epochs_done == 1
+    resumed = train(pictures, tmp_path / "run")
+    assert resumed.history == trained.history
+    expected = load_restorer(trained).get_weights()
+    for a, b in zip(expected, load_restorer(resumed).get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_the_book_preset_is_the_chapter():
+    assert dataclasses.asdict(BOOK) | {"network": {}} == dataclasses.asdict(BOOK)
+    assert (BOOK.image_size, BOOK.batch_size, BOOK.epochs) == (256, 32, 150)
+    assert (BOOK.optimizer, BOOK.learning_rate, BOOK.blend) == ("rmsprop", 1e-4, 0.5)
+    assert (BOOK.losses, BOOK.blocks, BOOK.picture_blur) == ("book", (8, 8), 5)
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"preset": "huge"}, "'book', 'colab', 'tiny'"),
+        ({"colour": 1}, r"Received: \['colour'\]"),
+        ({"losses": "mse"}, "Received: 'mse'"),
+        ({"epochs": 0}, "Received: 0"),
+        ({"optimizer": "sgd9"}, "Received: 'sgd9'"),
+        ({"schedule": "step"}, "Received: 'step'"),
+    ],
+)
+def test_wrong_settings_are_named(settings, message):
+    with pytest.raises(ValueError, match=message):
+        training.choose_settings(**settings)
+
+
+def test_another_run_in_the_folder_is_not_overwritten(trained, pictures):
+    with pytest.raises(ValueError, match="holds a run with other settings"):
+        train(pictures, trained.folder, learning_rate=0.5)
+
+
+def test_nan_stops_the_training_and_names_the_term(pictures, tmp_path):
+    with pytest.raises(FloatingPointError, match="Not finite: .*hole"):
+        train(pictures, tmp_path / "run", learning_rate=float("inf"))
