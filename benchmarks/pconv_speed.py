@@ -1,0 +1,139 @@
+"""How much dearer than `Conv2D` is a partial convolution, ours and the book's?
+
+    python benchmarks/pconv_speed.py [--rounds 40] [--jit] [--no-bias]
+
+Times `Conv2D`, `PConv2D` and the book's formula (its mask of C channels, convolved
+with a k×k×C×filters kernel of ones) at `(8, 64, 64, 64 → 64)` in turn, A B C A B C …,
+so that whatever else the machine does hits all alike, and prints the median of the
+ratios to the `Conv2D` of the same turn. Needs TensorFlow and a CPU.
+"""
+
+import argparse
+import statistics
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from oppai.layers import PConv2D
+
+SHAPE, FILTERS = (8, 64, 64, 64), 64
+
+
+class BookPConv2D(keras.layers.Layer):
+    """The book's formula: mask and its kernel as wide as the picture and its kernel."""
+
+    def __init__(self, filters, kernel_size, use_bias):
+        super().__init__()
+        self.filters, self.kernel_size = filters, (kernel_size, kernel_size)
+        self.use_bias = use_bias
+
+    def build(self, input_shape):
+        shape = (*self.kernel_size, input_shape[0][-1], self.filters)
+        self.kernel = self.add_weight(shape=shape, name="kernel")
+        if self.use_bias:
+            self.bias = self.add_weight(shape=(self.filters,), name="bias")
+        self.ones = np.ones(shape, "float32")
+
+    def call(self, inputs):
+        pad = self.kernel_size[0] // 2
+        pads = ((0, 0), (pad, pad), (pad, pad), (0, 0))
+        picture, mask = (ops.pad(x, pads) for x in inputs)
+        total = ops.conv(mask, self.ones, padding="valid")
+        out = ops.conv(picture * mask, self.kernel, padding="valid")
+        new_mask = ops.clip(total, 0, 1)
+        ratio = self.kernel_size[0] * self.kernel_size[1] / (total + 1e-8) * new_mask
+        out = out * ratio
+        return [out + self.bias if self.use_bias else out, new_mask]
+
+
+def candidates(kernel_size, use_bias):
+    """Functions of (features, one-channel mask) and the weights they use."""
+    plain = keras.layers.Conv2D(FILTERS, kernel_size, padding="same", use_bias=use_bias)
+    ours = PConv2D(FILTERS, kernel_size, use_bias=use_bias)
+    book = BookPConv2D(FILTERS, kernel_size, use_bias)
+    x, mask = np.zeros(SHAPE, "float32"), np.zeros((*SHAPE[:3], 1), "float32")
+    plain(x), ours([x, mask]), book([x, np.zeros_like(x)])
+    wide = tf.constant(np.repeat(random_mask(), SHAPE[-1], axis=-1))
+    return {
+        "Conv2D": (lambda x, m: plain(x), plain),
+        "PConv2D": (lambda x, m: ours([x, m])[0], ours),
+        "book": (lambda x, m: book([x, wide])[0], book),
+    }
+
+
+def random_mask():
+    """30 % of the pixels are holes: every window is partly valid, the worst case."""
+    return (np.random.default_rng(0).random((*SHAPE[:3], 1)) > 0.3).astype("float32")
+
+
+def steps(function, layer, jit):
+    """Compiled forward, and compiled forward and backward."""
+
+    @tf.function(jit_compile=jit)
+    def forward(x, mask):
+        return function(x, mask)
+
+    @tf.function(jit_compile=jit)
+    def both(x, mask, upstream):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = function(x, mask)
+        weights = [v.value for v in layer.trainable_variables]
+        return tape.gradient(y, [x, *weights], output_gradients=upstream)
+
+    return forward, both
+
+
+def ratios(functions, arguments, rounds):
+    """Median of each function's time over the first one's, and the first one's ms."""
+    for function in functions.values():
+        function(*arguments), function(*arguments)
+    seconds = {name: [] for name in functions}
+    for _ in range(rounds):
+        for name, function in functions.items():
+            start = time.perf_counter()
+            function(*arguments)  # returns when it is done, on a CPU
+            seconds[name].append(time.perf_counter() - start)
+    base = list(seconds.values())[0]
+    medians = {
+        name: statistics.median(a / b for a, b in zip(times, base, strict=True))
+        for name, times in seconds.items()
+    }
+    return medians, 1000 * statistics.median(base)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--jit", action="store_true", help="compile with XLA")
+    parser.add_argument(
+        "--no-bias", action="store_true", help="as before BatchNorm, in all three"
+    )
+    options = parser.parse_args()
+    rng = np.random.default_rng(1)
+    x = tf.constant(rng.normal(size=SHAPE).astype("float32"))
+    mask = tf.constant(random_mask())
+    upstream = tf.constant(rng.normal(size=(*SHAPE[:3], FILTERS)).astype("float32"))
+    print(f"{'':18s}{'Conv2D ms':>10s}{'PConv2D':>10s}{'book':>10s}   (ratios)")
+    for kernel_size in (3, 5):
+        made = candidates(kernel_size, not options.no_bias)
+        made = {
+            name: steps(function, layer, options.jit)
+            for name, (function, layer) in made.items()
+        }
+        for i, (what, arguments) in enumerate(
+            (("forward", (x, mask)), ("forward+backward", (x, mask, upstream)))
+        ):
+            functions = {name: pair[i] for name, pair in made.items()}
+            medians, ms = ratios(functions, arguments, options.rounds)
+            print(
+                f"k{kernel_size} {what:15s}{ms:10.1f}"
+                f"{medians['PConv2D']:10.3f}{medians['book']:10.3f}"
+            )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,157 @@
+"""Figures of results and of a training."""
+
+import numpy as np
+
+from illustkit.figures import picture_grid, save_figure, side_by_side
+
+MONITORS = {"psnr": "PSNR in the hole (dB)", "ssim": "SSIM in the hole"}
+
+
+def plot_results(
+    censored,
+    prediction,
+    truth,
+    *,
+    mask,
+    blend=0.5,
+    titles=None,
+    source=None,
+    path=None,
+):
+    """Draw the chapter's figure: censored and predicted above, blended and true below.
+
+    Of several patches each gets a row with the four pictures instead.
+
+    Example:
+    ```python
+    prediction = restorer.restore_patches(censored[None], mask[None, ..., None])[0]
+    plot_results(censored, prediction, truth, mask=mask, source="Drawn by illustkit",
+                 path="result.png")
+    ```
+
+    Args:
+        censored: uint8 (height, width, 3), or (n, height, width, 3) of several.
+        prediction: The network's raw answer, of the same shape.
+        truth: What was there, of the same shape.
+        mask: uint8 (height, width), (height, width, 1) or n of them, 255 = valid,
+            0 = hole; the soft rim is blended softly.
+        blend: Part of the prediction in the blended picture. Defaults to `0.5`.
+        titles: Four texts, for censored, prediction, blend and truth. Defaults to
+            English ones.
+        source: Text below, such as the illustration's author and address; of several
+            patches also a sequence of n texts, one a line. Defaults to `None`.
+        path: File to write. Defaults to `None`.
+
+    Returns:
+        `matplotlib.figure.Figure`.
+
+    Raises:
+        ValueError: If shapes disagree, or there are not four titles.
+
+    Reference:
+        The chapter, its result figures.
+    """
+    pictures = [np.asarray(p) for p in (censored, prediction, truth)]
+    mask = np.asarray(mask)
+    if mask.ndim == pictures[0].ndim and mask.shape[-1] == 1:
+        mask = mask[..., 0]
+    shapes = [p.shape for p in pictures]
+    if len(set(shapes)) > 1 or shapes[0][:-1] != mask.shape:
+        raise ValueError(
+            "censored, prediction, truth and mask have to be of one size. "
+            f"Received: {', '.join(map(str, [*shapes, mask.shape]))}"
+        )
+    if not 0 <= blend <= 1:
+        raise ValueError(f"blend is a part, 0..1. Received: blend={blend}")
+    titles = titles or (
+        "censored",
+        "prediction",
+        f"{blend:.0%} blend",
+        "truth",
+    )
+    if len(titles) != 4:
+        raise ValueError(f"There are four titles. Received: {titles!r}")
+    censored, prediction, truth = pictures
+    shown = censored, prediction, _blended(censored, prediction, mask, blend), truth
+    if censored.ndim == 3:
+        figure = picture_grid(shown, columns=2, titles=titles, cell=3.0)
+    else:
+        figure = side_by_side(zip(*shown, strict=True), column_titles=titles)
+    if source is not None:
+        source = source if isinstance(source, str) else "\n".join(source)
+        figure.supxlabel(source, fontsize=7, parse_math=False)
+    if path is not None:
+        save_figure(figure, path)
+    return figure
+
+
+def _blended(censored, prediction, mask, blend):
+    share = blend * (1 - mask[..., None] / np.float32(255))
+    mixed = censored + share * (prediction - censored.astype(np.float32))
+    return np.rint(mixed).astype(np.uint8)
+
+
+def plot_history(history, path=None):
+    """Draw the losses, and PSNR and SSIM in the hole, over the epochs of a training.
+
+    Lines are what was trained on, dashes of the same colour what was held out.
+
+    Example:
+    ```python
+    plot_history(run.history, "history.png")
+    ```
+
+    Args:
+        history: Dict from a column of history.csv to its list of floats, one an epoch.
+            Columns beside `psnr` and `ssim` are terms of the loss; `val_` marks those
+            of held-out pictures; `epoch` and `learning_rate` are not drawn.
+        path: File to write. Defaults to `None`.
+
+    Returns:
+        `matplotlib.figure.Figure`.
+
+    Raises:
+        ValueError: If there is no epoch.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    columns = {k: v for k, v in history.items() if k not in ("epoch", "learning_rate")}
+    if not any(len(values) for values in columns.values()):
+        raise ValueError(f"The history holds no epoch. Received: {history}")
+    names = list(dict.fromkeys(key.removeprefix("val_") for key in columns))
+    terms = [name for name in names if name not in MONITORS]
+    panels = [("loss and its terms (dashed: held out)", terms)] if terms else []
+    panels += [(MONITORS[name], [name]) for name in MONITORS if name in names]
+    figure = Figure(figsize=(4.5 * len(panels), 3.5), layout="constrained")
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axis, (label, drawn) in zip(axes, panels, strict=True):
+        for i, name in enumerate(drawn):
+            for key, style in ((name, "-"), (f"val_{name}", "--")):
+                if key in columns:
+                    epochs = np.arange(1, len(columns[key]) + 1)
+                    axis.plot(
+                        epochs,
+                        columns[key],
+                        style,
+                        color=f"C{i}",
+                        label=key,
+                        linewidth=2.2 if name == "loss" else 1.2,
+                        # A line of one point would not be seen.
+                        marker="." if len(epochs) == 1 else None,
+                    )
+        if drawn == terms:
+            axis.set_yscale("log", nonpositive="mask")
+            # One entry a term, beside the lines: the dashes have the same colours.
+            trained = [x for x in axis.lines if not x.get_label().startswith("val_")]
+            place = {"loc": "upper left", "bbox_to_anchor": (1, 1)}
+            axis.legend(handles=trained or axis.lines, fontsize=7, **place)
+        else:
+            axis.legend(fontsize=7)
+        axis.set_title(label, fontsize=10)
+        axis.set_xlabel("epoch")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axis.grid(alpha=0.3)
+    if path is not None:
+        save_figure(figure, path)
+    return figure

@@ -1,0 +1,218 @@
+"""The regions of a soft alpha and the squares that a network predicts them from."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from oppai.patches import cover_box, cut_patch
+
+# Least part of what the network sees that has to be valid to count as context.
+_CONTEXT = 1 / 16
+# Least side, in pixels, of the squares that together cover a long region.
+_LEAST_SIDE = 64
+
+
+@dataclass(frozen=True)
+class Region:
+    """One part of a picture that is predicted, mixed and pasted as a whole.
+
+    Attributes:
+        box: (left, top, right, bottom), ints, in pixels of the picture.
+        alpha: uint8 (height, width) of the box: 255 = restored, 0 = kept.
+        squares: List of int boxes of equal width and height that together cover
+            `box`. A square may overhang the picture, whose edge is repeated there.
+    """
+
+    box: tuple
+    alpha: np.ndarray
+    squares: list
+
+
+def find_regions(alpha, image_size, *, scale=1.5, minimum=256):
+    """Part a soft alpha into regions, each with the squares to predict it from.
+
+    Overlapping and touching boxes are one region, so that nothing is predicted twice;
+    small parts that lie well inside a larger part's square join it.
+
+    Example:
+    ```python
+    regions = find_regions(alpha, 256)
+    ```
+
+    Args:
+        alpha: uint8 (height, width), 0 = kept.
+        image_size: Side of the network's pictures, in pixels.
+        scale: Side of a square over the long side of its region. Defaults to `1.5`
+            (the chapter).
+        minimum: Least side of a square, in pixels. Defaults to `256` (the chapter).
+
+    Returns:
+        List of `Region`, the largest first. Their pixels are disjoint.
+
+    Raises:
+        ValueError: If nothing or everything is to be restored, or so much that the
+            network would see no valid pixel.
+    """
+    import cv2
+
+    hole = alpha > 0
+    if not hole.any():
+        raise ValueError("There is nothing to restore: no pixel is marked.")
+    if hole.all():
+        raise ValueError(
+            "The whole picture is to be restored: nothing is left to restore it from. "
+            f"Received: a picture of {alpha.shape[1]}x{alpha.shape[0]} pixels"
+        )
+    size = alpha.shape[1], alpha.shape[0]
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(hole.astype(np.uint8))
+    boxes = stats[:, :4].copy()
+    boxes[:, 2:] += boxes[:, :2]
+    free = np.ones(len(boxes), bool)
+    free[0] = False  # the background
+    regions = []
+    for index in np.argsort(-stats[:, cv2.CC_STAT_AREA], kind="stable"):
+        if not free[index]:
+            continue
+        squares = _cover(size, boxes[index].tolist(), scale, minimum)
+        joined = np.zeros(len(boxes), bool)
+        if len(squares) == 1:
+            joined = free & _well_inside(boxes, squares[0], size)
+        joined[index] = True
+        free &= ~joined
+        left, top = boxes[joined, :2].min(axis=0)
+        right, bottom = boxes[joined, 2:].max(axis=0)
+        crop = np.s_[top:bottom, left:right]
+        regions.append(
+            Region(
+                (int(left), int(top), int(right), int(bottom)),
+                np.where(joined[labels[crop]], alpha[crop], 0),
+                [_with_context(square, hole, image_size) for square in squares],
+            )
+        )
+    return regions
+
+
+def _well_inside(boxes, square, size):
+    """Which boxes keep an eighth of the square as context (or end with the picture)."""
+    margin = (square[2] - square[0]) // 8
+    low = [start + margin if start > 0 else 0 for start in square[:2]]
+    high = [
+        end - margin if end < limit else limit
+        for end, limit in zip(square[2:], size, strict=True)
+    ]
+    return (boxes[:, :2] >= low).all(axis=1) & (boxes[:, 2:] <= high).all(axis=1)
+
+
+def _cover(size, box, scale, minimum):
+    """Squares over a box: one, or a row of overlapping ones along its long side."""
+    sides = box[2] - box[0], box[3] - box[1]
+    axis = 0 if sides[0] > sides[1] else 1
+    long, short, room = sides[axis], sides[1 - axis], size[1 - axis]
+    # Width of the band of the picture along the box in which the squares may lie.
+    band = room
+    if long > 4 * short:
+        # In one square a narrow strip would shrink to a few pixels.
+        band = min(room, max(minimum, math.ceil(2 * scale * short)))
+    if long > room:
+        # Squares of a few pixels would be thousands: they may overhang the picture.
+        band = max(band, min(_LEAST_SIDE, size[axis]))
+    shift = [0, 0]
+    shift[1 - axis] = _corner((box[1 - axis] + box[3 - axis]) // 2, band, room)
+    inner = np.subtract(box, shift * 2)
+    limits = (size[0], band) if axis == 0 else (band, size[1])
+    squares = cover_box(limits, inner, scale=scale, minimum=minimum)
+    return [tuple(np.add(square, shift * 2).tolist()) for square in squares]
+
+
+def _corner(middle, side, limit):
+    """Where a span of this side begins: inside 0..limit if there is room for it."""
+    if side > limit:
+        return (limit - side) // 2
+    return min(max(middle - side // 2, 0), limit - side)
+
+
+def _with_context(square, hole, image_size):
+    """Enlarge a square, beyond the picture where need be, until it holds context."""
+    size = hole.shape[1], hole.shape[0]
+    centre = (square[0] + square[2]) // 2, (square[1] + square[3]) // 2
+    while True:
+        side = square[2] - square[0]
+        context = np.mean(_network_mask(hole, square, image_size) == 255)
+        if context >= _CONTEXT or (context and side >= max(size)):
+            return square
+        if side >= max(size):
+            raise ValueError(
+                "Too little is left of the picture to restore it from. Received: no "
+                f"valid pixel once it is brought to {image_size}x{image_size} pixels"
+            )
+        side = min(side + side // 2 + 1, max(size))
+        x, y = (_corner(m, side, n) for m, n in zip(centre, size, strict=True))
+        square = x, y, x + side, y + side
+
+
+def cut_square(picture, hole, square, image_size):
+    """Cut a square out and bring it to the network's size, with the network's mask.
+
+    Example:
+    ```python
+    patch, mask = cut_square(picture, alpha > 0, regions[0].squares[0], 256)
+    ```
+
+    Args:
+        picture: uint8 (height, width, 3).
+        hole: bool (height, width), every pixel that is to be restored.
+        square: Int box, possibly overhanging the picture.
+        image_size: Side of the network's pictures, in pixels.
+
+    Returns:
+        uint8 (image_size, image_size, 3) and uint8 (image_size, image_size, 1) with
+        0 = hole, 255 = valid. A pixel into which any hole pixel is mixed is hole.
+    """
+    side = square[2] - square[0]
+    patch = cut_patch(crop_padded(picture, square), (0, 0, side, side), image_size)
+    return patch, _network_mask(hole, square, image_size)[..., None]
+
+
+def _network_mask(hole, square, image_size):
+    import cv2
+
+    size = image_size, image_size
+    holes = crop_padded(hole, square).astype(np.float32)
+    if image_size < len(holes):
+        # The area filter of the patch has a positive weight on all that it touches.
+        holes = cv2.resize(holes, size, interpolation=cv2.INTER_AREA)
+    elif image_size > len(holes):
+        # The bicubic filter of the patch reads two pixels to each side, which a
+        # picture of a few pixels cannot spare.
+        wider = cv2.dilate(holes, np.ones((5, 5), np.uint8))
+        holes = holes if wider.all() else wider
+        holes = cv2.resize(holes, size, interpolation=cv2.INTER_NEAREST_EXACT)
+    return np.where(holes > 1e-6, 0, 255).astype(np.uint8)
+
+
+def crop_padded(array, box):
+    """Cut a box out of an array, whose edge is repeated where the box overhangs it.
+
+    Example:
+    ```python
+    crop_padded(picture, (-8, 0, 56, 64))  # the left column eight times more
+    ```
+
+    Args:
+        array: (height, width) or (height, width, channels).
+        box: Int (left, top, right, bottom) that meets the array.
+
+    Returns:
+        Array (bottom - top, right - left, ...); a view if nothing overhangs.
+    """
+    left, top, right, bottom = box
+    height, width = array.shape[:2]
+    crop = array[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
+    margins = [
+        (max(-top, 0), max(bottom - height, 0)),
+        (max(-left, 0), max(right - width, 0)),
+    ]
+    if not np.any(margins):
+        return crop
+    return np.pad(crop, margins + [(0, 0)] * (array.ndim - 2), mode="edge")

@@ -1,0 +1,157 @@
+"""Restore the censored parts of one picture of any size."""
+
+from pathlib import Path
+
+import numpy as np
+
+from illustkit.images import read_image, read_picture
+from oppai.alpha import boxes_alpha, fill_painted, mask_alpha, painted_mask
+from oppai.patches import merge_patches
+from oppai.regions import crop_padded, cut_square, find_regions
+
+
+def restore(
+    image,
+    *,
+    restorer,
+    boxes=None,
+    mask=None,
+    mask_colour=None,
+    tolerance=0,
+    blend=None,
+    feather=8,
+    batch_size=8,
+):
+    """Restore the marked parts of a picture and leave every other pixel as it is.
+
+    With the soft alpha `a` of what is marked, the network's prediction `p` and the
+    given picture `c`, the result is `c + a · blend · (p − c)`: bit-exact where `a` is
+    0, and without a seam. Each marked region is cut out with the square round it (1.5
+    times its long side, at least 256 pixels), brought to the network's size, predicted
+    and brought back. A region longer than the picture is wide, and a long strip, is
+    covered by overlapping squares whose predictions fade into one another.
+
+    Example:
+    ```python
+    restorer = oppai.load_restorer("runs/first")
+    restored = oppai.restore("a.png", boxes=[(57, 258, 344, 471)], restorer=restorer)
+    restored = oppai.restore("b.png", mask="b_mask.png", restorer=restorer)
+    restored = oppai.restore("c.png", mask_colour=(0, 255, 0), restorer=restorer)
+    ```
+
+    Args:
+        image: Path, or uint8 RGB array (height, width, 3), never written into. Of a
+            file, what is transparent is laid over white.
+        restorer: What predicts: `image_size`, `blend` and
+            `restore_patches(censored, mask)`, as of `oppai.load_restorer`.
+        boxes: Boxes (left, top, right, bottom) in pixels of the picture. Give one of
+            `boxes`, `mask` and `mask_colour`.
+        mask: Path, or bool or uint8 array (height, width): white is restored, greys
+            are the soft rim. As large as the picture.
+        mask_colour: RGB colour, 0..255, with which the parts are painted over, as
+            (0, 255, 0) for DeepCreamPy.
+        tolerance: Largest difference from `mask_colour` per channel, in levels of
+            255; a JPEG needs some 40. Defaults to `0`.
+        blend: Part of the prediction in the result inside the mask, 0..1; the rest is
+            the picture as given. Defaults to the restorer's (the chapter's is 0.5).
+            Paint has no content to blend with, so there it is always 1.
+        feather: Width in pixels of the soft rim outside boxes, paint and masks of
+            black and white. Defaults to `8`.
+        batch_size: Squares that are predicted at once. Defaults to `8`.
+
+    Returns:
+        A new uint8 RGB array of the picture's size.
+
+    Raises:
+        ValueError: If what to restore is not given exactly once, lies outside the
+            picture, is of another size, is nothing or is all of the picture.
+        ImageError: If a path is no readable picture.
+
+    Reference:
+        The chapter, "Inference" and its result figures (the blend of 0.5).
+    """
+    picture = read_image(image)
+    given = {"boxes": boxes, "mask": mask, "mask_colour": mask_colour}
+    given = [name for name, value in given.items() if value is not None]
+    if len(given) != 1:
+        raise ValueError(
+            "Say what to restore by one of boxes, mask and mask_colour. "
+            f"Received: {' and '.join(given) or 'none of them'}"
+        )
+    if boxes is not None:
+        alpha = boxes_alpha(picture.shape, boxes, feather=feather)
+    elif mask is not None:
+        if isinstance(mask, (str, Path)):
+            mask = _read_mask(mask)
+        alpha = mask_alpha(mask, picture.shape, feather=feather)
+    else:
+        if blend not in (None, 1):
+            raise ValueError(
+                f"Under paint there is nothing to blend with: blend is 1 there. "
+                f"Received: blend={blend}"
+            )
+        blend = 1
+        painted = painted_mask(picture, mask_colour, tolerance=tolerance)
+        alpha = mask_alpha(painted, picture.shape, feather=feather)
+        if not alpha.any():
+            raise ValueError(
+                f"Nothing is painted in the colour {tuple(mask_colour)}. A JPEG needs "
+                f"a tolerance. Received: tolerance={tolerance}"
+            )
+        if not painted.all():
+            picture = fill_painted(picture, painted)
+    blend = restorer.blend if blend is None else blend
+    if not 0 <= blend <= 1:
+        raise ValueError(f"blend is a part, 0..1. Received: blend={blend}")
+    return _restore_regions(picture, alpha, restorer, blend, batch_size)
+
+
+def _read_mask(path):
+    """Read a mask file; transparent pixels count as black."""
+    picture = read_picture(path)
+    mask = picture.rgb.max(axis=-1)
+    if picture.alpha is None:
+        return mask
+    return np.rint(mask * (picture.alpha / 255)).astype(np.uint8)
+
+
+def _restore_regions(picture, alpha, restorer, blend, batch_size):
+    regions = find_regions(alpha, restorer.image_size)
+    squares = [square for region in regions for square in region.squares]
+    predictions = iter(_predict(picture, alpha > 0, squares, restorer, batch_size))
+    output = picture.copy()
+    for region in regions:
+        patches = [next(predictions) for _ in region.squares]
+        _merge_region(output, picture, region, patches, blend)
+    return output
+
+
+def _predict(picture, hole, squares, restorer, batch_size):
+    """Yield the prediction of every square, at the network's size."""
+    for start in range(0, len(squares), batch_size):
+        pairs = [
+            cut_square(picture, hole, square, restorer.image_size)
+            for square in squares[start : start + batch_size]
+        ]
+        patches, masks = (np.stack(part) for part in zip(*pairs, strict=True))
+        predictions = np.asarray(restorer.restore_patches(patches, masks))
+        if predictions.shape != patches.shape or predictions.dtype != np.uint8:
+            raise ValueError(
+                f"restore_patches has to return uint8 {patches.shape}. "
+                f"Received: {predictions.dtype} {predictions.shape}"
+            )
+        yield from predictions
+
+
+def _merge_region(output, picture, region, patches, blend):
+    corners = np.array(region.squares)
+    low, high = corners[:, :2].min(axis=0), corners[:, 2:].max(axis=0)
+    local = crop_padded(picture, (*low, *high))
+    left, top, right, bottom = region.box
+    inside = np.s_[top - low[1] : bottom - low[1], left - low[0] : right - low[0]]
+    mask = np.full(local.shape[:2], 255, np.uint8)
+    # a·(blend·p + (1 − blend)·c) + (1 − a)·c = a·blend·p + (1 − a·blend)·c
+    mask[inside] -= np.rint(blend * region.alpha).astype(np.uint8)
+    merged = merge_patches(local, patches, corners - np.tile(low, 2), mask)
+    part = output[top:bottom, left:right]
+    np.copyto(part, merged[inside], where=region.alpha[..., None] > 0)

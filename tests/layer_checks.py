@@ -1,0 +1,144 @@
+"""Checks that every public layer has to pass, and gradients on any backend."""
+
+import inspect
+
+import keras
+import numpy as np
+from keras import ops
+
+
+def check_layer(layer_class, init_kwargs, input_shapes, *, make_inputs=None, folder):
+    """Run every check a layer must pass; see the functions below.
+
+    Args:
+        layer_class: Subclass of `keras.layers.Layer`.
+        init_kwargs: Arguments of its constructor.
+        input_shapes: One shape with the batch size, or a list of shapes for a layer
+            that takes a list.
+        make_inputs: Function from a shape (or list of shapes) to arrays. Defaults to
+            uniform random numbers; mask-like inputs need their own.
+        folder: Where a model may be saved.
+    """
+    inputs = (make_inputs or _random)(input_shapes)
+    layer = layer_class(**init_kwargs)
+    check_config(layer)
+    check_shapes(layer, inputs)
+    check_fit_and_xla(layer_class, init_kwargs, inputs)
+    check_mixed_precision(layer_class, init_kwargs, inputs)
+    check_save(layer_class, init_kwargs, inputs, folder / "layer.keras")
+
+
+def check_config(layer):
+    """The config holds every constructor argument, and rebuilds the same layer."""
+    config = layer.get_config()
+    for name, parameter in inspect.signature(type(layer).__init__).parameters.items():
+        if name != "self" and parameter.kind not in (
+            parameter.VAR_KEYWORD,
+            parameter.VAR_POSITIONAL,
+        ):
+            assert name in config, f"get_config lacks {name}"
+    again = keras.saving.deserialize_keras_object(
+        keras.saving.serialize_keras_object(layer)
+    )
+    assert type(again) is type(layer) and again.get_config() == config
+
+
+def check_shapes(layer, inputs):
+    """Symbolic, computed and eager shapes and dtypes agree; the batch may vary."""
+    eager = layer(inputs)
+    shapes = _map(lambda x: (None, *x.shape[1:]), inputs)
+    symbolic = layer(_symbolic(inputs))
+    computed = layer.compute_output_spec(_symbolic(inputs))
+    assert keras.tree.flatten(layer.compute_output_shape(shapes)) == (
+        keras.tree.flatten(_map(lambda x: tuple(x.shape), symbolic))
+    )
+    for s, c, e in zip(_flat(symbolic), _flat(computed), _flat(eager), strict=True):
+        assert tuple(s.shape[1:]) == tuple(c.shape[1:]) == tuple(e.shape[1:])
+        assert s.dtype == c.dtype == keras.backend.standardize_dtype(e.dtype)
+
+
+def check_fit_and_xla(layer_class, init_kwargs, inputs):
+    """One step of `fit` changes the weights, alike with and without XLA."""
+    after = []
+    for jit_compile in (False, True):
+        keras.utils.set_random_seed(0)
+        model = _model(layer_class, init_kwargs, inputs)
+        before = model.get_weights()
+        outputs = model(inputs)
+        targets = _map(lambda y: np.zeros(y.shape, "float32"), outputs)
+        model.compile("sgd", _map(lambda y: "mse", outputs), jit_compile=jit_compile)
+        model.fit(inputs, targets, batch_size=len(_flat(inputs)[0]), verbose=0)
+        after.append(model.get_weights())
+        if model.trainable_weights:
+            same = map(np.array_equal, before, after[-1])
+            assert not all(same), "a step of fit changed no weight"
+    for plain, compiled in zip(*after, strict=True):
+        np.testing.assert_allclose(plain, compiled, atol=1e-5)
+
+
+def check_mixed_precision(layer_class, init_kwargs, inputs):
+    """In bfloat16 and float16, with float32 weights, all is finite and near float32."""
+    keras.utils.set_random_seed(0)
+    reference = _flat(layer_class(**init_kwargs)(inputs))
+    for policy in ("mixed_bfloat16", "mixed_float16"):
+        keras.utils.set_random_seed(0)
+        layer = layer_class(**init_kwargs, dtype=policy)
+        outputs = _flat(layer(inputs))
+        specs = _flat(layer.compute_output_spec(_symbolic(inputs)))
+        for output, spec, exact in zip(outputs, specs, reference, strict=True):
+            assert keras.backend.standardize_dtype(output.dtype) == spec.dtype
+            output = ops.convert_to_numpy(ops.cast(output, "float32"))
+            exact = ops.convert_to_numpy(exact)
+            scale = max(1.0, np.abs(exact).max())
+            np.testing.assert_allclose(output / scale, exact / scale, atol=0.05)
+        assert all(w.dtype == "float32" for w in layer.trainable_weights)
+
+
+def check_save(layer_class, init_kwargs, inputs, path):
+    """A saved and reloaded model gives the same numbers, in Keras' safe mode."""
+    model = _model(layer_class, init_kwargs, inputs)
+    model.save(path)
+    again = keras.saving.load_model(path, safe_mode=True)
+    for a, b in zip(_flat(model(inputs)), _flat(again(inputs)), strict=True):
+        np.testing.assert_array_equal(ops.convert_to_numpy(a), ops.convert_to_numpy(b))
+
+
+def gradients(function, arrays):
+    """Derivatives of a scalar function of tensors, on TensorFlow or JAX."""
+    tensors = [ops.convert_to_tensor(array) for array in arrays]
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            tape.watch(tensors)
+            value = function(*tensors)
+        found = tape.gradient(value, tensors)
+    else:
+        import jax
+
+        found = jax.grad(function, argnums=tuple(range(len(tensors))))(*tensors)
+    return [None if g is None else ops.convert_to_numpy(g) for g in found]
+
+
+def _model(layer_class, init_kwargs, inputs):
+    symbolic = _symbolic(inputs)
+    return keras.Model(symbolic, layer_class(**init_kwargs)(symbolic))
+
+
+def _symbolic(inputs):
+    return _map(lambda x: keras.Input(x.shape[1:], dtype=str(x.dtype)), inputs)
+
+
+def _random(shapes):
+    rng = np.random.default_rng(0)
+    if isinstance(shapes[0], int):
+        return rng.uniform(-1, 1, shapes).astype("float32")
+    return [rng.uniform(-1, 1, shape).astype("float32") for shape in shapes]
+
+
+def _map(function, values):
+    return keras.tree.map_structure(function, values)
+
+
+def _flat(values):
+    return keras.tree.flatten(values)

@@ -1,0 +1,103 @@
+import importlib
+import pkgutil
+
+import keras
+import numpy as np
+import pytest
+
+from tests.layer_checks import check_layer
+
+PACKAGES = ("illustkit", "oppai")
+
+
+def picture_and_mask(shapes):
+    """Features and, for each shape with one channel, a mask with holes."""
+    rng = np.random.default_rng(0)
+    if isinstance(shapes, tuple):
+        return rng.uniform(-1, 1, shapes).astype("float32")
+    arrays = []
+    for shape in shapes:
+        array = rng.uniform(-1, 1, shape).astype("float32")
+        if shape[-1] == 1:
+            array = (array > -0.3).astype("float32")
+        arrays.append(array)
+    return arrays
+
+
+PAIR = [(2, 8, 8, 3), (2, 8, 8, 1)]
+FULL = {
+    "filters": 4,
+    "kernel_size": (3, 5),
+    "activation": "relu",
+    "kernel_initializer": "he_normal",
+    "bias_initializer": keras.initializers.Constant(0.1),
+    "kernel_regularizer": keras.regularizers.L2(0.01),
+    "bias_regularizer": "l1",
+    "kernel_constraint": keras.constraints.MaxNorm(2.0),
+    "bias_constraint": "non_neg",
+}
+
+# qualified name of a layer, arguments, shapes; one layer may have several cases
+CASES = [
+    ("oppai.features.SignedToCaffe", {}, (2, 8, 8, 3)),
+    ("oppai.layers.PConv2D", {"filters": 2, "kernel_size": 3}, PAIR),
+    ("oppai.layers.PConv2D", {**FULL, "strides": 2, "dilation_rate": (1, 2)}, PAIR),
+    (
+        "oppai.layers.PConv2D",
+        {"filters": 2, "kernel_size": 5, "strides": 4, "normalization": "book"},
+        PAIR + [(2, 8, 8, 2), (2, 8, 8, 1)],
+    ),
+    (
+        "oppai.layers.PConv2D",
+        {"filters": 2, "kernel_size": 4, "padding": "valid", "use_bias": False},
+        PAIR,
+    ),
+    ("oppai.transposed.PConv2DTranspose", {**FULL, "strides": 2}, PAIR),
+    (
+        "oppai.transposed.PConv2DTranspose",
+        {"filters": 2, "kernel_size": 4, "strides": 2},
+        PAIR + [(2, 8, 8, 2), (2, 8, 8, 1)],
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    "name,arguments,shapes", CASES, ids=[f"{n}-{i}" for i, (n, *_) in enumerate(CASES)]
+)
+def test_layer_conforms(name, arguments, shapes, tmp_path):
+    module, _, name = name.rpartition(".")
+    layer_class = getattr(importlib.import_module(module), name)
+    check_layer(
+        layer_class, arguments, shapes, make_inputs=picture_and_mask, folder=tmp_path
+    )
+
+
+def public_layers():
+    """Qualified names of all layers (models left out) of all public modules."""
+    for package in PACKAGES:
+        home = importlib.import_module(package)
+        for info in pkgutil.walk_packages(home.__path__, f"{package}."):
+            if any(part.startswith("_") for part in info.name.split(".")):
+                continue
+            module = importlib.import_module(info.name)
+            for name, value in vars(module).items():
+                if (
+                    isinstance(value, type)
+                    and issubclass(value, keras.layers.Layer)
+                    and not issubclass(value, keras.Model)
+                    and value.__module__ == info.name
+                    and not name.startswith("_")
+                ):
+                    yield f"{info.name}.{name}", value
+
+
+def test_every_public_layer_has_a_case():
+    found = dict(public_layers())
+    assert set(found) == {name for name, *_ in CASES}
+
+
+def test_every_public_layer_is_registered_under_its_package():
+    for name, layer_class in public_layers():
+        package = name.split(".")[0]
+        registered = keras.saving.get_registered_name(layer_class)
+        assert registered == f"{package}>{layer_class.__name__}"
