@@ -144,7 +144,8 @@ def draw_samples(images, metadata, n, *, size=SIZE, progress=True):
 def _show(i, picture, entry, restorer, settings, folder):
     """Restore one whole picture; write its figures; return their names and texts."""
     height, width = picture.shape[:2]
-    square, box = expand_box((width, height), entry.boxes[0])
+    minimum = settings["minimum"]
+    square, box = expand_box((width, height), entry.boxes[0], minimum=minimum)
     side = square[2] - square[0]
     scale = side / settings["image_size"]  # picture pixels in one of the patch
     left, top = square[:2]
@@ -158,8 +159,10 @@ def _show(i, picture, entry, restorer, settings, folder):
         blur_size=settings["blur_sizes"][0] * scale,
         picture_blur=settings["picture_blur"] * scale,
     )
-    alone = restore(censored, mask=255 - mask, restorer=restorer, blend=1.0)
-    mixed = restore(censored, mask=255 - mask, restorer=restorer)
+    # The soft rim is hole as well: all of it is replaced, and the feather lies outside.
+    hole, feather = mask < 255, 2 * scale
+    alone = restore(censored, mask=hole, feather=feather, restorer=restorer, blend=1.0)
+    mixed = restore(censored, mask=hole, feather=feather, restorer=restorer)
     names = [f"{i}-censored.png", f"{i}-restored.png", f"{i}-truth.png"]
     for name, whole in zip(names, (censored, mixed, picture), strict=True):
         write_image(folder / "pictures" / name, whole)
@@ -168,7 +171,7 @@ def _show(i, picture, entry, restorer, settings, folder):
         censored[cut],
         alone[cut],
         picture[cut],
-        mask=mask[cut],
+        mask=np.where(hole[cut], 0, 255).astype("uint8"),
         blend=restorer.blend,
         source=f"Source: {source}",
         path=folder / "figures" / f"{i}.png",

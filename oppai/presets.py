@@ -85,6 +85,7 @@ TINY = Preset(
     blocks=(4, 6),
     blur_sizes=(3, 3),
     picture_blur=2.5,
+    minimum=128,
     blend=1.0,
 )
 """Minutes on two CPU cores, without VGG16."""

@@ -44,6 +44,8 @@ class Restorer(Trainable):
             saved with the model. Defaults to `None`.
         blend: Share of the prediction in what `oppai.restore` pastes; the rest is the
             censored picture. Defaults to 0.5, the chapter's.
+        minimum: Smallest side, in pixels, of the squares that were cut from the
+            pictures to train on; `oppai.restore` cuts alike. Defaults to 256.
         **kwargs: Passed to `keras.Model`.
 
     Call arguments:
@@ -61,7 +63,16 @@ class Restorer(Trainable):
         (2018), section 3.3; the chapter, equation (2).
     """
 
-    def __init__(self, network, term_weights, *, features=None, blend=0.5, **kwargs):
+    def __init__(
+        self,
+        network,
+        term_weights,
+        *,
+        features=None,
+        blend=0.5,
+        minimum=256,
+        **kwargs,
+    ):
         needing = set(losses.FEATURE_TERMS) & set(term_weights)
         if needing and features is None:
             raise ValueError(
@@ -74,6 +85,7 @@ class Restorer(Trainable):
         self.network = network
         self.features = features
         self.blend = float(blend)
+        self.minimum = int(minimum)
         self.built = True
 
     @property
@@ -137,6 +149,7 @@ class Restorer(Trainable):
                 if k not in losses.FEATURE_TERMS
             },
             blend=self.blend,
+            minimum=self.minimum,
         )
         return config
 
@@ -181,6 +194,7 @@ def load_restorer(run):
         PConvUNet(**settings["network"]),
         {"valid": 1.0, "hole": 1.0},
         blend=settings["blend"],
+        minimum=settings["minimum"],
     )
     try:
         restorer.load_weights(run.weights_path)

@@ -26,10 +26,11 @@ def restore(
 
     With the soft alpha `a` of what is marked, the network's prediction `p` and the
     given picture `c`, the result is `c + a · blend · (p − c)`: bit-exact where `a` is
-    0, and without a seam. Each marked region is cut out with the square round it (1.5
-    times its long side, at least 256 pixels), brought to the network's size, predicted
-    and brought back. A region longer than the picture is wide, and a long strip, is
-    covered by overlapping squares whose predictions fade into one another.
+    0, and without a seam. Each marked region is cut out with the square round it, as
+    in training (1.5 times its long side, at least `restorer.minimum` pixels or 256),
+    brought to the network's size, predicted and brought back. A region longer than the
+    picture is wide, and a long strip, is covered by overlapping squares whose
+    predictions fade into one another.
 
     Example:
     ```python
@@ -116,7 +117,8 @@ def _read_mask(path):
 
 
 def _restore_regions(picture, alpha, restorer, blend, batch_size):
-    regions = find_regions(alpha, restorer.image_size)
+    minimum = getattr(restorer, "minimum", 256)
+    regions = find_regions(alpha, restorer.image_size, minimum=minimum)
     squares = [square for region in regions for square in region.squares]
     predictions = iter(_predict(picture, alpha > 0, squares, restorer, batch_size))
     output = picture.copy()

@@ -205,7 +205,11 @@ def _build(chosen, network, n_steps):
     if features is None:
         weights = {k: w for k, w in weights.items() if k not in FEATURE_TERMS}
     restorer = Restorer(
-        PConvUNet(**network), weights, features=features, blend=chosen.blend
+        PConvUNet(**network),
+        weights,
+        features=features,
+        blend=chosen.blend,
+        minimum=chosen.minimum,
     )
     rate = chosen.learning_rate
     if chosen.schedule == "cosine":

@@ -93,18 +93,18 @@ def test_terms_that_need_vgg_are_refused_without_it():
 
 def test_a_run_and_a_keras_file_load_to_the_same_pictures(tmp_path):
     keras.utils.set_random_seed(0)
-    restorer = Restorer(PConvUNet(**SMALL), TERMS, blend=0.25)
+    restorer = Restorer(PConvUNet(**SMALL), TERMS, blend=0.25, minimum=99)
     (censored, mask), _ = batch()
     expected = restorer.restore_patches(censored, mask)
 
-    run = Run.start(tmp_path / "run", {"network": SMALL, "blend": 0.25})
+    run = Run.start(tmp_path / "run", {"network": SMALL, "blend": 0.25, "minimum": 99})
     with pytest.raises(ValueError, match="no best.weights.h5 yet"):
         load_restorer(run)
     restorer.save_weights(run.weights_path)
     restorer.save(tmp_path / "restorer.keras")
     for place in (run, str(run.folder), tmp_path / "restorer.keras"):
         loaded = load_restorer(place)
-        assert (loaded.blend, loaded.image_size) == (0.25, 16)
+        assert (loaded.blend, loaded.image_size, loaded.minimum) == (0.25, 16, 99)
         np.testing.assert_array_equal(loaded.restore_patches(censored, mask), expected)
 
 
@@ -113,7 +113,7 @@ def test_missing_and_broken_weights_name_the_file(tmp_path):
         load_restorer(tmp_path / "nothing")
     with pytest.raises(ValueError, match="no file .*a.keras"):
         load_restorer(tmp_path / "a.keras")
-    run = Run.start(tmp_path / "run", {"network": SMALL, "blend": 0.5})
+    run = Run.start(tmp_path / "run", {"network": SMALL, "blend": 0.5, "minimum": 99})
     run.weights_path.write_bytes(b"not weights")
     with pytest.raises(ValueError, match="best.weights.h5"):
         load_restorer(run)
