@@ -172,7 +172,7 @@ def _show(i, picture, entry, restorer, settings, folder):
         alone[cut],
         picture[cut],
         mask=np.where(hole[cut], 0, 255).astype("uint8"),
-        blend=restorer.blend,
+        blend=0.5,  # the chapter's
         source=f"Source: {source}",
         path=folder / "figures" / f"{i}.png",
     )
@@ -238,7 +238,7 @@ td, th {{ padding: .15rem .7rem; text-align: right; border-bottom: 1px solid #e5
 <p>{epochs} epochs on {size}×{size} patches; best PSNR inside held-out holes
 {best:.2f} dB. None of the pictures below was trained on. Of every row: the censored
 picture, the restored one, the truth; below them the patch that the network saw, what it
-made of it, the blend, the truth.</p>
+made of it, half of each blended as in the chapter, the truth.</p>
 {shown}
 <h2>Inside the holes of all held-out pictures</h2>
 <table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>

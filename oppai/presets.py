@@ -51,7 +51,7 @@ BOOK = Preset()
 of 3,973 pictures, 3 to 4 minutes an epoch on a TPU. VGG16's weights are downloaded."""
 
 COLAB = Preset(
-    network={"see_censored": True, "input_skip": True},
+    network={"see_censored": True},
     optimizer="adam",
     learning_rate=5e-4,
     schedule="cosine",
@@ -74,14 +74,13 @@ TINY = Preset(
         "kernels": (3, 3, 3, 3),
         "batchnorm_momentum": 0.9,
         "see_censored": True,
-        "input_skip": True,
     },
     vgg_weights=None,
     optimizer="adam",
     learning_rate=1e-3,
     schedule="cosine",
-    batch_size=8,
-    epochs=16,
+    batch_size=4,
+    epochs=12,
     blocks=(4, 6),
     blur_sizes=(3, 3),
     picture_blur=2.5,

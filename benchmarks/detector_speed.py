@@ -1,0 +1,65 @@
+"""Pictures a second of the face detectors at 640 pixels, beside the cascade.
+
+    python benchmarks/detector_speed.py [--pictures 40] [--imgsz 640]
+
+The networks have random weights: their speed does not depend on them. A detection is
+letterbox, network, decoding and suppression of one picture that is in memory.
+"""
+
+import argparse
+import os
+import platform
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+def pictures_a_second(detect, pictures):
+    """Median over single pictures, after two that warm up."""
+    for picture in pictures[:2]:
+        detect(picture)
+    times = []
+    for picture in pictures:
+        start = time.perf_counter()
+        detect(picture)
+        times.append(time.perf_counter() - start)
+    return 1 / sorted(times)[len(times) // 2]
+
+
+def main():
+    """Print one line a detector."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--pictures", type=int, default=40)
+    parser.add_argument("--imgsz", type=int, default=640)
+    options = parser.parse_args()
+
+    import keras
+
+    from facescore.cascade import Cascade
+    from facescore.detector import DetectorNetwork
+    from facescore.detector_inference import Detector
+    from facescore.presets import DETECTOR_PRESETS
+    from facescore.scenes import draw_scene
+
+    scenes = [draw_scene(seed)[0] for seed in range(8)]
+    pictures = [scenes[i % len(scenes)] for i in range(options.pictures)]
+    print(
+        f"{platform.processor() or platform.machine()}, "
+        f"{len(os.sched_getaffinity(0))} cores, Keras {keras.__version__} on "
+        f"{keras.backend.backend()}; scenes of 640x640, imgsz {options.imgsz}"
+    )
+    for name in ("tiny", "small"):
+        preset = DETECTOR_PRESETS[name]
+        network = DetectorNetwork(preset.widths, preset.depths, preset.head)
+        detector = Detector(network)
+        speed = pictures_a_second(
+            lambda picture, d=detector: d.detect(picture, imgsz=options.imgsz), pictures
+        )
+        millions = network.count_params() / 1e6
+        print(f"{name:8s} {millions:5.2f} M parameters  {speed:6.1f} pictures/s")
+    speed = pictures_a_second(Cascade().detect, pictures)
+    print(f"{'cascade':8s}                     {speed:6.1f} pictures/s")
+
+
+if __name__ == "__main__":
+    main()

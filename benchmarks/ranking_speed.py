@@ -1,0 +1,133 @@
+"""How many pictures a second does a ranking rate, and what holds it up?
+
+    python benchmarks/ranking_speed.py [FOLDER] [--pictures 48] [--size 1000 1414]
+        [--detector small|cascade|RUN|middle|none] [--scorer RUN] [--workers 2]
+
+Without FOLDER characters are drawn and saved as PNG. Without runs the small networks
+are timed untrained: time does not depend on weights; each picture then counts as one
+face in its middle. Decoding alone, with as many threads, is the baseline: a ranking
+cannot be faster. The table tells what each stage took; stages of the threads run while
+the main thread finds and scores, so that only its waiting is time lost to decoding.
+"middle" is a detector that takes no time, as on a fast GPU: what is left is the rest.
+The first pictures, which compile the networks, are left out.
+"""
+
+import argparse
+import os
+import platform
+import resource
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from facescore.boxes import Face
+from facescore.recommend import rank_folder
+from illustkit.images import list_images, read_image, write_image
+
+THREADS = "decode", "thumbnail", "hash"
+MAIN = "wait", "detect", "crop", "score", "journal"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", nargs="?", type=Path)
+    parser.add_argument("--pictures", type=int, default=48)
+    parser.add_argument("--size", type=int, nargs=2, default=(1000, 1414))
+    parser.add_argument("--detector", default="small")
+    parser.add_argument("--scorer", default="small")
+    parser.add_argument("--workers", type=int, default=2)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as work:
+        folder = options.folder or drawn(options, Path(work, "pictures"))
+        report(folder, Path(work), options)
+
+
+def drawn(options, folder):
+    """Characters, each several times over under other names: drawing takes long."""
+    from illustkit.samples import draw_character
+
+    for i in range(options.pictures):
+        if i < 12:
+            write_image(folder / f"{i}.png", draw_character(i, options.size).image)
+        else:
+            (folder / f"{i}.png").write_bytes((folder / f"{i % 12}.png").read_bytes())
+    return folder
+
+
+def report(folder, work, options):
+    models = {"detector": detector(options), "scorer": scorer(options)}
+    models["workers"] = options.workers
+    warm = work / "warm"
+    for path in list_images(folder)[:20]:
+        write_image(warm / f"{path.stem}.png", read_image(path))
+    rank_folder(warm, output=work / "warm out", progress=False, **models)
+
+    images = list_images(folder)
+    start = time.perf_counter()
+    with ThreadPoolExecutor(options.workers) as pool:
+        pixels = sum(pool.map(lambda path: read_image(path).size / 3e6, images))
+    alone = time.perf_counter() - start
+    start = time.perf_counter()
+    ranking = rank_folder(folder, output=work / "out", progress=False, **models)
+    whole = time.perf_counter() - start
+    faces = sum(len(picture.faces) for picture in ranking.pictures)
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+
+    n = len(images)
+    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores")
+    print(f"{n} pictures of {pixels / n:.2f} megapixels, {faces} faces")
+    print(f"detector {options.detector}, scorer {options.scorer}\n")
+    print(f"decoding alone   {n / alone:7.1f} pictures/s")
+    print(f"ranking          {n / whole:7.1f} pictures/s, {alone / whole:.0%} of it")
+    print(f"memory at most   {memory:7.0f} MB\n")
+    spent = ranking.seconds
+    print(f"in {options.workers} threads   ms/picture (processor)")
+    for stage in THREADS:
+        print(f"  {stage:<12}{spent[stage] / n * 1e3:8.1f}")
+    print("in the main one    ms/picture (wall)   share")
+    rest = whole - sum(spent[stage] for stage in MAIN)
+    for stage, seconds in [*((s, spent[s]) for s in MAIN), ("files, groups", rest)]:
+        print(f"  {stage:<14}{seconds / n * 1e3:8.1f}{seconds / whole:18.0%}")
+
+
+def detector(options):
+    if options.detector != "small":
+        made = {"none": None, "middle": in_the_middle}
+        return made.get(options.detector, options.detector)
+    from facescore.detector import DetectorNetwork
+    from facescore.detector_inference import Detector
+    from facescore.presets import DETECTOR_PRESETS
+
+    preset = DETECTOR_PRESETS["small"]
+    network = DetectorNetwork(preset.widths, preset.depths, preset.head)
+    network.build((None, 640, 640, 3))
+
+    class Untrained(Detector):
+        """Does all the work, and then takes the middle for a face."""
+
+        def detect_all(self, images, **options):
+            super().detect_all(images, **options)
+            return [in_the_middle(image) for image in images]
+
+    return Untrained(network)
+
+
+def in_the_middle(image):
+    height, width = image.shape[:2]
+    return [Face((width * 3 / 8, height * 3 / 8, width * 5 / 8, height * 5 / 8), 0.5)]
+
+
+def scorer(options):
+    from facescore.scorer import load_scorer
+
+    if options.scorer != "small":
+        return load_scorer(options.scorer)
+    from facescore.scorer import NETWORKS, Scorer
+    from facescore.scorer_presets import SCORER_PRESETS
+
+    return Scorer(NETWORKS["small"](SCORER_PRESETS["small"].image_size))
+
+
+if __name__ == "__main__":
+    main()

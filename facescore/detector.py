@@ -1,0 +1,229 @@
+"""The face detector: a one-class, anchor-free network at strides 8, 16 and 32."""
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from illustkit.images import uint8_to_unit
+
+STRIDES = (8, 16, 32)
+BINS = 16
+
+
+@keras.saving.register_keras_serializable(package="facescore")
+class DetectorNetwork(keras.Model):
+    """Backbone, path-aggregation neck and decoupled head, after YOLOv8, made narrow.
+
+    Every cell of the three grids gives a face's four distances from the cell's centre
+    as distributions over 16 whole numbers of strides, and one logit "there is a face".
+    Convolutions are plain (no groups) and followed by batch normalisation and ReLU,
+    which fuse on CPUs and run well on TPUs.
+
+    Example:
+    ```python
+    network = DetectorNetwork(widths=(16, 24, 48, 96, 160))
+    raw = network(pictures)   # uint8 (2, 640, 640, 3) -> (2, 8400, 65)
+    ```
+
+    Args:
+        widths: Channels of the stem and of the features at strides 4, 8, 16 and 32.
+        depths: Bottlenecks in the blocks at strides 4, 8, 16 and 32.
+        head: Channels in the head.
+        normalise: Whether convolutions have batch normalisation; without it they have
+            biases, as `fold_normalisation` makes them. Defaults to `True`.
+        synchronised: Whether the batch statistics are shared among the replicas of a
+            `tf.distribute` strategy. Defaults to `False`.
+        **kwargs: Passed to `keras.Model`.
+
+    Returns:
+        Raw predictions float32 `(batch, cells, 4 * 16 + 1)`: the logits of left, top,
+        right and bottom, then that of a face. The cells of stride 8 come first, in
+        rows; `grid_cells` gives their centres.
+
+    Reference:
+        Li et al., "Generalized Focal Loss" (2020), for the distances as distributions;
+        Ultralytics YOLOv8 for the arrangement.
+    """
+
+    def __init__(
+        self,
+        widths=(16, 24, 48, 96, 160),
+        depths=(1, 2, 2, 1),
+        head=32,
+        *,
+        normalise=True,
+        synchronised=False,
+        **kwargs,
+    ):
+        if len(widths) != 5 or len(depths) != 4 or min(*widths, *depths, head) < 1:
+            raise ValueError(
+                "The network needs 5 positive widths, 4 positive depths and a head. "
+                f"Received: {widths=}, {depths=}, {head=}"
+            )
+
+        def conv(x, filters, kernel, strides=1, name=None):
+            x = layers.Conv2D(
+                filters,
+                kernel,
+                strides,
+                padding="same",
+                use_bias=not normalise,
+                kernel_initializer="he_normal",
+                name=f"{name}_conv",
+            )(x)
+            if normalise:
+                x = layers.BatchNormalization(
+                    momentum=0.97,
+                    epsilon=1e-3,
+                    synchronized=synchronised,
+                    name=f"{name}_norm",
+                )(x)
+            return layers.ReLU(name=f"{name}_relu")(x)
+
+        def block(x, filters, depth, name, shortcut=True):
+            half = max(1, filters // 2)
+            kept = conv(x, half, 1, name=f"{name}_keep")
+            parts = [kept, conv(x, half, 1, name=f"{name}_in")]
+            for i in range(depth):
+                y = conv(parts[-1], half, 3, name=f"{name}_{i}a")
+                y = conv(y, half, 3, name=f"{name}_{i}b")
+                parts.append(layers.Add()([parts[-1], y]) if shortcut else y)
+            return conv(layers.Concatenate()(parts), filters, 1, name=f"{name}_out")
+
+        def join(x, y, filters, name):
+            return block(layers.Concatenate()([x, y]), filters, 1, name, shortcut=False)
+
+        picture = keras.Input((None, None, 3), dtype="uint8", name="picture")
+        x = _Unit(name="unit")(picture)
+        x = conv(x, widths[0], 3, 2, name="stem")
+        features = []
+        for i, (width, depth) in enumerate(zip(widths[1:], depths, strict=True)):
+            x = conv(x, width, 3, 2, name=f"down{i}")
+            x = block(x, width, depth, f"stage{i}")
+            features.append(x)
+        features[-1] = self._pyramid_pool(features[-1], widths[-1], conv)
+
+        _, p3, p4, p5 = features
+        n4 = join(layers.UpSampling2D()(p5), p4, widths[3], "up4")
+        n3 = join(layers.UpSampling2D()(n4), p3, widths[2], "up3")
+        down4 = conv(n3, widths[2], 3, 2, name="path4")
+        n4 = join(down4, n4, widths[3], "path4")
+        down5 = conv(n4, widths[3], 3, 2, name="path5")
+        n5 = join(down5, p5, widths[4], "path5")
+
+        raw = []
+        for stride, x in zip(STRIDES, (n3, n4, n5), strict=True):
+            name = f"head{stride}"
+            box = conv(x, head, 3, name=f"{name}_box0")
+            box = conv(box, head, 3, name=f"{name}_box1")
+            box = layers.Conv2D(4 * BINS, 1, dtype="float32", name=f"{name}_box")(box)
+            face = conv(x, head, 3, name=f"{name}_face0")
+            # Before training a 640 px picture is thought to hold 5 faces in all.
+            prior = float(np.log(5 / (640 / stride) ** 2))
+            face = layers.Conv2D(
+                1,
+                1,
+                bias_initializer=keras.initializers.Constant(prior),
+                dtype="float32",
+                name=f"{name}_face",
+            )(face)
+            both = layers.Concatenate(dtype="float32")([box, face])
+            raw.append(layers.Reshape((-1, 4 * BINS + 1), dtype="float32")(both))
+        outputs = layers.Concatenate(axis=1, dtype="float32", name="raw")(raw)
+        super().__init__(inputs=picture, outputs=outputs, **kwargs)
+        self.widths, self.depths, self.head = tuple(widths), tuple(depths), head
+        self.normalise, self.synchronised = normalise, synchronised
+
+    @staticmethod
+    def _pyramid_pool(x, width, conv):
+        x = conv(x, width // 2, 1, name="pool_in")
+        parts = [x]
+        for _ in range(3):
+            parts.append(layers.MaxPooling2D(5, 1, padding="same")(parts[-1]))
+        return conv(layers.Concatenate()(parts), width, 1, name="pool_out")
+
+    def get_config(self):
+        return {
+            "name": self.name,
+            "widths": list(self.widths),
+            "depths": list(self.depths),
+            "head": self.head,
+            "normalise": self.normalise,
+            "synchronised": self.synchronised,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        return cls(**config)
+
+
+@keras.saving.register_keras_serializable(package="facescore")
+class _Unit(layers.Layer):
+    """uint8 to 0..1, in the layer's compute type."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**{"autocast": False, **kwargs})
+
+    def call(self, x):
+        return ops.cast(uint8_to_unit(x), self.compute_dtype)
+
+
+def grid_cells(size):
+    """Centres and strides of the cells that a picture's predictions belong to.
+
+    Args:
+        size: (width, height) of the network's input in pixels, multiples of 32.
+
+    Returns:
+        `(centres, strides)`: float32 `(cells, 2)` in pixels (x, y), and `(cells,)`.
+
+    Raises:
+        ValueError: where a side is no multiple of 32.
+    """
+    width, height = size
+    if width % STRIDES[-1] or height % STRIDES[-1] or min(size) < STRIDES[-1]:
+        raise ValueError(
+            f"The detector's input has sides that are multiples of {STRIDES[-1]}. "
+            f"Received: {size=}"
+        )
+    centres, strides = [], []
+    for stride in STRIDES:
+        x, y = np.meshgrid(np.arange(width // stride), np.arange(height // stride))
+        centres.append((np.stack([x, y], axis=-1).reshape(-1, 2) + 0.5) * stride)
+        strides.append(np.full(x.size, stride))
+    return np.concatenate(centres).astype("float32"), np.concatenate(strides).astype(
+        "float32"
+    )
+
+
+def fold_normalisation(network):
+    """Make the same network without batch normalisation, which is a third faster.
+
+    The scale and shift that a trained normalisation applies go into the convolution.
+
+    Args:
+        network: A `DetectorNetwork`.
+
+    Returns:
+        A `DetectorNetwork` with `normalise=False`, float32, for inference.
+    """
+    config = {**network.get_config(), "normalise": False, "synchronised": False}
+    folded = type(network).from_config(config)
+    refold(network, folded)
+    return folded
+
+
+def refold(network, folded):
+    """Bring the folded network up to date with the one that trains."""
+    for layer in network.layers:
+        if not isinstance(layer, layers.Conv2D):
+            continue
+        weights = [np.asarray(w, "float32") for w in layer.get_weights()]
+        if not layer.use_bias:
+            norm = network.get_layer(layer.name.removesuffix("_conv") + "_norm")
+            gamma, beta, mean, variance = (
+                np.asarray(w, "float32") for w in norm.get_weights()
+            )
+            scale = gamma / np.sqrt(variance + norm.epsilon)
+            weights = [weights[0] * scale, beta - mean * scale]
+        folded.get_layer(layer.name).set_weights(weights)

@@ -1,0 +1,71 @@
+// What both pages share: talking to the server, the theme, messages, the help.
+
+const token = document.querySelector('meta[name="token"]').content;
+
+export const $ = (selector) => document.querySelector(selector);
+
+export async function get(name, numbers = {}) {
+  const query = new URLSearchParams(numbers).toString();
+  return answer(await fetch(`/api/${name}${query ? "?" + query : ""}`));
+}
+
+// keepalive: the last write goes out even when the page is being closed.
+export async function post(name, body) {
+  const data = JSON.stringify(body);
+  return answer(
+    await fetch(`/api/${name}`, {
+      method: "POST",
+      headers: { "Content-Type": "application/json", "X-Token": token },
+      body: data,
+      keepalive: data.length < 50000,
+    }),
+  );
+}
+
+async function answer(response) {
+  const value = await response.json().catch(() => ({ error: response.statusText }));
+  if (!response.ok) throw new Error(value.error || response.statusText);
+  return value;
+}
+
+// The page's own session number keeps pictures of another folder out of the cache.
+const session = Date.now().toString(36);
+export const pictureUrl = (i, side) => `/picture/${i}/${side}?${session}`;
+
+let toastTimer;
+export function complain(error) {
+  const lost = error instanceof TypeError;
+  const text = lost ? "The server does not answer: start the command again." : error.message;
+  $("#toast").textContent = text;
+  $("#toast").hidden = false;
+  clearTimeout(toastTimer);
+  toastTimer = setTimeout(() => ($("#toast").hidden = true), 6000);
+}
+
+export function progress(done, all, word) {
+  $(".progress i").style.transform = `scaleX(${all ? done / all : 0})`;
+  $(".progress span").textContent =
+    `${done.toLocaleString("en")} of ${all.toLocaleString("en")} ${word}`;
+}
+
+export function toggleTheme() {
+  const root = document.documentElement;
+  const dark = matchMedia("(prefers-color-scheme: dark)").matches;
+  const now = root.dataset.theme || (dark ? "dark" : "light");
+  root.dataset.theme = now === "dark" ? "light" : "dark";
+  localStorage.setItem("facescore-theme", root.dataset.theme);
+}
+
+export function toggleHelp() {
+  const dialog = $("dialog");
+  dialog.open ? dialog.close() : dialog.showModal();
+}
+
+export const typing = (event) =>
+  event.target.matches("input, select") || $("dialog").open;
+
+const theme = localStorage.getItem("facescore-theme");
+if (theme) document.documentElement.dataset.theme = theme;
+$("#theme").addEventListener("click", toggleTheme);
+$("#help").addEventListener("click", toggleHelp);
+$("dialog button").addEventListener("click", toggleHelp);

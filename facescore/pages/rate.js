@@ -1,0 +1,162 @@
+// Rating: one key a picture.
+
+import { $, complain, get, pictureUrl, post, progress, toggleHelp, toggleTheme, typing } from "./common.js";
+
+let scores = []; // of all pictures, 0 for none
+let at = 0;
+let broken = false; // the picture shown cannot be read
+let saving = Promise.resolve();
+const done = []; // [picture, score before], the last at the end
+const loaded = new Map();
+
+async function start() {
+  const queue = await get("queue");
+  scores = queue.scores;
+  $("#folder").textContent = queue.folder;
+  $("#table").textContent = queue.table;
+  for (let score = 1; score <= 5; score++) {
+    const button = document.createElement("button");
+    const parts = ["i", "strong", "span"].map((tag) => document.createElement(tag));
+    parts[1].textContent = score;
+    button.append(...parts);
+    button.addEventListener("click", () => rate(score));
+    $("#scores").append(button);
+  }
+  const first = scores.indexOf(0);
+  first >= 0 ? go(first) : end();
+}
+
+function load(i) {
+  if (!loaded.has(i)) {
+    const image = new Image();
+    image.src = pictureUrl(i, 1600);
+    loaded.set(i, image.decode().then(() => image.src, () => null));
+    if (loaded.size > 12) loaded.delete(loaded.keys().next().value);
+  }
+  return loaded.get(i);
+}
+
+async function go(i) {
+  if (i < 0 || i >= scores.length) return;
+  at = i;
+  broken = false;
+  tally();
+  $("#notice").hidden = true;
+  $("#caption").textContent = `#${i + 1}`;
+  let waiting = setTimeout(() => ($("#picture").hidden = true), 150);
+  const [source, found] = await Promise.all([load(i), get("picture", { i }).catch(complain)]);
+  clearTimeout(waiting);
+  if (at !== i) return;
+  $("#picture").hidden = broken = !source;
+  $("#picture").classList.remove("own");
+  if (source) $("#picture").src = source;
+  else say("This picture cannot be shown", "Skip it with S.");
+  $("#caption").textContent = `#${i + 1} · ${found?.name || ""}`;
+  for (let next = 1; next <= 3; next++) if (i + next < scores.length) load(i + next);
+}
+
+function next() {
+  let i = scores.indexOf(0, at + 1);
+  if (i < 0 && at === scores.length) return;
+  i >= 0 ? go(i) : end();
+}
+
+// Skipped ones are left for another time: the end is the end of the list.
+function end() {
+  at = scores.length;
+  tally();
+  $("#picture").hidden = true;
+  $("#caption").textContent = "";
+  const left = scores.filter((score) => !score).length;
+  if (left) say(`${left} skipped`, "Press G and a number, or ← to go back.");
+  else say("Every picture has a score", "Close this page, and stop the command with Ctrl-C.");
+}
+
+function rate(score) {
+  if (at >= scores.length || (broken && score)) return;
+  done.push([at, scores[at]]);
+  write(at, score);
+  $("#mark").textContent = score || "";
+  $("#mark").classList.remove("on");
+  void $("#mark").offsetWidth; // begins the animation anew
+  $("#mark").classList.add("on");
+  score ? next() : tally();
+}
+
+function undo() {
+  if (!done.length) return;
+  const [i, before] = done.pop();
+  write(i, before);
+  go(i);
+}
+
+// Writes go one after another; a score that could not be written is taken back.
+function write(i, score) {
+  const before = scores[i];
+  scores[i] = score;
+  saving = saving
+    .then(() => post("rate", { i, score }))
+    .catch((error) => {
+      scores[i] = before;
+      complain(error);
+      go(i);
+    });
+}
+
+function say(title, text) {
+  const [strong, span] = [document.createElement("strong"), document.createElement("span")];
+  [strong.textContent, span.textContent] = [title, text];
+  $("#notice").replaceChildren(strong, span);
+  $("#notice").hidden = false;
+}
+
+function tally() {
+  const counts = [0, 0, 0, 0, 0, 0];
+  for (const score of scores) counts[score]++;
+  const most = Math.max(1, ...counts.slice(1));
+  progress(scores.length - counts[0], scores.length, "rated");
+  [...$("#scores").children].forEach((button, i) => {
+    button.classList.toggle("on", scores[at] === i + 1);
+    button.querySelector("span").textContent = counts[i + 1];
+    button.querySelector("i").style.transform = `scaleY(${counts[i + 1] / most})`;
+  });
+  $("#undo").disabled = !done.length;
+}
+
+const KEYS = {
+  u: undo,
+  backspace: undo,
+  s: next,
+  " ": next,
+  arrowright: () => go(at + 1),
+  arrowleft: () => go(at - 1),
+  g: () => $("#jump").focus(),
+  z: () => {
+    if ($("#picture").classList.toggle("own")) $("#picture").src = pictureUrl(at, 4096);
+  },
+  t: toggleTheme,
+  "?": toggleHelp,
+};
+for (let score = 0; score <= 5; score++) KEYS[score] = () => rate(score);
+
+document.addEventListener("keydown", (event) => {
+  if (typing(event)) {
+    if (event.key === "Escape" && !$("dialog").open) event.target.blur();
+    return;
+  }
+  const key = event.key.toLowerCase();
+  const control = event.ctrlKey || event.metaKey || event.altKey;
+  if (control ? key !== "z" : !KEYS[key]) return;
+  event.preventDefault();
+  if (event.repeat && !key.startsWith("arrow")) return; // a key held down rates once
+  control ? undo() : KEYS[key](event);
+});
+$("#undo").addEventListener("click", undo);
+$("#skip").addEventListener("click", next);
+$("#jump").addEventListener("change", (event) => {
+  const i = Number(event.target.value) - 1;
+  event.target.value = "";
+  event.target.blur();
+  go(i);
+});
+start().catch(complain);

@@ -1,0 +1,265 @@
+"""Train a scorer on crops and one person's ratings."""
+
+import contextlib
+import dataclasses
+from pathlib import Path
+
+import keras
+import numpy as np
+from tqdm import tqdm
+
+from facescore.agreement import mean_absolute_error, spearman
+from facescore.crop_batches import CropBatches
+from facescore.crops import MARGIN
+from facescore.ordinal import threshold_biases
+from facescore.rated_crops import rated_crops, store_crops
+from facescore.scorer import NETWORKS, OBJECTIVES, build_scorer
+from facescore.scorer_presets import SCORER_PRESETS, ScorerPreset
+from facescore.scorer_split import split_by_source, write_split
+from illustkit.runs import SETTINGS, Run
+from illustkit.strategy import get_strategy, replicas, scope, worker_index
+
+
+def train_scorer(
+    crops,
+    run,
+    *,
+    ratings=None,
+    preset="small",
+    margin=MARGIN,
+    square=True,
+    strategy="auto",
+    seed=0,
+    holdout=0.1,
+    cache=None,
+    verbose="auto",
+    callbacks=(),
+    **settings,
+):
+    """Train a scorer, or go on with a training that was stopped.
+
+    A tenth of the pictures is held out, with all their crops; the weights that give the
+    best Spearman correlation on it are kept as the run's best. The same call on the
+    same folder resumes after the last whole epoch, with the same result as a training
+    that was never stopped.
+
+    Example:
+    ```python
+    run = facescore.train_scorer("crops", "runs/taste", preset="small")
+    print(max(run.history["val_spearman"]))
+    ```
+
+    Args:
+        crops: Folder of crops, of any size; of whole pictures, too.
+        run: Folder to write to; see `illustkit.runs.Run`.
+        ratings: A CSV or a folder of scores, of the crops or of the pictures they were
+            cut from; see `facescore.rated_crops`. Defaults to what the folder of crops
+            itself says: `1/` to `5/`, or `ratings.csv`.
+        preset: Name in `facescore.scorer_presets.SCORER_PRESETS`. Defaults to "small".
+        margin: (top, sides, bottom) with which the crops were cut; `facescore.score`
+            will cut alike. Defaults to that of `crop_face`.
+        square: Whether they were cut square, likewise. Defaults to `True`.
+        strategy: Kind of `illustkit.get_strategy`. Defaults to "auto".
+        seed: Int; decides the split, the first weights and every variation.
+        holdout: Share of the pictures to hold out. Defaults to 0.1.
+        cache: Folder for the stored crops; that of the run by default.
+        verbose: As in `keras.Model.fit`. Defaults to "auto".
+        callbacks: More `keras.callbacks.Callback`s.
+        **settings: Fields of `facescore.scorer_presets.ScorerPreset` that differ, such
+            as `objective="coral"`.
+
+    Returns:
+        The `illustkit.runs.Run`, for `facescore.load_scorer` and its history.
+
+    Raises:
+        ValueError: for an unknown preset or setting, no rating, or a folder with
+            another run.
+        FloatingPointError: where the loss is not finite.
+
+    Reference:
+        The article, years 1 to 3, for the presets of their names.
+    """
+    chosen = choose_scorer_settings(preset, **settings)
+    strategy = get_strategy(strategy)  # before anything touches the devices
+    n_replicas = replicas(strategy)
+    if chosen.batch_size % n_replicas:
+        raise ValueError(
+            f"`batch_size` must be a multiple of the {n_replicas} devices that share "
+            f"it. Received: batch_size={chosen.batch_size}"
+        )
+    quiet = verbose == 0 or worker_index() > 0
+    found, sources = rated_crops(crops, ratings)
+    scores = np.asarray([score for _, score in found], "float32")
+    training, held_out = split_by_source(sources, scores, holdout=holdout, seed=seed)
+    known = scores[training]
+    wanted = {
+        **dataclasses.asdict(chosen),
+        "mean": float(known.mean()),
+        # Scores that are all the same leave nothing to scale by.
+        "scale": float(known.std()) or 1.0,
+        "biases": threshold_biases(known).tolist(),
+        "margin": margin,
+        "square": square,
+        "seed": seed,
+        "holdout": holdout,
+    }
+    if (Path(run) / SETTINGS).exists():
+        Run.start(run, wanted)  # before anything is written into another run
+    # A crop that cannot be read has to show before its score is in the run's settings.
+    with tqdm(total=len(found), unit="crop", leave=False, disable=quiet) as bar:
+        stored = store_crops(
+            found,
+            chosen.image_size,
+            cache or Path(run, f"crops-{worker_index()}"),
+            progress=lambda n: bar.update(),
+        )
+    run = Run.start(run, wanted)
+    if worker_index() == 0:
+        print(
+            f"{len(training)} crops to train on, {len(held_out)} held out. Of score "
+            + ", ".join(f"{k}: {np.sum(scores == k)}" for k in range(1, 6))
+        )
+        write_split(run, sources, training, held_out)
+    batches = CropBatches(stored.select(training), chosen, seed=seed)
+
+    keras.utils.set_random_seed(seed)
+    with scope(strategy), _policy(chosen.precision):
+        # On JAX the batch statistics are those of the whole batch without being told.
+        synchronised = strategy is not None and n_replicas > 1
+        scorer = build_scorer(run.settings, synchronised=synchronised)
+        scorer.compile(_optimizer(chosen, len(batches)))
+    scorer.fit(
+        batches,
+        epochs=chosen.epochs,
+        shuffle=False,
+        verbose=verbose,
+        callbacks=[
+            batches.follow(),
+            EpochSeeds(seed),
+            *callbacks,
+            HeldOutScores(stored.select(held_out)),
+            *run.callbacks("val_spearman", "max"),
+        ],
+    )
+    return run
+
+
+def choose_scorer_settings(preset="small", **settings):
+    """Settings of a preset, with those that the caller names in their place.
+
+    Args:
+        preset: Name in `facescore.scorer_presets.SCORER_PRESETS`.
+        **settings: Fields of `ScorerPreset`; `network_options` are merged with the
+            preset's, and `image_size` may be a single side.
+
+    Returns:
+        A `ScorerPreset`.
+
+    Raises:
+        ValueError: for an unknown preset or field, or a value that cannot work.
+    """
+    if preset not in SCORER_PRESETS:
+        raise ValueError(
+            f"`preset` must be one of {sorted(SCORER_PRESETS)}. Received: {preset!r}"
+        )
+    known = {field.name for field in dataclasses.fields(ScorerPreset)}
+    if unknown := sorted(set(settings) - known):
+        raise ValueError(f"Settings are {sorted(known)}. Received: {unknown}")
+    base = SCORER_PRESETS[preset]
+    options = {**base.network_options, **settings.get("network_options", {})}
+    chosen = dataclasses.replace(base, **{**settings, "network_options": options})
+    choices = {
+        "network": tuple(NETWORKS),
+        "objective": OBJECTIVES,
+        "optimizer": ("adamw", "sgd"),
+    }
+    for name, values in choices.items():
+        if getattr(chosen, name) not in values:
+            raise ValueError(
+                f"`{name}` is one of {values}. Received: {getattr(chosen, name)!r}"
+            )
+    if chosen.epochs < 1 or chosen.batch_size < 1:
+        raise ValueError(
+            "`epochs` and `batch_size` must be at least 1. "
+            f"Received: {chosen.epochs}, {chosen.batch_size}"
+        )
+    if isinstance(chosen.image_size, int):
+        chosen = dataclasses.replace(chosen, image_size=(chosen.image_size,) * 2)
+    if not 0 < chosen.zoom[0] <= chosen.zoom[1]:
+        raise ValueError(f"`zoom` is (least, most), over 0. Received: {chosen.zoom}")
+    return chosen
+
+
+class EpochSeeds(keras.callbacks.Callback):
+    """Begins each epoch of dropout with seeds of its own.
+
+    Keras saves no seeds with the weights, so that a resumed training would otherwise
+    drop out other units than one that never stopped.
+
+    Args:
+        seed: Int.
+    """
+
+    def __init__(self, seed):
+        super().__init__()
+        self.seed = seed
+
+    def on_epoch_begin(self, epoch, logs=None):
+        states = [v for v in self.model.variables if v.name == "seed_generator_state"]
+        for number, state in enumerate(states):
+            first = np.random.SeedSequence((self.seed, number)).generate_state(1)[0]
+            # (seed, count of draws); a million draws an epoch never meet the next
+            state.assign(np.asarray([first >> 1, epoch * 10**6], state.dtype))
+
+
+class HeldOutScores(keras.callbacks.Callback):
+    """Logs `val_mae` and `val_spearman` after each epoch.
+
+    It has to stand before the callbacks that save.
+
+    Args:
+        crops: `RatedCrops` that are not trained on.
+    """
+
+    def __init__(self, crops):
+        super().__init__()
+        self.crops = crops
+
+    def on_epoch_end(self, epoch, logs=None):
+        step = 256
+        predicted = np.concatenate(
+            [
+                self.model.predict_scores(self.crops[slice(i, i + step)])
+                for i in range(0, len(self.crops), step)
+            ]
+        )
+        logs["val_mae"] = mean_absolute_error(self.crops.scores, predicted)
+        # nan where every prediction, or every score, is the same: no order to be seen
+        order = spearman(self.crops.scores, predicted)
+        logs["val_spearman"] = order if np.isfinite(order) else 0.0
+
+
+def _optimizer(chosen, steps):
+    rate = keras.optimizers.schedules.CosineDecay(
+        chosen.learning_rate / 20,
+        max(1, (chosen.epochs - 1) * steps),
+        warmup_target=chosen.learning_rate,
+        warmup_steps=steps,
+    )
+    options = {"weight_decay": chosen.weight_decay, "global_clipnorm": 10.0}
+    if chosen.optimizer == "sgd":
+        optimizer = keras.optimizers.SGD(rate, momentum=0.9, **options)
+    else:
+        optimizer = keras.optimizers.AdamW(rate, **options)
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta", "offsets"])
+    return optimizer
+
+
+@contextlib.contextmanager
+def _policy(name):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)

@@ -1,0 +1,71 @@
+"""Pictures for a page: by number, made smaller, decoded once."""
+
+import collections
+import io
+import threading
+
+from illustkit.images import read_image
+
+SIDES = 160, 1600, 4096
+
+
+class ServedPictures:
+    """Pictures of a list as JPEG of a few sizes.
+
+    Args:
+        paths: Paths of the pictures.
+        cache_bytes: Most bytes of encoded pictures that are kept.
+    """
+
+    def __init__(self, paths, *, cache_bytes=64_000_000):
+        self.paths = list(paths)
+        self._cache, self._held = collections.OrderedDict(), 0
+        self._limit, self._lock = cache_bytes, threading.Lock()
+        self._decoders = threading.Semaphore(2)  # whole pictures in memory at a time
+
+    def path(self, index):
+        """Path of the picture with a number; `ValueError` where there is none."""
+        if not (type(index) is int and 0 <= index < len(self.paths)):
+            raise ValueError(f"There is no picture {index!r} of {len(self.paths)}.")
+        return self.paths[index]
+
+    def encoded(self, index, side):
+        """Encode a picture so that it fits into a square; it is never enlarged.
+
+        Args:
+            index: Number of the picture, from 0.
+            side: One of 160, 1600 and 4096 pixels.
+
+        Returns:
+            Bytes of a JPEG.
+
+        Raises:
+            ValueError: naming the file if it cannot be read, or for another side.
+        """
+        path = self.path(index)
+        if side not in SIDES:
+            raise ValueError(f"side must be one of {SIDES}. Received: {side}")
+        with self._lock:
+            if (index, side) in self._cache:
+                self._cache.move_to_end((index, side))
+                return self._cache[index, side]
+        with self._decoders:
+            data = _encode(path, side)
+        with self._lock:
+            if (index, side) not in self._cache:
+                self._cache[index, side] = data
+                self._held += len(data)
+            while self._held > self._limit and len(self._cache) > 1:
+                self._held -= len(self._cache.popitem(last=False)[1])
+        return data
+
+
+def _encode(path, side):
+    from PIL import Image
+
+    image = Image.fromarray(read_image(path))
+    image.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=3.0)
+    stream = io.BytesIO()
+    quality = 80 if side == min(SIDES) else 92
+    image.save(stream, "JPEG", quality=quality, subsampling=0)
+    return stream.getvalue()
