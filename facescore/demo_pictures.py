@@ -1,4 +1,4 @@
-"""What a demo draws: scenes with labels for a detector, rated characters for a scorer."""
+"""What a demo draws: labelled scenes for a detector, rated characters for a scorer."""
 
 from pathlib import Path
 

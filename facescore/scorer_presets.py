@@ -46,6 +46,10 @@ class ScorerPreset:
 
 
 SMALL = ScorerPreset()
+"""0.35 M parameters. 2,000 crops take 4 to 6 minutes on two CPU cores. On the taste of
+`facescore.taste` it reached a Spearman correlation of 0.84 on 500 unseen faces, where
+the noise allows 0.90, and a mean error of 0.62 points. Faces have to be framed about as
+in training: a box moved by a tenth of the face changes a score by half a point."""
 
 ANIMECNN = ScorerPreset(
     network="animecnn",
