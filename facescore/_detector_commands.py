@@ -160,12 +160,14 @@ def evaluate_detector(
         from facescore import detector_evaluation
         from facescore.detecting import as_detector
 
-        loaded = {
-            name: as_detector(name) for name in dict.fromkeys(detector or ["cascade"])
-        }
+        names = list(dict.fromkeys(detector or ["cascade"]))
         results = {}
-        for number, (name, model) in enumerate(loaded.items()):
-            results[name] = detector_evaluation.evaluate_detector(
+        for number, (name, model) in enumerate(
+            zip(names, list(map(as_detector, names)), strict=True)
+        ):
+            # Long paths would leave no room for what matters.
+            short = name if len(name) <= 24 else f"{number}: ...{name[-18:]}"
+            results[short] = detector_evaluation.evaluate_detector(
                 images,
                 model,
                 sheet_path=output / f"examples-{number}.png",

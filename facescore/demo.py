@@ -11,19 +11,27 @@ import numpy as np
 
 from facescore.crop_folder import crop_folder
 from facescore.demo_page import write_page
-from facescore.demo_pictures import SCENE, draw_characters, draw_scenes
+from facescore.demo_pictures import (
+    SCENE,
+    draw_characters,
+    draw_labelled,
+    draw_scenes,
+)
 from illustkit.images import read_image
 
-UNSEEN_SEED = 10_000_000  # far from the characters that are trained on
+# Far from the characters that are rated, and from one another.
+UNSEEN_SEED, LABELLED_SEED = 10_000_000, 20_000_000
 CONF = 0.4
+DETECTOR = {"preset": "tiny", "epochs": 8}
+SCORER = {"preset": "small", "epochs": 16}
 
 
 def demo(
     folder="facescore-demo",
     *,
     detector=None,
-    n_scenes=160,
-    per_score=200,
+    n_scenes=120,
+    per_score=300,
     per_score_unseen=100,
     top_k=20,
     strategy="auto",
@@ -44,16 +52,17 @@ def demo(
     Args:
         folder: Where everything goes. Defaults to "facescore-demo".
         detector: As in `facescore.detect_faces`. Defaults to one trained here.
-        n_scenes: Scenes that the detector trains on; a quarter as many measure it.
-            Defaults to 160.
-        per_score: Characters of each score that the scorer trains on. Defaults to 200.
+        n_scenes: Scenes that the detector trains on, beside as many characters with
+            labels; a third as many scenes measure it. Defaults to 120.
+        per_score: Characters of each score that the scorer trains on. Defaults to 300.
         per_score_unseen: Unseen characters of each score. Defaults to 100.
         top_k: How many of the best to copy to `ranking/top`. Defaults to 20.
         strategy: Kind of `illustkit.get_strategy`. Defaults to "auto".
         verbose: As of `keras.Model.fit`; 0 hides the progress bars too.
         detector_settings: Dict of fields of `facescore.presets.DetectorPreset` that
-            differ from the preset "tiny".
-        scorer_settings: Likewise of `facescore.scorer_presets.ScorerPreset`, "small".
+            differ from the preset "tiny" with 8 epochs.
+        scorer_settings: Likewise of `facescore.scorer_presets.ScorerPreset`, from
+            "small" with 16 epochs.
 
     Returns:
         `SimpleNamespace`: `page` and `gallery` (paths), `agreement`, `stability`,
@@ -93,7 +102,7 @@ def demo(
         ratings=ratings,
         strategy=strategy,
         verbose=verbose,
-        **(scorer_settings or {}),
+        **{**SCORER, **(scorer_settings or {})},
     )
     scorer = load_scorer(run)
 
@@ -124,14 +133,15 @@ def demo(
 
 
 def trained_detector(folder, *, n_scenes, strategy, verbose, **settings):
-    """Draw scenes, train a detector on them, and measure it on others.
+    """Draw scenes and characters, train a detector on them, and measure it on others.
 
     Args:
-        folder: Where `scenes/`, `unseen-scenes/` and the run `detector/` go.
-        n_scenes: Number of scenes to train on.
+        folder: Where `scenes/`, `labelled/`, `unseen-scenes/` and the run `detector/`
+            go.
+        n_scenes: Number of scenes to train on, and of characters.
         strategy: As in `demo`.
         verbose: As in `demo`.
-        **settings: Fields of `DetectorPreset` that differ from the preset "tiny".
+        **settings: Fields of `DetectorPreset` that differ.
 
     Returns:
         `(detector, scores)`: a `Detector` and its `DetectorScores`.
@@ -140,17 +150,18 @@ def trained_detector(folder, *, n_scenes, strategy, verbose, **settings):
     from facescore.detector_evaluation import evaluate_detector, plot_precision_recall
     from facescore.detector_training import train_detector
 
-    progress, n_unseen = verbose != 0, max(2, n_scenes // 4)
+    progress, n_unseen = verbose != 0, max(2, n_scenes // 3)
     draw_scenes(folder / "scenes", n_scenes, progress=progress)
+    # Garments and hands that are no faces, which the heads in scenes do not have.
+    draw_labelled(folder / "labelled", n_scenes, first_seed=LABELLED_SEED)
     unseen = folder / "unseen-scenes"
     draw_scenes(unseen, n_unseen, first_seed=UNSEEN_SEED, progress=progress)
     run = train_detector(
-        folder / "scenes",
+        [folder / "scenes", folder / "labelled"],
         folder / "detector",
-        preset="tiny",
         strategy=strategy,
         verbose=verbose,
-        **settings,
+        **{**DETECTOR, **settings},
     )
     detector = load_detector(run)
     scores = evaluate_detector(

@@ -7,6 +7,7 @@ from facescore.ratings import TABLE, Rating, write_ratings
 from facescore.scenes import draw_scene
 from facescore.taste import rated_characters
 from illustkit.images import write_image
+from illustkit.samples import draw_character
 
 SIZE = 300, 424  # pixels, width and height of a drawn character
 SCENE = 320  # pixels, side of a drawn scene
@@ -33,6 +34,23 @@ def draw_scenes(folder, n, *, first_seed=0, progress=True):
         # First the label, so that no picture is left that seems unlabelled.
         write_labels(label_path(path), boxes, (SCENE, SCENE))
         write_image(path, image)
+
+
+def draw_labelled(folder, n, *, first_seed=0):
+    """Draw characters with labels of their faces; those that are there stay.
+
+    Args:
+        folder: Folder for the pictures and their labels.
+        n: Number of characters.
+        first_seed: Seed of the first. Defaults to 0.
+    """
+    for seed in range(first_seed, first_seed + n):
+        path = folder / f"character-{seed:08d}.png"
+        if path.exists():
+            continue
+        character = draw_character(seed, SIZE)
+        write_labels(label_path(path), [character.face_box], SIZE)
+        write_image(path, character.image)
 
 
 def draw_characters(folder, per_score, *, first_seed=0, table=None, progress=True):

@@ -73,6 +73,8 @@ def labelled_images(images):
         images = [images]
     paths = []
     for path in map(Path, images):
+        if not path.exists():
+            raise ValueError(f"{path}: no such file or folder. Check the path.")
         paths += list_images(path) if path.is_dir() else [path]
     paths = list(dict.fromkeys(paths))
     if problems := check_labels(paths):

@@ -1,6 +1,5 @@
 """Train a detector on a folder of pictures with YOLO labels."""
 
-import contextlib
 import dataclasses
 import json
 
@@ -18,6 +17,7 @@ from illustkit.figures import sheet
 from illustkit.images import write_image
 from illustkit.runs import Run
 from illustkit.strategy import get_strategy, replicas, scope, worker_index
+from illustkit.trainable import precision
 
 SPLIT = "split.json"
 
@@ -113,7 +113,7 @@ def train_detector(
     batches = DetectorBatches(pictures.select(training), chosen, seed=seed)
 
     keras.utils.set_random_seed(seed)
-    with scope(strategy), _policy(chosen.precision):
+    with scope(strategy), precision(chosen.precision):
         network = DetectorNetwork(
             chosen.widths, chosen.depths, chosen.head, synchronised=n_replicas > 1
         )
@@ -270,13 +270,3 @@ class DetectorScores(keras.callbacks.Callback):
             ]
             path = self.run.pictures / f"epoch-{epoch + 1:04d}.png"
             write_image(path, sheet(examples, columns=4))
-
-
-@contextlib.contextmanager
-def _policy(name):
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)

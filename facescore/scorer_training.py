@@ -1,6 +1,5 @@
 """Train a scorer on crops and one person's ratings."""
 
-import contextlib
 import dataclasses
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from facescore.scorer_presets import SCORER_PRESETS, ScorerPreset
 from facescore.scorer_split import split_by_source, write_split
 from illustkit.runs import SETTINGS, Run
 from illustkit.strategy import get_strategy, replicas, scope, worker_index
+from illustkit.trainable import precision
 
 
 def train_scorer(
@@ -123,7 +123,7 @@ def train_scorer(
     batches = CropBatches(stored.select(training), chosen, seed=seed)
 
     keras.utils.set_random_seed(seed)
-    with scope(strategy), _policy(chosen.precision):
+    with scope(strategy), precision(chosen.precision):
         # On JAX the batch statistics are those of the whole batch without being told.
         synchronised = strategy is not None and n_replicas > 1
         scorer = build_scorer(run.settings, synchronised=synchronised)
@@ -253,13 +253,3 @@ def _optimizer(chosen, steps):
         optimizer = keras.optimizers.AdamW(rate, **options)
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta", "offsets"])
     return optimizer
-
-
-@contextlib.contextmanager
-def _policy(name):
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)

@@ -1,5 +1,7 @@
 """A model whose loss is a sum of named, weighted parts, right on every accelerator."""
 
+import contextlib
+
 import keras
 from keras import ops
 
@@ -104,6 +106,27 @@ class Trainable(keras.Model):
             )
             iterator = None
         super()._maybe_symbolic_build(iterator, data_batch)
+
+
+@contextlib.contextmanager
+def precision(name):
+    """Context in which layers are made with a dtype policy.
+
+    Example:
+    ```python
+    with precision("mixed_bfloat16"):
+        model = build()
+    ```
+
+    Args:
+        name: "float32", "mixed_bfloat16" or "mixed_float16".
+    """
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 @keras.saving.register_keras_serializable(package="illustkit")

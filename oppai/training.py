@@ -1,6 +1,5 @@
 """Train a restorer on a folder of pictures and the boxes to censor in them."""
 
-import contextlib
 import dataclasses
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from illustkit.figures import sheet
 from illustkit.images import write_image
 from illustkit.runs import Run
 from illustkit.strategy import get_strategy, replicas, scope, worker_index
+from illustkit.trainable import precision
 from oppai.batches import CensoredPatches
 from oppai.dataset import build_patches, load_metadata, split_by_picture
 from oppai.features import load_vgg_features
@@ -105,7 +105,8 @@ def train(
         cache=cache or run.folder / "patches",
         progress=verbose != 0,
     )
-    if worker_index() == 0:
+    talks = verbose != 0 and worker_index() == 0
+    if talks:
         print(patches.report)
     names = sorted(set(patches.names))
     training, held_out = split_by_picture(names, holdout=holdout, seed=seed)
@@ -126,9 +127,9 @@ def train(
     )
 
     keras.utils.set_random_seed(seed)
-    with scope(strategy), _policy(chosen.precision):
+    with scope(strategy), precision(chosen.precision):
         restorer = _build(chosen, network, n_steps=chosen.epochs * len(batches))
-    if restorer.features is None and worker_index() == 0:
+    if restorer.features is None and talks:
         print("No VGG16 weights given: training without perceptual and style terms.")
     callbacks = [batches.follow(), *callbacks, *run.callbacks("val_psnr", "max")]
     if sheet_every and worker_index() == 0:
@@ -247,13 +248,3 @@ class SampleSheets(keras.callbacks.Callback):
         rows = np.stack([censored, prediction, blend, truth], axis=1)
         picture = sheet(list(rows.reshape(-1, *truth.shape[1:])), columns=4)
         write_image(self.folder / f"epoch-{epoch + 1:04d}.png", picture)
-
-
-@contextlib.contextmanager
-def _policy(name):
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)

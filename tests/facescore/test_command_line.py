@@ -17,6 +17,7 @@ from facescore.boxes import Face
 from facescore.labels import read_labels, write_labels
 from facescore.scorer_presets import SCORER_PRESETS
 from illustkit.images import list_images, write_image
+from illustkit.runs import Run
 from tests.facescore.slim import Slim
 
 runner = CliRunner()
@@ -45,6 +46,8 @@ def run(*arguments):
 
 def done(*arguments):
     result = run(*arguments)
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
     assert result.exit_code == 0, result.output
     return result.output
 
@@ -206,6 +209,14 @@ def test_a_detector_is_trained_evaluated_and_its_labels_go_to_coco(
     names = sorted(p.name for p in (tmp_path / "evaluation").iterdir())
     assert names == ["examples-0.png", "precision-recall.png"]
 
+    def train(images, run, **settings):
+        assert [path.name for path in images] == [f"{i}.png" for i in range(4)]
+        assert (settings["preset"], settings["epochs"]) == ("tiny", 1)
+        assert settings["start_from"] == tmp_path / "run"
+        return Run(tmp_path / "run")
+
+    monkeypatch.setattr(facescore.detector_training, "train_detector", train)
+    options += "--start-from", tmp_path / "run"
     output = done("annotate", "train", folder, "--run", tmp_path / "round", *options)
     assert "AP50" in output
     path = tmp_path / "faces.json"
@@ -243,9 +254,9 @@ def test_annotate_suggests_and_serves(patched, walked, tmp_path, monkeypatch):
 
 
 MISTAKES = [
-    (["detect", "nowhere"], "nowhere"),
+    (["detect", "nowhere.png", "--detector", "runs/none"], "runs/none holds no run"),
     (["detect", "a.png", "--detector", "nowhere"], "nowhere holds no run"),
-    (["train-detector", "nowhere"], "nowhere"),
+    (["train-detector", "nowhere"], "nowhere: no such"),
     (["train-detector", "nowhere", "--preset", "huge"], "'tiny'"),
     (["evaluate-detector", "nowhere", "--detector", "nothing"], "holds no run"),
     (["crop", "a", "b", "--margin", "1,2"], "3 numbers"),

@@ -9,12 +9,13 @@ import facescore.demo_pictures
 import facescore.detector
 import facescore.detector_training
 from facescore.boxes import Face
-from facescore.demo import UNSEEN_SEED, demo, judge, trained_detector
+from facescore.demo import LABELLED_SEED, UNSEEN_SEED, demo, judge, trained_detector
 from facescore.demo_pictures import SIZE, draw_characters, draw_scenes
 from facescore.labels import read_labels
 from facescore.ranking import RankedPicture, Ranking
 from facescore.taste import rated_characters
 from illustkit.images import list_images, read_image
+from illustkit.samples import draw_character
 from tests.facescore.slim import Slim
 
 SCORER = {
@@ -144,7 +145,13 @@ def test_its_detector_is_trained_and_measured_on_scenes_apart(tmp_path, monkeypa
     )
     assert scores.n_pictures == 2 and 0 <= scores.ap50 <= 1
     assert hasattr(detector, "detect_all")
-    assert len(list_images(tmp_path / "scenes")) == 3
+    for name in ("scenes", "labelled"):
+        assert len(list_images(tmp_path / name)) == 3
+    character = draw_character(LABELLED_SEED, SIZE)
+    (path, *_) = list_images(tmp_path / "labelled")
+    np.testing.assert_array_equal(read_image(path), character.image)
+    label = read_labels(path.with_suffix(".txt"), SIZE)
+    np.testing.assert_allclose(label, [character.face_box], atol=1e-3)
     for name in ("detector.png", "precision-recall.png"):
         assert read_image(tmp_path / name).std() > 5
     first = read_image(tmp_path / "scenes" / "scene-0000.png")
