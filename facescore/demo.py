@@ -21,9 +21,9 @@ from illustkit.images import read_image
 
 # Far from the characters that are rated, and from one another.
 UNSEEN_SEED, LABELLED_SEED = 10_000_000, 20_000_000
-CONF = 0.4
+CONF = 0.3
 DETECTOR = {"preset": "tiny", "epochs": 8}
-SCORER = {"preset": "small", "epochs": 16}
+SCORER = {"preset": "small", "epochs": 15}
 
 
 def demo(
@@ -31,7 +31,7 @@ def demo(
     *,
     detector=None,
     n_scenes=120,
-    per_score=300,
+    per_score=260,
     per_score_unseen=100,
     top_k=20,
     strategy="auto",
@@ -54,7 +54,7 @@ def demo(
         detector: As in `facescore.detect_faces`. Defaults to one trained here.
         n_scenes: Scenes that the detector trains on, beside as many characters with
             labels; a third as many scenes measure it. Defaults to 120.
-        per_score: Characters of each score that the scorer trains on. Defaults to 300.
+        per_score: Characters of each score that the scorer trains on. Defaults to 260.
         per_score_unseen: Unseen characters of each score. Defaults to 100.
         top_k: How many of the best to copy to `ranking/top`. Defaults to 20.
         strategy: Kind of `illustkit.get_strategy`. Defaults to "auto".
@@ -62,7 +62,7 @@ def demo(
         detector_settings: Dict of fields of `facescore.presets.DetectorPreset` that
             differ from the preset "tiny" with 8 epochs.
         scorer_settings: Likewise of `facescore.scorer_presets.ScorerPreset`, from
-            "small" with 16 epochs.
+            "small" with 15 epochs.
 
     Returns:
         `SimpleNamespace`: `page` and `gallery` (paths), `agreement`, `stability`,

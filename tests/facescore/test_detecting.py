@@ -154,3 +154,30 @@ def test_any_detector_can_be_given(tmp_path):
     assert detect_faces(np.zeros((8, 8, 3), np.uint8), other) == [Face((0, 0, 1, 1))]
     with pytest.raises(ValueError, match="holds no run"):
         load_detector(tmp_path)
+
+
+def test_what_lies_outside_the_picture_is_no_face(detector, tmp_path):
+    class Padding(RedSquares):
+        def predict_on_batch(self, pictures):
+            raw = super().predict_on_batch(pictures)
+            raw[:, 0, -1] = 3.0  # the corner of the letterbox, no pixel of the picture
+            raw[:, 0, :-1] = 0.0
+            raw[:, 0, : 4 * BINS : BINS] = 40.0  # all four sides at 0
+            return raw
+
+    detector.network = Padding()
+    image = picture((128, 32), [(40, 8, 64, 24)])
+    write_image(tmp_path / "in" / "a.png", image)
+    options = {"save_txt": True, "imgsz": 128}
+    ((_, faces),) = detect_folder(tmp_path / "in", detector, tmp_path / "o", **options)
+    np.testing.assert_allclose(found(faces), [(40, 8, 64, 24)], atol=1)
+
+
+def test_unsure_faces_of_any_detector_are_left_out():
+    class Two:
+        def detect(self, image):
+            return [Face((0, 0, 4, 4), 0.7), Face((4, 4, 8, 8), 0.5)]
+
+    image = np.zeros((8, 8, 3), np.uint8)
+    assert len(detect_faces(image, Two())) == 2
+    assert detect_faces(image, Two(), conf=0.6) == [Face((0, 0, 4, 4), 0.7)]
