@@ -33,7 +33,7 @@ class BookPConv2D(BookUnstrided):
     """The book's layer with a stride: every output of the wide sums is thinned out."""
 
     def __init__(self, filters, kernel_size, strides):
-        super().__init__(filters, kernel_size)
+        super().__init__(filters, kernel_size, use_bias=True)
         self.strides = strides
 
     def call(self, inputs):
