@@ -43,7 +43,8 @@ def test_alexnet_overfits_64_faces():
     keras.utils.set_random_seed(0)
     network = AlexNet(360, hidden_units=1024, dropout=0.0)
     scorer = Scorer(network, mean=scores.mean(), scale=scores.std())
-    scorer.compile(keras.optimizers.Adam(2e-4))
-    scorer.fit(crops, scores, batch_size=16, epochs=25, verbose=2)
+    rate = keras.optimizers.schedules.CosineDecay(2e-4, decay_steps=25 * 8)
+    scorer.compile(keras.optimizers.Adam(rate))
+    scorer.fit(crops, scores, batch_size=8, epochs=25, verbose=2)
     found = scorer.predict_scores(crops, batch_size=16)
     assert np.mean((found - scores) ** 2) < 0.05
