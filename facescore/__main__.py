@@ -11,7 +11,8 @@ from facescore import (
     _detector_commands,
     _scorer_commands,
 )
-from facescore._command_line import Strategy, app_with, user_errors
+from facescore._command_line import Strategy, user_errors
+from illustkit.command_line import app_with
 
 app = app_with(
     "Find faces in illustrations, learn a taste from 1 to 5, rank whole folders."

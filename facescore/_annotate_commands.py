@@ -15,11 +15,10 @@ from facescore._command_line import (
     Precision,
     Strategy,
     Tile,
-    app_with,
-    given,
     user_errors,
 )
 from facescore._detector_commands import print_trained
+from illustkit.command_line import app_with, given
 
 app = app_with("Label faces in rounds: start, then review, train, label.")
 

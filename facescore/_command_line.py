@@ -1,10 +1,11 @@
 """What the commands share: common options, and mistakes told in clear lines."""
 
-import contextlib
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from illustkit import command_line
 
 Strategy = Annotated[str, typer.Option(help="auto, one, mirrored, multiworker or tpu.")]
 Precision = Annotated[
@@ -13,13 +14,16 @@ Precision = Annotated[
 Detector = Annotated[
     str, typer.Option(help="cascade, or the run folder of a trained detector.")
 ]
-Conf = Annotated[float, typer.Option(help="Least confidence of a face.")]
+Conf = Annotated[float, typer.Option(help="Least confidence of a face.", min=0, max=1)]
 Iou = Annotated[
-    float, typer.Option(help="Overlap up to which two boxes are two faces.")
+    float,
+    typer.Option(help="Overlap up to which two boxes are two faces.", min=0, max=1),
 ]
-Imgsz = Annotated[int, typer.Option(help="Side a picture is scaled to for finding.")]
+Imgsz = Annotated[
+    int, typer.Option(help="Side a picture is scaled to for finding.", min=32)
+]
 Tile = Annotated[
-    int | None, typer.Option(help="Side of windows to search as well, pixels.")
+    int | None, typer.Option(help="Side of windows to search as well, pixels.", min=32)
 ]
 Margin = Annotated[
     str, typer.Option(help="top,sides,bottom of a crop, as shares of the face.")
@@ -37,25 +41,9 @@ Port = Annotated[int, typer.Option(help="TCP port on this machine; 0 takes any."
 Browser = Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page.")]
 
 
-def app_with(text):
-    """A Typer app in the style of this project."""
-    return typer.Typer(
-        no_args_is_help=True,
-        add_completion=False,
-        rich_markup_mode=None,
-        pretty_exceptions_enable=False,
-        help=text,
-    )
-
-
 def flag(name, text):
     """An option without a value; with dashes, or as Ultralytics writes it."""
     return typer.Option(f"--{name}", f"--{name.replace('-', '_')}", help=text)
-
-
-def given(**options):
-    """Those of the options that were given."""
-    return {name: value for name, value in options.items() if value is not None}
 
 
 def margin_of(text):
@@ -81,27 +69,9 @@ class LeftOutError(ValueError):
         super().__init__("\n".join(self.problems))
 
 
-@contextlib.contextmanager
-def progress_bar(total, unit="picture"):
-    """A bar as a function of the number done."""
-    from tqdm import tqdm
-
-    with tqdm(total=total, unit=unit) as bar:
-        yield lambda n: bar.update(n - bar.n)
-
-
-@contextlib.contextmanager
 def user_errors():
     """Turn a user's mistake into one clear line and exit code 2.
 
     Labels and ratings name each of their problems in a line of its own.
     """
-    try:
-        yield
-    except (ValueError, FloatingPointError, OSError) as error:
-        for problem in getattr(error, "problems", None) or [str(error)]:
-            typer.echo(f"facescore: {' '.join(problem.split())}", err=True)
-        raise typer.Exit(2) from None
-    except KeyboardInterrupt:
-        typer.echo("facescore: stopped. The same command goes on from here.", err=True)
-        raise typer.Exit(130) from None
+    return command_line.user_errors("facescore")

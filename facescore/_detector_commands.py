@@ -15,9 +15,9 @@ from facescore._command_line import (
     Strategy,
     Tile,
     flag,
-    given,
     user_errors,
 )
+from illustkit.command_line import given
 
 
 def detect(

@@ -19,11 +19,10 @@ from facescore._command_line import (
     Square,
     Strategy,
     Tile,
-    given,
     margin_of,
-    progress_bar,
     user_errors,
 )
+from illustkit.command_line import given, progress_bar
 
 DetectorOrNone = Annotated[
     str,
@@ -110,6 +109,9 @@ def score(
         from facescore.detecting import as_detector
         from illustkit.images import list_images
 
+        for path in pictures:
+            if not path.exists():
+                raise ValueError(f"{path}: no such file or folder. Check the path.")
         scorer = scoring.load_scorer(scorer)
         detector = None if detector == "none" else as_detector(detector)
         options = {"conf": conf, "iou": iou, "imgsz": imgsz, "tile": tile}

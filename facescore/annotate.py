@@ -11,8 +11,8 @@ from pathlib import Path
 
 from facescore.annotations import ACCEPTED, CASCADE, DETECTOR, STATES, Annotations
 from facescore.cascade import Cascade
-from facescore.files import write_whole
 from facescore.labels import label_path
+from illustkit.files import write_whole
 from illustkit.images import read_image
 
 SHRINK = 0.85
@@ -141,10 +141,15 @@ def train(folder, run, **settings):
             f"{run}: was trained on {before['pictures']} pictures with other labels; "
             f"now {len(images)} are accepted. Name another folder."
         )
-    write_whole(path, json.dumps(record))
+    import keras
+
     from facescore.detector_training import train_detector
 
-    return train_detector(images, run, **settings)
+    # Written as the first step begins: what is refused before leaves no trace.
+    keep = keras.callbacks.LambdaCallback(
+        on_train_begin=lambda logs: write_whole(path, json.dumps(record))
+    )
+    return train_detector(images, run, callbacks=[keep], **settings)
 
 
 def label(folder, run, *, conf=0.25, iou=0.5, progress=True, **options):

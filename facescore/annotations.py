@@ -15,7 +15,6 @@ from typing import NamedTuple
 import numpy as np
 
 from facescore.boxes import Face, box_areas, clip_boxes
-from facescore.files import picture_size
 from facescore.labels import (
     PREDICTIONS,
     UNLABELLED,
@@ -28,6 +27,7 @@ from facescore.labels import (
     read_predictions,
     write_labels,
 )
+from illustkit.files import picture_size
 from illustkit.images import list_images
 
 HIDDEN = ".facescore"

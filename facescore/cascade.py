@@ -1,14 +1,11 @@
 """lbpcascade_animeface through OpenCV: the first labels, before there is a detector."""
 
-import hashlib
-import http.client
 import os
-import urllib.request
 from pathlib import Path
 
 from facescore.boxes import Face, clip_boxes
 from facescore.boxes import shrink as shrink_boxes
-from facescore.files import write_whole
+from illustkit.files import cache_folder, fetch_pinned
 from illustkit.images import read_image
 
 URL = (
@@ -129,27 +126,10 @@ def find_cascade(path=None):
             if not Path(given).is_file():
                 raise ValueError(f"{name}{given}: no such file. Check the path.")
             return Path(given)
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    cached = Path(cache, "illustkit", URL.rsplit("/", 1)[1])
-    if cached.is_file() and _is_pinned(cached.read_bytes()):
-        return cached
-    return write_whole(cached, _download())
-
-
-def _download():
-    advice = f"Fetch it by other means and name it by {VARIABLE}."
-    try:
-        with urllib.request.urlopen(URL, timeout=30) as answer:
-            data = answer.read(_MAX_BYTES + 1)
-    except (OSError, http.client.HTTPException) as error:
-        raise ValueError(f"{URL} could not be fetched ({error}). {advice}") from error
-    if not _is_pinned(data):
-        raise ValueError(
-            f"{URL} gave another file than the one known (SHA-256 {SHA256}); it was "
-            f"not kept. {advice}"
-        )
-    return data
-
-
-def _is_pinned(data):
-    return hashlib.sha256(data).hexdigest() == SHA256
+    return fetch_pinned(
+        URL,
+        SHA256,
+        cache_folder() / URL.rsplit("/", 1)[1],
+        max_bytes=_MAX_BYTES,
+        advice=f"Fetch it by other means and name it by {VARIABLE}.",
+    )

@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 
 from facescore.boxes import box_areas, convert_boxes
-from facescore.files import inside, picture_size, write_whole
-from facescore.labels import NAME, LabelError, label_path, read_labels, write_labels
+from facescore.label_rows import NAME
+from facescore.labels import LabelError, label_path, read_labels, write_labels
+from illustkit.files import inside, picture_size, write_whole
 
 
 def to_coco(images, path, *, root=None):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from facescore.crops import as_face, crop_face, crop_region, labelled_faces
-from facescore.files import write_whole
+from illustkit.files import write_whole
 from illustkit.images import list_images, read_image, write_image
 
 TABLE = "crops.csv"

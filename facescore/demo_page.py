@@ -3,8 +3,8 @@
 import html
 from urllib.parse import quote
 
-from facescore.files import write_whole
 from facescore.taste import CEILING
+from illustkit.files import write_whole
 
 SHOWN = 8
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from facescore.detector_inference import Detector
+from facescore.run_kinds import open_run
 from illustkit.images import list_images, read_image
-from illustkit.runs import Run
 
 
 def load_detector(run):
@@ -28,10 +28,8 @@ def load_network(run):
     from facescore.detector import DetectorNetwork
     from facescore.detector_losses import FaceDetector
 
-    run = run if isinstance(run, Run) else Run(run)
+    run = open_run(run, "detector")
     settings = run.settings
-    if not {"widths", "depths", "head"} <= set(settings):
-        raise ValueError(f"{run.folder} holds a run of something else than a detector.")
     if not run.weights_path.exists():
         raise ValueError(
             f"{run.folder} has no {run.weights_path.name} yet: wait for the training's "
@@ -77,7 +75,8 @@ def detect_faces(
         conf: Least confidence. Defaults to 0.25, which lets all through that the
             cascade finds. The options that follow concern trained detectors.
         iou: Overlap up to which two boxes are two faces. Defaults to 0.5.
-        imgsz: Side that the picture is scaled to. Defaults to 640.
+        imgsz: Side that the picture is scaled to, rounded up to a multiple of 32.
+            Defaults to 640.
         tile: Side of windows to search as well, in pixels. Defaults to none.
 
     Returns:
@@ -132,6 +131,9 @@ def detect_folder(
         raise ValueError("To save something, name a folder. Received: out=None")
     base = Path(images) if isinstance(images, (str, Path)) else None
     paths = list_images(base) if base else [Path(path) for path in images]
+    for path in paths:
+        if not path.exists():
+            raise ValueError(f"{path}: no such file. Check the path.")
     names = [path.relative_to(base) if base else Path(path.name) for path in paths]
     if save_txt or save_conf or save_crop:
         _check_stems(names)

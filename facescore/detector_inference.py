@@ -32,7 +32,7 @@ class Detector:
             image: uint8 RGB `(height, width, 3)`.
             conf: Least confidence. Defaults to 0.25.
             iou: Overlap up to which two boxes are two faces. Defaults to 0.5.
-            imgsz: Side that the picture is scaled to, a multiple of 32.
+            imgsz: Side that the picture is scaled to, rounded up to a multiple of 32.
                 Defaults to 640.
             tile: Side in pixels of overlapping windows that are searched as well, each
                 scaled to `imgsz`, for small faces in large pictures.
@@ -43,7 +43,7 @@ class Detector:
             List of `Face`, best first, boxes inside the picture.
 
         Raises:
-            ValueError: for a size that does not fit the network.
+            ValueError: for a size under 1.
         """
         return self.detect_all(
             [image], conf=conf, iou=iou, imgsz=imgsz, tile=tile, top=top
@@ -53,6 +53,9 @@ class Detector:
         self, images, *, conf=0.25, iou=0.5, imgsz=640, tile=None, top=300, batch_size=8
     ):
         """Find the faces of several pictures; see `detect`. Returns a list of lists."""
+        if imgsz < 1:
+            raise ValueError(f"`imgsz` is 1 or more. Received: {imgsz}")
+        imgsz = -(-imgsz // 32) * 32
         views = [
             (number, window, image[window[1] : window[3], window[0] : window[2]])
             for number, image in enumerate(images)

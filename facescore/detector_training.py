@@ -2,21 +2,22 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import keras
 import numpy as np
 
 from facescore.detecting import load_network
-from facescore.detector import DetectorNetwork, refold
+from facescore.detector import DetectorNetwork
 from facescore.detector_data import DetectorBatches, build_pictures, labelled_images
-from facescore.detector_evaluation import draw_faces, measure
-from facescore.detector_inference import Detector
 from facescore.detector_losses import FaceDetector
-from facescore.presets import DETECTOR_PRESETS, DetectorPreset
-from illustkit.figures import sheet
-from illustkit.images import write_image
+from facescore.optimizers import OPTIMIZERS, compile_with, make_optimizer
+from facescore.presets import DETECTOR_PRESETS
+from facescore.run_kinds import may_train
+from facescore.training_callbacks import HeldOutFaces
+from illustkit.presets import choose_preset
 from illustkit.runs import Run
-from illustkit.strategy import get_strategy, replicas, scope, worker_index
+from illustkit.strategy import check_batch_size, get_strategy, scope, worker_index
 from illustkit.trainable import precision
 
 SPLIT = "split.json"
@@ -77,13 +78,9 @@ def train_detector(
     """
     chosen = choose_detector_settings(preset, **settings)
     strategy = get_strategy(strategy)  # before anything touches the devices
-    n_replicas = replicas(strategy)
-    if chosen.batch_size % n_replicas:
-        raise ValueError(
-            f"`batch_size` must be a multiple of the {n_replicas} devices that share "
-            f"it. Received: batch_size={chosen.batch_size}"
-        )
+    n_replicas = check_batch_size(chosen.batch_size, strategy)
     labelled, unlabelled = labelled_images(images)
+    may_train(Path(run.folder if isinstance(run, Run) else run), "detector")
     run = Run.start(
         run,
         {
@@ -120,11 +117,9 @@ def train_detector(
         if start_from is not None:
             begin_with(network, start_from)
         detector = FaceDetector(network)
-        detector.compile(_optimizer(chosen, len(batches)))
+        compile_with(detector, _optimizer(chosen, len(batches)))
     callbacks = [batches.follow(), *callbacks]
-    callbacks.append(
-        DetectorScores(pictures.select(held_out), run, chosen, sheet_every)
-    )
+    callbacks.append(HeldOutFaces(pictures.select(held_out), run, chosen, sheet_every))
     callbacks += run.callbacks("val_ap", "max")
     detector.fit(
         batches,
@@ -149,14 +144,7 @@ def choose_detector_settings(preset="small", **settings):
     Raises:
         ValueError: for an unknown preset or field, or a value that cannot work.
     """
-    if preset not in DETECTOR_PRESETS:
-        raise ValueError(
-            f"`preset` must be one of {sorted(DETECTOR_PRESETS)}. Received: {preset!r}"
-        )
-    known = {field.name for field in dataclasses.fields(DetectorPreset)}
-    if unknown := sorted(set(settings) - known):
-        raise ValueError(f"Settings are {sorted(known)}. Received: {unknown}")
-    chosen = dataclasses.replace(DETECTOR_PRESETS[preset], **settings)
+    chosen = choose_preset(DETECTOR_PRESETS, preset, settings)
     for name in ("image_size", "validation_size"):
         if getattr(chosen, name) % 32 or getattr(chosen, name) < 32:
             raise ValueError(
@@ -167,9 +155,9 @@ def choose_detector_settings(preset="small", **settings):
             "`epochs` must be at least 1 and `batch_size` from 1 to `epoch_size`. "
             f"Received: {chosen.epochs}, {chosen.batch_size}, {chosen.epoch_size}"
         )
-    if chosen.optimizer not in ("adamw", "sgd"):
+    if chosen.optimizer not in OPTIMIZERS:
         raise ValueError(
-            f"`optimizer` must be 'adamw' or 'sgd'. Received: {chosen.optimizer!r}"
+            f"`optimizer` is one of {OPTIMIZERS}. Received: {chosen.optimizer!r}"
         )
     return chosen
 
@@ -216,57 +204,12 @@ def begin_with(network, run):
 
 
 def _optimizer(chosen, steps):
-    total, warm_up = chosen.epochs * steps, round(chosen.warm_up * steps)
-    rate = keras.optimizers.schedules.CosineDecay(
-        chosen.learning_rate / 100,
-        max(1, total - warm_up),
-        alpha=0.01,
-        warmup_target=chosen.learning_rate,
-        warmup_steps=warm_up,
+    return make_optimizer(
+        chosen,
+        steps=chosen.epochs * steps,
+        warm_up=round(chosen.warm_up * steps),
+        first=0.01,
+        last=0.01,
+        momentum=0.937,
+        nesterov=True,
     )
-    options = {"weight_decay": chosen.weight_decay, "global_clipnorm": 10.0}
-    if chosen.optimizer == "sgd":
-        optimizer = keras.optimizers.SGD(rate, 0.937, nesterov=True, **options)
-    else:
-        optimizer = keras.optimizers.AdamW(rate, **options)
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    return optimizer
-
-
-class DetectorScores(keras.callbacks.Callback):
-    """Measures AP on held-out pictures after each epoch, and draws what was found.
-
-    Logs `val_ap50` and `val_ap`. It has to stand before the callbacks that save.
-
-    Args:
-        pictures: `LabelledPictures`, as they are stored.
-        run: The `Run` whose `pictures/` get the sheets.
-        preset: The training's `DetectorPreset`.
-        sheet_every: Epochs from one sheet to the next; 0 for none.
-    """
-
-    def __init__(self, pictures, run, preset, sheet_every):
-        super().__init__()
-        self.samples = [pictures[i] for i in range(len(pictures))]
-        self.run, self.preset, self.sheet_every = run, preset, sheet_every
-        self.detector = None
-
-    def on_epoch_end(self, epoch, logs=None):
-        network = self.model.network
-        if self.detector is None:
-            self.detector = Detector(network)
-        refold(network, self.detector.network)
-        scores, found = measure(
-            self.samples, self.detector, imgsz=self.preset.validation_size
-        )
-        logs["val_ap50"], logs["val_ap"] = scores.ap50, scores.ap50_95
-        last = epoch + 1 == self.params["epochs"]
-        if not self.sheet_every or worker_index():
-            return
-        if last or (epoch + 1) % self.sheet_every == 0:
-            examples = [
-                draw_faces(image, [f for f in faces if f.confidence >= 0.25], truth)
-                for (image, truth), faces in zip(self.samples[:12], found, strict=False)
-            ]
-            path = self.run.pictures / f"epoch-{epoch + 1:04d}.png"
-            write_image(path, sheet(examples, columns=4))

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from urllib.parse import quote
 
-from facescore.files import write_whole
+from illustkit.files import write_whole
 
 GALLERY = "gallery.html"
 _PAGES = Path(__file__).parent / "pages"

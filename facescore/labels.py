@@ -5,32 +5,16 @@ No file means nobody has looked; an empty file says that there is no face. A six
 column is a confidence: the line is a prediction, no label.
 """
 
-import re
 from pathlib import Path
 
 import numpy as np
 
 from facescore.boxes import as_boxes, box_areas, clip_boxes, convert_boxes
-from facescore.files import write_whole
+from facescore.label_rows import LabelError, read_rows
+from illustkit.files import write_whole
 
-NAME = "anime_face"
 UNLABELLED, NO_FACE = "unlabelled", "no face"
 LABELS, PREDICTIONS = "labels", "predictions"
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-_OVER = 0.01  # Ultralytics takes shares up to 1.01; rounding of others goes that far.
-_MAX_BYTES = 1_000_000
-
-
-class LabelError(ValueError):
-    """Label files hold what is no label; one line for each place.
-
-    Attributes:
-        problems: List of "file, line n: what is wrong. The mend."
-    """
-
-    def __init__(self, problems):
-        self.problems = [problems] if isinstance(problems, str) else list(problems)
-        super().__init__("\n".join(self.problems))
 
 
 def label_path(image_path):
@@ -71,7 +55,7 @@ def label_kind(path):
     Raises:
         LabelError: naming file and line of every problem.
     """
-    rows = _read_rows(path, None)
+    rows = read_rows(path, None)
     if rows is None:
         return UNLABELLED
     if not len(rows):
@@ -101,7 +85,7 @@ def read_labels(path, image_size):
     Raises:
         LabelError: naming file and line of every problem; predictions are one.
     """
-    rows = _read_rows(path, 5)
+    rows = read_rows(path, 5)
     return None if rows is None else _pixels(rows, image_size)
 
 
@@ -119,7 +103,7 @@ def read_predictions(path, image_size):
     Raises:
         LabelError: naming file and line of every problem; a missing confidence is one.
     """
-    rows = _read_rows(path, 6)
+    rows = read_rows(path, 6)
     if rows is None:
         return None
     return _pixels(rows, image_size), rows[:, 5] if len(rows) else np.zeros(0)
@@ -137,7 +121,7 @@ def read_confidences(path):
     Raises:
         LabelError: as `read_predictions`.
     """
-    rows = _read_rows(path, 6)
+    rows = read_rows(path, 6)
     return None if rows is None else rows[:, 5] if len(rows) else np.zeros(0)
 
 
@@ -207,61 +191,6 @@ def check_labels(image_paths):
         except LabelError as error:
             problems += error.problems
     return problems
-
-
-def _read_rows(path, columns):
-    """Distinct rows as float64 `(n, columns)`; `None` where there is no file."""
-    try:
-        with open(path, "rb") as file:
-            data = file.read(_MAX_BYTES + 1)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise LabelError(f"{path}: cannot be read ({error.strerror}).") from error
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = "\0"
-    if len(data) > _MAX_BYTES or "\0" in text:
-        raise LabelError(f"{path}: is no label file. Write lines of numbers.")
-    rows, problems = [], []
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
-            continue
-        columns = columns or (len(line.split()) if len(line.split()) == 6 else 5)
-        try:
-            rows.append(_read_row(line.split(), columns))
-        except ValueError as error:
-            problems.append(f"{path}, line {number}: {error}")
-    if problems:
-        raise LabelError(problems)
-    rows = list(dict.fromkeys(rows))
-    return np.asarray(rows, np.float64).reshape(len(rows), columns or 5)
-
-
-def _read_row(words, columns):
-    if len(words) != columns:
-        meant = {
-            5: "a label without a confidence, where predictions have six",
-            6: "a prediction with its confidence, no label; accept it in the review",
-        }.get(len(words), "a line is class, x, y, width, height")
-        raise ValueError(f"{len(words)} columns where {columns} are due: {meant}.")
-    for word in words:
-        if not _NUMBER.fullmatch(word):
-            raise ValueError(f"{word!r} is no number.")
-    values = tuple(float(word) for word in words)
-    if values[0] != 0:
-        raise ValueError(f"class {words[0]}: the only class is 0, {NAME}.")
-    x, y, width, height = values[1:5]
-    if min(values[1:]) < 0 or max(values[1:5]) > 1 + _OVER:
-        raise ValueError("a share beyond 0..1: pixels are divided by the picture's.")
-    if not (width > 0 and height > 0):
-        raise ValueError("a box without width or height. Take the line out.")
-    if x - width / 2 >= 1 or y - height / 2 >= 1:
-        raise ValueError("a box outside the picture. Take the line out.")
-    if columns == 6 and values[5] > 1:
-        raise ValueError(f"confidence {words[5]}: it is 0 to 1.")
-    return values
 
 
 def _pixels(rows, image_size):

@@ -8,7 +8,7 @@ import os
 import secrets
 import shutil
 
-from facescore.files import write_whole
+from illustkit.files import write_whole
 
 TABLE, RECORDS = "ranking.csv", "ranking.json"
 TOP, _TOP_LIST = "top", "top.json"

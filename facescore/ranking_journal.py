@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from facescore.files import write_whole
+from illustkit.files import write_whole
 
 NAME = "ranking.jsonl"
 

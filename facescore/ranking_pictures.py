@@ -13,8 +13,8 @@ import numpy as np
 from facescore.boxes import Face
 from facescore.crops import as_face, crop_face
 from facescore.duplicates import colour_signature, perceptual_hash
-from facescore.files import write_whole
 from facescore.rated_crops import fit_crop
+from illustkit.files import write_whole
 from illustkit.images import read_image
 
 THUMBNAILS = "thumbnails"

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from facescore.crop_folder import TABLE
-from facescore.files import write_whole
 from facescore.ratings import Rating, read_ratings
+from illustkit.files import write_whole
 from illustkit.images import read_image
 
 MANIFEST = "crops.json"

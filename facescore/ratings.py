@@ -5,7 +5,7 @@ import io
 from pathlib import Path
 from typing import NamedTuple
 
-from facescore.files import inside, write_whole
+from illustkit.files import inside, write_whole
 from illustkit.images import list_images
 
 SCORES = 1, 2, 3, 4, 5

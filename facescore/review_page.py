@@ -2,9 +2,9 @@
 
 from facescore.annotations import PROBLEM, Annotation
 from facescore.boxes import Face, box_areas, clip_boxes
-from facescore.files import picture_size
 from facescore.served_pictures import ServedPictures
 from facescore.server import App
+from illustkit.files import picture_size
 
 _MAX_FACES = 1000
 _MOST = 1e7  # pixels

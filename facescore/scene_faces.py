@@ -6,43 +6,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from illustkit._drawing.canvas import Canvas
-from illustkit._drawing.faces import face_extent
-from illustkit._drawing.heads import choose_head, draw_head_back, draw_head_front
 from illustkit.images import read_picture
-from illustkit.samples import draw_character
-
-
-def draw_head(seed, size):
-    """Draw one head on nothing.
-
-    Args:
-        seed: Non-negative integer.
-        size: Longer side of the face's box, in pixels.
-
-    Returns:
-        `(picture, box)`: uint8 RGBA, about twice as wide as the face, and xyxy.
-    """
-    rng = np.random.default_rng(seed)
-    head = choose_head(rng, icon=bool(rng.random() < 0.5))
-    tilt, strokes = rng.uniform(-14, 14), int(rng.integers(2**31))
-    unit = size / 1.94  # a face is 1.94 units wide
-    side = int(np.ceil(4.2 * unit))
-    shots = []
-    for grey in (255, 0):
-        sheet = Canvas.blank((side, side))
-        sheet.pixels[:] = grey
-        skull = sheet.placed(side / 2, 0.5 * side, scale=unit, angle=tilt)
-        pen = np.random.default_rng(strokes)
-        draw_head_back(skull, head, pen)
-        draw_head_front(skull, head, pen)
-        shots.append(sheet.picture((side, side)))
-    # white: aC + (1-a)255; black: aC. Their difference is (1-a)255.
-    alpha = 255 - (shots[0].astype(int) - shots[1]).max(axis=-1).clip(0, 255)
-    colour = shots[1] * (255 / np.maximum(alpha, 1))[..., None]
-    picture = np.dstack([np.minimum(colour, 255), alpha]).round().astype(np.uint8)
-    points = skull.to_sheet(face_extent(head.face)) / (sheet.pixels.shape[0] / side)
-    return picture, np.concatenate([points.min(axis=0), points.max(axis=0)])
+from illustkit.samples import draw_character, draw_head
 
 
 def cut_out(picture):

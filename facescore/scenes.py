@@ -11,9 +11,8 @@ import numpy as np
 
 from facescore.boxes import convert_boxes
 from facescore.scene_faces import choose_face
-from illustkit._drawing import backgrounds as drawn
-from illustkit._drawing.canvas import Canvas
 from illustkit.images import read_image, write_image
+from illustkit.samples import draw_background
 
 # A face counts where at least this share of its box can be seen.
 VISIBLE = 0.5
@@ -186,11 +185,7 @@ def _background(rng, size, paths):
         x = int(rng.integers(grown.shape[1] - width + 1))
         y = int(rng.integers(grown.shape[0] - height + 1))
         return grown[y : y + height, x : x + width].copy()
-    sheet = Canvas.blank((width, height))
-    kind = drawn.BACKGROUNDS[int(rng.integers(len(drawn.BACKGROUNDS)))]
-    backdrop = sheet.placed(scale=float(sheet.pixels.shape[1]) / sheet.unit)
-    drawn.draw_background(backdrop, kind, rng, height / width)
-    return sheet.picture((width, height))
+    return draw_background(rng, size)
 
 
 @lru_cache(maxsize=256)

@@ -10,9 +10,9 @@ from facescore.alexnet import AlexNet
 from facescore.animecnn import AnimeCNN
 from facescore.crops import MARGIN
 from facescore.ordinal import CoralThresholds, coral_loss, coral_scores, score_levels
+from facescore.run_kinds import open_run
 from facescore.smallnet import SmallNet
 from illustkit.images import uint8_to_signed
-from illustkit.runs import Run
 from illustkit.trainable import Trainable
 
 NETWORKS = {"small": SmallNet, "animecnn": AnimeCNN, "alexnet": AlexNet}
@@ -193,9 +193,7 @@ def load_scorer(run):
         if not Path(run).is_file():
             raise ValueError(f"There is no file {run}: name a run folder or its file.")
         return keras.saving.load_model(run, compile=False)
-    run = run if isinstance(run, Run) else Run(run)
-    if "objective" not in run.settings:
-        raise ValueError(f"{run.folder} holds a run of something else than a scorer.")
+    run = open_run(run, "scorer")
     if not run.weights_path.exists():
         raise ValueError(
             f"{run.folder} has no {run.weights_path.name} yet: wait for the training's "

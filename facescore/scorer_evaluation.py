@@ -9,7 +9,7 @@ import numpy as np
 
 from facescore.agreement import Agreement, agreement
 from facescore.agreement_plots import plot_distributions
-from facescore.files import write_whole
+from illustkit.files import write_whole
 from illustkit.images import list_images, read_image
 
 PREDICTIONS, AGREEMENT, FIGURE = "predictions.csv", "agreement.csv", "distributions.png"

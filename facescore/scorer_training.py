@@ -7,16 +7,19 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
-from facescore.agreement import mean_absolute_error, spearman
 from facescore.crop_batches import CropBatches
 from facescore.crops import MARGIN
+from facescore.optimizers import OPTIMIZERS, compile_with, make_optimizer
 from facescore.ordinal import threshold_biases
 from facescore.rated_crops import rated_crops, store_crops
+from facescore.run_kinds import may_train
 from facescore.scorer import NETWORKS, OBJECTIVES, build_scorer
-from facescore.scorer_presets import SCORER_PRESETS, ScorerPreset
+from facescore.scorer_presets import SCORER_PRESETS
 from facescore.scorer_split import split_by_source, write_split
+from facescore.training_callbacks import EpochSeeds, HeldOutScores
+from illustkit.presets import choose_preset
 from illustkit.runs import SETTINGS, Run
-from illustkit.strategy import get_strategy, replicas, scope, worker_index
+from illustkit.strategy import check_batch_size, get_strategy, scope, worker_index
 from illustkit.trainable import precision
 
 
@@ -81,13 +84,9 @@ def train_scorer(
     """
     chosen = choose_scorer_settings(preset, **settings)
     strategy = get_strategy(strategy)  # before anything touches the devices
-    n_replicas = replicas(strategy)
-    if chosen.batch_size % n_replicas:
-        raise ValueError(
-            f"`batch_size` must be a multiple of the {n_replicas} devices that share "
-            f"it. Received: batch_size={chosen.batch_size}"
-        )
+    n_replicas = check_batch_size(chosen.batch_size, strategy)
     quiet = verbose == 0 or worker_index() > 0
+    may_train(Path(run), "scorer")
     found, sources = rated_crops(crops, ratings)
     scores = np.asarray([score for _, score in found], "float32")
     training, held_out = split_by_source(sources, scores, holdout=holdout, seed=seed)
@@ -127,7 +126,7 @@ def train_scorer(
         # On JAX the batch statistics are those of the whole batch without being told.
         synchronised = strategy is not None and n_replicas > 1
         scorer = build_scorer(run.settings, synchronised=synchronised)
-        scorer.compile(_optimizer(chosen, len(batches)))
+        compile_with(scorer, _optimizer(chosen, len(batches)))
     scorer.fit(
         batches,
         epochs=chosen.epochs,
@@ -158,20 +157,13 @@ def choose_scorer_settings(preset="small", **settings):
     Raises:
         ValueError: for an unknown preset or field, or a value that cannot work.
     """
-    if preset not in SCORER_PRESETS:
-        raise ValueError(
-            f"`preset` must be one of {sorted(SCORER_PRESETS)}. Received: {preset!r}"
-        )
-    known = {field.name for field in dataclasses.fields(ScorerPreset)}
-    if unknown := sorted(set(settings) - known):
-        raise ValueError(f"Settings are {sorted(known)}. Received: {unknown}")
-    base = SCORER_PRESETS[preset]
-    options = {**base.network_options, **settings.get("network_options", {})}
-    chosen = dataclasses.replace(base, **{**settings, "network_options": options})
+    chosen = choose_preset(SCORER_PRESETS, preset, settings)
+    options = {**SCORER_PRESETS[preset].network_options, **chosen.network_options}
+    chosen = dataclasses.replace(chosen, network_options=options)
     choices = {
         "network": tuple(NETWORKS),
         "objective": OBJECTIVES,
-        "optimizer": ("adamw", "sgd"),
+        "optimizer": OPTIMIZERS,
     }
     for name, values in choices.items():
         if getattr(chosen, name) not in values:
@@ -190,66 +182,13 @@ def choose_scorer_settings(preset="small", **settings):
     return chosen
 
 
-class EpochSeeds(keras.callbacks.Callback):
-    """Begins each epoch of dropout with seeds of its own.
-
-    Keras saves no seeds with the weights, so that a resumed training would otherwise
-    drop out other units than one that never stopped.
-
-    Args:
-        seed: Int.
-    """
-
-    def __init__(self, seed):
-        super().__init__()
-        self.seed = seed
-
-    def on_epoch_begin(self, epoch, logs=None):
-        states = [v for v in self.model.variables if v.name == "seed_generator_state"]
-        for number, state in enumerate(states):
-            first = np.random.SeedSequence((self.seed, number)).generate_state(1)[0]
-            # (seed, count of draws); a million draws an epoch never meet the next
-            state.assign(np.asarray([first >> 1, epoch * 10**6], state.dtype))
-
-
-class HeldOutScores(keras.callbacks.Callback):
-    """Logs `val_mae` and `val_spearman` after each epoch.
-
-    It has to stand before the callbacks that save.
-
-    Args:
-        crops: `RatedCrops` that are not trained on.
-    """
-
-    def __init__(self, crops):
-        super().__init__()
-        self.crops = crops
-
-    def on_epoch_end(self, epoch, logs=None):
-        step = 256
-        predicted = np.concatenate(
-            [
-                self.model.predict_scores(self.crops[slice(i, i + step)])
-                for i in range(0, len(self.crops), step)
-            ]
-        )
-        logs["val_mae"] = mean_absolute_error(self.crops.scores, predicted)
-        # nan where every prediction, or every score, is the same: no order to be seen
-        order = spearman(self.crops.scores, predicted)
-        logs["val_spearman"] = order if np.isfinite(order) else 0.0
-
-
 def _optimizer(chosen, steps):
-    rate = keras.optimizers.schedules.CosineDecay(
-        chosen.learning_rate / 20,
-        max(1, (chosen.epochs - 1) * steps),
-        warmup_target=chosen.learning_rate,
-        warmup_steps=steps,
+    return make_optimizer(
+        chosen,
+        steps=chosen.epochs * steps,
+        warm_up=steps,
+        first=0.05,
+        last=0.0,
+        momentum=0.9,
+        nesterov=False,
     )
-    options = {"weight_decay": chosen.weight_decay, "global_clipnorm": 10.0}
-    if chosen.optimizer == "sgd":
-        optimizer = keras.optimizers.SGD(rate, momentum=0.9, **options)
-    else:
-        optimizer = keras.optimizers.AdamW(rate, **options)
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta", "offsets"])
-    return optimizer

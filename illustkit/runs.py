@@ -109,11 +109,9 @@ class Run:
             return {}
         with open(path, newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
-        return (
-            {k: [float(row[k] or "nan") for row in rows] for k in rows[0]}
-            if rows
-            else {}
-        )
+        columns = {k: [_number(row[k]) for row in rows] for k in (rows or [{}])[0]}
+        # Keras foresees columns of a validation, whether there is one or not.
+        return {k: v for k, v in columns.items() if not all(map(math.isnan, v))}
 
     @property
     def epochs_done(self):
@@ -128,7 +126,8 @@ class Run:
         """Stock callbacks that write the folder and resume from it.
 
         Args:
-            monitor: Logged number by which weights are best.
+            monitor: Logged number by which weights are best; `None` keeps no best
+                weights, for a training that keeps its own.
             mode: "min" or "max".
 
         Returns:
@@ -138,20 +137,24 @@ class Run:
         callbacks = [StopOnNaN()]
         if worker_index() == 0:
             history = self._keep_epochs(backup.epochs_done)
-            seen = [v for v in history.get(monitor, []) if math.isfinite(v)]
-            best = {"min": min, "max": max}[mode](seen) if seen else None
-            callbacks += [
-                keras.callbacks.ModelCheckpoint(
-                    str(self.weights_path),
-                    monitor=monitor,
-                    mode=mode,
-                    save_best_only=True,
-                    save_weights_only=True,
-                    initial_value_threshold=best,
-                ),
-                keras.callbacks.CSVLogger(str(self.folder / HISTORY), append=True),
-            ]
+            if monitor is not None:
+                callbacks.append(self._keep_best(history, monitor, mode))
+            path = str(self.folder / HISTORY)
+            callbacks.append(keras.callbacks.CSVLogger(path, append=True))
         return [*callbacks, backup]
+
+    def _keep_best(self, history, monitor, mode):
+        seen = [v for v in history.get(monitor, []) if math.isfinite(v)]
+        return keras.callbacks.ModelCheckpoint(
+            str(self.weights_path),
+            monitor=monitor,
+            mode=mode,
+            save_best_only=True,
+            save_weights_only=True,
+            initial_value_threshold={"min": min, "max": max}[mode](seen)
+            if seen
+            else None,
+        )
 
     def _keep_epochs(self, n):
         """Drop the rows of epochs that the backup does not hold; return the rest."""
@@ -220,6 +223,10 @@ class StopOnNaN(keras.callbacks.Callback):
             "The last good epoch is kept; go on from it with a smaller learning rate "
             "or precision float32."
         )
+
+
+def _number(text):
+    return float("nan" if text in ("", "NA") else text)
 
 
 def _finite(value):

@@ -142,6 +142,75 @@ def draw_face_icon(seed, size=128):
     return sheet.picture((size, size))
 
 
+def draw_head(seed, size=128):
+    """Draw one head on nothing, to be pasted onto other pictures.
+
+    Example:
+    >>> picture, face_box = draw_head(5, size=64)
+    >>> picture.shape[2]
+    4
+
+    Args:
+        seed: Non-negative integer. The same seed gives the same head.
+        size: Longer side of the face's box in pixels, over 0. Defaults to 128.
+
+    Returns:
+        `(picture, face_box)`: uint8 RGBA, about twice as wide as the face, and the
+        face's box, float xyxy in its pixels.
+
+    Raises:
+        ValueError: if `size` is not positive.
+    """
+    if not size > 0:
+        raise ValueError(f"A face has a size over 0. Received: size={size}")
+    rng = np.random.default_rng(seed)
+    head = heads.choose_head(rng, icon=bool(rng.random() < 0.5))
+    tilt, strokes = rng.uniform(-14, 14), int(rng.integers(2**31))
+    unit = size / 1.94  # a face is 1.94 units wide
+    side = int(np.ceil(4.2 * unit))
+    shots = []
+    for grey in (255, 0):
+        sheet = Canvas.blank((side, side))
+        sheet.pixels[:] = grey
+        skull = sheet.placed(side / 2, 0.5 * side, scale=unit, angle=tilt)
+        pen = np.random.default_rng(strokes)
+        heads.draw_head_back(skull, head, pen)
+        heads.draw_head_front(skull, head, pen)
+        shots.append(sheet.picture((side, side)))
+    # white: aC + (1-a)255; black: aC. Their difference is (1-a)255.
+    alpha = 255 - (shots[0].astype(int) - shots[1]).max(axis=-1).clip(0, 255)
+    colour = np.minimum(shots[1] * (255 / np.maximum(alpha, 1))[..., None], 255)
+    picture = np.dstack([colour, alpha]).round().astype(np.uint8)
+    points = skull.to_sheet(faces.face_extent(head.face)) / (len(sheet.pixels) / side)
+    return picture, np.concatenate([points.min(axis=0), points.max(axis=0)])
+
+
+def draw_background(seed, size=(600, 848)):
+    """Draw what stands behind a character, and nothing else.
+
+    Example:
+    >>> draw_background(2, (64, 48)).shape
+    (48, 64, 3)
+
+    Args:
+        seed: Non-negative integer, or a `np.random.Generator` to go on drawing from.
+        size: (width, height) in pixels, each 16 or more.
+
+    Returns:
+        uint8 RGB array `(height, width, 3)`.
+
+    Raises:
+        ValueError: if `size` is too small to draw on.
+    """
+    width, height = _checked_size(size)
+    rng = np.random.default_rng(seed)
+    sheet = Canvas.blank((width, height))
+    scene = pick(rng, backgrounds.BACKGROUNDS)
+    backdrop = sheet.placed(scale=float(width))
+    backgrounds.draw_background(backdrop, scene, rng, height / width)
+    return sheet.picture((width, height))
+
+
 def _draw_body(body, head, outfit, poses):
     skin, line = head.face.skin, head.line
     sides = list(zip((-1, 1), poses, strict=True))

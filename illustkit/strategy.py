@@ -114,6 +114,27 @@ def replicas(strategy):
     return len(keras.distribution.list_devices())
 
 
+def check_batch_size(batch_size, strategy):
+    """Refuse a batch that cannot be shared evenly.
+
+    Args:
+        batch_size: Samples of a batch, over all devices.
+        strategy: What `get_strategy` returned.
+
+    Returns:
+        Number of devices that share it, as `replicas` gives it.
+
+    Raises:
+        ValueError: where the batch size is no multiple of that number.
+    """
+    if batch_size % (n := replicas(strategy)):
+        raise ValueError(
+            f"`batch_size` must be a multiple of the {n} devices that share it. "
+            f"Received: batch_size={batch_size}"
+        )
+    return n
+
+
 def n_workers():
     """Number of worker processes that `TF_CONFIG` names; 1 without it."""
     cluster = json.loads(os.environ.get("TF_CONFIG") or "{}").get("cluster", {})

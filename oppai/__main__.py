@@ -1,18 +1,14 @@
-"""Command line: `oppai train`, `restore`, `evaluate`, `demo`."""
+"""Command line: `oppai train`, `restore`, `evaluate`, `demo`, and the data set's."""
 
-import contextlib
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    help="Restore mosaicked or whited-out regions of all-ages illustrations.",
-)
+from illustkit.command_line import app_with, user_errors
+from oppai import _annotate_commands, _dataset_commands
+
+app = app_with("Restore mosaicked or whited-out regions of all-ages illustrations.")
 
 Images = Annotated[Path, typer.Argument(help="Folder of the pictures.")]
 Metadata = Annotated[Path, typer.Argument(help="JSON with the pictures' boxes.")]
@@ -58,7 +54,7 @@ def train(
     seed: Annotated[int, typer.Option()] = 0,
 ):
     """Train a restorer; the same command again resumes it."""
-    with user_errors():
+    with user_errors("oppai"):
         from oppai import training
 
         settings = {
@@ -117,7 +113,7 @@ def evaluate(
     seed: Annotated[int, typer.Option()] = 0,
 ):
     """Compare a restorer with filters on pictures it never trained on."""
-    with user_errors():
+    with user_errors("oppai"):
         from illustkit.runs import Run
         from oppai import evaluation
         from oppai.held_out import held_out_patches
@@ -177,7 +173,7 @@ def restore(
     overwrite: Annotated[bool, typer.Option(help="Replace files that exist.")] = False,
 ):
     """Restore the marked parts of pictures, beside them and never over them."""
-    with user_errors():
+    with user_errors("oppai"):
         from oppai.folders import restore_files
 
         boxes = [_numbers(text, 4, "--box") for text in box] if box else None
@@ -215,7 +211,7 @@ def demo(
     strategy: Strategy = "auto",
 ):
     """Train on the spot, restore unseen pictures, and show them on a page."""
-    with user_errors():
+    with user_errors("oppai"):
         from oppai.demo import demo as run_demo
 
         settings = {} if epochs is None else {"epochs": epochs}
@@ -240,17 +236,8 @@ def _numbers(text, n, option):
     return tuple(numbers)
 
 
-@contextlib.contextmanager
-def user_errors():
-    """Turn a user's mistake into one clear line and exit code 2."""
-    try:
-        yield
-    except (ValueError, FloatingPointError, OSError) as error:
-        typer.echo(f"oppai: {' '.join(str(error).split())}", err=True)
-        raise typer.Exit(2) from None
-    except KeyboardInterrupt:
-        typer.echo("oppai: stopped. The same command goes on from here.", err=True)
-        raise typer.Exit(130) from None
+_dataset_commands.register(app)
+app.add_typer(_annotate_commands.app, name="annotate")
 
 
 def main():

@@ -18,48 +18,27 @@ Reference:
 """
 
 import json
-import math
 import os
-import re
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 
-MAX_BOXES = 10_000
-MAX_SIDE = 1_000_000
-
-# Annotation tools round: a box may stick out of its picture by so many pixels.
-_OVERSHOOT = 1.0
+from oppai._entries import Entry as Entry
+from oppai._entries import as_item, parse_entries, parse_entry, short
 
 
 class MetadataError(ValueError):
-    """The metadata cannot be used; the message names the file and the entry."""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One picture of the metadata.
+    """The metadata cannot be used; the message names the file and the entry.
 
     Args:
-        name: File name without folders, unique in the metadata.
-        filepath: Path relative to the pictures' folder, with `/`.
-        id: Number of the work at its source.
-        width: Width of the picture in pixels.
-        height: Height of the picture in pixels.
-        boxes: Tuple of `(left, top, right, bottom)`, floats in pixels, all inside the
-            picture. A box may be empty.
-        image_url: Address of the picture, may be empty.
-        original_url: Address of the page it stands on, may be empty.
+        problems: The message, or a list of them.
+
+    Attributes:
+        problems: List of messages, one line each.
     """
 
-    name: str
-    filepath: str
-    id: int
-    width: int
-    height: int
-    boxes: tuple
-    image_url: str = ""
-    original_url: str = ""
+    def __init__(self, problems):
+        self.problems = [problems] if isinstance(problems, str) else list(problems)
+        super().__init__("\n".join(self.problems))
 
 
 def load_metadata(path):
@@ -81,6 +60,20 @@ def load_metadata(path):
         MetadataError: where the file cannot be read, is no JSON or no such list, or
             where an entry is wrong; the message names it.
     """
+    entries, problems = parse_entries(read_items(path))
+    if problems:
+        more = len(problems) - 1
+        more = f" ({more} more: `oppai check` lists them)" if more else ""
+        raise MetadataError(f"{path}: {problems[0]}{more}")
+    return entries
+
+
+def read_items(path):
+    """The objects of a metadata file, unchecked.
+
+    Raises:
+        MetadataError: where the file cannot be read, is no JSON or no such list.
+    """
     path = Path(path)
     try:
         data = json.loads(path.read_text(encoding="utf-8-sig"))
@@ -95,21 +88,9 @@ def load_metadata(path):
     if not isinstance(data, list) or not data:
         raise MetadataError(
             f"{path}: metadata is a list with one entry a picture. "
-            f"Received: {_short(data)}"
+            f"Received: {short(data)}"
         )
-    entries, seen = [], {}
-    for index, item in enumerate(data):
-        try:
-            entry = _parse(item)
-            if entry.name in seen:
-                raise ValueError(f"has the name of entry {seen[entry.name]}")
-        except ValueError as error:
-            name = item.get("name") if isinstance(item, dict) else None
-            named = f" ({_short(name)})" if name is not None else ""
-            raise MetadataError(f"{path}: entry {index}{named} {error}.") from None
-        seen[entry.name] = index
-        entries.append(entry)
-    return entries
+    return data
 
 
 def save_metadata(entries, path):
@@ -123,11 +104,11 @@ def save_metadata(entries, path):
         ValueError: for an entry that `load_metadata` would refuse; nothing is written.
     """
     path = Path(path)
-    data = [_as_json(entry) for entry in entries]
+    data = [as_item(entry) for entry in entries]
     names = Counter(item["name"] for item in data)
     for item in data:
         try:
-            _parse(item)
+            parse_entry(item)
             if names[item["name"]] > 1:
                 raise ValueError("has the name of another entry")
         except ValueError as error:
@@ -135,110 +116,3 @@ def save_metadata(entries, path):
     part = path.with_name(f"{path.name}.part{os.getpid()}")
     part.write_text(json.dumps(data, indent=1, ensure_ascii=False), encoding="utf-8")
     part.replace(path)
-
-
-def _parse(item):
-    """Entry of a JSON object; a ValueError's text follows "entry 3 (name) "."""
-    if not isinstance(item, dict):
-        raise ValueError(f"is no object: {_short(item)}")
-    size = _get(item, "size", dict)
-    width, height = (_side(size, key) for key in ("width", "height"))
-    boxes = _get(item, "bounding_boxes", list)
-    if len(boxes) > MAX_BOXES:
-        raise ValueError(f"has {len(boxes)} boxes, more than {MAX_BOXES}")
-    count = _get(item, "n_bounding_boxes", int)
-    if count != len(boxes):
-        raise ValueError(f"has {len(boxes)} boxes, but n_bounding_boxes is {count}")
-    return Entry(
-        name=_safe_path(item, "name", folders=False),
-        filepath=_safe_path(item, "filepath", folders=True),
-        id=_get(item, "id", int),
-        width=width,
-        height=height,
-        boxes=tuple(_parse_box(b, i, width, height) for i, b in enumerate(boxes)),
-        image_url=_get(item, "image_url", str),
-        original_url=_get(item, "original_url", str),
-    )
-
-
-def _get(item, key, kind):
-    if key not in item:
-        raise ValueError(f"has no {key!r}")
-    value = item[key]
-    # In Python True is an int.
-    if not isinstance(value, kind) or isinstance(value, bool):
-        raise ValueError(f"has a wrong {key!r}: {_short(value)}")
-    return value
-
-
-def _side(size, key):
-    side = _get(size, key, int)
-    if not 0 < side <= MAX_SIDE:
-        raise ValueError(f"has a {key} of {_short(side)} pixels")
-    return side
-
-
-def _safe_path(item, key, *, folders):
-    """A relative path that stays in its folder on every system."""
-    text = _get(item, key, str)
-    parts = text.split("/")
-    unsafe = (
-        any(part in ("", ".", "..") or part != part.strip() for part in parts)
-        # Control characters, lone surrogates, and what Windows reads as a path.
-        or re.search(r"[\x00-\x1f\x7f\ud800-\udfff\\:]", text)
-        or max(len(part.encode("utf-8", "replace")) for part in parts) > 255
-    )
-    if unsafe or (len(parts) > 1 and not folders):
-        raise ValueError(
-            f"has an unsafe {key!r}, which has to be a plain "
-            f"{'relative path with /' if folders else 'file name'}: {_short(text)}"
-        )
-    return text
-
-
-def _parse_box(box, index, width, height):
-    if not isinstance(box, dict):
-        raise ValueError(f"has a wrong box {index}: {_short(box)}")
-    try:
-        values = [
-            float(_get(box, key, (int, float)))
-            for key in ("left", "top", "width", "height")
-        ]
-    except OverflowError:
-        raise ValueError(f"has a box {index} beyond all numbers") from None
-    except ValueError as error:
-        raise ValueError(f"has a box {index} that {error}") from None
-    left, top, box_width, box_height = values
-    right, bottom = left + box_width, top + box_height
-    if not all(math.isfinite(v) for v in (*values, right, bottom)):
-        raise ValueError(f"has a box {index} with a NaN or Inf: {_short(box)}")
-    if box_width < 0 or box_height < 0:
-        raise ValueError(f"has a box {index} of negative size: {_short(box)}")
-    if max(-left, -top, right - width, bottom - height) > _OVERSHOOT:
-        raise ValueError(
-            f"has a box {index} outside the picture of {width}x{height}: {_short(box)}"
-        )
-    left, right = (min(max(v, 0.0), float(width)) for v in (left, right))
-    top, bottom = (min(max(v, 0.0), float(height)) for v in (top, bottom))
-    return left, top, right, bottom
-
-
-def _as_json(entry):
-    return {
-        "name": entry.name,
-        "filepath": entry.filepath,
-        "id": entry.id,
-        "size": {"width": entry.width, "height": entry.height},
-        "image_url": entry.image_url,
-        "original_url": entry.original_url,
-        "bounding_boxes": [
-            {"height": bottom - top, "width": right - left, "left": left, "top": top}
-            for left, top, right, bottom in entry.boxes
-        ],
-        "n_bounding_boxes": len(entry.boxes),
-    }
-
-
-def _short(value):
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -130,7 +130,11 @@ def test_train_takes_what_is_accepted_and_knows_its_labels(
 ):
     calls = []
 
-    def fake(images, run, **settings):
+    def fake(images, run, *, callbacks, **settings):
+        if settings["epochs"] < 1:
+            raise ValueError("refused")
+        for callback in callbacks:
+            callback.on_train_begin(None)
         calls.append((images, settings))
         return Run.start(run, settings)
 
@@ -141,6 +145,9 @@ def test_train_takes_what_is_accepted_and_knows_its_labels(
     write_labels(folder / "1.txt", [(1, 1, 9, 9)], SIZE)
     write_labels(folder / "deep/3.txt", [], SIZE)
     write_labels(folder / "2.txt", [(1, 1, 9, 9)], SIZE, [0.9])  # a prediction
+    with pytest.raises(ValueError, match="refused"):
+        annotate.train(folder, run, epochs=0)
+    assert not run.exists()  # nothing of it is left where another run may stand
     annotate.train(folder, run, epochs=2)
     assert calls == [([folder / "1.png", folder / "deep/3.png"], {"epochs": 2})]
     annotate.train(folder, run, epochs=2)  # resumes

@@ -254,7 +254,7 @@ def test_annotate_suggests_and_serves(patched, walked, tmp_path, monkeypatch):
 
 
 MISTAKES = [
-    (["detect", "nowhere.png", "--detector", "runs/none"], "runs/none holds no run"),
+    (["detect", "nowhere.png", "--detector", "runs/none"], "nowhere.png: no such"),
     (["detect", "a.png", "--detector", "nowhere"], "nowhere holds no run"),
     (["train-detector", "nowhere"], "nowhere: no such"),
     (["train-detector", "nowhere", "--preset", "huge"], "'tiny'"),
@@ -263,6 +263,7 @@ MISTAKES = [
     (["train-scorer", "nowhere"], "nowhere"),
     (["train-scorer", "nowhere", "--objective", "guess"], "'coral'"),
     (["score", "a.png", "--scorer", "nowhere"], "holds no run"),
+    (["score", "nowhere.png", "--scorer", "nothing"], "nowhere.png: no such"),
     (["evaluate-scorer", "a", "--scorer", "nowhere"], "holds no run"),
     (["rank", "nowhere", "--scorer", "nothing"], "nowhere"),
     (["annotate", "train", "nowhere"], "nowhere"),
@@ -278,6 +279,7 @@ def test_mistakes_end_in_one_line_and_exit_code_2(
     arguments, message, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
+    write_image(tmp_path / "a.png", np.zeros((20, 20, 3), "uint8"))
     result = run(*arguments)
     assert result.exit_code == 2
     assert message in result.output and result.output.count("\n") == 1

@@ -88,6 +88,11 @@ def test_faces_come_back_in_pixels_of_the_picture(detector):
     assert all(face.confidence == pytest.approx(1 / (1 + np.exp(-3))) for face in faces)
     assert detector.detect(picture((120, 80), squares), imgsz=96, conf=0.96) == []
     assert detector.detect(picture((64, 64), []), imgsz=64) == []
+    # Other sizes are rounded up to what the network takes.
+    rounded = detector.detect(picture((120, 80), squares), imgsz=70)
+    assert rounded == detector.detect(picture((120, 80), squares), imgsz=96)
+    with pytest.raises(ValueError, match="Received: 0"):
+        detector.detect(picture((64, 64), []), imgsz=0)
 
 
 def test_tiles_find_what_is_small_once_each(detector):

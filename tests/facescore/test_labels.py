@@ -6,7 +6,6 @@ from PIL import Image
 
 from facescore.boxes import convert_boxes
 from facescore.coco import from_coco, to_coco
-from facescore.files import inside, picture_size, write_whole
 from facescore.labels import (
     LabelError,
     check_labels,
@@ -16,6 +15,7 @@ from facescore.labels import (
     read_predictions,
     write_labels,
 )
+from illustkit.files import inside, picture_size, write_whole
 
 SIZE = 200, 100
 

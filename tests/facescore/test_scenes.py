@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from facescore.labels import read_labels
-from facescore.scene_faces import cut_out, draw_head
+from facescore.scene_faces import cut_out
 from facescore.scenes import _Scene, draw_scene, write_scenes
 from illustkit.images import read_image, write_image
 
@@ -76,16 +76,6 @@ def test_what_hides_more_than_half_of_a_face_is_not_pasted():
     assert scene.paste(bar, (35, 0))  # hides nothing that is still seen
     assert not scene.paste_face(Middle, block(), (10, 10, 50, 50))
     assert not scene.paste(bar, (200, 0))
-
-
-def test_head_is_transparent_around_and_right_on_any_colour():
-    picture, box = draw_head(5, 40)
-    assert picture.shape[-1] == 4
-    assert 30 < box[2] - box[0] < 55 and 30 < box[3] - box[1] < 60
-    alpha = picture[..., 3]
-    assert alpha[0, 0] == 0 and ((alpha > 0) & (alpha < 255)).any()
-    left, top, right, bottom = box.round().astype(int)
-    assert (alpha[top:bottom, left:right] == 255).mean() > 0.9
 
 
 def test_cut_out_takes_the_white_that_touches_the_rim():

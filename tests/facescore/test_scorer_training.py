@@ -7,12 +7,9 @@ import pytest
 from facescore.scorer import load_scorer
 from facescore.scorer_presets import SCORER_PRESETS
 from facescore.scorer_split import held_out_ratings
-from facescore.scorer_training import (
-    HeldOutScores,
-    choose_scorer_settings,
-    train_scorer,
-)
+from facescore.scorer_training import choose_scorer_settings, train_scorer
 from facescore.scoring import score_crops
+from facescore.training_callbacks import HeldOutScores
 from illustkit.images import list_images, write_image
 from illustkit.runs import Run
 

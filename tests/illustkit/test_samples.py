@@ -1,7 +1,12 @@
 import numpy as np
 import pytest
 
-from illustkit.samples import draw_character, draw_face_icon
+from illustkit.samples import (
+    draw_background,
+    draw_character,
+    draw_face_icon,
+    draw_head,
+)
 
 cv2 = pytest.importorskip("cv2")
 
@@ -102,6 +107,28 @@ def test_icons_stand_free_on_white(size):
         assert (icon < 128).any(axis=2).mean() > 0.1
 
 
+def test_head_is_transparent_around_and_right_on_any_colour():
+    picture, box = draw_head(5, 40)
+    assert picture.shape[-1] == 4
+    assert 30 < box[2] - box[0] < 55 and 30 < box[3] - box[1] < 60
+    alpha = picture[..., 3]
+    assert alpha[0, 0] == 0 and ((alpha > 0) & (alpha < 255)).any()
+    left, top, right, bottom = box.round().astype(int)
+    assert (alpha[top:bottom, left:right] == 255).mean() > 0.9
+
+
+def test_backgrounds_are_whole_and_differ():
+    size = (64, 48)
+    drawn = np.stack([draw_background(seed, size) for seed in range(8)])
+    assert drawn.shape == (8, 48, 64, 3) and drawn.dtype == np.uint8
+    np.testing.assert_array_equal(drawn[3], draw_background(3, size))
+    assert len({picture.tobytes() for picture in drawn}) == 8
+    # A generator goes on: two pictures of one are not the same.
+    rng = np.random.default_rng(3)
+    np.testing.assert_array_equal(draw_background(rng, size), drawn[3])
+    assert (draw_background(rng, size) != drawn[3]).any()
+
+
 def test_attributes_vary():
     drawn = [draw_character(seed, (16, 16)).attributes for seed in range(40)]
     assert len({tuple(a.values()) for a in drawn}) == 40
@@ -136,3 +163,7 @@ def test_a_size_too_small_is_refused(size):
         draw_character(0, size)
     with pytest.raises(ValueError, match="Received: size="):
         draw_face_icon(0, size=8)
+    with pytest.raises(ValueError, match="Received: size="):
+        draw_background(0, size)
+    with pytest.raises(ValueError, match="Received: size=0"):
+        draw_head(0, size=0)

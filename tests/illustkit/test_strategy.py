@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 import textwrap
+import types
 
 import keras
 import pytest
@@ -19,6 +20,13 @@ def test_one_device_is_one_replica():
     assert strategy.replicas(one) == 1
     with strategy.scope(one):
         pass
+
+
+def test_a_batch_is_shared_evenly_or_refused():
+    three = types.SimpleNamespace(num_replicas_in_sync=3)
+    assert strategy.check_batch_size(12, three) == 3
+    with pytest.raises(ValueError, match="the 3 devices.*Received: batch_size=8"):
+        strategy.check_batch_size(8, three)
 
 
 def test_workers_are_read_from_tf_config(monkeypatch):

@@ -1,7 +1,10 @@
-"""Files: written whole or not at all, named within a folder, a picture's size."""
+"""Files: written whole or not at all, named within a folder, fetched if known."""
 
+import hashlib
+import http.client
 import os
 import secrets
+import urllib.request
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 
@@ -89,3 +92,69 @@ def picture_size(path):
             f"{path}: no picture that can be read ({reason}). Fetch it again."
         ) from error
     return (height, width) if turned in (5, 6, 7, 8) else (width, height)
+
+
+def cache_folder():
+    """Folder for files that can be fetched again.
+
+    Returns:
+        `Path` of `$XDG_CACHE_HOME/illustkit`, or of `~/.cache/illustkit`.
+    """
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache, "illustkit")
+
+
+def fetch_pinned(url, sha256, path, *, max_bytes, advice=""):
+    """Fetch a file whose content is known, unless it is there already.
+
+    Example:
+    ```python
+    fetch_pinned(URL, SHA256, cache_folder() / "model.xml", max_bytes=1_000_000)
+    ```
+
+    Args:
+        url: Where it is had, over HTTPS.
+        sha256: Hexadecimal SHA-256 of its bytes.
+        path: The file; written as a whole, and only if its bytes are the pinned ones.
+        max_bytes: Largest size that is read.
+        advice: What else to do, at the end of an error. Defaults to nothing.
+
+    Returns:
+        `Path` of the file.
+
+    Raises:
+        ValueError: if the download fails, or gives anything else; nothing is kept.
+    """
+    path = Path(path)
+    if path.is_file() and is_pinned(path, sha256):
+        return path
+    try:
+        with urllib.request.urlopen(url, timeout=30) as answer:
+            data = answer.read(max_bytes + 1)
+    except (OSError, http.client.HTTPException) as error:
+        raise ValueError(
+            f"{url} could not be fetched ({error}). {advice}".strip()
+        ) from error
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise ValueError(
+            f"{url} gave another file than the one known (SHA-256 {sha256}); it was "
+            f"not kept. {advice}".strip()
+        )
+    return write_whole(path, data)
+
+
+def is_pinned(path, sha256):
+    """Whether a file has the known content.
+
+    Args:
+        path: The file.
+        sha256: Hexadecimal SHA-256.
+
+    Returns:
+        bool.
+    """
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest() == sha256

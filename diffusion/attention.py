@@ -1,0 +1,190 @@
+"""Attention between the pixels of a picture: linear, and full.
+
+Each makes queries, keys and values of `heads * dim_head` channels from its input and
+maps the heads' results back to the input's channels. Softmax runs in float32.
+"""
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+
+class _Attention(layers.Layer):
+    """The maps before and after, and their weights."""
+
+    # The names of a checkpoint: the linear one has a normalisation beside the map.
+    OUT = "to_out"
+
+    def __init__(self, heads=4, dim_head=32, memory_tokens=0, **kwargs):
+        super().__init__(autocast=False, **kwargs)
+        self.heads, self.dim_head = heads, dim_head
+        self.memory_tokens = memory_tokens
+
+    def memory_shape(self):
+        raise NotImplementedError
+
+    def build(self, input_shape):
+        channels, hidden = input_shape[-1], self.heads * self.dim_head
+        if self.memory_tokens:
+            self.mem_kv = self.add_weight(
+                shape=self.memory_shape(),
+                initializer=keras.initializers.RandomNormal(stddev=1.0),
+                name="mem_kv",
+                autocast=False,
+            )
+        self.to_qkv = self._uniform("to_qkv.kernel", channels, channels, 3 * hidden)
+        self.to_out = self._uniform(f"{self.OUT}.kernel", hidden, hidden, channels)
+        self.out_bias = self._uniform(f"{self.OUT}.bias", hidden, channels)
+
+    def _uniform(self, name, fan_in, *shape):
+        """A weight that begins as PyTorch's; kernels are those of 1×1 convolutions."""
+        return self.add_weight(
+            shape=(1, 1, *shape) if len(shape) == 2 else shape,
+            initializer=keras.initializers.RandomUniform(-(fan_in**-0.5), fan_in**-0.5),
+            name=name,
+            autocast=False,
+        )
+
+    def _queries_keys_values(self, x):
+        """Three of `(batch, pixels, heads * dim_head)` in the compute dtype."""
+        _, height, width, _ = ops.shape(x)
+        x = ops.cast(x, self.compute_dtype)
+        x = ops.reshape(x, (-1, height * width, x.shape[-1]))
+        # The kernel is split, not the three times larger result.
+        kernels = ops.split(ops.cast(self.to_qkv[0, 0], self.compute_dtype), 3, axis=-1)
+        return [ops.matmul(x, kernel) for kernel in kernels]
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "heads": self.heads,
+            "dim_head": self.dim_head,
+            "memory_tokens": self.memory_tokens,
+        }
+
+
+@keras.saving.register_keras_serializable(package="diffusion")
+class LinearAttention(_Attention):
+    """Attention in time and memory proportional to the number of pixels.
+
+    In each head, with softmax σ_c over channels and σ_n over pixels,
+
+        out = σ_c(q) · dim_head^-½ · (σ_n(k)ᵀ v)
+
+    Example:
+    ```python
+    x = np.random.rand(1, 16, 16, 64)
+    LinearAttention()(x).shape   # (1, 16, 16, 64)
+    ```
+
+    Args:
+        heads: Defaults to 4.
+        dim_head: Channels of a head. Defaults to 32.
+        memory_tokens: Learnt keys and values beside the picture's. Defaults to 0.
+        **kwargs: `name`, `dtype`.
+
+    Call arguments:
+        x: `(batch, height, width, channels)`.
+
+    Returns:
+        The same shape.
+
+    Reference:
+        Shen et al., "Efficient Attention: Attention with Linear Complexities" (2018).
+    """
+
+    OUT = "to_out.0"
+
+    def memory_shape(self):
+        return 2, self.heads, self.dim_head, self.memory_tokens
+
+    def call(self, x):
+        heads, dim = self.heads, self.dim_head
+        hidden = heads * dim
+        _, height, width, channels = ops.shape(x)
+        q, k, v = self._queries_keys_values(x)
+        q = ops.reshape(ops.cast(q, "float32"), (-1, height * width, heads, dim))
+        q = ops.reshape(ops.softmax(q, axis=-1), (-1, height * width, hidden))
+        k = ops.cast(k, "float32")
+
+        # Softmax over pixels in two parts: its denominator divides the small product.
+        largest = ops.max(k, axis=1, keepdims=True)
+        if self.memory_tokens:
+            # (2, heads, dim, tokens) -> two of (1, tokens, hidden)
+            memory = ops.reshape(self.mem_kv, (2, hidden, self.memory_tokens))
+            memory_k, memory_v = ops.split(ops.transpose(memory, (0, 2, 1)), 2)
+            largest = ops.maximum(largest, ops.max(memory_k, axis=1, keepdims=True))
+        largest = ops.stop_gradient(largest)
+        weights = ops.exp(k - largest)
+        total = ops.sum(weights, axis=1)
+        # All heads with all heads, of which the diagonal blocks are wanted: one matrix
+        # product without a transposition of the pixels.
+        weights = ops.cast(weights, self.compute_dtype)
+        context = ops.cast(ops.einsum("bnd,bne->bde", weights, v), "float32")
+        if self.memory_tokens:
+            weights = ops.exp(memory_k - largest)
+            total = total + ops.sum(weights, axis=1)
+            context = context + ops.einsum("bnd,ne->bde", weights, memory_v[0])
+        same_head = np.kron(np.eye(heads), np.ones((dim, dim))).astype("float32")
+        context = context * (same_head * dim**-0.5) / total[:, :, None]
+        # (q context) W = q (context W), and the second product is small.
+        out = ops.matmul(
+            ops.cast(q, self.compute_dtype),
+            ops.cast(ops.matmul(context, self.to_out[0, 0]), self.compute_dtype),
+        )
+        out = out + ops.cast(self.out_bias, out.dtype)
+        return ops.reshape(out, (-1, height, width, channels))
+
+
+@keras.saving.register_keras_serializable(package="diffusion")
+class FullAttention(_Attention):
+    """Attention of every pixel to every other: softmax(q kᵀ dim_head^-½) v per head.
+
+    Example:
+    ```python
+    x = np.random.rand(1, 16, 16, 64)
+    FullAttention()(x).shape   # (1, 16, 16, 64)
+    ```
+
+    Args:
+        heads: Defaults to 4.
+        dim_head: Channels of a head. Defaults to 32.
+        memory_tokens: Learnt keys and values beside the picture's. Defaults to 0.
+        **kwargs: `name`, `dtype`.
+
+    Call arguments:
+        x: `(batch, height, width, channels)`.
+
+    Returns:
+        The same shape.
+
+    Reference:
+        Vaswani et al., "Attention Is All You Need" (2017), section 3.2.
+    """
+
+    def memory_shape(self):
+        return 2, self.heads, self.memory_tokens, self.dim_head
+
+    def call(self, x):
+        batch, height, width, channels = ops.shape(x)
+        heads, dim, dtype = self.heads, self.dim_head, self.compute_dtype
+        q, k, v = (
+            ops.transpose(ops.reshape(a, (-1, height * width, heads, dim)), (0, 2, 1, 3))
+            for a in self._queries_keys_values(x)
+        )
+        if self.memory_tokens:
+            shape = (2, batch, heads, self.memory_tokens, dim)
+            memory = ops.broadcast_to(ops.cast(self.mem_kv, dtype)[:, None], shape)
+            memory_k, memory_v = ops.unstack(memory, 2)
+            k = ops.concatenate([memory_k, k], axis=2)
+            v = ops.concatenate([memory_v, v], axis=2)
+        scores = ops.matmul(q * dim**-0.5, ops.transpose(k, (0, 1, 3, 2)))
+        weights = ops.softmax(ops.cast(scores, "float32"), axis=-1)
+        out = ops.transpose(ops.matmul(ops.cast(weights, dtype), v), (0, 2, 1, 3))
+        out = ops.reshape(out, (-1, height * width, heads * dim))
+        out = ops.matmul(out, ops.cast(self.to_out[0, 0], dtype))
+        out = out + ops.cast(self.out_bias, dtype)
+        return ops.reshape(out, (-1, height, width, channels))

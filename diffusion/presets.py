@@ -1,0 +1,90 @@
+"""Settings of the trainings: hardware, time and what to expect."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class DiffusionPreset:
+    """Settings of `diffusion.train`; each of them is also an option of it.
+
+    Args:
+        image_size: (width, height) in pixels; an int for squares.
+        channels: 1 for grey, 3 for RGB, 4 for RGBA.
+        dim: Channels at full size.
+        dim_mults: Multiple of `dim` at each level; sizes are halved between them.
+        version: "0.25.3" or "2"; see `diffusion.UNet`.
+        dropout: Of the blocks; version "2" alone.
+        schedule: "cosine", "linear" or "sigmoid".
+        timesteps: T.
+        objective: "noise", "x0" or "v".
+        loss: "l1" or "mse".
+        min_snr_gamma: Cap of the signal-to-noise ratio in the loss weights, or `None`.
+        self_condition: Probability that a sample sees its own first estimate; 0 makes a
+            network without that input.
+        batch_size: Icons a batch, over all devices.
+        accumulation: Batches a step; above 1 only without a `tf.distribute` strategy of
+            several devices.
+        learning_rate: Of Adam (0.9, 0.99).
+        warm_up: Steps over which the learning rate rises from 0.
+        clip: Norm to which gradients are cut, or `None`.
+        steps: Steps in all; whole epochs are trained.
+        epoch_steps: Steps an epoch: a row in the history, and a backup.
+        flip: Probability of mirroring.
+        precision: "float32", "mixed_bfloat16" or "mixed_float16".
+        seed: Decides first weights, order, timesteps and noise.
+    """
+
+    image_size: tuple | int = (128, 128)
+    channels: int = 3
+    dim: int = 64
+    dim_mults: tuple = (1, 2, 4, 8)
+    version: str = "0.25.3"
+    dropout: float = 0.0
+    schedule: str = "cosine"
+    timesteps: int = 1000
+    objective: str = "noise"
+    loss: str = "l1"
+    min_snr_gamma: float | None = None
+    self_condition: float = 0.0
+    batch_size: int = 16
+    accumulation: int = 1
+    learning_rate: float = 1e-4
+    warm_up: int = 0
+    clip: float | None = None
+    steps: int = 100_000
+    epoch_steps: int = 1000
+    flip: float = 0.5
+    precision: str = "float32"
+    seed: int = 3407
+
+
+PREPRINT = DiffusionPreset()
+"""The preprint's picture size, network and seed, with the trainer's defaults of July
+2022: 35.7 or 36.3 M parameters. Half a day on a gaming GPU (an estimate; not run)."""
+
+HOURGLASS = DiffusionPreset(dim_mults=(1, 4, 16))
+"""The preprint's wider network: 98 M parameters, 4.3 times the work. Two days on a
+gaming GPU (an estimate; not run)."""
+
+COLAB = DiffusionPreset(
+    image_size=(64, 64), version="2", objective="v", loss="mse", min_snr_gamma=5.0,
+    learning_rate=2e-4, warm_up=500, clip=1.0, batch_size=32, steps=20_000,
+    epoch_steps=500, precision="mixed_bfloat16",
+)  # fmt: skip
+"""For one hour of a Colab GPU or TPU (an estimate; not run)."""
+
+SMALL = DiffusionPreset(
+    image_size=(64, 64), dim=32, objective="v", loss="mse", min_snr_gamma=5.0,
+    learning_rate=8e-4, warm_up=200, steps=6000, epoch_steps=200,
+    precision="mixed_bfloat16",
+)  # fmt: skip
+"""For hours of two CPU cores."""
+
+TINY = DiffusionPreset(
+    image_size=(32, 32), dim=32, dim_mults=(1, 2, 4), learning_rate=1e-3, warm_up=100,
+    steps=1500, epoch_steps=100,
+)  # fmt: skip
+"""For minutes of two CPU cores: the demo."""
+
+PRESETS = {"preprint": PREPRINT, "hourglass": HOURGLASS, "colab": COLAB}
+PRESETS |= {"small": SMALL, "tiny": TINY}

@@ -1,0 +1,164 @@
+"""New icons from a trained model."""
+
+import numpy as np
+from tqdm import tqdm
+
+from diffusion.diffuser import Diffuser, load_diffuser
+from diffusion.dpm_solver import dpm_solver_pp
+from diffusion.generators import draw_noise
+from diffusion.samplers import ddim, ddpm
+from illustkit.images import signed_to_uint8
+
+SAMPLERS = "ddim", "ddpm", "dpm++"
+MEMORY = 1e9
+"""Bytes that a batch may take by default."""
+
+
+def sample(
+    model,
+    n,
+    *,
+    sampler="ddim",
+    steps=50,
+    eta=None,
+    seed=3407,
+    first=0,
+    image_size=None,
+    batch_size=None,
+    progress=True,
+):
+    """Make new icons.
+
+    Picture `i` depends on `(seed, i)` alone, whatever the number of pictures and the
+    batches they are made in, up to the rounding of the machine.
+
+    Example:
+    ```python
+    pictures = diffusion.sample("runs/icons", 16, sampler="dpm++", steps=12)
+    ```
+
+    Args:
+        model: A `Diffuser`, or a run (its folder, or the `Run`).
+        n: Number of pictures.
+        sampler: "ddim", "ddpm" (all T steps, `steps` is not looked at) or "dpm++", the
+            second-order multistep solver that needs the fewest. Defaults to "ddim".
+        steps: Evaluations of the network a picture. Defaults to 50.
+        eta: Noise of DDIM, from 0 to 1. Defaults to that of the network's version: 1
+            for "0.25.3", 0 for "2".
+        seed: Int. Defaults to 3407, the preprint's.
+        first: Number of the first picture. Defaults to 0.
+        image_size: (width, height), for a network that takes any. Defaults to that of
+            the network.
+        batch_size: Pictures at once. Defaults to what a gigabyte holds.
+        progress: Whether to show a progress bar. Defaults to `True`.
+
+    Returns:
+        uint8 `(n, height, width, channels)`.
+
+    Raises:
+        ValueError: for an unknown sampler, or more steps than the model has.
+
+    Reference:
+        - [DDIM](https://arxiv.org/abs/2010.02502)
+        - [DPM-Solver++](https://arxiv.org/abs/2211.01095)
+    """
+    model = model if isinstance(model, Diffuser) else load_diffuser(model)
+    if n < 1:
+        raise ValueError(f"`n` must be at least 1. Received: {n}")
+    width, height = size_of(model, image_size)
+    shape = height, width, model.channels
+    if batch_size is None:
+        batch_size = default_batch_size(model, shape)
+    if batch_size < 1:
+        raise ValueError(f"`batch_size` must be at least 1. Received: {batch_size}")
+    batch_size = min(n, batch_size)
+    run = choose_sampler(model, sampler, steps, eta)
+    total = -(-n // batch_size) * steps_of(model, sampler, steps)
+    pictures = np.empty((n, *shape), np.uint8)
+    with tqdm(total=total, unit="step", disable=not progress) as bar:
+        for start in range(0, n, batch_size):
+            # The last batch is filled up: one shape, one compilation.
+            numbers = np.minimum(np.arange(start, start + batch_size), n - 1) + first
+            generators = [np.random.default_rng((seed, int(i))) for i in numbers]
+            x_T = draw_noise(generators, shape)
+            x0 = run(x_T, generators, lambda done, total: bar.update())
+            kept = min(batch_size, n - start)
+            pictures[start : start + kept] = signed_to_uint8(x0)[:kept]
+    return pictures
+
+
+def choose_sampler(model, sampler, steps, eta=None):
+    """A sampler with everything set but the noise to begin with.
+
+    Args:
+        model: A `Diffuser`.
+        sampler: "ddim", "ddpm" or "dpm++".
+        steps: Evaluations of the network.
+        eta: As in `sample`. Defaults to `None`.
+
+    Returns:
+        A function of `x_T`, generators and a progress callback to x0, signed scale.
+
+    Raises:
+        ValueError: for an unknown sampler, or more steps than the model has.
+    """
+    if sampler not in SAMPLERS:
+        raise ValueError(f"`sampler` is one of {SAMPLERS}. Received: {sampler!r}")
+    if sampler != "ddpm" and not 1 <= steps <= model.schedule.timesteps:
+        raise ValueError(
+            f"`steps` is from 1 to the model's {model.schedule.timesteps} timesteps. "
+            f"Received: {steps}"
+        )
+    version = model.unet.version
+    if eta is None:
+        eta = {"0.25.3": 1.0, "2": 0.0}[version]
+    common = {
+        "objective": model.objective,
+        "self_condition": model.unet.self_condition,
+    }
+    denoiser = model.denoiser()
+
+    def run(x_T, generators, progress=None):
+        args, more = (denoiser, x_T, model.schedule), {**common, "progress": progress}
+        if sampler == "ddpm":
+            return ddpm(*args, rng=generators, **more)
+        if sampler == "dpm++":
+            return dpm_solver_pp(*args, steps=steps, **more)
+        return ddim(
+            *args, steps=steps, eta=eta, version=version, rng=generators, **more
+        )
+
+    return run
+
+
+def steps_of(model, sampler, steps):
+    """Evaluations of the network that a sampler takes."""
+    return model.schedule.timesteps if sampler == "ddpm" else steps
+
+
+def size_of(model, image_size=None):
+    """(width, height) of the pictures that a model makes.
+
+    Raises:
+        ValueError: where the network takes any size and none is given, or a size is
+            given that is not the network's.
+    """
+    own = model.image_size
+    image_size = None if image_size is None else tuple(image_size)
+    if image_size is None and own is None:
+        raise ValueError("This network takes any size: give `image_size`.")
+    if own is not None and image_size not in (None, own):
+        raise ValueError(
+            f"This network makes pictures of {own[0]}x{own[1]} pixels. "
+            f"Received: image_size={image_size}"
+        )
+    return own or image_size
+
+
+def default_batch_size(model, shape):
+    """Pictures that a gigabyte holds: a power of two, at most 64.
+
+    At full size a network of width d keeps about 16 maps of d channels at a time.
+    """
+    each = shape[0] * shape[1] * model.unet.get_config()["dim"] * 4 * 16
+    return 1 << min(6, max(0, int(np.log2(max(1.0, MEMORY / each)))))

@@ -1,0 +1,253 @@
+"""Train a diffusion model on a folder of icons."""
+
+import dataclasses
+from pathlib import Path
+
+import keras
+from tqdm import tqdm
+
+from diffusion.averaging import Averaging
+from diffusion.diffuser import AVERAGE, build_diffuser, load_settings
+from diffusion.icons import CHANNELS, read_icons
+from diffusion.noising import NoisedIcons
+from diffusion.presets import PRESETS
+from diffusion.watching import SampleGrids
+from illustkit.presets import choose_preset
+from illustkit.runs import SETTINGS, Run
+from illustkit.strategy import check_batch_size, get_strategy, scope, worker_index
+from illustkit.trainable import EpochSeeds, precision
+
+
+def train(
+    images,
+    run,
+    *,
+    preset="preprint",
+    strategy="auto",
+    cache=None,
+    sample_every=1,
+    n_samples=25,
+    sample_steps=25,
+    metrics=None,
+    verbose="auto",
+    callbacks=(),
+    **settings,
+):
+    """Train a diffusion model, or go on with a training that was stopped.
+
+    The same call on the same folder resumes after the last whole epoch (a number of
+    steps), with the same result as a training that never stopped; with more `steps` it
+    goes on from the end. After each epoch the averaged weights are kept, and a grid of
+    pictures made with them; their nearest training pictures are looked up, and the
+    first time that most of them are copies, a warning says so.
+
+    Example:
+    ```python
+    run = diffusion.train("icons", "runs/icons", preset="tiny")
+    pictures = diffusion.sample(run, 16)
+    ```
+
+    Args:
+        images: Folder of pictures, a few dozen or many thousand.
+        run: Folder to write to; see `illustkit.runs.Run`.
+        preset: Name in `diffusion.presets.PRESETS`. Defaults to "preprint".
+        strategy: Kind of `illustkit.get_strategy`. Defaults to "auto".
+        cache: Folder for the pictures at the network's size; that of the run by
+            default.
+        sample_every: Epochs between grids; 0 makes none. Defaults to 1.
+        n_samples: Pictures a grid. Defaults to 25.
+        sample_steps: Steps of DDIM for a grid. Defaults to 25.
+        metrics: Features with which to log FID and KID of the grid's pictures, as in
+            `diffusion.features.load_extractor`; with them `n_samples` should be larger.
+            Defaults to none.
+        verbose: As in `keras.Model.fit`. Defaults to "auto".
+        callbacks: More `keras.callbacks.Callback`s.
+        **settings: Fields of `diffusion.presets.DiffusionPreset` that differ, such as
+            `steps=20_000`.
+
+    Returns:
+        The `illustkit.runs.Run`, for `diffusion.sample` and its history.
+
+    Raises:
+        ValueError: for an unknown preset or setting, a folder without pictures, or
+            with another run.
+        FloatingPointError: where the loss is not finite.
+
+    Reference:
+        The preprint, §3.
+    """
+    if "epoch_steps" not in settings and (Path(run) / SETTINGS).exists():
+        # A training of fewer steps than an epoch has made its epochs shorter.
+        settings["epoch_steps"] = load_settings(run)["epoch_steps"]
+    chosen = choose_settings(preset, **settings)
+    strategy = get_strategy(strategy)  # before anything touches the devices
+    _check_devices(chosen, strategy)
+    wanted = dataclasses.asdict(chosen)
+    may_change = "steps", "precision"
+    if (Path(run) / SETTINGS).exists():
+        Run.start(run, wanted, may_change)  # before anything is written into another
+    # Built before the folder is made: settings that do not work leave no run behind.
+    keras.utils.set_random_seed(chosen.seed)
+    with scope(strategy), precision(chosen.precision):
+        diffuser = build_diffuser(wanted)
+        diffuser.compile(_optimizer(chosen))
+        # Without its variables the first step would be traced twice.
+        diffuser.optimizer.build(diffuser.trainable_variables)
+    quiet = verbose == 0 or worker_index() > 0
+    with tqdm(unit="picture", leave=False, disable=quiet) as bar:
+        icons = read_icons(
+            images,
+            chosen.image_size,
+            channels=chosen.channels,
+            cache=cache or Path(run, f"icons-{worker_index()}"),
+            progress=lambda n: bar.update(),
+        )
+    run = Run.start(run, wanted, may_change)
+    if worker_index() == 0:
+        print(icons.report())
+    batches = NoisedIcons(
+        icons.pictures,
+        steps=chosen.epoch_steps * chosen.accumulation,
+        batch_size=chosen.batch_size,
+        timesteps=chosen.timesteps,
+        flip=chosen.flip,
+        self_condition=chosen.self_condition,
+        seed=chosen.seed,
+    )
+    watching = [KeepAverage(run)]
+    if sample_every and worker_index() == 0:
+        watching.append(
+            SampleGrids(
+                run,
+                icons.pictures,
+                every=sample_every,
+                n=n_samples,
+                steps=sample_steps,
+                seed=chosen.seed,
+                metrics=metrics,
+            )
+        )
+    diffuser.fit(
+        batches,
+        epochs=-(-chosen.steps // chosen.epoch_steps),
+        shuffle=False,
+        verbose=verbose,
+        callbacks=[
+            batches.follow(),
+            EpochSeeds(chosen.seed),
+            Averaging(accumulation=chosen.accumulation),
+            *callbacks,
+            *watching,
+            *run.callbacks(monitor=None),
+        ],
+    )
+    return run
+
+
+class KeepAverage(keras.callbacks.Callback):
+    """Writes the averaged weights after each epoch; the file changes in one moment.
+
+    Args:
+        run: The `Run`.
+    """
+
+    def __init__(self, run):
+        super().__init__()
+        self.run = run
+
+    def on_epoch_end(self, epoch, logs=None):
+        if worker_index() > 0:
+            return
+        if keras.backend.backend() == "jax":
+            self.model.jax_state_sync()
+        part = self.run.folder / f"part-{AVERAGE}"
+        self.model.average.save_weights(part)
+        part.replace(self.run.folder / AVERAGE)
+
+
+def choose_settings(preset="preprint", **settings):
+    """Settings of a preset, with those that the caller names in their place.
+
+    Args:
+        preset: Name in `diffusion.presets.PRESETS`.
+        **settings: Fields of `DiffusionPreset`.
+
+    Returns:
+        A `DiffusionPreset`.
+
+    Raises:
+        ValueError: for an unknown preset or field, or a value that cannot work.
+    """
+    chosen = choose_preset(PRESETS, preset, settings)
+    if isinstance(chosen.image_size, int):
+        chosen = dataclasses.replace(chosen, image_size=(chosen.image_size,) * 2)
+    for name in "steps", "epoch_steps", "batch_size", "accumulation", "timesteps":
+        if getattr(chosen, name) < 1:
+            raise ValueError(
+                f"`{name}` must be at least 1. Received: {getattr(chosen, name)}"
+            )
+    for name in "flip", "self_condition":
+        if not 0 <= getattr(chosen, name) <= 1:
+            raise ValueError(
+                f"`{name}` is a probability, 0 to 1. Received: {getattr(chosen, name)}"
+            )
+    if chosen.channels not in CHANNELS:
+        raise ValueError(
+            f"`channels` is one of {CHANNELS}. Received: {chosen.channels}"
+        )
+    divisor = 2 ** (len(chosen.dim_mults) - 1)
+    if any(side < 1 or side % divisor for side in chosen.image_size):
+        raise ValueError(
+            f"With {len(chosen.dim_mults)} levels both sides must be multiples of "
+            f"{divisor}. Received: image_size={chosen.image_size}"
+        )
+    return dataclasses.replace(
+        chosen, epoch_steps=min(chosen.epoch_steps, chosen.steps)
+    )
+
+
+def _check_devices(chosen, strategy):
+    n = check_batch_size(chosen.batch_size, strategy)
+    if chosen.accumulation > 1 and strategy is not None and n > 1:
+        raise ValueError(
+            "Keras cannot accumulate gradients under a tf.distribute strategy of "
+            f"several devices: with {n} of them, raise batch_size instead. "
+            f"Received: accumulation={chosen.accumulation}"
+        )
+
+
+def _optimizer(chosen):
+    rate = chosen.learning_rate
+    if chosen.warm_up:
+        # Keras hands a schedule the number of batches, and not of steps.
+        rate = WarmUp(rate, chosen.warm_up * chosen.accumulation)
+    return keras.optimizers.Adam(
+        rate,
+        beta_1=0.9,
+        beta_2=0.99,
+        epsilon=1e-8,
+        global_clipnorm=chosen.clip,
+        gradient_accumulation_steps=(
+            chosen.accumulation if chosen.accumulation > 1 else None
+        ),
+    )
+
+
+@keras.saving.register_keras_serializable(package="diffusion")
+class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
+    """A learning rate that rises in a straight line, then stays.
+
+    Args:
+        rate: Where it stays.
+        steps: Steps until there.
+    """
+
+    def __init__(self, rate, steps):
+        self.rate, self.steps = rate, steps
+
+    def __call__(self, step):
+        done = keras.ops.cast(step + 1, "float32") / self.steps
+        return self.rate * keras.ops.minimum(1.0, done)
+
+    def get_config(self):
+        return {"rate": self.rate, "steps": self.steps}

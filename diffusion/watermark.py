@@ -1,0 +1,244 @@
+"""A visible mark on generated pictures, and a note in their files.
+
+The illustrator of the preprint allowed pictures to be published on the condition that
+they bear a watermark, so that nobody takes them for material to use. So the mark runs
+over the whole picture, and what lies under it stays visible.
+
+Reference:
+    The preprint, §2.2.
+"""
+
+import io
+import math
+from pathlib import Path
+
+import numpy as np
+
+WATERMARK = "AI-generated"
+OPACITY = 0.35
+LEAST = 7  # pixels of a letter's height
+_KEY = "Description"  # one of PNG's own keywords
+_DESCRIPTION, _EXIF, _COMMENT = 0x010E, 0x8769, 0x9286  # EXIF tags
+
+
+def add_watermark(picture, text=WATERMARK, *, opacity=OPACITY, font=None):
+    """Write a text across a picture, dark on what is light and light on what is dark.
+
+    Small pictures bear it once, broken into lines where it does not fit; larger ones
+    in staggered rows.
+
+    Example:
+    ```python
+    marked = add_watermark(picture, "AI-generated", opacity=0.35)
+    ```
+
+    Args:
+        picture: uint8, grey `(height, width)` or `(height, width, 1)`, RGB or RGBA;
+            16 px or more a side. It is not changed.
+        text: What to write. Defaults to "AI-generated".
+        opacity: 0 (nothing) to 1 (covers). Defaults to 0.35.
+        font: Path of a TrueType font, for letters that Pillow's own has not, such as
+            Japanese. Defaults to Pillow's.
+
+    Returns:
+        uint8 of the same shape. Alpha is not changed.
+
+    Raises:
+        ValueError: for a picture of another kind or under 16 px, an opacity out of
+            range, an empty text, or letters that the font has not.
+    """
+    if not isinstance(picture, np.ndarray) or picture.dtype != np.uint8:
+        kind = getattr(picture, "dtype", type(picture).__name__)
+        raise ValueError(f"A picture to mark is a uint8 array. Received: {kind}")
+    if picture.ndim not in (2, 3) or picture.shape[2:] not in ((), (1,), (3,), (4,)):
+        raise ValueError(
+            f"A picture to mark is grey, RGB or RGBA. Received: shape {picture.shape}"
+        )
+    if min(picture.shape[:2]) < 16:
+        raise ValueError(
+            f"A watermark needs 16 pixels each way. Received: shape {picture.shape}"
+        )
+    if not 0 <= opacity <= 1:
+        raise ValueError(f"`opacity` is from 0 to 1. Received: opacity={opacity}")
+    if not text or not text.strip():
+        raise ValueError(f"A watermark needs a text. Received: text={text!r}")
+    mark, size = _mark(picture.shape[1], picture.shape[0], text.strip(), font)
+    colours = picture.reshape(*picture.shape[:2], -1).astype(np.float32)
+    colours = colours[..., :3] if colours.shape[-1] == 4 else colours
+    light = _blurred(colours.mean(axis=-1), size) > 127.5
+    ink = np.where(light, 0.0, 255.0)[..., None]
+    share = np.float32(opacity) * mark[..., None]
+    marked = np.rint(colours + share * (ink - colours)).astype(np.uint8)
+    out = picture.copy()
+    if picture.ndim == 2:
+        return marked[..., 0]
+    out[..., : marked.shape[-1]] = marked
+    return out
+
+
+def write_marked(path, picture, note=WATERMARK):
+    """Write a picture with a note of where it comes from in the file.
+
+    Example:
+    ```python
+    write_marked("new.png", add_watermark(picture))
+    read_note("new.png")   # "AI-generated"
+    ```
+
+    Args:
+        path: File to write, `.png`, `.jpg`, `.jpeg` or `.webp`; the whole file appears
+            at once or not at all. Missing folders are made.
+        picture: uint8, grey, RGB or RGBA (not in a JPEG).
+        note: Text. PNG: a "Description"; JPEG: a comment and EXIF; WebP: EXIF.
+            Defaults to "AI-generated".
+
+    Returns:
+        The path written.
+
+    Raises:
+        ValueError: for another extension, or what the format cannot hold.
+    """
+    from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
+
+    from illustkit.files import write_whole
+
+    path = Path(path)
+    shape = picture.shape[:2] if picture.shape[2:] == (1,) else picture.shape
+    image = Image.fromarray(np.ascontiguousarray(picture).reshape(shape))
+    kind = path.suffix.lower()
+    if kind == ".png":
+        info = PngInfo()
+        info.add_itxt(_KEY, note)
+        options = {"format": "PNG", "pnginfo": info}
+    elif kind in (".jpg", ".jpeg") and image.mode != "RGBA":
+        options = {"format": "JPEG", "quality": 95, "subsampling": 0}
+        options |= {"comment": note.encode("utf-8"), "exif": _exif(note)}
+    elif kind == ".webp":
+        options = {"format": "WEBP", "lossless": True, "exact": True}
+        options["exif"] = _exif(note)
+    else:
+        raise ValueError(
+            f"{path}: no {image.mode} picture with a note can be written so. "
+            "Use .png, .webp, or .jpg for one without transparency."
+        )
+    stream = io.BytesIO()
+    image.save(stream, **options)
+    return write_whole(path, stream.getvalue())
+
+
+def read_note(path):
+    """The note that `write_marked` put into a file.
+
+    Args:
+        path: A picture file.
+
+    Returns:
+        str, or `None` where there is none, or the file is no picture.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            if image.format == "PNG":
+                image.load()
+                return image.text.get(_KEY)
+            comment = image.info.get("comment")
+            if isinstance(comment, bytes):
+                return comment.decode("utf-8", "replace")
+            told = image.getexif().get_ifd(_EXIF).get(_COMMENT)
+    except (OSError, ValueError, SyntaxError, AttributeError):
+        return None
+    if isinstance(told, bytes) and told.startswith(b"UNICODE\0"):
+        return told[8:].decode("utf-16-be", "replace")
+    return None
+
+
+def _exif(note):
+    from PIL import Image
+
+    exif = Image.Exif()
+    exif[_DESCRIPTION] = note.encode("ascii", "replace").decode()
+    # A user's comment is the one text of EXIF that may hold any letters.
+    exif.get_ifd(_EXIF)[_COMMENT] = b"UNICODE\0" + note.encode("utf-16-be")
+    return exif.tobytes()
+
+
+def _mark(width, height, text, font):
+    """Ink that each pixel gets, `(height, width)`, 0 to 1, and the letters' size."""
+    from PIL import Image, ImageDraw
+
+    lines, face, size = _fitted(width, height, text, font)
+    image = Image.new("L", (width, height))
+    draw = ImageDraw.Draw(image)
+    longest = max(draw.textlength(line, face) for line in lines)
+    line_step = 1.15 * size
+    block = line_step * len(lines)
+    step_x, step_y = longest + 1.5 * size, block + 2.0 * size
+    rows = max(1, math.floor((height + 2.0 * size) / step_y))
+    if rows == 1:  # the lines part, so that the middle stays free
+        line_step = max(line_step, (height - 1.3 * size) / max(1, len(lines) - 1))
+    # The first row's middle, so that the rows stand evenly about the picture's middle.
+    first = height / 2 - (rows - 1) / 2 * step_y
+    once = step_x > 0.75 * width
+    for row in range(rows):
+        shift = 0 if once else (row % 2) * step_x / 2
+        reach = 0 if once else math.ceil(width / step_x) + 1
+        for column in range(-reach, reach + 1):
+            x = width / 2 + shift + column * step_x
+            for n, line in enumerate(lines):
+                y = first + row * step_y + (n - (len(lines) - 1) / 2) * line_step
+                draw.text((x, y), line, fill=255, font=face, anchor="mm")
+    mark = np.asarray(image, np.float32) / 255
+    # The strokes of small letters cover their pixels in part only: they get more ink.
+    return np.minimum(1, mark * max(1.0, 14 / size)), size
+
+
+def _fitted(width, height, text, font):
+    """Lines, font and letters' size in pixels that fit a picture."""
+    wanted = max(9, round(0.11 * min(width, height)))
+    for lines in (_broken(text, n) for n in range(1, 4)):
+        for size in range(wanted, LEAST - 1, -1):
+            face = _face(font, size, text)
+            longest = max(face.getlength(line) for line in lines)
+            if longest <= 0.94 * width and 1.15 * size * len(lines) <= height:
+                return lines, face, size
+    # Too small for all of it: as it comes, cut at the edge.
+    return _broken(text, 2), _face(font, LEAST, text), LEAST
+
+
+def _broken(text, n):
+    """A text in about n lines, broken at spaces and behind hyphens."""
+    words = text.replace("-", "- ").split()
+    n = min(n, len(words))
+    lines = [words[round(i * len(words) / n) : round((i + 1) * len(words) / n)]
+             for i in range(n)]  # fmt: skip
+    return [" ".join(line).replace("- ", "-") for line in lines]
+
+
+def _face(font, size, text):
+    from PIL import ImageFont
+
+    try:
+        if font is not None:
+            return ImageFont.truetype(str(font), size)
+        face = ImageFont.load_default(size)
+    except OSError as error:
+        raise ValueError(f"{font}: cannot be read as a font ({error}).") from None
+    missing = [c for c in text if not c.isspace() and ord(c) > 0x2FF]
+    if missing:
+        raise ValueError(
+            f"Pillow's own font has no {missing[0]!r}. Give font=PATH of one that has, "
+            "or another text."
+        )
+    return face
+
+
+def _blurred(values, size):
+    """Mean over about a letter's surroundings."""
+    reach = max(1, size)
+    padded = np.pad(values.astype(np.float64), reach, mode="edge")
+    sums = np.pad(padded.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
+    n = 2 * reach + 1
+    inside = sums[n:, n:] - sums[:-n, n:] - sums[n:, :-n] + sums[:-n, :-n]
+    return inside / n**2
