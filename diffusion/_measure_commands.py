@@ -104,7 +104,7 @@ def experiment(
 ):
     """The preprint's table 2: train, make 1,024 pictures, measure them."""
     with user_errors(NAME):
-        from diffusion.experiment import experiment as run_experiment
+        from diffusion.experiment import run_experiment
 
         row = run_experiment(
             images,

@@ -198,7 +198,7 @@ def interpolate(
 
         pictures = interpolate_pictures(run, first, second, n=n, t=t, seed=seed)
         text = watermark_text if watermark else None
-        write_row(out, pictures, watermark=text, opacity=opacity)
+        write_row(out, pictures, watermark=text, opacity=opacity, given=(0, -1))
         typer.echo(f"Look at {out.resolve()}")
 
 

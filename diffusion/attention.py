@@ -8,11 +8,12 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from diffusion.layers import torch_uniform
+
 
 class _Attention(layers.Layer):
-    """The maps before and after, and their weights."""
+    """The maps before and after; their weights have the names of the checkpoints."""
 
-    # The names of a checkpoint: the linear one has a normalisation beside the map.
     OUT = "to_out"
 
     def __init__(self, heads=4, dim_head=32, memory_tokens=0, **kwargs):
@@ -40,7 +41,7 @@ class _Attention(layers.Layer):
         """A weight that begins as PyTorch's; kernels are those of 1×1 convolutions."""
         return self.add_weight(
             shape=(1, 1, *shape) if len(shape) == 2 else shape,
-            initializer=keras.initializers.RandomUniform(-(fan_in**-0.5), fan_in**-0.5),
+            initializer=torch_uniform(fan_in),
             name=name,
             autocast=False,
         )
@@ -96,7 +97,7 @@ class LinearAttention(_Attention):
         Shen et al., "Efficient Attention: Attention with Linear Complexities" (2018).
     """
 
-    OUT = "to_out.0"
+    OUT = "to_out.0"  # the network's normalisation after it is to_out.1
 
     def memory_shape(self):
         return 2, self.heads, self.dim_head, self.memory_tokens
@@ -121,8 +122,9 @@ class LinearAttention(_Attention):
         weights = ops.exp(k - largest)
         total = ops.sum(weights, axis=1)
         # All heads with all heads, of which the diagonal blocks are wanted: one matrix
-        # product without a transposition of the pixels.
-        weights = ops.cast(weights, self.compute_dtype)
+        # product without a transposition of the pixels. Its sums overflow float16.
+        dtype = self.compute_dtype if self.compute_dtype != "float16" else "float32"
+        weights, v = ops.cast(weights, dtype), ops.cast(v, dtype)
         context = ops.cast(ops.einsum("bnd,bne->bde", weights, v), "float32")
         if self.memory_tokens:
             weights = ops.exp(memory_k - largest)
@@ -172,7 +174,9 @@ class FullAttention(_Attention):
         batch, height, width, channels = ops.shape(x)
         heads, dim, dtype = self.heads, self.dim_head, self.compute_dtype
         q, k, v = (
-            ops.transpose(ops.reshape(a, (-1, height * width, heads, dim)), (0, 2, 1, 3))
+            ops.transpose(
+                ops.reshape(a, (-1, height * width, heads, dim)), (0, 2, 1, 3)
+            )
             for a in self._queries_keys_values(x)
         )
         if self.memory_tokens:

@@ -73,7 +73,8 @@ class Averaging(keras.callbacks.Callback):
         pairs = zip(self.model.average.weights, self.model.unet.weights, strict=True)
         for average, weight in pairs:
             if decay == 0:
-                average.assign(ops.convert_to_tensor(weight))
+                # Of its own: JAX gives a step no memory that two of its inputs share.
+                average.assign(ops.copy(ops.convert_to_tensor(weight)))
             else:
                 change = ops.convert_to_tensor(weight) - ops.convert_to_tensor(average)
                 average.assign_add((1 - decay) * change)

@@ -94,7 +94,8 @@ class Diffuser(Trainable):
         return self.unet.channels
 
     def call(self, inputs, training=False):
-        x0, t = uint8_to_signed(inputs["pictures"]), inputs["t"]
+        x0 = uint8_to_signed(inputs["pictures"])
+        t = ops.convert_to_tensor(inputs["t"])
         x_t = q_sample(self.schedule, x0, t, inputs["noise"])
         if not self.unet.self_condition:
             return ops.cast(self.unet([x_t, t], training=training), "float32")

@@ -38,7 +38,7 @@ def dpm_timesteps(schedule, steps, *, spacing="time", lambda_min_clipped=-5.1):
     if spacing not in SPACINGS:
         raise ValueError(f"`spacing` must be one of {SPACINGS}. Received: {spacing!r}")
     lambdas = 0.5 * np.log(schedule.snr)
-    last = int(np.count_nonzero(lambdas >= lambda_min_clipped)) - 1
+    last = last_timestep(schedule, lambda_min_clipped=lambda_min_clipped)
     if steps != int(steps) or not 1 <= steps <= last:
         raise ValueError(
             f"`steps` must be 1 to {last}, the timesteps of {schedule!r} with λ of "
@@ -53,6 +53,20 @@ def dpm_timesteps(schedule, steps, *, spacing="time", lambda_min_clipped=-5.1):
     # Each at least one below the one before, and none below 0.
     falling = np.minimum.accumulate(nearest + np.arange(steps))
     return (np.maximum(falling, steps - 1) - np.arange(steps)).tolist()
+
+
+def last_timestep(schedule, *, lambda_min_clipped=-5.1):
+    """The timestep that DPM-Solver++ begins at, and the most steps it can take.
+
+    Args:
+        schedule: A `Schedule`.
+        lambda_min_clipped: Least λ; minus infinity for none. Defaults to -5.1.
+
+    Returns:
+        int.
+    """
+    lambdas = 0.5 * np.log(schedule.snr)
+    return int(np.count_nonzero(lambdas >= lambda_min_clipped)) - 1
 
 
 def dpm_solver_pp(

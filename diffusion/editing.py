@@ -61,7 +61,7 @@ def interpolate_pictures(model, first, second, *, n=7, t=None, steps=50, seed=34
         # One noise for the row: only the mixture changes along it.
         rng=[np.random.default_rng(seed) for _ in range(n)],
         t=t,
-        steps=min(steps, t),
+        steps=min(steps, t + 1),
         self_condition=model.unet.self_condition,
     )
     return np.concatenate([ends[:1], signed_to_uint8(between), ends[1:]])
@@ -92,14 +92,25 @@ def inpaint_picture(
     Returns:
         uint8 `(n, height, width, channels)`; what is kept is equal to the picture.
 
+    Raises:
+        ValueError: for a mask of another size than the picture, or all black.
+
     Reference:
         [RePaint](https://arxiv.org/abs/2201.09865)
     """
     model = model if isinstance(model, Diffuser) else load_diffuser(model)
-    picture = _fitted(model, picture)
+    if n < 1:
+        raise ValueError(f"`n` must be at least 1. Received: {n}")
+    picture = _samples(model, picture)
     if not isinstance(mask, np.ndarray):
         mask = read_image(mask)[..., 0]
-    new = fit_icon(mask, size_of(model)) >= 128
+    if mask.dtype != np.uint8 or mask.shape != picture.shape[:2]:
+        raise ValueError(
+            "The mask is uint8 and of the picture's size, "
+            f"{picture.shape[1]}x{picture.shape[0]}. "
+            f"Received: {mask.dtype}, {'x'.join(map(str, mask.shape[::-1]))}"
+        )
+    picture, new = _fitted(model, picture), fit_icon(mask, size_of(model)) >= 128
     if not new.any():
         raise ValueError("The mask is black everywhere: paint white what is made anew.")
     made = repaint(
@@ -110,21 +121,32 @@ def inpaint_picture(
         objective=model.objective,
         rng=picture_generators(seed, n),
         steps=steps,
-        jump_length=min(jump_length, steps - 1),
+        jump_length=max(1, min(jump_length, steps - 1)),
         jump_n_sample=jump_n_sample,
         self_condition=model.unet.self_condition,
     )
     return np.where(new[..., None], signed_to_uint8(made), picture)
 
 
-def _fitted(model, picture):
+def _samples(model, picture):
+    """A picture as the model takes it but for the size: `(height, width[, c])`."""
     if not isinstance(picture, np.ndarray):
-        picture = as_channels(read_picture(picture), model.channels)
-    fitted = fit_icon(picture, size_of(model))
+        return as_channels(read_picture(picture), model.channels)
+    shape = picture.shape if picture.ndim == 3 else (*picture.shape, 1)
+    if picture.dtype != np.uint8 or shape[2:] != (model.channels,):
+        raise ValueError(
+            f"This model takes uint8 pictures of {model.channels} channels. "
+            f"Received: {picture.dtype} {picture.shape}"
+        )
+    return picture[..., 0] if shape[2] == 1 and picture.ndim == 3 else picture
+
+
+def _fitted(model, picture):
+    fitted = fit_icon(_samples(model, picture), size_of(model))
     return fitted.reshape(*fitted.shape[:2], model.channels)
 
 
-def write_row(path, pictures, *, watermark=WATERMARK, opacity=OPACITY):
+def write_row(path, pictures, *, watermark=WATERMARK, opacity=OPACITY, given=()):
     """Write pictures side by side, watermarked.
 
     Args:
@@ -133,6 +155,8 @@ def write_row(path, pictures, *, watermark=WATERMARK, opacity=OPACITY):
         watermark: Text, or `None` for neither mark nor note. Defaults to
             "AI-generated".
         opacity: Of the watermark. Defaults to 0.35.
+        given: Numbers of pictures that were not generated, and get no mark, such as
+            the two ends of an interpolation. Defaults to none.
 
     Returns:
         The path written.
@@ -140,5 +164,7 @@ def write_row(path, pictures, *, watermark=WATERMARK, opacity=OPACITY):
     pictures = [shown(picture) for picture in pictures]
     if watermark is None:
         return write_image(path, sheet(pictures, columns=len(pictures)))
-    marked = [add_watermark(p, watermark, opacity=opacity) for p in pictures]
-    return write_marked(path, sheet(marked, columns=len(marked)), watermark)
+    given = {number % len(pictures) for number in given}
+    for i in set(range(len(pictures))) - given:
+        pictures[i] = add_watermark(pictures[i], watermark, opacity=opacity)
+    return write_marked(path, sheet(pictures, columns=len(pictures)), watermark)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from diffusion.features import extract_features, load_extractor, read_set
-from diffusion.metrics import fid, kid, mae, nwi
+from diffusion.metrics import fid, kid, mae, new_work_index
 from diffusion.neighbours import find_neighbours, plot_neighbours, share_within
 from diffusion.watermark import read_note
 from illustkit.files import write_whole
@@ -84,7 +84,9 @@ def evaluate_pictures(
         "mae": distance,
         "mae_definition": f"{definition}, {channels} of channels",
     }
-    result["nwi"] = None if result["fid"] is None else nwi(distance, result["fid"])
+    result["nwi"] = None
+    if result["fid"] is not None:
+        result["nwi"] = new_work_index(distance, result["fid"])
     found = find_neighbours(new.pictures, old.pictures)
     result |= {
         "copies": int(found.copied.sum()),
@@ -107,12 +109,12 @@ def evaluate_pictures(
     return result
 
 
-def nwi_of(generated, training, *, mae="nearest", channels="sum", weights="inception"):
+def nwi(generated, training, *, mae="nearest", channels="sum", weights="inception"):
     """The preprint's New Work Index of pictures; see `evaluate_pictures` for more.
 
     Example:
     ```python
-    nwi_of("new", "icons", mae="all", channels="mean")
+    diffusion.nwi("new", "icons", mae="all", channels="mean")
     ```
 
     Args:

@@ -12,7 +12,7 @@ from illustkit.files import write_whole
 N_PICTURES = 1024
 
 
-def experiment(
+def run_experiment(
     images,
     run,
     *,
@@ -33,7 +33,7 @@ def experiment(
 
     Example:
     ```python
-    print(diffusion.experiment("icons", "runs/icons", preset="preprint"))
+    print(diffusion.run_experiment("icons", "runs/icons", preset="preprint"))
     ```
 
     Args:

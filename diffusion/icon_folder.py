@@ -1,5 +1,6 @@
 """A folder of new icons: marked PNG files and a grid, made in one go or in several."""
 
+import hashlib
 import io
 import json
 from pathlib import Path
@@ -9,13 +10,20 @@ from tqdm import tqdm
 
 from diffusion.diffuser import Diffuser, load_diffuser
 from diffusion.figures import shown
-from diffusion.sampling import default_batch_size, sample, size_of
+from diffusion.sampling import (
+    choose_sampler,
+    default_batch_size,
+    sample,
+    size_of,
+)
 from diffusion.watermark import WATERMARK, add_watermark, write_marked
 from illustkit.figures import sheet
 from illustkit.files import write_whole
 from illustkit.images import read_picture, write_image
 
 ICONS = "icons"
+DEFAULTS = {"sampler": "ddim", "steps": 50, "eta": None, "seed": 3407}
+DEFAULTS |= {"image_size": None}
 
 
 def sample_folder(
@@ -54,17 +62,19 @@ def sample_folder(
     told = {
         k: v for k, v in options.items() if k not in ("batch_size", "progress", "first")
     }
-    told = {**told, "watermark": watermark, "opacity": opacity}
-    told["model"] = str(model) if isinstance(model, (str, Path)) else "given"
+    told = {**DEFAULTS, **told, "watermark": watermark, "opacity": opacity}
     model = model if isinstance(model, Diffuser) else load_diffuser(model)
+    told["model"] = fingerprint(model)
+    shape = (*size_of(model, options.get("image_size"))[::-1], model.channels)
+    _check(model, n, shape, watermark, opacity, options)
     _start_folder(folder, told)
     first = options.pop("first", 0)
     icons = folder / ICONS
     paths = [icons / f"icon-{i:05d}.png" for i in range(first, first + n)]
     missing = [i for i, path in enumerate(paths) if not path.exists()]
     progress = options.pop("progress", True)
-    shape = (*size_of(model, options.get("image_size"))[::-1], model.channels)
     at_once = options.pop("batch_size", None) or default_batch_size(model, shape)
+    at_once = max(1, min(at_once, len(missing)))
     with tqdm(
         total=n, initial=n - len(missing), unit="icon", disable=not progress
     ) as bar:
@@ -81,19 +91,49 @@ def sample_folder(
                 **options,
             )
             for i, picture in zip(run, pictures, strict=False):
-                _write(paths[i], picture, watermark, opacity)
+                if watermark is not None:
+                    picture = add_watermark(picture, watermark, opacity=opacity)
+                _write(paths[i], picture, watermark)
             bar.update(len(run))
     if grid:
         first_ones = [shown(_read(path)) for path in paths[:grid]]
-        write_image(folder / "grid.png", sheet(first_ones))
+        _write(folder / "grid.png", sheet(first_ones), watermark)
     return paths
+
+
+def fingerprint(model):
+    """Ten bytes, in hexadecimal, that tell a model's averaged weights from others.
+
+    Args:
+        model: A `Diffuser`.
+
+    Returns:
+        str.
+    """
+    digest = hashlib.sha256(model.average.dtype_policy.name.encode())
+    for weight in model.average.get_weights():
+        digest.update(np.ascontiguousarray(weight))
+    return digest.hexdigest()[:20]
+
+
+def _check(model, n, shape, watermark, opacity, options):
+    """Find mistakes before anything is written, or sampled for an hour."""
+    if n < 1:
+        raise ValueError(f"`n` must be at least 1. Received: {n}")
+    sampler, steps = options.get("sampler", "ddim"), options.get("steps", 50)
+    choose_sampler(model, sampler, steps, options.get("eta"))
+    if watermark is not None:
+        add_watermark(np.zeros(shape, np.uint8), watermark, opacity=opacity)
 
 
 def _start_folder(folder, told):
     folder.mkdir(parents=True, exist_ok=True)
     path, told = folder / "settings.json", json.loads(json.dumps(told, default=str))
     if path.exists():
-        there = json.loads(path.read_text("utf-8"))
+        try:
+            there = json.loads(path.read_text("utf-8"))
+        except ValueError:
+            there = None
         if there != told:
             raise ValueError(
                 f"{folder} holds pictures of other settings. Name another folder."
@@ -112,10 +152,9 @@ def _read(path):
     )
 
 
-def _write(path, picture, watermark, opacity):
-    if watermark is not None:
-        marked = add_watermark(picture, watermark, opacity=opacity)
-        write_marked(path, marked, watermark)
+def _write(path, picture, note):
+    if note is not None:
+        write_marked(path, picture, note)
     elif picture.shape[-1] == 3:
         write_image(path, picture)
     else:

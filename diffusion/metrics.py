@@ -147,7 +147,7 @@ def _mean_kernel(x, y, in_x, in_y, kernel):
     return (total - in_x @ itself) / (n * (n - 1))
 
 
-def nwi(mae, fid):
+def new_work_index(mae, fid):
     """The preprint's New Work Index: like in style, unlike pixel by pixel.
 
         NWI = MAE − FID

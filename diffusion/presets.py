@@ -27,6 +27,9 @@ class DiffusionPreset:
         learning_rate: Of Adam (0.9, 0.99).
         warm_up: Steps over which the learning rate rises from 0.
         clip: Norm to which gradients are cut, or `None`.
+        ema_decay: The highest share of the old average that an update keeps.
+        ema_every: Steps between updates of the average. Ten are for trainings of many
+            ten thousand steps: the average then reaches back over 2,000.
         steps: Steps in all; whole epochs are trained.
         epoch_steps: Steps an epoch: a row in the history, and a backup.
         flip: Probability of mirroring.
@@ -51,6 +54,8 @@ class DiffusionPreset:
     learning_rate: float = 1e-4
     warm_up: int = 0
     clip: float | None = None
+    ema_decay: float = 0.995
+    ema_every: int = 10
     steps: int = 100_000
     epoch_steps: int = 1000
     flip: float = 0.5
@@ -75,14 +80,14 @@ COLAB = DiffusionPreset(
 
 SMALL = DiffusionPreset(
     image_size=(64, 64), dim=32, objective="v", loss="mse", min_snr_gamma=5.0,
-    learning_rate=8e-4, warm_up=200, steps=6000, epoch_steps=200,
+    learning_rate=8e-4, warm_up=200, ema_every=1, steps=6000, epoch_steps=250,
     precision="mixed_bfloat16",
 )  # fmt: skip
 """For hours of two CPU cores."""
 
 TINY = DiffusionPreset(
     image_size=(32, 32), dim=32, dim_mults=(1, 2, 4), learning_rate=1e-3, warm_up=100,
-    steps=1500, epoch_steps=100,
+    ema_every=1, steps=1500, epoch_steps=100,
 )  # fmt: skip
 """For minutes of two CPU cores: the demo."""
 

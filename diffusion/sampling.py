@@ -4,9 +4,9 @@ import numpy as np
 from tqdm import tqdm
 
 from diffusion.diffuser import Diffuser, load_diffuser
-from diffusion.dpm_solver import dpm_solver_pp
+from diffusion.dpm_solver import dpm_solver_pp, dpm_timesteps
 from diffusion.generators import draw_noise
-from diffusion.samplers import ddim, ddpm
+from diffusion.samplers import ddim, ddim_timesteps, ddpm
 from illustkit.images import signed_to_uint8
 
 SAMPLERS = "ddim", "ddpm", "dpm++"
@@ -104,14 +104,16 @@ def choose_sampler(model, sampler, steps, eta=None):
     """
     if sampler not in SAMPLERS:
         raise ValueError(f"`sampler` is one of {SAMPLERS}. Received: {sampler!r}")
-    if sampler != "ddpm" and not 1 <= steps <= model.schedule.timesteps:
-        raise ValueError(
-            f"`steps` is from 1 to the model's {model.schedule.timesteps} timesteps. "
-            f"Received: {steps}"
-        )
     version = model.unet.version
+    # Too many steps are told before anything is sampled, or written.
+    if sampler == "dpm++":
+        dpm_timesteps(model.schedule, steps)
+    elif sampler == "ddim":
+        ddim_timesteps(model.schedule.timesteps, steps, version)
     if eta is None:
         eta = {"0.25.3": 1.0, "2": 0.0}[version]
+    if not 0 <= eta <= 1:
+        raise ValueError(f"`eta` is from 0 to 1. Received: {eta}")
     common = {
         "objective": model.objective,
         "self_condition": model.unet.self_condition,

@@ -8,19 +8,16 @@ from diffusion.tensor_files import read_tensors
 
 
 class StateDictError(ValueError):
-    """A checkpoint cannot be read or does not fit: the message says why."""
+    """A checkpoint does not fit the network: the message says why."""
 
 
 def load_state_dict(model, state):
     """Give a network the weights of a checkpoint of `denoising-diffusion-pytorch`.
 
     Names and shapes are the PyTorch package's, of the version that the network was
-    made with. The prefixes "ema_model.model." and "model." (of a whole trainer or
-    diffusion object) are taken off; where a file holds the average ("ema_model.") and
-    the trained weights, the average is loaded. Nothing is loaded unless all fits.
-
-    A `.pt` file is a pickle, which can run code: convert it where you trust it, with
-    `safetensors.torch.save_file(torch.load(path)["model"], "model.safetensors")`.
+    made with. A checkpoint may hold the network alone, or a whole diffusion object or
+    trainer: then the averaged weights are loaded where there are any, and all that
+    belongs to no network is passed over. Nothing is loaded unless all fits.
 
     Example:
     ```python
@@ -30,13 +27,14 @@ def load_state_dict(model, state):
 
     Args:
         model: A `diffusion.UNet`.
-        state: A dict of arrays by name, or the path of a `.npz` or `.safetensors`
-            file.
+        state: A dict of arrays by name (or of such dicts), or the path of a file
+            that `diffusion.tensor_files.read_tensors` reads: `.npz`,
+            `.safetensors`, or one of `torch.save`, of which no code is run.
 
     Raises:
-        StateDictError: for a file that is missing, broken or of another kind, and for
-            names that are unknown or missing, or arrays of another shape or not
-            finite; all of them are told at once.
+        StateDictError: for names that are unknown or missing, or arrays of another
+            shape or not finite; all of them are told at once.
+        ValueError: for a file that is missing, broken or of another kind.
 
     Reference:
         github.com/lucidrains/denoising-diffusion-pytorch.
@@ -58,13 +56,16 @@ def load_state_dict(model, state):
     for name, shape in expected.items():
         if name not in state:
             continue
-        value = np.asarray(state[name])
+        try:
+            value = np.asarray(state[name]).astype("float32")
+        except (TypeError, ValueError):
+            faults.append(f"has something in {name} that is no array of numbers")
+            continue
+        values[name] = value
         if value.shape != shape:
             faults.append(f"has {name} of shape {value.shape} instead of {shape}")
-        elif not np.isfinite(value.astype("float32")).all():
+        elif not np.isfinite(value).all():
             faults.append(f"has values in {name} that are not finite")
-        else:
-            values[name] = value.astype("float32")
     if faults:
         more = f"; and {len(faults) - 6} more faults" if len(faults) > 6 else ""
         raise StateDictError(

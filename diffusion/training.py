@@ -8,10 +8,12 @@ from tqdm import tqdm
 
 from diffusion.averaging import Averaging
 from diffusion.diffuser import AVERAGE, build_diffuser, load_settings
+from diffusion.dpm_solver import dpm_timesteps
 from diffusion.icons import CHANNELS, read_icons
 from diffusion.noising import NoisedIcons
 from diffusion.presets import PRESETS
 from diffusion.watching import SampleGrids
+from illustkit.images import list_images
 from illustkit.presets import choose_preset
 from illustkit.runs import SETTINGS, Run
 from illustkit.strategy import check_batch_size, get_strategy, scope, worker_index
@@ -56,7 +58,7 @@ def train(
             default.
         sample_every: Epochs between grids; 0 makes none. Defaults to 1.
         n_samples: Pictures a grid. Defaults to 25.
-        sample_steps: Steps of DDIM for a grid. Defaults to 25.
+        sample_steps: Steps of DPM-Solver++ for a grid. Defaults to 25.
         metrics: Features with which to log FID and KID of the grid's pictures, as in
             `diffusion.features.load_extractor`; with them `n_samples` should be larger.
             Defaults to none.
@@ -80,11 +82,14 @@ def train(
         # A training of fewer steps than an epoch has made its epochs shorter.
         settings["epoch_steps"] = load_settings(run)["epoch_steps"]
     chosen = choose_settings(preset, **settings)
+    list_images(images)  # a wrong folder shows before the network is built
     strategy = get_strategy(strategy)  # before anything touches the devices
     _check_devices(chosen, strategy)
     wanted = dataclasses.asdict(chosen)
-    may_change = "steps", "precision"
+    may_change = ["steps", "precision"]
     if (Path(run) / SETTINGS).exists():
+        if "mixed_float16" in {load_settings(run)["precision"], chosen.precision}:
+            may_change = ["steps"]  # its optimizer keeps more than those of the others
         Run.start(run, wanted, may_change)  # before anything is written into another
     # Built before the folder is made: settings that do not work leave no run behind.
     keras.utils.set_random_seed(chosen.seed)
@@ -93,6 +98,8 @@ def train(
         diffuser.compile(_optimizer(chosen))
         # Without its variables the first step would be traced twice.
         diffuser.optimizer.build(diffuser.trainable_variables)
+    if sample_every:
+        dpm_timesteps(diffuser.schedule, sample_steps)  # as many as there are
     quiet = verbose == 0 or worker_index() > 0
     with tqdm(unit="picture", leave=False, disable=quiet) as bar:
         icons = read_icons(
@@ -135,7 +142,11 @@ def train(
         callbacks=[
             batches.follow(),
             EpochSeeds(chosen.seed),
-            Averaging(accumulation=chosen.accumulation),
+            Averaging(
+                chosen.ema_decay,
+                every=chosen.ema_every,
+                accumulation=chosen.accumulation,
+            ),
             *callbacks,
             *watching,
             *run.callbacks(monitor=None),

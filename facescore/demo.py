@@ -22,16 +22,17 @@ from illustkit.images import read_image
 # Far from the characters that are rated, and from one another.
 UNSEEN_SEED, LABELLED_SEED = 10_000_000, 20_000_000
 CONF = 0.3
-DETECTOR = {"preset": "tiny", "epochs": 8}
-SCORER = {"preset": "small", "epochs": 15}
+DETECTOR = {"preset": "tiny", "epochs": 10, "batch_size": 8, "max_faces": 24}
+SCORER = {"preset": "small", "epochs": 18}
 
 
 def demo(
     folder="facescore-demo",
     *,
     detector=None,
-    n_scenes=120,
-    per_score=260,
+    n_scenes=160,
+    n_labelled=400,
+    per_score=420,
     per_score_unseen=100,
     top_k=20,
     strategy="auto",
@@ -52,17 +53,17 @@ def demo(
     Args:
         folder: Where everything goes. Defaults to "facescore-demo".
         detector: As in `facescore.detect_faces`. Defaults to one trained here.
-        n_scenes: Scenes that the detector trains on, beside as many characters with
-            labels; a third as many scenes measure it. Defaults to 120.
-        per_score: Characters of each score that the scorer trains on. Defaults to 260.
+        n_scenes: Scenes that the detector trains on; a third as many measure it.
+            Defaults to 160.
+        n_labelled: Characters with labels that it trains on as well. Defaults to 400.
+        per_score: Characters of each score that the scorer trains on. Defaults to 420.
         per_score_unseen: Unseen characters of each score. Defaults to 100.
         top_k: How many of the best to copy to `ranking/top`. Defaults to 20.
         strategy: Kind of `illustkit.get_strategy`. Defaults to "auto".
         verbose: As of `keras.Model.fit`; 0 hides the progress bars too.
         detector_settings: Dict of fields of `facescore.presets.DetectorPreset` that
-            differ from the preset "tiny" with 8 epochs.
-        scorer_settings: Likewise of `facescore.scorer_presets.ScorerPreset`, from
-            "small" with 15 epochs.
+            differ from those here.
+        scorer_settings: Likewise of `facescore.scorer_presets.ScorerPreset`.
 
     Returns:
         `SimpleNamespace`: `page` and `gallery` (paths), `agreement`, `stability`,
@@ -83,6 +84,7 @@ def demo(
         detector, detector_scores = trained_detector(
             folder,
             n_scenes=n_scenes,
+            n_labelled=n_labelled,
             strategy=strategy,
             verbose=verbose,
             **(detector_settings or {}),
@@ -132,13 +134,14 @@ def demo(
     return found
 
 
-def trained_detector(folder, *, n_scenes, strategy, verbose, **settings):
+def trained_detector(folder, *, n_scenes, n_labelled, strategy, verbose, **settings):
     """Draw scenes and characters, train a detector on them, and measure it on others.
 
     Args:
         folder: Where `scenes/`, `labelled/`, `unseen-scenes/` and the run `detector/`
             go.
-        n_scenes: Number of scenes to train on, and of characters.
+        n_scenes: Number of scenes to train on.
+        n_labelled: Number of characters to train on.
         strategy: As in `demo`.
         verbose: As in `demo`.
         **settings: Fields of `DetectorPreset` that differ.
@@ -153,7 +156,7 @@ def trained_detector(folder, *, n_scenes, strategy, verbose, **settings):
     progress, n_unseen = verbose != 0, max(2, n_scenes // 3)
     draw_scenes(folder / "scenes", n_scenes, progress=progress)
     # Garments and hands that are no faces, which the heads in scenes do not have.
-    draw_labelled(folder / "labelled", n_scenes, first_seed=LABELLED_SEED)
+    draw_labelled(folder / "labelled", n_labelled, first_seed=LABELLED_SEED)
     unseen = folder / "unseen-scenes"
     draw_scenes(unseen, n_unseen, first_seed=UNSEEN_SEED, progress=progress)
     run = train_detector(

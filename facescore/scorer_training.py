@@ -16,11 +16,11 @@ from facescore.run_kinds import may_train
 from facescore.scorer import NETWORKS, OBJECTIVES, build_scorer
 from facescore.scorer_presets import SCORER_PRESETS
 from facescore.scorer_split import split_by_source, write_split
-from facescore.training_callbacks import EpochSeeds, HeldOutScores
+from facescore.training_callbacks import HeldOutScores
 from illustkit.presets import choose_preset
 from illustkit.runs import SETTINGS, Run
 from illustkit.strategy import check_batch_size, get_strategy, scope, worker_index
-from illustkit.trainable import precision
+from illustkit.trainable import EpochSeeds, precision
 
 
 def train_scorer(

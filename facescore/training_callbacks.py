@@ -51,28 +51,6 @@ class HeldOutFaces(keras.callbacks.Callback):
             write_image(path, sheet(examples, columns=4))
 
 
-class EpochSeeds(keras.callbacks.Callback):
-    """Begins each epoch of dropout with seeds of its own.
-
-    Keras saves no seeds with the weights, so that a resumed training would otherwise
-    drop out other units than one that never stopped.
-
-    Args:
-        seed: Int.
-    """
-
-    def __init__(self, seed):
-        super().__init__()
-        self.seed = seed
-
-    def on_epoch_begin(self, epoch, logs=None):
-        states = [v for v in self.model.variables if v.name == "seed_generator_state"]
-        for number, state in enumerate(states):
-            first = np.random.SeedSequence((self.seed, number)).generate_state(1)[0]
-            # (seed, count of draws); a million draws an epoch never meet the next
-            state.assign(np.asarray([first >> 1, epoch * 10**6], state.dtype))
-
-
 class HeldOutScores(keras.callbacks.Callback):
     """Logs `val_mae` and `val_spearman` after each epoch.
 

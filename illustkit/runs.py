@@ -8,6 +8,7 @@ from pathlib import Path
 
 import keras
 
+from illustkit._history import History
 from illustkit.strategy import worker_index
 
 SETTINGS, HISTORY, BEST = "settings.json", "history.csv", "best.weights.h5"
@@ -139,8 +140,7 @@ class Run:
             history = self._keep_epochs(backup.epochs_done)
             if monitor is not None:
                 callbacks.append(self._keep_best(history, monitor, mode))
-            path = str(self.folder / HISTORY)
-            callbacks.append(keras.callbacks.CSVLogger(path, append=True))
+            callbacks.append(History(self.folder / HISTORY))
         return [*callbacks, backup]
 
     def _keep_best(self, history, monitor, mode):

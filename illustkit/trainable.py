@@ -3,6 +3,7 @@
 import contextlib
 
 import keras
+import numpy as np
 from keras import ops
 
 
@@ -106,6 +107,33 @@ class Trainable(keras.Model):
             )
             iterator = None
         super()._maybe_symbolic_build(iterator, data_batch)
+
+
+class EpochSeeds(keras.callbacks.Callback):
+    """Begins each epoch of dropout with seeds of its own.
+
+    Keras saves no seeds with the weights, so that a resumed training would otherwise
+    drop out other units than one that never stopped.
+
+    Example:
+    ```python
+    model.fit(batches, callbacks=[batches.follow(), EpochSeeds(1)])
+    ```
+
+    Args:
+        seed: Int.
+    """
+
+    def __init__(self, seed):
+        super().__init__()
+        self.seed = seed
+
+    def on_epoch_begin(self, epoch, logs=None):
+        states = [v for v in self.model.variables if v.name == "seed_generator_state"]
+        for number, state in enumerate(states):
+            first = np.random.SeedSequence((self.seed, number)).generate_state(1)[0]
+            # (seed, count of draws); a million draws an epoch never meet the next
+            state.assign(np.asarray([first >> 1, epoch * 10**6], state.dtype))
 
 
 @contextlib.contextmanager

@@ -57,7 +57,7 @@ def test_layers_unet_and_restorer_build_on_one_another():
     assert "training" not in oppai_imports("restorer")
 
 
-@pytest.mark.parametrize("package", ["illustkit", "oppai", "facescore"])
+@pytest.mark.parametrize("package", ["illustkit", "oppai", "facescore", "diffusion"])
 def test_importing_a_package_loads_nothing_heavy(package):
     heavy = ("keras", "tensorflow", "jax", "cv2", "matplotlib", "PIL", "pixivpy3")
     code = f"import sys, {package}; print([m for m in {heavy} if m in sys.modules])"
@@ -65,7 +65,7 @@ def test_importing_a_package_loads_nothing_heavy(package):
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("package", ["illustkit", "oppai", "facescore"])
+@pytest.mark.parametrize("package", ["illustkit", "oppai", "facescore", "diffusion"])
 def test_every_public_name_can_be_had(package):
     module = __import__(package)
     assert module.__all__

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from diffusion import evaluation
-from diffusion.evaluation import evaluate_pictures, nwi_of, validity_table
+from diffusion.evaluation import evaluate_pictures, nwi, validity_table
 from diffusion.evaluation_report import format_evaluation, format_validity
 from diffusion.features import Extractor, extract_features, load_extractor, read_set
 from diffusion.inception_weights import WeightsError
@@ -93,7 +93,7 @@ def test_without_weights_it_stops_before_it_reads(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.delenv("TORCH_HOME", raising=False)
     monkeypatch.setattr(evaluation, "read_set", lambda *a: pytest.fail("it read"))
-    for measure in (evaluate_pictures, nwi_of):
+    for measure in (evaluate_pictures, nwi):
         with pytest.raises(WeightsError, match="no route to host") as caught:
             measure(tmp_path / "a", tmp_path / "b")
         assert "\n" not in str(caught.value)
@@ -109,12 +109,12 @@ def test_definitions_are_told(folders, icons):
         evaluate_pictures(*folders, features=FAKE, definition="median", progress=False)
 
 
-def test_nwi_of_is_the_figure_of_the_whole(folders, monkeypatch):
+def test_nwi_is_the_figure_of_the_whole(folders, monkeypatch):
     monkeypatch.setattr(evaluation, "load_extractor", lambda features: FAKE)
     expected = evaluate_pictures(*folders, definition="all", progress=False)["nwi"]
-    assert nwi_of(*folders, mae="all") == expected
+    assert nwi(*folders, mae="all") == expected
     with pytest.raises(ValueError, match="NWI is defined by InceptionV3"):
-        nwi_of(*folders, weights="pixels")
+        nwi(*folders, weights="pixels")
 
 
 def test_what_was_resized_left_out_and_marked_is_told(folders, icons):

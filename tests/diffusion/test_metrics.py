@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from diffusion.metrics import fid, kid, nwi
+from diffusion.metrics import fid, kid, new_work_index
 from diffusion.pixel_errors import absolute_errors, mae
 
 
@@ -158,8 +158,8 @@ def test_mae_does_not_wrap_around_and_copies_have_none():
 
 def test_nwi_of_the_preprints_tables():
     # Table 1, first row, and the diffusion model of table 2
-    assert nwi(61.31, 57.4) == pytest.approx(3.91)
-    assert nwi(24.29, 14.3) == pytest.approx(9.99)
+    assert new_work_index(61.31, 57.4) == pytest.approx(3.91)
+    assert new_work_index(24.29, 14.3) == pytest.approx(9.99)
 
 
 @pytest.mark.parametrize(

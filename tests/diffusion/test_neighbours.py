@@ -80,7 +80,7 @@ def test_new_pictures_are_no_copies(icons, others):
     assert share_within(doubled) == pytest.approx(24 / 72)
 
 
-@pytest.mark.parametrize("size", [128, 32])
+@pytest.mark.parametrize("size", [64, 32])
 def test_real_icons(real_data, size):
     from PIL import Image
 

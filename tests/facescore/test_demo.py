@@ -141,7 +141,7 @@ def test_its_detector_is_trained_and_measured_on_scenes_apart(tmp_path, monkeypa
     monkeypatch.setattr(facescore.detector_training, "DetectorNetwork", Slim)
     settings = {"epochs": 1, "epoch_size": 2, "batch_size": 2, "image_size": 32}
     detector, scores = trained_detector(
-        tmp_path, n_scenes=3, strategy="one", verbose=0, **settings
+        tmp_path, n_scenes=3, n_labelled=3, strategy="one", verbose=0, **settings
     )
     assert scores.n_pictures == 2 and 0 <= scores.ap50 <= 1
     assert hasattr(detector, "detect_all")

@@ -105,7 +105,10 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize("arguments, message", MISTAKES, ids=lambda v: str(v)[:40])
-def test_mistakes_end_in_one_line_and_exit_code_2(arguments, message):
+def test_mistakes_end_in_one_line_and_exit_code_2(
+    arguments, message, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)  # away from a run of one's own
     done = run(*arguments)
     assert done.exit_code == 2
     assert message in done.output and done.output.count("\n") == 1

@@ -1,0 +1,128 @@
+import json
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from diffusion import icons as module
+from diffusion.icons import fit_icon, read_icons
+from illustkit.images import write_image
+
+
+def save(path, picture):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.asarray(picture, np.uint8)).save(path)
+
+
+def flat(height, width, *colour):
+    return np.full((height, width, len(colour)), colour, np.uint8)
+
+
+def test_a_folder_is_read_at_one_size_and_told_about(tmp_path):
+    save(tmp_path / "10.png", flat(16, 8, 1, 2, 3))
+    save(tmp_path / "2.png", flat(32, 16, 4, 5, 6))
+    save(tmp_path / "deep" / "3.png", np.full((16, 8), 7))
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    done = []
+    icons = read_icons(tmp_path, (8, 16), progress=done.append)
+    assert icons.pictures.shape == (3, 16, 8, 3) and icons.pictures.dtype == np.uint8
+    colours = dict(zip(icons.names, icons.pictures[:, 0, 0].tolist(), strict=True))
+    assert colours == {"2.png": [4, 5, 6], "10.png": [1, 2, 3], "deep/3.png": [7, 7, 7]}
+    assert icons.names.index("2.png") < icons.names.index("10.png")
+    assert icons.resized == ["2.png"] and done == [1, 2, 3, 4]
+    assert [name for name, _ in icons.left_out] == ["broken.png"]
+    lines = icons.report().splitlines()
+    assert lines[0] == "3 pictures of 8x16, 1 of them resized, 1 left out."
+    assert len(lines) == 2 and str(tmp_path / "broken.png") in lines[1]
+
+
+def test_what_is_transparent_is_white_whatever_colour_it_has(tmp_path):
+    clear = np.zeros((8, 8, 4))
+    clear[:4] = 10, 200, 60, 255
+    clear[4:] = 90, 0, 0, 0
+    save(tmp_path / "a.png", clear)
+    rgb = read_icons(tmp_path, (8, 8)).pictures[0]
+    assert (rgb[:4] == (10, 200, 60)).all() and (rgb[4:] == 255).all()
+    grey = read_icons(tmp_path, (8, 8), channels=1).pictures
+    assert grey.shape == (1, 8, 8, 1)
+    # ITU-R 601: .299 R + .587 G + .114 B
+    assert (grey[0, :4] == round(0.299 * 10 + 0.587 * 200 + 0.114 * 60)).all()
+    assert (grey[0, 4:] == 255).all()
+    rgba = read_icons(tmp_path, (8, 8), channels=4).pictures[0]
+    np.testing.assert_array_equal(rgba, clear)
+    save(tmp_path / "a.png", flat(8, 8, 1, 2, 3))
+    opaque = read_icons(tmp_path, (8, 8), channels=4).pictures[0]
+    assert (opaque == (1, 2, 3, 255)).all()
+
+
+def test_the_middle_is_kept_and_every_pixel_counts():
+    stripes = np.repeat([[255, 0, 0], [0, 255, 0], [0, 0, 255]], 16, axis=0)
+    wide = np.broadcast_to(stripes.astype(np.uint8), (16, 48, 3))
+    assert (fit_icon(wide, (16, 16)) == (0, 255, 0)).all()
+    tall = np.swapaxes(wide, 0, 1)[::-1]
+    shrunk = fit_icon(tall, (8, 8)).astype(int)
+    assert np.abs(shrunk[1:-1] - (0, 255, 0)).max() < 40  # Lanczos rings at edges
+    # A chequerboard of single pixels is grey from afar, and not black or white.
+    board = np.indices((64, 64)).sum(axis=0) % 2 * 255
+    small = fit_icon(board.astype(np.uint8), (16, 16))
+    assert small.shape == (16, 16)
+    assert np.abs(small[2:-2].astype(int)[:, 2:-2] - 127).max() <= 2
+    same = np.zeros((4, 6, 3), np.uint8)
+    assert fit_icon(same, (6, 4)) is same
+
+
+def test_the_cache_is_used_until_something_changes(tmp_path, monkeypatch):
+    for i in range(4):
+        save(tmp_path / "in" / f"{i}.png", flat(8, 8, i, i, i))
+    (tmp_path / "in" / "broken.png").write_bytes(b"no picture")
+    cache = tmp_path / "cache"
+    first = read_icons(tmp_path / "in", (8, 8), cache=cache)
+    assert isinstance(first.pictures, np.memmap)
+    read = []
+    original = module.read_picture
+
+    def counted(path):
+        read.append(path.name)
+        return original(path)
+
+    monkeypatch.setattr(module, "read_picture", counted)
+    again = read_icons(tmp_path / "in", (8, 8), cache=cache)
+    assert read == [] and again._asdict().keys() == first._asdict().keys()
+    assert again[1:] == first[1:]
+    np.testing.assert_array_equal(again.pictures, first.pictures)
+    np.testing.assert_array_equal(
+        again.pictures, read_icons(tmp_path / "in", (8, 8)).pictures
+    )
+
+    read.clear()
+    save(tmp_path / "in" / "1.png", flat(8, 8, 99, 99, 99))
+    os.utime(tmp_path / "in" / "1.png", ns=(1, 1))
+    changed = read_icons(tmp_path / "in", (8, 8), cache=cache)
+    assert len(read) == 5 and changed.pictures[:, 0, 0, 0].tolist() == [0, 99, 2, 3]
+    # Who reads the file of before keeps it.
+    assert again.pictures[:, 0, 0, 0].tolist() == [0, 1, 2, 3]
+    for spoil in (
+        lambda: (cache / "icons.json").write_text("{"),
+        lambda: (cache / "icons.json").write_text(json.dumps([1])),
+        lambda: (cache / "icons.npy").write_bytes(b"half"),
+    ):
+        spoil()
+        healed = read_icons(tmp_path / "in", (8, 8), cache=cache)
+        np.testing.assert_array_equal(healed.pictures, changed.pictures)
+    other = read_icons(tmp_path / "in", (4, 8), channels=1, cache=cache)
+    assert other.pictures.shape == (4, 8, 4, 1)
+
+
+def test_folders_without_a_picture_are_told_in_one_line(tmp_path):
+    with pytest.raises(ValueError, match="no such folder"):
+        read_icons(tmp_path / "nowhere", (8, 8))
+    with pytest.raises(ValueError, match="no pictures here") as error:
+        read_icons(tmp_path, (8, 8))
+    (tmp_path / "a.png").write_bytes(b"no picture")
+    with pytest.raises(ValueError, match="no picture here can be read") as error:
+        read_icons(tmp_path, (8, 8))
+    assert "a.png" in str(error.value) and "\n" not in str(error.value)
+    write_image(tmp_path / "b.png", flat(8, 8, 1, 2, 3))
+    with pytest.raises(ValueError, match="Received: 2"):
+        read_icons(tmp_path, (8, 8), channels=2)
