@@ -1,8 +1,13 @@
 """Command line: `illust-diffusion` learns icons, and makes new ones."""
 
-from diffusion import _measure_commands, _picture_commands
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from diffusion import _measure_commands, _picture_commands, _serve_command
 from diffusion._picture_commands import NAME
-from illustkit.command_line import app_with
+from illustkit.command_line import app_with, user_errors
 
 app = app_with("Learn an illustrator's icons, make new ones, and measure how new.")
 
@@ -20,11 +25,27 @@ COMMANDS = (
     (_measure_commands.evaluate, "evaluate new/icons icons --output evaluation.json"),
     (_measure_commands.validity, "validity early later another-domain"),
     (_measure_commands.experiment, "experiment icons --run runs/icons"),
+    (_serve_command.serve, "serve runs/icons"),
 )
 
 for command, example in COMMANDS:
     name = command.__name__.replace("_", "-")
     app.command(name, epilog=f"Example: {NAME} {example}")(command)
+
+
+@app.command(epilog=f"Example: {NAME} demo --folder diffusion-demo")
+def demo(
+    folder: Annotated[Path, typer.Option(help="Where everything goes.")] = Path(
+        "diffusion-demo"
+    ),
+    strategy: _picture_commands.Strategy = "auto",
+):
+    """Draw 158 icons, learn them, make new ones, and show them on a page."""
+    with user_errors(NAME):
+        from diffusion.demo import demo as run_demo
+
+        page = run_demo(folder, strategy=strategy)
+        typer.echo(f"Look at {page.resolve()}")
 
 
 def main():

@@ -1,5 +1,6 @@
 """From nothing to new icons: draw a set, learn it, make more, and measure how new."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from diffusion.sampling import sample
 from diffusion.training import train
 from diffusion.watermark import WATERMARK, add_watermark, write_marked
 from illustkit.figures import sheet
+from illustkit.files import write_whole
 from illustkit.images import write_image
 from illustkit.samples import draw_face_icon
 
@@ -29,7 +31,7 @@ def demo(
     seed=3407,
     strategy="auto",
     verbose="auto",
-    **settings,
+    settings=None,
 ):
     """Train a small model on drawn face icons, and show the new ones that it makes.
 
@@ -50,8 +52,8 @@ def demo(
         seed: Of the training and of the new icons. Defaults to 3407.
         strategy: Kind of `illustkit.get_strategy`. Defaults to "auto".
         verbose: As of `keras.Model.fit`; 0 hides the progress bars too.
-        **settings: Fields of `diffusion.presets.DiffusionPreset` that differ from the
-            preset "tiny".
+        settings: Dict of fields of `diffusion.presets.DiffusionPreset` that differ
+            from the preset "tiny".
 
     Returns:
         Path of the page.
@@ -68,8 +70,7 @@ def demo(
         strategy=strategy,
         sample_every=0,
         verbose=verbose,
-        seed=seed,
-        **settings,
+        **{"seed": seed, **(settings or {})},
     )
     pictures = sample(
         load_diffuser(run),
@@ -81,17 +82,14 @@ def demo(
     )
     write_icons(folder, pictures)
     options = {"features": "pixels", "progress": progress}
-    result = evaluate_pictures(
-        pictures,
-        drawn,
-        output=folder / "evaluation.json",
-        figure=folder / "neighbours.png",
-        **options,
-    )
+    figure = folder / "neighbours.png"
+    result = {"new": evaluate_pictures(pictures, drawn, figure=figure, **options)}
     # What the same hand draws next is as new and as alike as can be wished for.
     unseen = np.stack([draw_face_icon(n_icons + i, SIDE) for i in range(n)])
-    yardstick = evaluate_pictures(unseen, drawn, **options)
-    return write_page(folder, result, yardstick, run)
+    result["unseen"] = evaluate_pictures(unseen, drawn, **options)
+    text = json.dumps(result, indent=1)
+    write_whole(folder / "evaluation.json", text)
+    return write_page(folder, result["new"], result["unseen"], run)
 
 
 def draw_icons(folder, n):

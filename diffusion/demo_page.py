@@ -36,7 +36,8 @@ def _copies(result):
     n = result["copies"]
     if not n:
         return "None of them is a copy of a training icon"
-    return f"<b>{n} of them</b> {'is a copy' if n == 1 else 'are copies'} of a training icon"
+    what = "is a copy" if n == 1 else "are copies"
+    return f"<b>{n} of them</b> {what} of a training icon"
 
 
 def _table(result, yardstick):

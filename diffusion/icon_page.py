@@ -71,7 +71,8 @@ def build_page(
                 min(STEPS, most),
                 step=1,
                 label="Steps",
-                info="More take longer, and draw finer detail.",
+                info="More take longer: finer detail.",
+                buttons=[],
                 elem_id="steps",
             )
             seed = gr.Slider(
@@ -80,7 +81,8 @@ def build_page(
                 3407,
                 step=1,
                 label="Seed",
-                info="The same seed and steps give the same icon.",
+                info="The same one, the same icon.",
+                buttons=[],
                 elem_id="seed",
             )
             renew = gr.Checkbox(True, label="New seed each time", elem_id="renew")
@@ -212,10 +214,10 @@ def _told(size, watermark):
 
 STYLE = """
 .gradio-container { background: var(--background-fill-secondary) }
-#sheet { max-width: 26rem; margin: 1.5rem auto; padding: 1.75rem; gap: 1rem;
+#sheet { max-width: 27rem; margin: 0 auto; padding: 1.5rem; gap: .9rem;
   background: var(--background-fill-primary); border-radius: 16px;
   border: 1px solid var(--border-color-primary) }
-#sheet h1 { font-size: 1.35rem; font-weight: 650; text-align: center; margin: 0;
+#sheet h1 { font-size: 1.3rem; font-weight: 650; text-align: center; margin: 0;
   overflow-wrap: anywhere }
 #icon figure { margin: 0; text-align: center }
 #icon img, #icon .empty { display: flex; margin: 0 auto; border-radius: 12px;
@@ -223,7 +225,8 @@ STYLE = """
 #icon img { image-rendering: pixelated; background: #fff }
 #icon .empty { align-items: center; justify-content: center;
   color: var(--body-text-color-subdued); background: var(--background-fill-secondary) }
-#icon figcaption, #sheet .told { font-size: .85rem; margin: .6rem 0 0;
+#icon figcaption, #sheet .told { font-size: .85rem; line-height: 1.4;
   color: var(--body-text-color-subdued); text-align: center }
+#icon figcaption { margin-top: .5rem } #sheet .told { margin: 0 }
 #icon figcaption a { margin-left: .6rem; color: var(--link-text-color) }
 """

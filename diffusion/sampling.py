@@ -125,7 +125,9 @@ def choose_sampler(model, sampler, steps, eta=None):
         if sampler == "ddpm":
             return ddpm(*args, rng=generators, **more)
         if sampler == "dpm++":
-            return dpm_solver_pp(*args, steps=steps, **more)
+            # So few steps lose fine detail where they lie evenly in time.
+            spacing = "logsnr" if steps <= 20 else "time"
+            return dpm_solver_pp(*args, steps=steps, spacing=spacing, **more)
         return ddim(
             *args, steps=steps, eta=eta, version=version, rng=generators, **more
         )

@@ -82,7 +82,7 @@ def launch(page, *, port=0, open_browser=False):
         ValueError: where the port cannot be used.
     """
     gr = import_gradio()
-    theme = gr.themes.Soft(
+    theme = gr.themes.Default(
         primary_hue="indigo",
         font=("system-ui", "sans-serif"),
         font_mono=("ui-monospace", "monospace"),

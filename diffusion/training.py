@@ -11,6 +11,7 @@ from diffusion.diffuser import AVERAGE, build_diffuser, load_settings
 from diffusion.dpm_solver import dpm_timesteps
 from diffusion.icons import CHANNELS, read_icons
 from diffusion.noising import NoisedIcons
+from diffusion.optimizers import make_optimizer
 from diffusion.presets import PRESETS
 from diffusion.watching import SampleGrids
 from illustkit.images import list_images
@@ -95,7 +96,7 @@ def train(
     keras.utils.set_random_seed(chosen.seed)
     with scope(strategy), precision(chosen.precision):
         diffuser = build_diffuser(wanted)
-        diffuser.compile(_optimizer(chosen))
+        diffuser.compile(make_optimizer(chosen))
         # Without its variables the first step would be traced twice.
         diffuser.optimizer.build(diffuser.trainable_variables)
     if sample_every:
@@ -225,40 +226,3 @@ def _check_devices(chosen, strategy):
             f"several devices: with {n} of them, raise batch_size instead. "
             f"Received: accumulation={chosen.accumulation}"
         )
-
-
-def _optimizer(chosen):
-    rate = chosen.learning_rate
-    if chosen.warm_up:
-        # Keras hands a schedule the number of batches, and not of steps.
-        rate = WarmUp(rate, chosen.warm_up * chosen.accumulation)
-    return keras.optimizers.Adam(
-        rate,
-        beta_1=0.9,
-        beta_2=0.99,
-        epsilon=1e-8,
-        global_clipnorm=chosen.clip,
-        gradient_accumulation_steps=(
-            chosen.accumulation if chosen.accumulation > 1 else None
-        ),
-    )
-
-
-@keras.saving.register_keras_serializable(package="diffusion")
-class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
-    """A learning rate that rises in a straight line, then stays.
-
-    Args:
-        rate: Where it stays.
-        steps: Steps until there.
-    """
-
-    def __init__(self, rate, steps):
-        self.rate, self.steps = rate, steps
-
-    def __call__(self, step):
-        done = keras.ops.cast(step + 1, "float32") / self.steps
-        return self.rate * keras.ops.minimum(1.0, done)
-
-    def get_config(self):
-        return {"rate": self.rate, "steps": self.steps}

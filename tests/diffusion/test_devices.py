@@ -27,7 +27,8 @@ from diffusion.sampling import sample
 from tests.diffusion.conftest import TINIEST, train_slim
 
 def train(run, **settings):
-    settings = {{"dropout": 0.0, "steps": 8, **settings}}
+    settings = {{"dropout": 0.0, "steps": 8, "clip": 0.05, **settings}}
+    settings["learning_rate"] = 0.01
     if {slim}:
         return train_slim(pytest.MonkeyPatch(), {icons!r}, run, **settings)
     return training.train({icons!r}, run, **{{**TINIEST, **settings}})

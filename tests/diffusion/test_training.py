@@ -9,8 +9,9 @@ import pytest
 
 from diffusion import training
 from diffusion.diffuser import Diffuser, load_diffuser
+from diffusion.optimizers import ClippedAdam, WarmUp, make_optimizer
 from diffusion.presets import PREPRINT, PRESETS
-from diffusion.training import WarmUp, choose_settings
+from diffusion.training import choose_settings
 from illustkit.images import list_images, read_image
 from illustkit.runs import Run
 from tests.diffusion.conftest import TINIEST, train_slim
@@ -32,7 +33,7 @@ def weights_of(run):
 def restored(run):
     """The model of a run's backup: weights, their average, and the optimizer."""
     diffuser = training.build_diffuser(run.settings)
-    diffuser.compile(training._optimizer(choose_settings("tiny", warm_up=6)))
+    diffuser.compile(make_optimizer(choose_settings("tiny", warm_up=6)))
     diffuser.optimizer.build(diffuser.trainable_variables)
     (newest,) = (run.folder / "backup" / "worker-0").iterdir()
     diffuser.load_weights(newest / "latest.weights.h5")
@@ -103,7 +104,7 @@ def test_twice_accumulated_is_a_batch_of_twice_the_size(slim):
         keras.utils.set_random_seed(1)
         diffuser = Diffuser({"image_size": (6, 4), "dim": 4}, timesteps=20)
         before = diffuser.unet.get_weights()
-        diffuser.compile(training._optimizer(chosen), run_eagerly=True)
+        diffuser.compile(make_optimizer(chosen), run_eagerly=True)
         for _ in range(4):
             for part in np.split(np.arange(8), accumulation):
                 diffuser.train_on_batch({k: v[part] for k, v in x.items()})
@@ -120,6 +121,20 @@ def test_the_rate_rises_and_stays():
     rates = [float(rate(keras.ops.convert_to_tensor(n))) for n in range(6)]
     np.testing.assert_allclose(rates, [0.2, 0.4, 0.6, 0.8, 0.8, 0.8], rtol=1e-6)
     assert WarmUp.from_config(rate.get_config()).get_config() == rate.get_config()
+
+
+@pytest.mark.parametrize("size", [0.01, 10.0])
+def test_on_one_device_gradients_are_cut_as_keras_cuts_them(size):
+    rng, found = np.random.default_rng(0), []
+    grads = [size * rng.standard_normal((3, 2), "float32") for _ in range(2)]
+    for kind in (ClippedAdam, keras.optimizers.Adam):
+        # ε of 1: Adam then heeds how long a gradient is.
+        optimizer = kind(0.1, global_clipnorm=0.5, epsilon=1.0)
+        weights = [keras.Variable(np.ones((3, 2), "float32")) for _ in grads]
+        optimizer.apply([keras.ops.convert_to_tensor(g) for g in grads], weights)
+        found.append(values(weights))
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6)
 
 
 def test_other_settings_and_other_runs_are_not_written_over(

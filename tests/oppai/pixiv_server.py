@@ -156,7 +156,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _fail(self, mishap):
         if mishap == "slow":
-            time.sleep(0.6)
+            time.sleep(2)
             return self._send(200, b"{}", "application/json")
         if mishap == "html":
             return self._send(200, b"<html>maintenance</html>", "text/html")
