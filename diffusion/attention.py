@@ -46,13 +46,18 @@ class _Attention(layers.Layer):
             autocast=False,
         )
 
+    def _matrix(self, kernel):
+        return ops.squeeze(kernel, (0, 1))
+
     def _queries_keys_values(self, x):
         """Three of `(batch, pixels, heads * dim_head)` in the compute dtype."""
         _, height, width, _ = ops.shape(x)
         x = ops.cast(x, self.compute_dtype)
         x = ops.reshape(x, (-1, height * width, x.shape[-1]))
         # The kernel is split, not the three times larger result.
-        kernels = ops.split(ops.cast(self.to_qkv[0, 0], self.compute_dtype), 3, axis=-1)
+        kernels = ops.split(
+            ops.cast(self._matrix(self.to_qkv), self.compute_dtype), 3, axis=-1
+        )
         return [ops.matmul(x, kernel) for kernel in kernels]
 
     def compute_output_shape(self, input_shape):
@@ -135,7 +140,9 @@ class LinearAttention(_Attention):
         # (q context) W = q (context W), and the second product is small.
         out = ops.matmul(
             ops.cast(q, self.compute_dtype),
-            ops.cast(ops.matmul(context, self.to_out[0, 0]), self.compute_dtype),
+            ops.cast(
+                ops.matmul(context, self._matrix(self.to_out)), self.compute_dtype
+            ),
         )
         out = out + ops.cast(self.out_bias, out.dtype)
         return ops.reshape(out, (-1, height, width, channels))
@@ -189,6 +196,6 @@ class FullAttention(_Attention):
         weights = ops.softmax(ops.cast(scores, "float32"), axis=-1)
         out = ops.transpose(ops.matmul(ops.cast(weights, dtype), v), (0, 2, 1, 3))
         out = ops.reshape(out, (-1, height * width, heads * dim))
-        out = ops.matmul(out, ops.cast(self.to_out[0, 0], dtype))
+        out = ops.matmul(out, ops.cast(self._matrix(self.to_out), dtype))
         out = out + ops.cast(self.out_bias, dtype)
         return ops.reshape(out, (-1, height, width, channels))

@@ -138,35 +138,39 @@ class UpsampledConv(layers.Layer):
         )
 
     def call(self, x):
-        _, height, width, channels = ops.shape(x)
-        k, filters = self.kernel, self.filters
-        # rows: (parity, tap, column, in, out), then (parity, parity, tap, tap, in, out)
-        k = ops.stack([ops.stack([k[0], k[1] + k[2]]), ops.stack([k[0] + k[1], k[2]])])
-        even = ops.stack([k[:, :, 0], k[:, :, 1] + k[:, :, 2]], axis=2)
-        odd = ops.stack([k[:, :, 0] + k[:, :, 1], k[:, :, 2]], axis=2)
+        batch, height, width, _ = ops.shape(x)
+        dtype, filters = self.compute_dtype, self.filters
+        # Unstacking and slicing by sizes have cheap gradients; indexing has not.
+        rows = [ops.unstack(row, axis=0) for row in ops.unstack(self.kernel, axis=0)]
+        columns = [_halves(*row) for row in rows]  # [tap row][odd column][tap column]
+        kernels = []
+        for odd_row in (0, 1):
+            for odd_column in (0, 1):
+                taps = [
+                    ops.stack(
+                        _halves(*(row[odd_column][i] for row in columns))[odd_row]
+                    )
+                    for i in (0, 1)
+                ]
+                kernels.append(ops.stack(taps, axis=1))
         # (tap, tap, in, out of all four parities)
-        kernel = ops.concatenate([even[0], odd[0], even[1], odd[1]], axis=-1)
-        dtype = self.compute_dtype
+        kernel = ops.cast(ops.concatenate(kernels, axis=-1), dtype)
         x = ops.pad(ops.cast(x, dtype), ((0, 0), (1, 1), (1, 1), (0, 0)))
-        out = ops.conv(x, ops.cast(kernel, dtype), padding="valid")
+        out = ops.conv(x, kernel, padding="valid")
         out = out + ops.cast(ops.tile(self.bias, 4), dtype)
         # The results of odd rows and columns begin one pixel later.
+        shape = (batch, height, width, filters)
         parts = [
-            out[
-                :,
-                row : row + height,
-                column : column + width,
-                filters * (2 * row + column) : filters * (2 * row + column + 1),
-            ]
-            for row in (0, 1)
-            for column in (0, 1)
+            ops.slice(part, (0, i // 2, i % 2, 0), shape)
+            for i, part in enumerate(ops.split(out, 4, axis=-1))
         ]
-        rows = [
-            ops.concatenate(parts[:2], axis=-1),
-            ops.concatenate(parts[2:], axis=-1),
-        ]
-        rows = [ops.reshape(r, (-1, height, 2 * width * filters)) for r in rows]
-        out = ops.concatenate(rows, axis=-1)
+        # Left beside right, then upper beside lower, in the channels; reshaping a row
+        # of (width, 2 * filters) makes it (2 * width, filters), and rows likewise.
+        upper, lower = (ops.concatenate(parts[i : i + 2], axis=-1) for i in (0, 2))
+        shape = (-1, height, 2 * width * filters)
+        out = ops.concatenate(
+            [ops.reshape(upper, shape), ops.reshape(lower, shape)], axis=-1
+        )
         return ops.reshape(out, (-1, 2 * height, 2 * width, filters))
 
     def compute_output_shape(self, input_shape):
@@ -176,3 +180,8 @@ class UpsampledConv(layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "filters": self.filters}
+
+
+def _halves(first, second, third):
+    """The two taps of even, and of odd rows (or columns), from three."""
+    return (first, second + third), (first + second, third)

@@ -64,7 +64,7 @@ class GroupNorm(layers.Layer):
         # the picture needs a fifth axis, and nothing large is subtracted.
         mean = ops.mean(values, axis=(1, 2), keepdims=True)
         variance = ops.mean(ops.square(values - mean), axis=(1, 2))
-        mean = mean[:, 0, 0]
+        mean = ops.squeeze(mean, (1, 2))
         group_mean = self._over_groups(mean)
         group_variance = self._over_groups(variance + ops.square(mean - group_mean))
         factor = self.weight * ops.rsqrt(group_variance + self.epsilon)
@@ -72,7 +72,7 @@ class GroupNorm(layers.Layer):
         if film is not None:
             scale, shift = ops.split(ops.cast(film, "float32"), 2, axis=-1)
             factor, offset = factor * (scale + 1), offset * (scale + 1) + shift
-        out = values * factor[:, None, None] + offset[:, None, None]
+        out = values * _spread(factor) + _spread(offset)
         return ops.cast(out, self.compute_dtype)
 
     def _over_groups(self, values):
@@ -130,7 +130,7 @@ class RMSNorm(layers.Layer):
             out = out * factor
         else:
             scale, shift = ops.split(ops.cast(film, "float32"), 2, axis=-1)
-            out = out * (factor * (scale + 1))[:, None, None] + shift[:, None, None]
+            out = out * _spread(factor * (scale + 1)) + _spread(shift)
         return ops.cast(out, self.compute_dtype)
 
     def compute_output_shape(self, input_shape):
@@ -186,6 +186,11 @@ def _vector(layer, channels, name, initializer):
     return layer.add_weight(
         shape=(channels,), initializer=initializer, name=name, autocast=False
     )
+
+
+def _spread(values):
+    """`(batch, channels)` at every pixel."""
+    return ops.expand_dims(values, (1, 2))
 
 
 def _first(shapes):

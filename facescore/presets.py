@@ -38,7 +38,7 @@ DETECTOR_PRESETS = {
     # 0.28 M parameters, for trying things out and the demo.
     "tiny": DetectorPreset(
         image_size=224,
-        batch_size=16,
+        batch_size=8,
         epochs=10,
         epoch_size=480,
         learning_rate=4e-3,

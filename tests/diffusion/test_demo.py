@@ -21,7 +21,7 @@ N_ICONS, N = 6, 5
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory):
-    """A demo of a network of two convolutions, run twice: the second goes on at its end."""
+    """A demo of two convolutions, run twice: the second time it has only to go on."""
     import diffusion.diffuser
     from tests.diffusion.slim import Slim
 

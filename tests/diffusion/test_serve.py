@@ -9,6 +9,7 @@ import json
 import shutil
 import socket
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -19,11 +20,13 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner
 
+import diffusion.diffuser
+from diffusion import icon_page
 from diffusion._serve_command import serve as serve_command
-from diffusion.diffuser import Diffuser
-from diffusion.icon_page import build_page, make_icon, most_steps
+from diffusion.icon_page import WAITING, build_page, make_icon, most_steps
 from diffusion.sampling import sample
 from diffusion.serve import launch
+from tests.diffusion.slim import Slim
 
 FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic"),
@@ -36,7 +39,9 @@ FLAGS = (
 @pytest.fixture(scope="module")
 def model():
     network = {"image_size": (24, 16), "dim": 8, "dim_mults": (1, 2)}
-    return Diffuser(network, timesteps=60, objective="v")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(diffusion.diffuser, "UNet", Slim)
+        return diffusion.diffuser.Diffuser(network, timesteps=60, objective="v")
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +140,35 @@ def test_nothing_can_be_uploaded(address):
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(request, timeout=5)
     assert refused.value.code == 413
+
+
+def test_the_queue_is_bounded_and_one_icon_is_made_at_a_time(address, monkeypatch):
+    go_on, running = threading.Event(), []
+
+    def slow(model, seed, steps, **options):
+        running.append(seed)
+        go_on.wait(20)
+        return b""
+
+    def click():
+        data = {"data": [1, 2, False], "fn_index": 0, "session_hash": "a"}
+        request = urllib.request.Request(
+            f"{address}gradio_api/queue/join",
+            json.dumps(data).encode(),
+            {"Content-Type": "application/json"},
+        )
+        try:
+            return urllib.request.urlopen(request, timeout=5).status
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    monkeypatch.setattr(icon_page, "make_icon", slow)
+    answers = [click() for _ in range(WAITING + 12)]
+    at_once = len(running)
+    go_on.set()
+    # One or two have left the queue to be made by the time that it is full.
+    assert at_once <= 1 and WAITING <= answers.count(200) <= WAITING + 2
+    assert set(answers) == {200, 503}
 
 
 def test_the_page_in_a_browser(browser, address, model, tmp_path):

@@ -9,13 +9,12 @@ import facescore.demo_pictures
 import facescore.detector
 import facescore.detector_training
 from facescore.boxes import Face
-from facescore.demo import LABELLED_SEED, UNSEEN_SEED, demo, judge, trained_detector
+from facescore.demo import UNSEEN_SEED, demo, judge, trained_detector
 from facescore.demo_pictures import SIZE, draw_characters, draw_scenes
 from facescore.labels import read_labels
 from facescore.ranking import RankedPicture, Ranking
 from facescore.taste import rated_characters
 from illustkit.images import list_images, read_image
-from illustkit.samples import draw_character
 from tests.facescore.slim import Slim
 
 SCORER = {
@@ -140,18 +139,21 @@ def test_its_detector_is_trained_and_measured_on_scenes_apart(tmp_path, monkeypa
     monkeypatch.setattr(facescore.detector, "DetectorNetwork", Slim)
     monkeypatch.setattr(facescore.detector_training, "DetectorNetwork", Slim)
     settings = {"epochs": 1, "epoch_size": 2, "batch_size": 2, "image_size": 32}
+    draw_characters(tmp_path / "rated", 1, labelled=3, progress=False)
     detector, scores = trained_detector(
-        tmp_path, n_scenes=3, n_labelled=3, strategy="one", verbose=0, **settings
+        tmp_path, n_scenes=3, strategy="one", verbose=0, **settings
     )
     assert scores.n_pictures == 2 and 0 <= scores.ap50 <= 1
     assert hasattr(detector, "detect_all")
-    for name in ("scenes", "labelled"):
-        assert len(list_images(tmp_path / name)) == 3
-    character = draw_character(LABELLED_SEED, SIZE)
-    (path, *_) = list_images(tmp_path / "labelled")
-    np.testing.assert_array_equal(read_image(path), character.image)
-    label = read_labels(path.with_suffix(".txt"), SIZE)
-    np.testing.assert_allclose(label, [character.face_box], atol=1e-3)
+    assert len(list_images(tmp_path / "scenes")) == 3
+    split = json.loads((tmp_path / "detector" / "split.json").read_text())
+    assert len(split["train"] + split["held_out"]) == 3 + 3
+    # The first three are labelled, each with its own face.
+    labels = [path.with_suffix(".txt") for path in list_images(tmp_path / "rated")]
+    assert [path.exists() for path in labels] == [True] * 3 + [False] * 2
+    for (_, character, _), path in zip(rated(1, 0), labels[:3], strict=False):
+        found = read_labels(path, SIZE)
+        np.testing.assert_allclose(found, [character.face_box], atol=1e-3)
     for name in ("detector.png", "precision-recall.png"):
         assert read_image(tmp_path / name).std() > 5
     first = read_image(tmp_path / "scenes" / "scene-0000.png")

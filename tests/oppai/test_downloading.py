@@ -127,7 +127,6 @@ MISHAPS = {
 @pytest.mark.parametrize("case", MISHAPS)
 def test_what_passes_is_waited_for(server, tmp_path, monkeypatch, case):
     where, mishaps, expected = MISHAPS[case]
-    # Short only where it is the point: a busy machine is slow as well.
     monkeypatch.setattr(pixiv, "TIMEOUT", (5, 0.7 if "slow" in mishaps else 5))
     if "trickle" in mishaps:
         monkeypatch.setattr(pixiv_session, "MAX_SECONDS", 0.7)
