@@ -134,16 +134,13 @@ class LinearAttention(_Attention):
         if self.memory_tokens:
             weights = ops.exp(memory_k - largest)
             total = total + ops.sum(weights, axis=1)
-            context = context + ops.einsum("bnd,ne->bde", weights, memory_v[0])
+            context = context + ops.matmul(ops.transpose(weights, (0, 2, 1)), memory_v)
         same_head = np.kron(np.eye(heads), np.ones((dim, dim))).astype("float32")
-        context = context * (same_head * dim**-0.5) / total[:, :, None]
+        context = context * (same_head * dim**-0.5) / ops.expand_dims(total, -1)
         # (q context) W = q (context W), and the second product is small.
-        out = ops.matmul(
-            ops.cast(q, self.compute_dtype),
-            ops.cast(
-                ops.matmul(context, self._matrix(self.to_out)), self.compute_dtype
-            ),
-        )
+        context = ops.matmul(context, self._matrix(self.to_out))
+        q, context = (ops.cast(a, self.compute_dtype) for a in (q, context))
+        out = ops.matmul(q, context)
         out = out + ops.cast(self.out_bias, out.dtype)
         return ops.reshape(out, (-1, height, width, channels))
 
@@ -188,7 +185,9 @@ class FullAttention(_Attention):
         )
         if self.memory_tokens:
             shape = (2, batch, heads, self.memory_tokens, dim)
-            memory = ops.broadcast_to(ops.cast(self.mem_kv, dtype)[:, None], shape)
+            memory = ops.broadcast_to(
+                ops.expand_dims(ops.cast(self.mem_kv, dtype), 1), shape
+            )
             memory_k, memory_v = ops.unstack(memory, 2)
             k = ops.concatenate([memory_k, k], axis=2)
             v = ops.concatenate([memory_v, v], axis=2)

@@ -141,18 +141,13 @@ class UpsampledConv(layers.Layer):
         batch, height, width, _ = ops.shape(x)
         dtype, filters = self.compute_dtype, self.filters
         # Unstacking and slicing by sizes have cheap gradients; indexing has not.
-        rows = [ops.unstack(row, axis=0) for row in ops.unstack(self.kernel, axis=0)]
-        columns = [_halves(*row) for row in rows]  # [tap row][odd column][tap column]
         kernels = []
-        for odd_row in (0, 1):
-            for odd_column in (0, 1):
-                taps = [
-                    ops.stack(
-                        _halves(*(row[odd_column][i] for row in columns))[odd_row]
-                    )
-                    for i in (0, 1)
-                ]
-                kernels.append(ops.stack(taps, axis=1))
+        for odd_row in (False, True):
+            rows = _taps(self.kernel, odd_row)
+            for odd_column in (False, True):
+                kernels.append(
+                    ops.stack([ops.stack(_taps(row, odd_column)) for row in rows])
+                )
         # (tap, tap, in, out of all four parities)
         kernel = ops.cast(ops.concatenate(kernels, axis=-1), dtype)
         x = ops.pad(ops.cast(x, dtype), ((0, 0), (1, 1), (1, 1), (0, 0)))
@@ -182,6 +177,7 @@ class UpsampledConv(layers.Layer):
         return {**super().get_config(), "filters": self.filters}
 
 
-def _halves(first, second, third):
-    """The two taps of even, and of odd rows (or columns), from three."""
-    return (first, second + third), (first + second, third)
+def _taps(kernel, odd):
+    """The two taps that the odd (or even) rows, or columns, have for three."""
+    first, second, third = ops.unstack(kernel, 3, axis=0)
+    return (first + second, third) if odd else (first, second + third)
