@@ -69,8 +69,8 @@ def test_two_devices_train_as_one(icons, tmp_path, slim):
     one, two, difference, pixels, errors = json.loads(done.stdout.splitlines()[-1])
     assert one.keys() == two.keys() and one["epoch"] == two["epoch"] == [0, 1]
     for name in one:
-        assert one[name] == pytest.approx(two[name], rel=1e-4), name
-    assert difference < 1e-4
+        assert one[name] == pytest.approx(two[name], rel=1e-3), name
+    assert difference < 1e-3  # 2e-2 where each device cuts its own gradients
     assert pixels <= 1
     assert len(errors) == 2 and not any("\n" in error for error in errors)
     assert "raise batch_size instead" in errors[0] and "2 devices" in errors[1]
