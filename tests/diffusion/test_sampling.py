@@ -35,7 +35,7 @@ def by_hand(model, sampler, eta):
     if sampler == "ddpm":
         x0 = ddpm(*arguments, rng=generators, **options)
     elif sampler == "dpm++":
-        x0 = dpm_solver_pp(*arguments, steps=5, **options)
+        x0 = dpm_solver_pp(*arguments, steps=5, spacing="logsnr", **options)
     else:
         options |= {"eta": eta, "version": model.unet.version, "rng": generators}
         x0 = ddim(*arguments, steps=5, **options)

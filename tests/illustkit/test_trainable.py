@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from illustkit.trainable import Trainable
+from illustkit.trainable import EpochSeeds, Trainable
 
 
 class Line(Trainable):
@@ -74,3 +74,23 @@ def test_a_forgotten_part_is_named():
     model.compile("sgd", run_eagerly=True)
     with pytest.raises(ValueError, match="colour"):
         model.train_on_batch(X, Y)
+
+
+def test_each_epoch_drops_out_by_seeds_of_its_own():
+    def seeds(epochs, seed=1):
+        model = keras.Sequential([keras.Input((4,)), keras.layers.Dropout(0.5)])
+        model.add(keras.layers.Dropout(0.5))
+        callback = EpochSeeds(seed)
+        callback.set_model(model)
+        for epoch in epochs:
+            callback.on_epoch_begin(epoch)
+            model(np.ones((2, 4), "float32"), training=True)  # draws
+        callback.on_epoch_begin(epochs[-1])
+        states = [v for v in model.variables if "seed" in v.name]
+        return [tuple(keras.ops.convert_to_numpy(v).tolist()) for v in states]
+
+    whole = seeds([0, 1, 2])
+    assert seeds([2]) == whole  # as where a training was resumed
+    assert len(set(whole)) == 2
+    others = seeds([0, 1]) + seeds([0, 1, 2], seed=2)
+    assert not set(whole) & set(others)
