@@ -8,6 +8,7 @@ import numpy as np
 from diffusion.demo_page import write_page
 from diffusion.diffuser import load_diffuser
 from diffusion.evaluation import evaluate_pictures
+from diffusion.figures import enlarged
 from diffusion.sampling import sample
 from diffusion.training import train
 from diffusion.watermark import WATERMARK, add_watermark, write_marked
@@ -18,7 +19,6 @@ from illustkit.samples import draw_face_icon
 
 N_ICONS = 158  # as many as the preprint's illustrator had drawn
 SIDE = 32  # pixels of an icon
-ENLARGED = 4  # times that the icons are enlarged for people
 
 
 def demo(
@@ -26,8 +26,8 @@ def demo(
     *,
     n_icons=N_ICONS,
     n=64,
-    sampler="dpm++",
-    steps=25,
+    sampler="ddim",
+    steps=50,
     seed=3407,
     strategy="auto",
     verbose="auto",
@@ -47,8 +47,8 @@ def demo(
         folder: Where everything goes. Defaults to "diffusion-demo".
         n_icons: Icons to draw and learn. Defaults to 158.
         n: Icons to make. Defaults to 64.
-        sampler: As in `diffusion.sample`. Defaults to "dpm++".
-        steps: Evaluations of the network an icon. Defaults to 25.
+        sampler: As in `diffusion.sample`. Defaults to "ddim".
+        steps: Evaluations of the network an icon. Defaults to 50.
         seed: Of the training and of the new icons. Defaults to 3407.
         strategy: Kind of `illustkit.get_strategy`. Defaults to "auto".
         verbose: As of `keras.Model.fit`; 0 hides the progress bars too.
@@ -73,7 +73,7 @@ def demo(
         **{"seed": seed, **(settings or {})},
     )
     pictures = sample(
-        load_diffuser(run),
+        load_diffuser(run, dtype=run.settings["precision"]),
         n,
         sampler=sampler,
         steps=steps,
@@ -107,7 +107,7 @@ def draw_icons(folder, n):
         path = folder / f"drawn-{i:04d}.png"
         if not path.exists():
             write_image(path, picture)
-    write_image(folder.parent / "drawn.png", sheet(map(_enlarged, pictures[:64])))
+    write_image(folder.parent / "drawn.png", sheet(map(enlarged, pictures[:64])))
     return np.stack(pictures)
 
 
@@ -118,12 +118,7 @@ def write_icons(folder, pictures):
         folder: Folder for `new/` and `grid.png`.
         pictures: uint8 `(n, height, width, 3)`.
     """
-    marked = [add_watermark(_enlarged(picture)) for picture in pictures]
+    marked = [add_watermark(enlarged(picture)) for picture in pictures]
     for i, picture in enumerate(marked):
         write_marked(folder / "new" / f"icon-{i:05d}.png", picture)
     write_marked(folder / "grid.png", sheet(marked, pad=4), WATERMARK)
-
-
-def _enlarged(picture):
-    """Each pixel as a square: nothing that the network did not draw."""
-    return picture.repeat(ENLARGED, axis=0).repeat(ENLARGED, axis=1)

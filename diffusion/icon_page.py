@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from diffusion.dpm_solver import last_timestep
-from diffusion.figures import shown
+from diffusion.figures import enlarged, shown
 from diffusion.sampling import sample, size_of
 from diffusion.watermark import OPACITY, WATERMARK, add_watermark, write_marked
 from illustkit.images import write_image
@@ -50,7 +50,7 @@ def build_page(
     """
     gr = import_gradio()
     size, most = size_of(model, image_size), most_steps(model)
-    title = f"New icons from {name}" if name else "New icons"
+    title = f"New icons: {name}" if name else "New icons"
     marking = {"watermark": watermark, "opacity": opacity}
 
     def make(seed, steps, renew):
@@ -62,7 +62,7 @@ def build_page(
 
     with gr.Blocks(title=title, analytics_enabled=False) as page:
         with gr.Column(elem_id="sheet"):
-            gr.HTML(f"<h1>{html.escape(title)}</h1>")
+            gr.HTML("<h1>New icons</h1>")
             icon = gr.HTML(_empty(size), elem_id="icon")
             button = gr.Button("Make an icon", variant="primary", elem_id="make")
             steps = gr.Slider(
@@ -86,7 +86,7 @@ def build_page(
                 elem_id="seed",
             )
             renew = gr.Checkbox(True, label="New seed each time", elem_id="renew")
-            gr.HTML(f"<p class=told>{_told(size, watermark)}</p>")
+            gr.HTML(f"<p class=told>{_told(name, size, watermark)}</p>")
         button.click(
             make,
             [seed, steps, renew],
@@ -105,7 +105,7 @@ def make_icon(
     """Make one icon as the bytes of a PNG file.
 
     It is the first that `illust-diffusion sample` makes with the sampler "dpm++" and
-    this seed.
+    this seed; with a watermark, small ones are enlarged, each pixel to a square.
 
     Args:
         model: A `Diffuser`.
@@ -144,7 +144,7 @@ def make_icon(
         if watermark is None:
             write_image(path, picture)
         else:
-            marked = add_watermark(picture, watermark, opacity=opacity)
+            marked = add_watermark(enlarged(picture), watermark, opacity=opacity)
             write_marked(path, marked, watermark)
         return path.read_bytes()
 
@@ -201,13 +201,13 @@ def _shape(size):
     return f"style='width:{width}px;height:{height}px'"
 
 
-def _told(size, watermark):
-    width, height = size
-    text = f"Each icon has {width} by {height} pixels"
+def _told(name, size, watermark):
+    whose = f"Icons of “{html.escape(name)}”" if name else "Icons"
+    text = f"{whose}, {size[0]} by {size[1]} pixels"
     if watermark is None:
-        return f"{text} and no watermark: keep it for your own use."
+        return f"{text}, without a watermark: keep them for your own use."
     return (
-        f"{text} and the watermark “{html.escape(watermark)}”, which a note in the "
+        f"{text}, with the watermark “{html.escape(watermark)}”, which a note in the "
         "file repeats."
     )
 

@@ -86,7 +86,7 @@ def launch(page, *, port=0, open_browser=False):
         primary_hue="indigo",
         font=("system-ui", "sans-serif"),
         font_mono=("ui-monospace", "monospace"),
-    )
+    ).set(body_text_color_subdued="*neutral_500", block_info_text_color="*neutral_500")
     try:
         _, address, _ = page.launch(
             server_name="127.0.0.1",
