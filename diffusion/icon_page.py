@@ -197,8 +197,11 @@ def _empty(size):
 
 
 def _shape(size):
-    width, height = (round(SIDE * side / max(size)) for side in size)
-    return f"style='width:{width}px;height:{height}px'"
+    width, height = size
+    return (
+        f"style='width:{round(SIDE * width / max(size))}px;"
+        f"aspect-ratio:{width}/{height}'"
+    )
 
 
 def _told(name, size, watermark):

@@ -185,6 +185,7 @@ def evaluate_scorer(
         )
         print(f"{len(found.true)} crops that were not trained on")
         print(found.agreement)
+        left_out = []
         if pictures is not None:
             with progress_bar(None) as progress:
                 result = scorer_evaluation.evaluate_stability(
@@ -192,6 +193,7 @@ def evaluate_scorer(
                     scorer=scorer,
                     detector=detector,
                     limit=limit,
+                    left_out=left_out,
                     progress=progress,
                     conf=conf,
                     imgsz=imgsz,
@@ -199,6 +201,8 @@ def evaluate_scorer(
             (output / "stability.txt").write_text(f"{result}\n", encoding="utf-8")
             print(result)
         print(f"Written to {output}")
+        if left_out:
+            raise LeftOutError(left_out)
 
 
 def rank(

@@ -94,7 +94,7 @@ body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 64rem; margin: 2rem aut
   padding: 0 1rem; color: #1c2230; background: #fafafa }}
 img {{ max-width: 100%; display: block; margin: 1rem auto }}
 .small {{ max-width: 32rem; width: 100% }}
-.strip {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(6.5rem, 1fr));
+.strip {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(6.5rem, 1fr));
   gap: .6rem }}
 .strip img {{ width: 100%; margin: 0; border-radius: 4px }}
 figure {{ margin: 0 }}

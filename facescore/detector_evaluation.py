@@ -12,6 +12,7 @@ from facescore.detector_inference import Detector
 from illustkit.images import read_image
 
 TRUTH, FOUND = (40, 170, 60), (230, 40, 40)
+WHITE = 255, 255, 255
 
 
 class DetectorScores(NamedTuple):
@@ -189,14 +190,16 @@ def draw_faces(image, faces, truth=(), side=320):
         _rectangle(image, np.asarray(box) * scale, TRUTH)
     for face in faces:
         left, top = _rectangle(image, np.asarray(face.box) * scale, FOUND)
-        place = (left + 2, top + 11 if top < 12 else top - 3)
-        cv2.putText(image, f"{face.confidence:.2f}"[-3:], place, 0, 0.35, FOUND, 1)
+        place = (left + 2, top + 14 if top < 15 else top - 5)
+        for colour, width in ((WHITE, 4), (FOUND, 1)):  # legible on anything
+            text = f"{face.confidence:.2f}"[-3:]
+            cv2.putText(image, text, place, 0, 0.45, colour, width, cv2.LINE_AA)
     return image
 
 
 def _rectangle(image, box, colour):
     left, top, right, bottom = (int(round(v)) for v in box)
-    cv2.rectangle(image, (left, top), (right - 1, bottom - 1), colour, 1)
+    cv2.rectangle(image, (left, top), (right - 1, bottom - 1), colour, 2)
     return left, top
 
 

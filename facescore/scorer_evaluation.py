@@ -115,7 +115,14 @@ def write_evaluation(output, names, true, predicted, result):
 
 
 def evaluate_stability(
-    images, *, scorer, detector="cascade", limit=100, progress=None, **options
+    images,
+    *,
+    scorer,
+    detector="cascade",
+    limit=100,
+    left_out=None,
+    progress=None,
+    **options,
 ):
     """Measure how a scorer's scores move when the content of pictures stays.
 
@@ -129,6 +136,8 @@ def evaluate_stability(
         scorer: As in `facescore.score`.
         detector: As in `facescore.detect_faces`.
         limit: Most pictures, spread over the folder. Defaults to 100.
+        left_out: List that pairs (path, reason) are put on, for pictures that cannot
+            be read. Defaults to none: the first one ends it.
         progress: Called with the number of pictures done. Defaults to none.
         **options: `conf`, `iou`, `imgsz` and `tile` of `facescore.detect_faces`.
 
@@ -150,7 +159,13 @@ def evaluate_stability(
 
     def pictures():
         for number, i in enumerate(chosen, 1):
-            image = read_image(paths[i])
+            try:
+                image = read_image(paths[i])
+            except (ValueError, OSError, MemoryError) as error:
+                if left_out is None:
+                    raise
+                left_out.append((paths[i], str(error) or type(error).__name__))
+                continue
             yield image, detect_faces(image, detector, **options)
             if progress is not None:
                 progress(number)

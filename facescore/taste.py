@@ -5,6 +5,9 @@ alike every time: the best scorer there can be reaches a Spearman correlation of
 `CEILING` with the scores.
 """
 
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 
 from illustkit.samples import draw_character
@@ -89,11 +92,17 @@ def rated_characters(per_score, *, first_seed=0, size=(600, 848)):
         `(seed, character, score)`.
     """
     left = dict.fromkeys(range(1, 6), per_score)
-    seed = first_seed
-    while any(left.values()):
-        character = draw_character(seed, size)
-        score = rate(character.attributes, seed)
-        if left[score]:
-            left[score] -= 1
-            yield seed, character, score
-        seed += 1
+    seed, drawing = first_seed, deque()
+    with ThreadPoolExecutor(2) as pool:
+        while any(left.values()):
+            while len(drawing) < 3:  # ahead, in their order
+                ahead = seed + len(drawing)
+                drawing.append(pool.submit(draw_character, ahead, size))
+            character = drawing.popleft().result()
+            score = rate(character.attributes, seed)
+            if left[score]:
+                left[score] -= 1
+                yield seed, character, score
+            seed += 1
+        for job in drawing:
+            job.cancel()
