@@ -179,5 +179,5 @@ class UpsampledConv(layers.Layer):
 
 def _taps(kernel, odd):
     """The two taps that the odd (or even) rows, or columns, have for three."""
-    first, second, third = ops.unstack(kernel, 3, axis=0)
+    first, second, third = ops.unstack(ops.convert_to_tensor(kernel), 3, axis=0)
     return (first + second, third) if odd else (first, second + third)

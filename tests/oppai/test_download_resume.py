@@ -17,8 +17,10 @@ from tests.conftest import ROOT
 from .pixiv_client import lead_to
 from .pixiv_server import API, IMAGES, TOKEN, PixivServer
 
+# A background job's SIGINT is ignored; in a terminal it is not.
 MAIN = """
-import sys, pixivpy3
+import signal, sys, pixivpy3
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from tests.oppai.pixiv_client import lead_to
 pixivpy3.AppPixivAPI = lead_to(int(sys.argv.pop(1)))
 from oppai.__main__ import main
