@@ -3,48 +3,29 @@
 import getpass
 import json
 import shutil
-import sys
-import types
 from pathlib import Path
 
 import pixivpy3
 import pytest
 
-from tests.conftest import ROOT
+from tests.notebooks.reading import FOLDER, code_cells, execute
 from tests.oppai.pixiv_client import lead_to
 from tests.oppai.pixiv_server import TOKEN, PixivServer
 
-NOTEBOOK = ROOT / "notebooks" / "oppai_dataset.ipynb"
-
-
-def code_cells():
-    cells = json.loads(NOTEBOOK.read_text("utf-8"))["cells"]
-    return ["".join(c["source"]) for c in cells if c["cell_type"] == "code"]
-
-
-def test_the_notebook_holds_no_outputs():
-    cells = json.loads(NOTEBOOK.read_text("utf-8"))["cells"]
-    assert not any(c.get("outputs") or c.get("execution_count") for c in cells)
+NOTEBOOK = FOLDER / "oppai_dataset.ipynb"
 
 
 @pytest.fixture
-def colab(tmp_path, monkeypatch):
-    """A Colab whose Drive is a folder, and a user who types the token."""
-    monkeypatch.chdir(tmp_path)
+def prompts(colab, tmp_path, monkeypatch):
+    """What a user who types the token was asked."""
     monkeypatch.delenv("PIXIV_REFRESH_TOKEN", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    module = types.ModuleType("google.colab")
-    module.drive = types.SimpleNamespace(
-        mount=lambda path: Path(path, "MyDrive").mkdir(parents=True, exist_ok=True)
-    )
-    monkeypatch.setitem(sys.modules, "google", types.ModuleType("google"))
-    monkeypatch.setitem(sys.modules, "google.colab", module)
-    prompts = []
-    monkeypatch.setattr(getpass, "getpass", lambda p="": prompts.append(p) or TOKEN)
-    return prompts
+    asked = []
+    monkeypatch.setattr(getpass, "getpass", lambda p="": asked.append(p) or TOKEN)
+    return asked
 
 
-def test_a_second_session_takes_the_pictures_from_drive(colab, monkeypatch, capsys):
+def test_a_second_session_takes_the_pictures_from_drive(prompts, monkeypatch, capsys):
     with PixivServer() as server:
         monkeypatch.setattr(pixivpy3, "AppPixivAPI", lead_to(server.port))
         metadata = [server.add(n) for n in range(1, 5)]
@@ -57,14 +38,14 @@ def test_a_second_session_takes_the_pictures_from_drive(colab, monkeypatch, caps
         requests = []
         for _ in range(2):
             space = {}
-            for source in code_cells()[1:]:  # the first installs the package
-                exec(compile(source, NOTEBOOK.name, "exec"), space)  # noqa: S102
+            for cell in code_cells(NOTEBOOK)[1:]:  # the first installs the package
+                execute(cell.source, space)
             requests.append(len(server.log))
             assert len(list(Path("oppai_dataset").rglob("*.jpg"))) == 4
             shutil.rmtree("oppai_dataset")  # the instance is reset, Drive stays
     report = space["report"]
     assert len(report.names("already there")) == 4 and not report.names("fetched")
-    assert requests[0] == requests[1] and len(colab) == 1
+    assert requests[0] == requests[1] and len(prompts) == 1
     assert TOKEN not in "".join(capsys.readouterr())
 
 
