@@ -1,0 +1,155 @@
+"""The grid of a mosaic: block means, their upsampling, all as small matrices.
+
+Along one side every step is a matrix, so that a picture `I` has the block means
+`A_y I A_xᵀ`, and block means `M` the upsampling `U_y M U_xᵀ`. Blocks may have any width
+and height, whole or not, and the grid may start anywhere.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where a mosaic's blocks lie in a picture.
+
+    Example:
+    ```python
+    grid = Grid((8, 8), (3, 5))
+    grid.moved(-2, 0).scaled(0.5)  # blocks of 4, a corner at (0.5, 2.5)
+    ```
+
+    Args:
+        block: `(width, height)` of a block in pixels, from 1 up.
+        origin: `(x, y)` in pixels of any corner of a block. Defaults to `(0, 0)`.
+
+    Raises:
+        ValueError: for blocks under a pixel.
+    """
+
+    block: tuple
+    origin: tuple = (0, 0)
+
+    def __post_init__(self):
+        block = tuple(float(v) for v in self.block)
+        origin = tuple(float(v) for v in self.origin)
+        if not (len(block) == len(origin) == 2 and min(block) >= 1):
+            raise ValueError(
+                "A grid has blocks (width, height) of a pixel or more and a corner "
+                f"(x, y). Received: block={self.block}, origin={self.origin}"
+            )
+        phase = tuple(o % b for o, b in zip(origin, block, strict=True))
+        object.__setattr__(self, "block", block)
+        object.__setattr__(self, "origin", phase)
+
+    def moved(self, x, y):
+        """Grid of the same blocks in a picture whose corner lies at (-x, -y)."""
+        return Grid(self.block, (self.origin[0] + x, self.origin[1] + y))
+
+    def scaled(self, factor):
+        """Grid of the same blocks in a picture enlarged by `factor`."""
+        return Grid(*([v * factor for v in pair] for pair in (self.block, self.origin)))
+
+    def mirrored(self, width):
+        """Grid of the same blocks in the mirrored picture of that width."""
+        return Grid(self.block, (width - self.origin[0], self.origin[1]))
+
+
+def block_means(picture, grid):
+    """Mean colour of every block; blocks cut by an edge count what is left of them.
+
+    Args:
+        picture: `(height, width, channels)`.
+        grid: A `Grid`.
+
+    Returns:
+        float32 `(rows, columns, channels)`.
+    """
+    rows, columns = _sides(picture, grid)
+    return _apply(averaging(*rows), averaging(*columns), picture)
+
+
+def upsample_means(means, size, grid):
+    """Enlarge block means bicubically, each standing in the middle of its block.
+
+    Args:
+        means: `(rows, columns, channels)` of `block_means`.
+        size: `(width, height)` of the picture.
+        grid: The `Grid`.
+
+    Returns:
+        float32 `(height, width, channels)`; it may overshoot the colours' range.
+
+    Reference:
+        Keys, "Cubic convolution interpolation for digital image processing" (1981),
+        a = -1/2.
+    """
+    rows, columns = _sides(np.empty((size[1], size[0], 0)), grid)
+    return _apply(cubic(*rows), cubic(*columns), means)
+
+
+def spreading(length, block, origin):
+    """Part of every pixel that lies in every block: float32 `(length, n_blocks)`.
+
+    Its rows add up to 1. Times the averaging matrix it gives every pixel the mean of
+    its block.
+    """
+    return _matrices(length, float(block), float(origin))[0]
+
+
+def averaging(length, block, origin):
+    """Weights of the pixels in each block's mean: float32 `(n_blocks, length)`."""
+    return _matrices(length, float(block), float(origin))[1]
+
+
+def cubic(length, block, origin):
+    """Weights of the blocks in each pixel, bicubic: float32 `(length, n_blocks)`."""
+    return _matrices(length, float(block), float(origin))[2]
+
+
+@lru_cache(maxsize=512)
+def _matrices(length, block, origin):
+    first = origin % block
+    first = first - block if first > 1e-6 else 0.0
+    n = int(np.ceil((length - first) / block - 1e-6))
+    left = first + block * np.arange(n)
+    pixels = np.arange(length)[:, None]
+    overlap = np.minimum(pixels + 1, left + block) - np.maximum(pixels, left)
+    spread = np.maximum(overlap, 0)
+    spread /= spread.sum(1, keepdims=True)
+    spread = spread[:, keep := spread.sum(0) > 1e-6]
+    average = (spread / spread.sum(0)).T
+    # Position of a pixel's middle among the blocks' middles.
+    place = (np.arange(length) + 0.5 - (left[keep][0] + block / 2)) / block
+    weights = np.zeros_like(spread)
+    base = np.floor(place).astype(int)
+    for step in (-1, 0, 1, 2):
+        at = np.clip(base + step, 0, weights.shape[1] - 1)
+        np.add.at(weights, (np.arange(length), at), _keys(place - (base + step)))
+    result = tuple(m.astype(np.float32) for m in (spread, average, weights))
+    for matrix in result:
+        matrix.setflags(write=False)  # the cache hands it out again
+    return result
+
+
+def _keys(x, a=-0.5):
+    x = np.abs(x)
+    near = (a + 2) * x**3 - (a + 3) * x**2 + 1
+    far = a * x**3 - 5 * a * x**2 + 8 * a * x - 4 * a
+    return np.where(x <= 1, near, np.where(x < 2, far, 0))
+
+
+def _sides(picture, grid):
+    height, width = picture.shape[:2]
+    (block_x, block_y), (x, y) = grid.block, grid.origin
+    return (height, block_y, y), (width, block_x, x)
+
+
+def _apply(rows, columns, picture):
+    """Product of rows, picture and columnsᵀ, for every channel."""
+    picture = np.asarray(picture, np.float32)
+    n, width, channels = picture.shape
+    down = (rows @ picture.reshape(n, -1)).reshape(len(rows), width, channels)
+    return np.matmul(columns, down)
