@@ -7,7 +7,7 @@ import typer
 
 from diffusion import _measure_commands, _picture_commands, _serve_command
 from diffusion._picture_commands import NAME
-from illustkit.command_line import app_with, user_errors
+from illustkit.command_line import app_with, given, user_errors
 
 app = app_with("Learn an illustrator's icons, make new ones, and measure how new.")
 
@@ -38,13 +38,14 @@ def demo(
     folder: Annotated[Path, typer.Option(help="Where everything goes.")] = Path(
         "diffusion-demo"
     ),
+    precision: _picture_commands.Precision = None,
     strategy: _picture_commands.Strategy = "auto",
 ):
     """Draw 158 icons, learn them, make new ones, and show them on a page."""
     with user_errors(NAME):
         from diffusion.demo import demo as run_demo
 
-        page = run_demo(folder, strategy=strategy)
+        page = run_demo(folder, strategy=strategy, settings=given(precision=precision))
         typer.echo(f"Look at {page.resolve()}")
 
 

@@ -5,6 +5,7 @@ from keras import layers
 from diffusion.attention import FullAttention, LinearAttention
 from diffusion.layers import SinusoidalEmbedding, UpsampledConv, torch_uniform
 from diffusion.norms import ChannelNorm, GroupNorm, RMSNorm
+from illustkit.dropout import Dropout
 
 
 class Builder:
@@ -60,7 +61,7 @@ class Builder:
         y = self.norm([y, film], f"{name}.block1.norm")
         y = self.silu(y, f"{name}.block1.act")
         if self.dropout:
-            dropout = layers.Dropout(self.dropout, dtype=self.dtype)
+            dropout = Dropout(self.dropout, dtype=self.dtype)
             y = dropout(y)
         y = self.conv(y, filters, 3, f"{name}.block2.proj")
         y = self.norm(y, f"{name}.block2.norm")

@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from illustkit.clipping import GlobalClipping
+
 
 def make_optimizer(chosen):
     """Make the optimizer that settings ask for.
@@ -30,33 +32,8 @@ def make_optimizer(chosen):
 
 
 @keras.saving.register_keras_serializable(package="diffusion")
-class ClippedAdam(keras.optimizers.Adam):
-    """Adam that cuts gradients by the norm of the whole batch's.
-
-    Under `tf.distribute` Keras cuts each device's gradients before they are added up,
-    by the norm of these alone, so that several devices train otherwise than one.
-    """
-
-    def _clip_gradients(self, grads):
-        if not self.global_clipnorm:
-            return super()._clip_gradients(grads)
-        known = [g for g in _added_up(grads) if g is not None]
-        squares = [ops.sum(ops.square(ops.cast(g, "float32"))) for g in known]
-        norm = ops.sqrt(sum(squares))
-        share = self.global_clipnorm / ops.maximum(norm, self.global_clipnorm)
-        return [g if g is None else g * ops.cast(share, g.dtype) for g in grads]
-
-
-def _added_up(grads):
-    if keras.backend.backend() != "tensorflow":
-        return grads
-    import tensorflow as tf
-
-    context = tf.distribute.get_replica_context()
-    if context is None or context.num_replicas_in_sync == 1:
-        return grads
-    known = [g for g in grads if g is not None]
-    return context.all_reduce(tf.distribute.ReduceOp.SUM, known)
+class ClippedAdam(GlobalClipping, keras.optimizers.Adam):
+    """Adam that cuts gradients by the norm of the whole batch's."""
 
 
 @keras.saving.register_keras_serializable(package="diffusion")

@@ -17,7 +17,14 @@ from diffusion.watching import SampleGrids
 from illustkit.images import list_images
 from illustkit.presets import choose_preset
 from illustkit.runs import SETTINGS, Run
-from illustkit.strategy import check_batch_size, get_strategy, scope, worker_index
+from illustkit.strategy import (
+    check_batch_size,
+    check_precision,
+    get_strategy,
+    own_folder,
+    scope,
+    worker_index,
+)
 from illustkit.trainable import EpochSeeds, precision
 
 
@@ -107,7 +114,7 @@ def train(
             images,
             chosen.image_size,
             channels=chosen.channels,
-            cache=cache or Path(run, f"icons-{worker_index()}"),
+            cache=own_folder(cache or Path(run, "icons-0")),
             progress=lambda n: bar.update(),
         )
     run = Run.start(run, wanted, may_change)
@@ -123,7 +130,7 @@ def train(
         seed=chosen.seed,
     )
     watching = [KeepAverage(run)]
-    if sample_every and worker_index() == 0:
+    if sample_every:
         watching.append(
             SampleGrids(
                 run,
@@ -220,6 +227,7 @@ def choose_settings(preset="preprint", **settings):
 
 def _check_devices(chosen, strategy):
     n = check_batch_size(chosen.batch_size, strategy)
+    check_precision(chosen.precision, strategy)
     if chosen.accumulation > 1 and strategy is not None and n > 1:
         raise ValueError(
             "Keras cannot accumulate gradients under a tf.distribute strategy of "

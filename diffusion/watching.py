@@ -11,6 +11,7 @@ from diffusion.neighbours import find_neighbours, share_within
 from diffusion.sampling import sample
 from illustkit.figures import sheet
 from illustkit.images import write_image
+from illustkit.strategy import worker_index
 
 
 class SampleGrids(keras.callbacks.Callback):
@@ -65,8 +66,9 @@ class SampleGrids(keras.callbacks.Callback):
         step = int(np.asarray(self.model.optimizer.iterations))
         options = {"steps": self.steps, "seed": self.seed, "progress": False}
         pictures = sample(self.model, self.n, sampler="dpm++", **options)
-        path = self.run.pictures / f"step-{step:07d}.png"
-        write_image(path, sheet([shown(picture) for picture in pictures]))
+        if worker_index() == 0:  # the others had to predict their share of a batch
+            path = self.run.pictures / f"step-{step:07d}.png"
+            write_image(path, sheet([shown(picture) for picture in pictures]))
         found = {}
         if len(self.training) > 2:
             found["copies"] = find_neighbours(pictures, self.training).share
@@ -88,7 +90,7 @@ class SampleGrids(keras.callbacks.Callback):
         return self._features
 
     def _warn(self, copies, step):
-        if self._warned or copies < 0.5:
+        if self._warned or copies < 0.5 or worker_index() > 0:
             return
         if self._within is None:
             self._within = share_within(self.training[:2000])

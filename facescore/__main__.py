@@ -11,8 +11,8 @@ from facescore import (
     _detector_commands,
     _scorer_commands,
 )
-from facescore._command_line import Strategy, user_errors
-from illustkit.command_line import app_with
+from facescore._command_line import Precision, Strategy, user_errors
+from illustkit.command_line import app_with, given
 
 app = app_with(
     "Find faces in illustrations, learn a taste from 1 to 5, rank whole folders."
@@ -61,13 +61,21 @@ def demo(
     detector: Annotated[
         str | None, typer.Option(help="A detector to use; trained by default.")
     ] = None,
+    precision: Precision = None,
     strategy: Strategy = "auto",
 ):
     """Learn a made-up taste, and rank 500 unseen pictures."""
     with user_errors():
         from facescore.demo import demo as run_demo
 
-        found = run_demo(folder, detector=detector, strategy=strategy)
+        settings = given(precision=precision)
+        found = run_demo(
+            folder,
+            detector=detector,
+            strategy=strategy,
+            detector_settings=settings,
+            scorer_settings=settings,
+        )
         print(found.agreement)
         if found.detector is not None:
             ap50, ap50_95 = found.detector.ap50, found.detector.ap50_95

@@ -4,6 +4,7 @@ import keras
 from keras import layers, ops
 
 from facescore.network_sizes import size_of
+from illustkit.dropout import Dropout
 
 
 @keras.saving.register_keras_serializable(package="facescore")
@@ -210,8 +211,8 @@ class AlexNet(keras.Model):
         x = conv(384, 3, "conv4")(x)
         x = CoverAllMaxPool(name="pool5")(conv(256, 3, "conv5")(x))
         x = layers.Flatten(name="features")(x)
-        x = layers.Dropout(dropout, name="drop6")(dense("fc6")(x))
-        x = layers.Dropout(dropout, name="drop7")(dense("fc7")(x))
+        x = Dropout(dropout, name="drop6")(dense("fc6")(x))
+        x = Dropout(dropout, name="drop7")(dense("fc7")(x))
         x = layers.Dense(
             1,
             kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),

@@ -4,6 +4,7 @@ import keras
 from keras import layers
 
 from facescore.network_sizes import size_of
+from illustkit.dropout import Dropout
 
 
 @keras.saving.register_keras_serializable(package="facescore")
@@ -55,7 +56,7 @@ class AnimeCNN(keras.Model):
         x = layers.Dense(
             128, activation="relu", kernel_initializer="he_normal", name="fc1"
         )(x)
-        x = layers.Dropout(dropout, name="drop1")(x)
+        x = Dropout(dropout, name="drop1")(x)
         x = layers.Dense(
             1,
             kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),

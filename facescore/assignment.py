@@ -24,8 +24,8 @@ def ciou(a, b):
     a_size, b_size = a[..., 2:] - a[..., :2], b[..., 2:] - b[..., :2]
     low = ops.maximum(a[..., :2], b[..., :2])
     high = ops.minimum(a[..., 2:], b[..., 2:])
-    shared = ops.prod(ops.maximum(high - low, 0.0), axis=-1)
-    union = ops.prod(a_size, axis=-1) + ops.prod(b_size, axis=-1) - shared
+    shared = _area(ops.maximum(high - low, 0.0))
+    union = _area(a_size) + _area(b_size) - shared
     iou = shared / (union + tiny)
     hull = ops.maximum(a[..., 2:], b[..., 2:]) - ops.minimum(a[..., :2], b[..., :2])
     apart = (a[..., :2] + a[..., 2:] - b[..., :2] - b[..., 2:]) / 2
@@ -82,3 +82,8 @@ def assign(
     best_overlap = ops.max(overlap * chosen, axis=-1, keepdims=True)
     target = ops.max(align * best_overlap / (best_align + 1e-9), axis=1)
     return target, ops.cast(owner, "int32")
+
+
+def _area(size):
+    # The gradient of `ops.prod` has cumulative products, and shapes found at run time.
+    return size[..., 0] * size[..., 1]

@@ -17,7 +17,14 @@ from facescore.run_kinds import may_train
 from facescore.training_callbacks import HeldOutFaces
 from illustkit.presets import choose_preset
 from illustkit.runs import Run
-from illustkit.strategy import check_batch_size, get_strategy, scope, worker_index
+from illustkit.strategy import (
+    check_batch_size,
+    check_precision,
+    get_strategy,
+    own_folder,
+    scope,
+    worker_index,
+)
 from illustkit.trainable import precision
 
 SPLIT = "split.json"
@@ -79,6 +86,7 @@ def train_detector(
     chosen = choose_detector_settings(preset, **settings)
     strategy = get_strategy(strategy)  # before anything touches the devices
     n_replicas = check_batch_size(chosen.batch_size, strategy)
+    check_precision(chosen.precision, strategy)
     labelled, unlabelled = labelled_images(images)
     may_train(Path(run.folder if isinstance(run, Run) else run), "detector")
     run = Run.start(
@@ -105,7 +113,7 @@ def train_detector(
     pictures = build_pictures(
         sorted(training + held_out),
         side=side,
-        cache=cache or run.folder / f"pictures-{worker_index()}",
+        cache=own_folder(cache or run.folder / "pictures-0"),
     )
     batches = DetectorBatches(pictures.select(training), chosen, seed=seed)
 

@@ -2,6 +2,8 @@
 
 import keras
 
+from illustkit.clipping import GlobalClipping
+
 OPTIMIZERS = "adamw", "sgd"
 
 
@@ -32,11 +34,21 @@ def make_optimizer(chosen, *, steps, warm_up, first, last, momentum, nesterov):
     )
     options = {"weight_decay": chosen.weight_decay, "global_clipnorm": 10.0}
     if chosen.optimizer == "sgd":
-        optimizer = keras.optimizers.SGD(rate, momentum, nesterov=nesterov, **options)
+        optimizer = ClippedSGD(rate, momentum, nesterov=nesterov, **options)
     else:
-        optimizer = keras.optimizers.AdamW(rate, **options)
+        optimizer = ClippedAdamW(rate, **options)
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta", "offsets"])
     return optimizer
+
+
+@keras.saving.register_keras_serializable(package="facescore")
+class ClippedAdamW(GlobalClipping, keras.optimizers.AdamW):
+    """AdamW that cuts gradients by the norm of the whole batch's."""
+
+
+@keras.saving.register_keras_serializable(package="facescore")
+class ClippedSGD(GlobalClipping, keras.optimizers.SGD):
+    """SGD that cuts gradients by the norm of the whole batch's."""
 
 
 def compile_with(model, optimizer):

@@ -19,7 +19,14 @@ from facescore.scorer_split import split_by_source, write_split
 from facescore.training_callbacks import HeldOutScores
 from illustkit.presets import choose_preset
 from illustkit.runs import SETTINGS, Run
-from illustkit.strategy import check_batch_size, get_strategy, scope, worker_index
+from illustkit.strategy import (
+    check_batch_size,
+    check_precision,
+    get_strategy,
+    own_folder,
+    scope,
+    worker_index,
+)
 from illustkit.trainable import EpochSeeds, precision
 
 
@@ -85,6 +92,7 @@ def train_scorer(
     chosen = choose_scorer_settings(preset, **settings)
     strategy = get_strategy(strategy)  # before anything touches the devices
     n_replicas = check_batch_size(chosen.batch_size, strategy)
+    check_precision(chosen.precision, strategy)
     quiet = verbose == 0 or worker_index() > 0
     may_train(Path(run), "scorer")
     found, sources = rated_crops(crops, ratings)
@@ -109,7 +117,7 @@ def train_scorer(
         stored = store_crops(
             found,
             chosen.image_size,
-            cache or Path(run, f"crops-{worker_index()}"),
+            own_folder(cache or Path(run, "crops-0")),
             progress=lambda n: bar.update(),
         )
     run = Run.start(run, wanted)

@@ -4,6 +4,7 @@ import keras
 from keras import layers
 
 from facescore.network_sizes import size_of
+from illustkit.dropout import Dropout
 
 
 @keras.saving.register_keras_serializable(package="facescore")
@@ -85,7 +86,7 @@ class SmallNet(keras.Model):
         # Where a thing stands tells as much as that it is there: eyes and mouth.
         x = layers.ReLU()(conv(x, places, 1, "places"))
         x = layers.Flatten(name="features")(x)
-        x = layers.Dropout(dropout, name="drop")(x)
+        x = Dropout(dropout, name="drop")(x)
         x = layers.Dense(
             64, activation="relu", kernel_initializer="he_normal", name="fc"
         )(x)

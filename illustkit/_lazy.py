@@ -2,6 +2,8 @@
 
 import importlib
 
+from illustkit.backends import missing_backend
+
 
 def lazy_exports(package, modules):
     """Return `__getattr__`, `__dir__` and `__all__` for a package (PEP 562).
@@ -17,12 +19,19 @@ def lazy_exports(package, modules):
 
     Returns:
         The three module attributes; nothing is imported until a name is asked for.
+        Where Keras then finds no backend, the error says what to install.
     """
     home = {name: module for module, names in modules.items() for name in names}
 
     def load(name):
         if name not in home:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(importlib.import_module(f"{package}.{home[name]}"), name)
+        try:
+            module = importlib.import_module(f"{package}.{home[name]}")
+        except ModuleNotFoundError as error:
+            if (advice := missing_backend(error)) is None:
+                raise
+            raise ModuleNotFoundError(advice, name=error.name) from None
+        return getattr(module, name)
 
     return load, lambda: sorted(home), sorted(home)

@@ -4,6 +4,8 @@ import contextlib
 
 import typer
 
+from illustkit.backends import missing_backend
+
 
 def app_with(text):
     """A Typer app in the style of this project.
@@ -32,7 +34,8 @@ def given(**options):
 def user_errors(command):
     """Turn a user's mistake into a clear line and exit code 2.
 
-    An error with a list `problems` has each of them in a line of its own.
+    An error with a list `problems` has each of them in a line of its own. A missing
+    backend of Keras counts as a mistake that the user can mend.
 
     Example:
     ```python
@@ -48,6 +51,11 @@ def user_errors(command):
     except (ValueError, FloatingPointError, OSError) as error:
         for problem in getattr(error, "problems", None) or [str(error)]:
             typer.echo(f"{command}: {' '.join(problem.split())}", err=True)
+        raise typer.Exit(2) from None
+    except ModuleNotFoundError as error:
+        if (advice := missing_backend(error)) is None:
+            raise
+        typer.echo(f"{command}: {advice}", err=True)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
         typer.echo(f"{command}: stopped. The same command goes on from here.", err=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import keras
 
+from illustkit._backup import Backup
 from illustkit._history import History
 from illustkit.strategy import worker_index
 
@@ -19,7 +20,8 @@ class Run:
 
     It holds `settings.json`, `best.weights.h5`, `history.csv` (a row an epoch, a
     column a logged number), `pictures/`, and `backup/`, from which a killed process
-    goes on as if it had never stopped.
+    goes on as if it had never stopped. Where several workers train, the folder lies
+    on a disk that they share: the first of them writes it, and all go on from it.
 
     Example:
     ```python
@@ -121,7 +123,8 @@ class Run:
 
     @property
     def _backup_folder(self):
-        return self.folder / "backup" / f"worker-{worker_index()}"
+        # Every worker has the same weights: the first one's backup is everyone's.
+        return self.folder / "backup" / "worker-0"
 
     def callbacks(self, monitor="val_loss", mode="min"):
         """Stock callbacks that write the folder and resume from it.
@@ -165,46 +168,6 @@ class Run:
         return {k: v[:n] for k, v in history.items()}
 
 
-class Backup(keras.callbacks.BackupAndRestore):
-    """`keras.callbacks.BackupAndRestore` that a kill cannot leave half-written.
-
-    Weights, optimizer and epoch stand in one folder named by the epoch, which appears
-    with one rename. It stays when the training ends, so that more epochs can follow.
-
-    Args:
-        folder: Path of the backups.
-    """
-
-    def __init__(self, folder):
-        self.folder = Path(folder)
-        super().__init__(str(self._newest() or self.folder), delete_checkpoint=False)
-
-    @property
-    def epochs_done(self):
-        """Number of epochs that the newest backup has seen; 0 without one."""
-        newest = self._newest()
-        return int(newest.name.split("-")[1]) if newest else 0
-
-    def _newest(self):
-        whole = [f for f in self.folder.glob("epoch-*") if f.suffix != ".part"]
-        return max(whole, key=lambda f: int(f.name.split("-")[1]), default=None)
-
-    def _save_model(self):
-        before = self._newest()
-        folder = self.folder / f"epoch-{self._current_epoch:05d}"
-        part = folder.with_suffix(".part")
-        _remove_tree(part)
-        part.mkdir(parents=True)
-        self.model.save_weights(part / "latest.weights.h5")
-        (part / "training_metadata.json").write_text(
-            json.dumps({"epoch": self._current_epoch, "batch": 0})
-        )
-        _remove_tree(folder)
-        os.replace(part, folder)
-        if before is not None and before != folder:
-            _remove_tree(before)
-
-
 class StopOnNaN(keras.callbacks.Callback):
     """Stops at the first loss that is not finite, and says which part began it.
 
@@ -237,10 +200,3 @@ def _replace_text(path, text):
     part = path.with_name(path.name + ".part")
     part.write_text(text, encoding="utf-8")
     os.replace(part, path)
-
-
-def _remove_tree(folder):
-    if folder.is_dir():
-        for path in folder.iterdir():
-            path.unlink()
-        folder.rmdir()

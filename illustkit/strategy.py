@@ -1,9 +1,11 @@
 """Which devices a model runs on: `tf.distribute` on TensorFlow, DataParallel on JAX."""
 
 import contextlib
+import functools
 import glob
 import json
 import os
+from pathlib import Path
 
 KINDS = ("auto", "one", "mirrored", "multiworker", "tpu")
 
@@ -14,6 +16,18 @@ def get_strategy(kind="auto"):
     Call it before anything else touches TensorFlow, and build and compile the
     model inside `scope(strategy)`. On JAX every device found shares the batch
     (`keras.distribution.DataParallel`), and there is no strategy object.
+
+    Several machines train as one where the same command runs on each of them, with
+    `TF_CONFIG` naming all workers and which of them this is, and the same run folder,
+    on a disk that they share. Each takes its share of every batch; the first one
+    writes the run. When one fails all stop: the same commands go on from the last
+    whole epoch.
+
+    ```bash
+    export TF_CONFIG='{"cluster": {"worker": ["10.0.0.1:2222", "10.0.0.2:2222"]},
+                       "task": {"type": "worker", "index": 0}}'   # 1 on the second
+    oppai train images meta.json --run /shared/run --strategy multiworker
+    ```
 
     Example:
     ```python
@@ -48,7 +62,7 @@ def get_strategy(kind="auto"):
 
     import tensorflow as tf
 
-    if kind == "tpu" or kind == "auto" and _tpu_files():
+    if kind == "tpu" or kind == "auto" and tpu_files():
         try:
             return _tpu_strategy(tf)
         except (ValueError, tf.errors.OpError) as error:
@@ -67,8 +81,7 @@ def get_strategy(kind="auto"):
             f"two under cluster.worker. Received: {os.environ.get('TF_CONFIG')!r}"
         )
     if kind in ("auto", "multiworker") and n_workers() > 1:
-        _reduce_scalar_logs()
-        return tf.distribute.MultiWorkerMirroredStrategy()
+        return _workers_strategy()
 
     devices = tf.config.list_logical_devices("GPU")
     if kind == "mirrored" and not devices:
@@ -94,6 +107,19 @@ def scope(strategy):
         A context manager.
     """
     return contextlib.nullcontext() if strategy is None else strategy.scope()
+
+
+def own_folder(folder):
+    """A folder that no other worker writes to.
+
+    Args:
+        folder: Path that all workers were given.
+
+    Returns:
+        That `Path` for the first worker, for the others one beside it.
+    """
+    folder, i = Path(folder), worker_index()
+    return folder.with_name(f"{folder.name}-worker-{i}") if i else folder
 
 
 def replicas(strategy):
@@ -135,6 +161,27 @@ def check_batch_size(batch_size, strategy):
     return n
 
 
+def check_precision(name, strategy):
+    """Refuse a precision that several devices of `tf.distribute` cannot train with.
+
+    In "mixed_float16" each device decides by its own gradients whether a step is left
+    out, which has to be the same everywhere.
+
+    Args:
+        name: A dtype policy, as of `illustkit.trainable.precision`.
+        strategy: What `get_strategy` returned.
+
+    Raises:
+        ValueError: for "mixed_float16" on several of them.
+    """
+    n = 1 if strategy is None else strategy.num_replicas_in_sync
+    if name == "mixed_float16" and n > 1:
+        raise ValueError(
+            f"TensorFlow cannot train in mixed_float16 on {n} devices at once: take "
+            "precision mixed_bfloat16 or float32, or strategy one."
+        )
+
+
 def n_workers():
     """Number of worker processes that `TF_CONFIG` names; 1 without it."""
     cluster = json.loads(os.environ.get("TF_CONFIG") or "{}").get("cluster", {})
@@ -147,7 +194,8 @@ def worker_index():
     return int(config.get("task", {}).get("index", 0))
 
 
-def _tpu_files():
+def tpu_files():
+    """Files by which the driver of a TPU shows itself; an empty list without one."""
     return glob.glob("/dev/accel*") or glob.glob("/dev/vfio/[0-9]*")
 
 
@@ -158,6 +206,15 @@ def _tpu_strategy(tf):
     tf.config.experimental_connect_to_cluster(resolver)
     tf.tpu.experimental.initialize_tpu_system(resolver)
     return tf.distribute.TPUStrategy(resolver)
+
+
+@functools.cache
+def _workers_strategy():
+    # One a process: another would cut the connections that the first has made.
+    import tensorflow as tf
+
+    _reduce_scalar_logs()
+    return tf.distribute.MultiWorkerMirroredStrategy()
 
 
 def _reduce_scalar_logs():

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from illustkit.command_line import app_with, user_errors
+from illustkit.command_line import app_with, given, user_errors
 from oppai import _annotate_commands, _dataset_commands
 
 app = app_with("Restore mosaicked or whited-out regions of all-ages illustrations.")
@@ -14,6 +14,9 @@ Images = Annotated[Path, typer.Argument(help="Folder of the pictures.")]
 Metadata = Annotated[Path, typer.Argument(help="JSON with the pictures' boxes.")]
 RunFolder = Annotated[Path, typer.Option(help="Folder of the training.")]
 Strategy = Annotated[str, typer.Option(help="auto, one, mirrored, multiworker or tpu.")]
+Precision = Annotated[
+    str | None, typer.Option(help="float32, mixed_bfloat16 or mixed_float16.")
+]
 
 
 @app.command(
@@ -42,9 +45,7 @@ def train(
     input_skip: Annotated[
         bool | None, typer.Option(help="Add the input to the output.")
     ] = None,
-    precision: Annotated[
-        str | None, typer.Option(help="float32, mixed_bfloat16 or mixed_float16.")
-    ] = None,
+    precision: Precision = None,
     strategy: Strategy = "auto",
     holdout: Annotated[float, typer.Option(help="Share held out.")] = 0.1,
     sheet_every: Annotated[int, typer.Option(help="Epochs between sheets.")] = 5,
@@ -208,20 +209,20 @@ def demo(
     meta: Annotated[Path | None, typer.Option(help="JSON with their boxes.")] = None,
     preset: Annotated[str, typer.Option(help="tiny, colab or book.")] = "tiny",
     epochs: Annotated[int | None, typer.Option(help="Passes over the data.")] = None,
+    precision: Precision = None,
     strategy: Strategy = "auto",
 ):
     """Train on the spot, restore unseen pictures, and show them on a page."""
     with user_errors("oppai"):
         from oppai.demo import demo as run_demo
 
-        settings = {} if epochs is None else {"epochs": epochs}
         page = run_demo(
             folder,
             images=images,
             metadata=meta,
             preset=preset,
             strategy=strategy,
-            **settings,
+            **given(epochs=epochs, precision=precision),
         )
         print(f"Look at {page.resolve()}")
 

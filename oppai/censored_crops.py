@@ -72,7 +72,7 @@ def held_out_cases(pictures, size=256):
     for number, picture in enumerate(pictures):
         rng = np.random.default_rng((7, number))
         height, width = picture.shape[:2]
-        side = min(height, width)
+        side = min(height, width, size)  # at the picture's scale, as in training
         y, x = (height - side) // 2, (width - side) // 2
         truth = _resized(picture[y : y + side, x : x + side], size)
         box = [size * v for v in (0.25, 0.25, 0.75, 0.75)]

@@ -10,7 +10,13 @@ import numpy as np
 from illustkit.images import list_images, read_image
 from illustkit.runs import Run
 from illustkit.samples import draw_character
-from illustkit.strategy import check_batch_size, get_strategy, scope, worker_index
+from illustkit.strategy import (
+    check_batch_size,
+    check_precision,
+    get_strategy,
+    scope,
+    worker_index,
+)
 from illustkit.trainable import precision as precision_policy
 from oppai.censored_crops import CensoredCrops, as_batch, held_out_cases
 from oppai.mosaic_optimizer import make_optimizer
@@ -75,6 +81,7 @@ def train_mosaic(
     """
     strategy = get_strategy(strategy)
     check_batch_size(batch_size, strategy)
+    check_precision(precision, strategy)
     network = network or {}
     settings = {
         "model": "mosaic",
@@ -112,8 +119,7 @@ def train_mosaic(
     if held_out:
         cases = held_out_cases([read_image(paths[name]) for name in held_out])
         validation = as_batch(cases[:48:2])
-        if worker_index() == 0:
-            callbacks.insert(1, Curve(cases, run.folder / "curve.csv"))
+        callbacks.insert(1, Curve(cases, run.folder / "curve.csv"))
     restorer.fit(
         batches,
         epochs=epochs,
@@ -163,6 +169,8 @@ class Curve(keras.callbacks.Callback):
             error = picture[case.mask < 255].astype("float32") - truth[case.mask < 255]
             mse = max(float(np.mean(error**2)), 0.25)
             values[number % 3].append(10 * np.log10(255**2 / mse))
+        if worker_index() > 0:  # all had to predict: each has its share of a batch
+            return
         new = not self.path.exists()
         with open(self.path, "a", newline="") as file:
             rows = csv.writer(file)

@@ -9,15 +9,23 @@ import numpy as np
 from illustkit.batches import even_batch_size
 from illustkit.figures import sheet
 from illustkit.images import write_image
+from illustkit.presets import choose_preset
 from illustkit.runs import Run
-from illustkit.strategy import get_strategy, replicas, scope, worker_index
+from illustkit.strategy import (
+    check_batch_size,
+    check_precision,
+    get_strategy,
+    own_folder,
+    scope,
+    worker_index,
+)
 from illustkit.trainable import precision
 from oppai.batches import CensoredPatches
 from oppai.dataset import build_patches, load_metadata, split_by_picture
 from oppai.features import load_vgg_features
 from oppai.held_out import write_split
 from oppai.losses import BOOK_WEIGHTS, FEATURE_TERMS, PAPER_WEIGHTS
-from oppai.presets import PRESETS, Preset
+from oppai.presets import PRESETS
 from oppai.restorer import Restorer
 from oppai.unet import PConvUNet
 
@@ -80,12 +88,8 @@ def train(
     """
     chosen = choose_settings(preset, **settings)
     strategy = get_strategy(strategy)  # before anything touches the devices
-    n_replicas = replicas(strategy)
-    if chosen.batch_size % n_replicas:
-        raise ValueError(
-            f"`batch_size` must be a multiple of the {n_replicas} devices that share "
-            f"it. Received: batch_size={chosen.batch_size}"
-        )
+    n_replicas = check_batch_size(chosen.batch_size, strategy)
+    check_precision(chosen.precision, strategy)
     network = {"image_size": chosen.image_size, **chosen.network}
     run = Run.start(
         run,
@@ -102,7 +106,7 @@ def train(
         images,
         size=chosen.image_size,
         minimum=chosen.minimum,
-        cache=cache or run.folder / "patches",
+        cache=own_folder(cache or run.folder / "patches"),
         progress=verbose != 0,
     )
     talks = verbose != 0 and worker_index() == 0
@@ -132,7 +136,7 @@ def train(
     if restorer.features is None and talks:
         print("No VGG16 weights given: training without perceptual and style terms.")
     callbacks = [batches.follow(), *callbacks, *run.callbacks("val_psnr", "max")]
-    if sheet_every and worker_index() == 0:
+    if sheet_every:
         callbacks.append(SampleSheets(validation, run.pictures, sheet_every))
     restorer.fit(
         batches,
@@ -158,16 +162,10 @@ def choose_settings(preset="tiny", **settings):
     Raises:
         ValueError: for an unknown preset, field or loss.
     """
-    if preset not in PRESETS:
-        raise ValueError(
-            f"`preset` must be one of {sorted(PRESETS)}. Received: {preset!r}"
-        )
-    known = {field.name for field in dataclasses.fields(Preset)}
-    if unknown := sorted(set(settings) - known):
-        raise ValueError(f"Settings are {sorted(known)}. Received: {unknown}")
-    base = PRESETS[preset]
-    settings["network"] = {**base.network, **settings.get("network", {})}
-    chosen = dataclasses.replace(base, **settings)
+    if preset in PRESETS:
+        network = {**PRESETS[preset].network, **settings.get("network", {})}
+        settings["network"] = network
+    chosen = choose_preset(PRESETS, preset, settings)
     choices = {
         "losses": WEIGHT_SETS,
         "optimizer": OPTIMIZERS,
@@ -246,5 +244,7 @@ class SampleSheets(keras.callbacks.Callback):
         alpha = (255.0 - mask) / 255 * self.model.blend
         blend = np.rint(prediction * alpha + censored * (1 - alpha)).astype("uint8")
         rows = np.stack([censored, prediction, blend, truth], axis=1)
+        if worker_index() > 0:  # all had to predict: each has its share of a batch
+            return
         picture = sheet(list(rows.reshape(-1, *truth.shape[1:])), columns=4)
         write_image(self.folder / f"epoch-{epoch + 1:04d}.png", picture)

@@ -4,6 +4,7 @@ import pytest
 from keras import ops
 
 from diffusion.unet import UNet
+from illustkit.dropout import Dropout
 
 T = np.array([999, 3], "int32")
 
@@ -149,7 +150,7 @@ def test_channels(channels, out_channels):
 
 def test_dropout_in_training_alone():
     model, x = tiny(dropout=0.5), pictures(8, 8)
-    names = [n.name for n in model.layers if isinstance(n, keras.layers.Dropout)]
+    names = [n.name for n in model.layers if isinstance(n, Dropout)]
     assert len(names) == 2 * 2 + 2 + 2 * 2 + 1  # once in each residual block
     np.testing.assert_array_equal(run(model, x, T), run(model, x, T))
     training = [run(model, x, T, training=True) for _ in range(2)]

@@ -22,7 +22,9 @@ def look(tmp_path, monkeypatch, icons, pictures, **options):
     monkeypatch.setattr(watching, "sample", lambda *args, **kwargs: pictures)
     run = SimpleNamespace(pictures=tmp_path)
     grids = SampleGrids(run, icons, n=len(pictures), **options)
-    grids.set_model(SimpleNamespace(optimizer=SimpleNamespace(iterations=7)))
+    optimizer = SimpleNamespace(iterations=7)
+    model = SimpleNamespace(optimizer=optimizer, jax_state_sync=lambda: None)
+    grids.set_model(model)
 
     def epoch(number):
         logs = {}

@@ -94,6 +94,13 @@ def test_a_resumed_run_keeps_its_best_weights(tmp_path):
     assert checkpoint.best == min(run.history["val_loss"])
 
 
+def test_workers_that_see_other_backups_are_stopped(tmp_path, monkeypatch):
+    # What the second of two workers finds where the folder is on a disk of its own.
+    monkeypatch.setattr(Backup, "_epochs_of_all", lambda self: [2, 0])
+    with pytest.raises(ValueError, match=r"the epochs \[2, 0\].*disk that they all"):
+        train(tmp_path / "run", 1)
+
+
 def test_other_settings_are_refused_and_more_epochs_taken(tmp_path):
     Run.start(tmp_path, {"epochs": 2, "width": 4})
     with pytest.raises(ValueError, match="width: 4 there, 8 now"):

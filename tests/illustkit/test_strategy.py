@@ -1,13 +1,12 @@
 import json
-import subprocess
-import sys
-import textwrap
 import types
+from pathlib import Path
 
 import keras
 import pytest
 
 from illustkit import strategy
+from illustkit.trainable import ReplicaSeed
 
 
 def test_unknown_kind_names_the_kinds():
@@ -27,6 +26,23 @@ def test_a_batch_is_shared_evenly_or_refused():
     assert strategy.check_batch_size(12, three) == 3
     with pytest.raises(ValueError, match="the 3 devices.*Received: batch_size=8"):
         strategy.check_batch_size(8, three)
+
+
+def test_float16_is_refused_on_several_devices_of_tensorflow():
+    two = types.SimpleNamespace(num_replicas_in_sync=2)
+    with pytest.raises(ValueError, match="on 2 devices.*mixed_bfloat16"):
+        strategy.check_precision("mixed_float16", two)
+    for fine in (("mixed_bfloat16", two), ("mixed_float16", None)):
+        strategy.check_precision(*fine)
+
+
+def test_each_worker_has_a_folder_of_its_own(monkeypatch):
+    found = []
+    for index in (0, 1):
+        config = {"task": {"type": "worker", "index": index}}
+        monkeypatch.setenv("TF_CONFIG", json.dumps(config))
+        found.append(strategy.own_folder("runs/cache"))
+    assert found == [Path("runs/cache"), Path("runs/cache-worker-1")]
 
 
 def test_workers_are_read_from_tf_config(monkeypatch):
@@ -51,80 +67,11 @@ def test_missing_workers_and_missing_tpu_say_what_to_do(monkeypatch):
         strategy.get_strategy("tpu")
 
 
-# A weighted sum of two parts, a BatchNorm and three steps: with the same global batch
-# the weights must not depend on the number of replicas.
-TRAIN = """
-import os
-os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-import sys
-import numpy as np
-import tensorflow as tf
-n = int(sys.argv[1])
-cpu = tf.config.list_physical_devices("CPU")[0]
-tf.config.set_logical_device_configuration(
-    cpu, [tf.config.LogicalDeviceConfiguration()] * n)
-import keras
-from keras import ops
-from illustkit.batches import Batches
-from illustkit.strategy import get_strategy, replicas, scope
-from illustkit.trainable import ReplicaSeed, Trainable
-
-class Model(Trainable):
-    def __init__(self):
-        super().__init__({"l1": 1.0, "l2": 0.5})
-        self.dense = keras.layers.Dense(
-            4, kernel_initializer="ones", kernel_regularizer="l2")
-        self.norm = keras.layers.BatchNormalization(synchronized=True)
-    def build(self, shape):
-        self.norm.build(shape)
-        self.dense.build(shape)
-        self.built = True
-    def call(self, x, training=False):
-        return self.dense(self.norm(x, training=training))
-    def parts(self, x, y, y_pred, training):
-        error = ops.abs(y - y_pred)
-        return {"l1": ops.mean(error, -1), "l2": ops.mean(error**2, -1)}
-
-class Noise(Batches):
-    def make(self, indices, rng):
-        x = rng.normal(size=(len(indices), 4)).astype("float32")
-        return x, x[:, ::-1].copy()
-
-strategy = get_strategy("mirrored")
-assert replicas(strategy) == n
-with scope(strategy):
-    model = Model()
-    model.build((None, 4))
-    model.compile(keras.optimizers.SGD(0.1))
-history = model.fit(Noise(24, batch_size=8), shuffle=False, verbose=0).history
-values = {k: v[0] for k, v in history.items()}
-weights = np.concatenate([w.ravel() for w in model.get_weights()])
-
-seeds = []
-with scope(strategy):
-    seed = ReplicaSeed(1)
-drawn = strategy.run(lambda: keras.random.uniform((3,), seed=seed))
-drawn = [d.numpy().tolist() for d in strategy.experimental_local_results(drawn)]
-import json
-print(json.dumps([values, weights.tolist(), drawn]))
-"""
-
-
 @pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="tf.distribute is TensorFlow's"
 )
-def test_two_replicas_train_as_one_and_draw_their_own_numbers():
-    results = []
-    for n in (1, 2):
-        done = subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(TRAIN), str(n)],
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        assert done.returncode == 0, done.stderr[-2000:]
-        results.append(json.loads(done.stdout.strip().splitlines()[-1]))
-    (values_1, weights_1, _), (values_2, weights_2, drawn) = results
-    assert values_1 == pytest.approx(values_2, abs=1e-5)
-    assert weights_1 == pytest.approx(weights_2, abs=1e-6)
-    assert drawn[0] != drawn[1]
+def test_seeds_draw_as_those_of_keras_on_one_device():
+    mine, of_keras = ReplicaSeed(1), keras.random.SeedGenerator(1)
+    for _ in range(2):
+        drawn = [keras.random.uniform((3,), seed=s).numpy() for s in (mine, of_keras)]
+        assert (drawn[0] == drawn[1]).all()

@@ -1,0 +1,200 @@
+"""A training of a moment of every package's model, as its own `train` does it."""
+
+import functools
+
+import numpy as np
+import pytest
+
+COMMON = {"verbose": 0, "epochs": 2}  # of two steps each
+
+
+def oppai(data, run, **options):
+    """A partial-convolution network with BatchNorm, validated by `fit`."""
+    from oppai.training import train
+
+    return train(
+        data / "oppai",
+        data / "oppai/meta.json",
+        run,
+        preset="tiny",
+        image_size=16,
+        network={"widths": (4, 8), "strides": (1, 2), "kernels": (3, 3)},
+        schedule="constant",
+        batch_size=4,
+        blocks=(2, 3),
+        blur_sizes=(1, 1),
+        picture_blur=1,
+        minimum=24,
+        holdout=0.3,
+        **COMMON,
+        **options,
+    )
+
+
+def detector(data, run, **options):
+    """The detector, AdamW, gradients that are cut, a loss over all faces of a batch.
+
+    It goes without BatchNorm, of which it has sixty in a row: Keras takes the
+    synchronised variance as E[x²] - E[x]², and what float32 loses by that they enlarge.
+    On ONE device this formula alone changes an untrained network's features by 0.002
+    and the weights after three steps by 0.0004. The other networks have BatchNorm.
+    """
+    from facescore import detector_training
+
+    network = functools.partial(detector_training.DetectorNetwork, normalise=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(detector_training, "DetectorNetwork", network)
+        return _detector(data, run, **options)
+
+
+def _detector(data, run, **options):
+    from facescore.detector_training import train_detector
+
+    return train_detector(
+        data / "faces",
+        run,
+        preset="tiny",
+        image_size=64,
+        validation_size=32,
+        batch_size=8,
+        epochs=1,  # of three steps
+        epoch_size=24,
+        widths=(4, 4, 4, 4, 4),
+        depths=(1, 1, 1, 1),
+        head=2,
+        holdout=0.3,
+        close_mosaic=0,
+        verbose=0,
+        **options,
+    )
+
+
+def smallnet(data, run, **options):
+    """The small scorer: BatchNorm, thresholds, AdamW."""
+    return _scorer(
+        data,
+        run,
+        objective="coral",
+        image_size=16,
+        network_options={"widths": (4, 6), "places": 2, "dropout": 0.0},
+        **options,
+    )
+
+
+def alexnet(data, run, **options):
+    """The article's scorer, by SGD with momentum."""
+    return _scorer(
+        data,
+        run,
+        preset="alexnet-face",
+        image_size=19,
+        network_options={"hidden_units": 8, "dropout": 0.0},
+        optimizer="sgd",
+        learning_rate=1e-2,
+        **options,
+    )
+
+
+def _scorer(data, run, **options):
+    from facescore.scorer_training import train_scorer
+
+    return train_scorer(
+        data / "crops", run, batch_size=8, holdout=0.2, **COMMON, **options
+    )
+
+
+def diffusion(data, run, **options):
+    """The U-Net and its average, with gradients that are cut."""
+    from diffusion.training import train
+
+    return train(
+        data / "icons",
+        run,
+        preset="tiny",
+        image_size=8,
+        dim=8,
+        dim_mults=(1,),
+        version="2",
+        timesteps=20,
+        batch_size=4,
+        clip=0.5,
+        warm_up=3,
+        steps=4,
+        epoch_steps=2,
+        n_samples=3,
+        sample_steps=1,
+        verbose=0,
+        **{"precision": "float32", **options},
+    )
+
+
+def regularised(data, run, *, strategy, callbacks):
+    """A model of two weighted parts and a regulariser, which Keras scales by itself."""
+    import keras
+    from keras import ops
+
+    from illustkit.batches import Batches
+    from illustkit.runs import Run
+    from illustkit.strategy import get_strategy, scope
+    from illustkit.trainable import Trainable
+
+    class Model(Trainable):
+        def __init__(self):
+            super().__init__({"l1": 1.0, "l2": 0.5})
+            self.dense = keras.layers.Dense(4, kernel_regularizer="l2")
+            self.dense.build((None, 4))
+            self.built = True
+
+        def call(self, x):
+            return self.dense(x)
+
+        def parts(self, x, y, y_pred, training):
+            error = ops.abs(y - y_pred)
+            return {"l1": ops.mean(error, -1), "l2": ops.mean(error**2, -1)}
+
+    class Noise(Batches):
+        def make(self, indices, rng):
+            x = rng.normal(size=(len(indices), 4)).astype("float32")
+            return x, x[:, ::-1].copy()
+
+    with scope(get_strategy(strategy)):
+        model = Model()
+        model.compile(keras.optimizers.SGD(0.1))
+    run, batches = Run.start(run, {}), Noise(24, batch_size=8)
+    callbacks = [batches.follow(), *callbacks, *run.callbacks("loss")]
+    model.fit(batches, shuffle=False, verbose=0, callbacks=callbacks)
+    return run
+
+
+MODELS = oppai, detector, smallnet, alexnet, diffusion, regularised
+CASES = {train.__name__: train for train in MODELS}
+
+
+def make_data(folder):
+    """Write the pictures that the cases train on.
+
+    Args:
+        folder: `Path` of an empty folder.
+    """
+    from illustkit.images import write_image
+    from oppai.dataset import Entry, save_metadata
+
+    rng, entries = np.random.default_rng(0), []
+    for i in range(10):
+        coarse = rng.integers(0, 256, (4, 5, 3), "uint8")
+        write_image(folder / f"oppai/{i}.png", coarse.repeat(8, 0).repeat(8, 1))
+        entries.append(Entry(f"{i}.png", f"{i}.png", i, 40, 32, ((8, 6, 30, 26),)))
+    save_metadata(entries, folder / "oppai/meta.json")
+    for i in range(6):
+        image = rng.integers(0, 256, (8, 8, 3), "uint8").repeat(4, 0).repeat(4, 1)
+        left, top = rng.integers(0, 16, 2)
+        image[top : top + 16, left : left + 16] = 255
+        write_image(folder / f"faces/{i}.png", image)
+        x, y = (left + 8) / 32, (top + 8) / 32
+        (folder / f"faces/{i}.txt").write_text(f"0 {x} {y} 0.5 0.5\n")
+    for i in range(20):
+        score = 1 + i % 5
+        crop = rng.integers(40 * score, 40 * score + 30, (16, 16, 3), "uint8")
+        write_image(folder / f"crops/{score}/{i}.png", crop)
+    for i in range(6):
+        write_image(folder / f"icons/{i}.png", rng.integers(0, 256, (8, 8, 3), "uint8"))

@@ -1,0 +1,66 @@
+"""In mixed_float16 every package's training scales its loss, and steps."""
+
+import keras
+import numpy as np
+import pytest
+
+from tests.accelerators.cases import CASES, make_data
+
+WITHOUT_SAMPLES = {
+    "oppai": {"sheet_every": 0},
+    "smallnet": {},
+    "diffusion": {"sample_every": 0},
+}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("float16")
+    make_data(folder)
+    return folder
+
+
+@pytest.fixture
+def eagerly():
+    if keras.backend.backend() != "tensorflow":
+        yield
+        return
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+class Steps(keras.callbacks.Callback):
+    """Lets the scale begin where it would be after a while, and counts the steps."""
+
+    def on_train_begin(self, logs=None):
+        optimizer = self.model.optimizer
+        assert isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+        if not optimizer.built:
+            optimizer.build(self.model.trainable_variables)
+        optimizer.dynamic_scale.assign(256.0)
+        self.first = self.model.get_weights()
+
+    def on_train_end(self, logs=None):
+        if keras.backend.backend() == "jax":
+            self.model.jax_state_sync()
+        self.done = int(self.model.optimizer.iterations)
+        pairs = zip(self.first, self.model.get_weights(), strict=True)
+        self.moved = max(float(np.abs(a - b).max()) for a, b in pairs)
+
+
+@pytest.mark.parametrize("case", WITHOUT_SAMPLES)
+def test_trains_in_float16(eagerly, data, tmp_path, case):
+    steps = Steps()
+    run = CASES[case](
+        data,
+        tmp_path / case,
+        strategy="one",
+        precision="mixed_float16",
+        callbacks=[steps],
+        **WITHOUT_SAMPLES[case],
+    )
+    assert np.isfinite(run.history["loss"]).all()
+    assert steps.done == 4 and 1e-5 < steps.moved < 1

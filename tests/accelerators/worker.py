@@ -1,0 +1,179 @@
+"""One process of one configuration: it trains the cases and writes what came out.
+
+    python -m tests.accelerators.worker CONFIGURATION DATA OUT CASE [CASE ...]
+
+`CONFIGURATION` is "one", "mirrored", "workers" or "jax". The environment names Keras'
+backend, the workers (`TF_CONFIG`) or the number of JAX's devices (`XLA_FLAGS`).
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+
+STRATEGIES = {"one": "one", "mirrored": "mirrored", "workers": "multiworker"}
+
+
+def callbacks(found, *, eager):
+    """Callbacks that begin with known weights, and note losses and the last weights.
+
+    Args:
+        found: Dict to note them in.
+        eager: Whether TensorFlow runs the steps without tracing them: for a few of
+            them that is a quarter of the work.
+    """
+    import keras
+
+    from illustkit.strategy import n_workers
+
+    class Known(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            set_known_weights(self.model)
+            self.first = self.learnt()
+            # Adam divides by the gradient's own size. Where that is next to nothing,
+            # its last bit decides on a whole step, and that bit is another on every
+            # device. So large an epsilon leaves these steps as small as they are.
+            if hasattr(self.model.optimizer, "epsilon"):
+                self.model.optimizer.epsilon = 1e-2
+
+        def learnt(self):
+            variables = self.model.trainable_variables
+            return [keras.ops.convert_to_numpy(variable) for variable in variables]
+
+        def on_epoch_begin(self, epoch, logs=None):
+            run_eagerly(eager)
+
+        def on_train_batch_end(self, batch, logs=None):
+            logs = {name: float(value) for name, value in logs.items()}
+            found["steps"].append(logs)
+
+        def on_epoch_end(self, epoch, logs=None):
+            # Several workers gather what they predict, and can do so in a graph alone.
+            run_eagerly(eager and n_workers() == 1)
+
+        def on_train_end(self, logs=None):
+            run_eagerly(False)
+            if keras.backend.backend() == "jax":
+                self.model.jax_state_sync()
+            found["weights"] = self.model.get_weights()
+            pairs = zip(self.first, self.learnt(), strict=True)
+            found["moved"] = max(float(np.abs(a - b).max()) for a, b in pairs)
+            names = [variable.name for variable in self.model.weights]
+            found["moving"] = [
+                i for i, name in enumerate(names) if name.startswith("moving_")
+            ]
+
+    return [Known()]
+
+
+def set_known_weights(model):
+    """Give a model weights that do not depend on the backend's random numbers."""
+    import keras
+
+    for number, variable in enumerate(model.trainable_variables):
+        before = keras.ops.convert_to_numpy(variable)
+        if before.min() == before.max():
+            continue  # a constant, such as the scale of a normalisation
+        rng = np.random.default_rng(number)
+        fan_in = np.prod(before.shape[:-1]) if before.ndim > 1 else 200
+        scale = (2 / fan_in) ** 0.5  # as He's
+        variable.assign(rng.normal(0, scale, before.shape).astype("float32"))
+
+
+def run_eagerly(eager):
+    import keras
+
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.run_functions_eagerly(eager)
+
+
+def stop():
+    """A callback that ends a training after its first epoch."""
+    import keras
+
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.stop_training = True
+
+    return Stop()
+
+
+def dropped(folder):
+    """What each replica of a Mirrored strategy drops out of ones, layer by layer.
+
+    Returns:
+        Dict from a network's name to a list of lists of masks.
+    """
+    import keras
+
+    from diffusion.unet import UNet
+    from facescore.alexnet import AlexNet
+    from facescore.animecnn import AnimeCNN
+    from facescore.smallnet import SmallNet
+    from illustkit.dropout import Dropout
+    from illustkit.strategy import get_strategy, scope
+
+    networks = {
+        "smallnet": lambda: SmallNet(16, (4, 6), places=2),
+        "animecnn": lambda: AnimeCNN(16),
+        "alexnet": lambda: AlexNet(19, hidden_units=8),
+        "unet": lambda: UNet(8, 8, (1,), version="2", dropout=0.5),
+    }
+    strategy, masks = get_strategy("mirrored"), {}
+    ones = np.ones((1, 32), "float32")
+    for name, make in networks.items():
+        with scope(strategy):
+            keras.utils.set_random_seed(1)
+            network = make()
+        masks[name] = []
+        for layer in network.layers:
+            if isinstance(layer, keras.layers.Dropout):
+                masks[name].append(f"{layer.name} draws the same on every replica")
+            elif isinstance(layer, Dropout):
+                drawn = strategy.run(lambda layer=layer: layer(ones, training=True))
+                drawn = strategy.experimental_local_results(drawn)
+                masks[name].append([(d.numpy() > 0).tolist() for d in drawn])
+    return masks
+
+
+def main(configuration, data, out, names):
+    if configuration == "mirrored":
+        import tensorflow as tf
+
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        tf.config.set_logical_device_configuration(
+            cpu, [tf.config.LogicalDeviceConfiguration()] * 2
+        )
+    from illustkit.strategy import worker_index
+    from tests.accelerators.cases import CASES
+
+    strategy, number = STRATEGIES.get(configuration, "auto"), worker_index()
+    told = {}
+    for name in names:
+        # "name" alone, "name:resumed" after a stop, "name:traced" not eagerly
+        name, _, how = name.partition(":")
+        eager, options = "traced" not in how, {"strategy": strategy}
+        found = {"steps": []}
+        folder = out / "runs" / name
+        if "resumed" in how:
+            begin = [*callbacks(found, eager=eager), stop()]
+            begun = CASES[name](data, folder, callbacks=begin, **options)
+            found["stopped_after"] = begun.epochs_done
+        run = CASES[name](
+            data, folder, callbacks=callbacks(found, eager=eager), **options
+        )
+        np.savez(out / f"{name}-{number}.npz", *found.pop("weights"))
+        # The first worker writes it: the others may look too early.
+        told[name] = {**found, "history": run.history if number == 0 else None}
+        print(name, round(sum(os.times()[:2]), 1), "s of processor", flush=True)
+    if configuration == "mirrored":
+        told["dropped"] = dropped(out)
+    (out / f"found-{number}.json").write_text(json.dumps(told))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4:])

@@ -1,0 +1,34 @@
+"""Every command that trains says on what devices and how precisely."""
+
+import importlib
+
+import pytest
+import typer
+
+TRAINING = {
+    "oppai": {"train", "demo"},
+    "facescore": {"train-detector", "train-scorer", "annotate train", "demo"},
+    "diffusion": {"train", "experiment", "demo"},
+}
+
+
+def commands(group, path=()):
+    """Every command of an app, by the words that call it."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, (*path, name))
+        else:
+            yield " ".join((*path, name)), command
+
+
+@pytest.mark.parametrize("package", TRAINING)
+def test_training_commands_take_a_strategy_and_a_precision(package):
+    app = importlib.import_module(f"{package}.__main__").app
+    found = {
+        name: {option for p in command.params for option in p.opts}
+        for name, command in commands(typer.main.get_command(app))
+    }
+    trains = {name for name in found if {"train", "demo"} & set(name.split())}
+    assert trains <= TRAINING[package] <= set(found)
+    for name in TRAINING[package]:
+        assert {"--strategy", "--precision"} <= found[name], name
