@@ -1,7 +1,8 @@
 PYTHON ?= python3
 BIN = .venv/bin
+PARALLEL = -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test
+.PHONY: demo test test-colab
 
 demo: $(BIN)/installed
 	$(BIN)/oppai demo
@@ -9,7 +10,11 @@ demo: $(BIN)/installed
 test: $(BIN)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
+
+# Both sets of packages that Colab has, in environments of their own: half an hour.
+test-colab: $(BIN)/installed
+	$(BIN)/python tests/colab/run.py --pytest "$(PARALLEL)"
 
 $(BIN)/installed: setup.cfg pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

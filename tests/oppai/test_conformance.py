@@ -38,8 +38,11 @@ FULL = {
 }
 
 # qualified name of a layer, arguments, shapes; one layer may have several cases
+COMPLETED = [(2, 8, 8, n) for n in (4, 3, 3, 8)] + [(2, 8, 8), (2, 8, 8)]
 CASES = [
+    ("illustkit.dropout.Dropout", {"rate": 0.5, "seed": 1}, (2, 8, 8, 3)),
     ("oppai.features.SignedToCaffe", {}, (2, 8, 8, 3)),
+    ("oppai.mosaic_unet.Completion", {"consistency": "gate"}, COMPLETED),
     ("oppai.layers.PConv2D", {"filters": 2, "kernel_size": 3}, PAIR),
     ("oppai.layers.PConv2D", {**FULL, "strides": 2, "dilation_rate": (1, 2)}, PAIR),
     (
