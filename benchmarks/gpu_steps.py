@@ -1,0 +1,241 @@
+"""How many pictures a second on a GPU, and with how much memory?
+
+    KERAS_BACKEND=jax python benchmarks/gpu_steps.py [--tasks oppai …] [--seconds 20]
+                [--policies float32 mixed_bfloat16] [--original PYTHON] [--quick]
+
+The training steps (as `steps.py` builds them: forward, losses, backward, optimizer's
+update, pictures brought from the host in every step) and the uses: icons by DDIM in 50
+evaluations and by DPM-Solver++ in 12, patches restored, faces found. Each runs in a
+process of its own, the first run apart, which compiles. Memory is the peak of the
+device's, on a CPU that of the process. `--original` also times the training step and
+DDIM's evaluations by the network of `denoising-diffusion-pytorch` in the interpreter
+PYTHON. `--quick` makes everything small, to see that the command works; its figures
+say nothing. Prints the hardware and a table, and writes `gpu_steps.json`. Runs on any
+backend of Keras.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from devices import hardware, peak_memory
+from steps import TITLES as STEPS
+from steps import build_step
+
+OUTPUT = Path(__file__).with_suffix(".json")
+# Steps of training with the pictures in a batch, and the uses.
+TRAIN = {
+    "oppai": 32,
+    "detector-small": 32,
+    "detector-full": 64,
+    "alexnet": 64,
+    "diffusion-0.25.3": 16,
+    "diffusion-2": 16,
+}
+USE = {"ddim": 16, "dpm++": 16, "restore": 32, "detect": 32}
+TITLES = {
+    "ddim": 'diffusion 128×128, version "2": DDIM, 50 evaluations',
+    "dpm++": 'diffusion 128×128, version "2": DPM-Solver++, 12 evaluations',
+    "restore": "oppai 256×256: patches restored",
+    "detect": "facescore detector `full`, 640×640: faces found",
+}
+POLICIES = "float32", "mixed_bfloat16"
+EVALUATIONS = {"ddim": 50, "dpm++": 12}
+
+
+def training(name, options):
+    """A function that trains for a number of steps."""
+    import keras
+
+    model, make_batch = build_step(name, policy=options.policy, slim=options.quick)
+    batch = make_batch(options.batch)
+
+    class Same(keras.utils.PyDataset):
+        size = 1
+
+        def __len__(self):
+            return self.size
+
+        def __getitem__(self, index):
+            return batch
+
+    def train(n):
+        batches = Same()
+        batches.size = n
+        model.fit(batches, shuffle=False, verbose=0)
+
+    return train
+
+
+def using(name, options):
+    """A function that makes so many batches of pictures."""
+    step = {"restore": "oppai", "detect": "detector-full"}.get(name, "diffusion-2")
+    model, make_batch = build_step(step, policy=options.policy, slim=options.quick)
+    x = make_batch(options.batch)[0]
+    if name == "restore":
+        return lambda n: [
+            model.restore_patches(*x, batch_size=options.batch) for _ in range(n)
+        ]
+    if name == "detect":
+        from facescore.detector_inference import Detector
+        from illustkit.trainable import precision
+
+        with precision(options.policy):
+            detector = Detector(model.network)
+        how = {"imgsz": x.shape[1], "batch_size": options.batch}
+        return lambda n: [detector.detect_all(list(x), **how) for _ in range(n)]
+    from diffusion.sampling import sample
+
+    evaluations = 4 if options.quick else EVALUATIONS[name]
+
+    def make(n):
+        return sample(
+            model,
+            n * options.batch,
+            sampler=name,
+            steps=evaluations,
+            batch_size=options.batch,
+            progress=False,
+        )
+
+    return make
+
+
+def original(name, options):
+    """A function that does as much by the PyTorch package."""
+    import torch
+    from denoising_diffusion_pytorch.denoising_diffusion_pytorch import Unet
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    side, dim, mults = (64, 8, (1, 2)) if options.quick else (128, 64, (1, 2, 4, 8))
+    network = Unet(dim, dim_mults=mults).to(device)
+    x = torch.randn(options.batch, 3, side, side, device=device)
+    t = torch.full((options.batch,), 500, device=device)
+    low = torch.autocast(device, torch.bfloat16, options.policy == "mixed_bfloat16")
+    adam = torch.optim.Adam(network.parameters(), 1e-4, (0.9, 0.99))
+
+    def step():
+        adam.zero_grad()
+        with low:
+            loss = (network(x, t).float() - x).abs().mean()
+        loss.backward()
+        adam.step()
+
+    def evaluate():
+        with torch.inference_mode(), low:
+            network(x, t)
+
+    many = 1 if name in TRAIN else 4 if options.quick else EVALUATIONS[name]
+
+    def run(n):
+        for _ in range(n * many):
+            step() if name in TRAIN else evaluate()
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    return run
+
+
+def work(options):
+    """Time one task in this process, and print what was found as JSON."""
+    make = original if options.by_original else None
+    make = make or (training if options.worker in TRAIN else using)
+    backend = "torch" if options.by_original else os.environ["KERAS_BACKEND"]
+    run = make(options.worker, options)
+    start = time.perf_counter()
+    run(1)
+    first = time.perf_counter() - start
+    start = time.perf_counter()
+    run(1)
+    once = time.perf_counter() - start
+    n = max(1, min(1000, round(options.seconds / max(once, 1e-4))))
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        run(n)
+        seconds.append(time.perf_counter() - start)
+    found = {
+        "pictures_a_second": options.batch * n / sorted(seconds)[1],
+        "first_seconds": first,
+        "peak_bytes": peak_memory(backend),
+        "hardware": hardware(backend),
+    }
+    print("found", json.dumps(found), flush=True)
+
+
+def begin(task, policy, options, *, by_original=False):
+    """Run a task in a process of its own; what it found, or why it failed."""
+    batch = options.batch or (2 if options.quick else {**TRAIN, **USE}[task])
+    seconds = 0.2 if options.quick else options.seconds
+    command = [options.original if by_original else sys.executable, __file__]
+    command += ["--worker", task, "--policy", policy, "--batch", str(batch)]
+    command += ["--seconds", str(seconds / 3)] + ["--quick"] * options.quick
+    command += ["--by-original"] * by_original
+    done = subprocess.run(command, capture_output=True, text=True)
+    lines = [x for x in done.stdout.splitlines() if x.startswith("found ")]
+    result = {"task": task, "policy": policy, "batch": batch, "original": by_original}
+    if done.returncode or not lines:
+        reason = (done.stderr.strip() or "no output").splitlines()[-1]
+        return {**result, "failed": reason}
+    return {**result, **json.loads(lines[-1].removeprefix("found "))}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    tasks = [*TRAIN, *USE]
+    parser.add_argument("--tasks", nargs="+", choices=tasks, default=tasks)
+    parser.add_argument("--policies", nargs="+", choices=POLICIES, default=POLICIES)
+    parser.add_argument("--batch", type=int, help="pictures a batch, of all tasks")
+    parser.add_argument("--seconds", type=float, default=20.0, help="of a task")
+    parser.add_argument("--original", metavar="PYTHON")
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--output", type=Path, default=OUTPUT)
+    for name in ("--worker", "--policy"):
+        parser.add_argument(name, help=argparse.SUPPRESS)
+    parser.add_argument("--by-original", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    os.environ.setdefault("KERAS_BACKEND", "jax")
+    if options.worker:
+        return work(options)
+
+    rows = []
+    if options.quick:
+        print("Pictures of 64×64 and few channels: the figures say nothing.\n")
+    print("| | precision | batch | pictures/s | peak memory | first run | on |")
+    print("|-|-|-|-|-|-|-|")
+    for task in options.tasks:
+        for policy in options.policies:
+            rows.append(begin(task, policy, options))
+            print(row_text(rows[-1]), flush=True)
+            if options.original and task in ("diffusion-2", *EVALUATIONS):
+                rows.append(begin(task, policy, options, by_original=True))
+                print(row_text(rows[-1]), flush=True)
+            if not options.quick or options.output != OUTPUT:
+                options.output.write_text(json.dumps(rows, indent=1), encoding="utf-8")
+    if any("failed" in row for row in rows):
+        raise SystemExit("Not all of them ran.")
+
+
+def row_text(row):
+    """A row of the table, as Markdown."""
+    task = row["task"]
+    title = TITLES[task] if task in USE else f"a step of {STEPS[task]}"
+    title += ", PyTorch's" if row["original"] else ""
+    cells = [title, row["policy"], str(row["batch"])]
+    if "failed" in row:
+        return "| " + " | ".join([*cells, f"failed: {row['failed'][:120]}"]) + " |"
+    cells += [
+        f"{row['pictures_a_second']:.4g}",
+        f"{row['peak_bytes'] / 2**30:.2f} GiB",
+        f"{row['first_seconds']:.1f} s",
+        row["hardware"],
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+if __name__ == "__main__":
+    main()

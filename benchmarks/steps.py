@@ -1,0 +1,168 @@
+"""The training steps that the benchmarks and tests of accelerators look at.
+
+Each is built as its package's own training builds it: network, losses and optimizer.
+VGG16 has random weights, which take the time and memory of any others. Keras is not
+imported before a step is built.
+"""
+
+import dataclasses
+
+import numpy as np
+
+TITLES = {
+    "oppai": "oppai 256×256 with VGG16 losses",
+    "detector-small": "facescore detector `small`, 640×640",
+    "detector-full": "facescore detector `full`, 640×640",
+    "alexnet": "facescore AlexNet 360×360",
+    "diffusion-0.25.3": 'diffusion 128×128, version "0.25.3"',
+    "diffusion-2": 'diffusion 128×128, version "2"',
+}
+
+
+def build_step(name, *, policy="float32", slim=False):
+    """Build a model that is ready to train.
+
+    Example:
+    ```python
+    model, make_batch = build_step("oppai", slim=True)
+    model.train_on_batch(*make_batch(2))
+    ```
+
+    Args:
+        name: A key of `TITLES`.
+        policy: "float32" or "mixed_bfloat16". Defaults to "float32".
+        slim: Whether to make pictures of 64×64 and few channels, with the same parts
+            and losses. Defaults to `False`.
+
+    Returns:
+        `(model, make_batch)`: a compiled model with its optimizer's variables, and a
+        function from a number of pictures to a tuple `(x, y)` or `(x,)` of NumPy
+        arrays.
+    """
+    kind, _, variant = name.partition("-")
+    build = {
+        "oppai": _oppai,
+        "detector": _detector,
+        "alexnet": _alexnet,
+        "diffusion": _diffusion,
+    }[kind]
+    from illustkit.trainable import precision
+
+    with precision(policy):
+        model, make_batch = build(*[variant] * bool(variant), slim=slim)
+        model.optimizer.build(model.trainable_variables)
+    return model, make_batch
+
+
+def _pictures(rng, n, side, channels=3):
+    return rng.integers(256, size=(n, side, side, channels), dtype=np.uint8)
+
+
+def _oppai(slim):
+    import keras
+
+    from oppai.features import FrozenFeatures, build_vgg
+    from oppai.losses import BOOK_WEIGHTS
+    from oppai.presets import BOOK
+    from oppai.restorer import Restorer
+    from oppai.unet import PConvUNet
+
+    side, network, channels = BOOK.image_size, {}, (64, 128, 256)
+    if slim:
+        side, channels = 64, (4, 4, 4)
+        network = {"widths": (4, 8), "strides": (1, 4), "kernels": (3, 5)}
+    features = FrozenFeatures(build_vgg(channels=channels))
+    model = Restorer(PConvUNet(side, **network), BOOK_WEIGHTS, features=features)
+    model.compile(keras.optimizers.RMSprop(BOOK.learning_rate))
+
+    def make_batch(n):
+        rng = np.random.default_rng(0)
+        mask = np.full((n, side, side, 1), 255, np.uint8)
+        mask[:, side // 4 : -side // 4, side // 4 : -side // 4] = 0
+        return (_pictures(rng, n, side), mask), _pictures(rng, n, side)
+
+    return model, make_batch
+
+
+def _detector(variant, slim):
+    from facescore.detector import DetectorNetwork
+    from facescore.detector_losses import FaceDetector
+    from facescore.optimizers import compile_with, make_optimizer
+    from facescore.presets import DETECTOR_PRESETS
+
+    chosen = DETECTOR_PRESETS["tiny" if slim else variant]
+    side = 64 if slim else 640
+    network = {"widths": chosen.widths, "depths": chosen.depths, "head": chosen.head}
+    if slim:
+        network = {"widths": (4,) * 5, "depths": (1,) * 4, "head": 4}
+    model = FaceDetector(DetectorNetwork(**network))
+    optimizer = make_optimizer(
+        DETECTOR_PRESETS[variant],
+        steps=1000,
+        warm_up=100,
+        first=0.01,
+        last=0.01,
+        momentum=0.937,
+        nesterov=True,
+    )
+    compile_with(model, optimizer)
+
+    def make_batch(n):
+        rng = np.random.default_rng(0)
+        faces = np.zeros((n, chosen.max_faces, 5), np.float32)
+        corner = rng.uniform(0, side * 0.6, (n, 4, 2))
+        corner = [corner, corner + rng.uniform(side / 16, side * 0.4, (n, 4, 2))]
+        faces[:, :4, :4] = np.concatenate(corner, axis=-1)
+        faces[:, :4, 4] = 1
+        return _pictures(rng, n, side), faces
+
+    return model, make_batch
+
+
+def _alexnet(slim):
+    from facescore.alexnet import AlexNet
+    from facescore.optimizers import compile_with, make_optimizer
+    from facescore.scorer import Scorer
+    from facescore.scorer_presets import ALEXNET_FACE
+
+    side, units = (64, 16) if slim else (ALEXNET_FACE.image_size[0], 4096)
+    model = Scorer(AlexNet(side, units))
+    optimizer = make_optimizer(
+        ALEXNET_FACE,
+        steps=1000,
+        warm_up=100,
+        first=0.05,
+        last=0.0,
+        momentum=0.9,
+        nesterov=False,
+    )
+    compile_with(model, optimizer)
+
+    def make_batch(n):
+        rng = np.random.default_rng(0)
+        return _pictures(rng, n, side), rng.integers(1, 6, n).astype("float32")
+
+    return model, make_batch
+
+
+def _diffusion(version, slim):
+    from diffusion.diffuser import build_diffuser
+    from diffusion.noising import NoisedIcons
+    from diffusion.optimizers import make_optimizer
+    from diffusion.presets import PREPRINT
+
+    changes = {"version": version}
+    if slim:
+        changes |= {"image_size": (64, 64), "dim": 8, "dim_mults": (1, 2)}
+    chosen = dataclasses.replace(PREPRINT, **changes)
+    model = build_diffuser(dataclasses.asdict(chosen))
+    model.compile(make_optimizer(chosen))
+
+    def make_batch(n):
+        pictures = _pictures(np.random.default_rng(0), n, chosen.image_size[0])
+        batches = NoisedIcons(
+            pictures, steps=1, batch_size=n, timesteps=chosen.timesteps
+        )
+        return batches[0]
+
+    return model, make_batch
