@@ -6,7 +6,12 @@ from typing import Annotated
 import typer
 
 from illustkit.command_line import app_with, given, user_errors
-from oppai import _annotate_commands, _dataset_commands
+from oppai import (
+    _annotate_commands,
+    _dataset_commands,
+    _export_commands,
+    _restore_commands,
+)
 
 app = app_with("Restore mosaicked or whited-out regions of all-ages illustrations.")
 
@@ -94,112 +99,6 @@ def train(
         )
 
 
-@app.command(
-    epilog="Example: oppai evaluate images meta.json --run runs/first --kind light"
-)
-def evaluate(
-    images: Images,
-    metadata: Metadata,
-    run: RunFolder = Path("runs/oppai"),
-    kind: Annotated[
-        list[str] | None,
-        typer.Option(help="mosaic, light, white or irregular; repeatable."),
-    ] = None,
-    rim: Annotated[
-        str, typer.Option(help="hard, or soft: merged through the mask.")
-    ] = "hard",
-    output: Annotated[
-        Path | None, typer.Option(help="CSV to write; in the run by default.")
-    ] = None,
-    seed: Annotated[int, typer.Option()] = 0,
-):
-    """Compare a restorer with filters on pictures it never trained on."""
-    with user_errors("oppai"):
-        from illustkit.runs import Run
-        from oppai import evaluation
-        from oppai.held_out import held_out_patches
-        from oppai.restorer import load_restorer
-
-        run = Run(run)
-        restorer = load_restorer(run)
-        patches = held_out_patches(run, images, metadata)
-        output = output or run.folder / "evaluation.csv"
-        rows = evaluation.evaluate(
-            restorer,
-            patches,
-            kinds=kind or run.settings["kinds"],
-            blocks=run.settings["blocks"],
-            blur_size=run.settings["blur_sizes"][0],
-            picture_blur=run.settings["picture_blur"],
-            rim=rim,
-            seed=seed,
-            output=output,
-        )
-        print(evaluation.format_table(rows))
-        print(f"Written to {output}")
-
-
-@app.command(
-    epilog="Examples: oppai restore a.png --box 57,258,344,471 --run runs/first; "
-    "oppai restore pictures --mask masks; oppai restore b.png --mask-colour 0,255,0"
-)
-def restore(
-    pictures: Annotated[list[Path], typer.Argument(help="Files or folders.")],
-    run: RunFolder = Path("runs/oppai"),
-    box: Annotated[
-        list[str] | None,
-        typer.Option(help="left,top,right,bottom in pixels; repeatable."),
-    ] = None,
-    metadata: Annotated[
-        Path | None, typer.Option(help="JSON with the pictures' boxes.")
-    ] = None,
-    mask: Annotated[
-        Path | None,
-        typer.Option(help="Mask file, or folder of masks by stem; white is restored."),
-    ] = None,
-    mask_colour: Annotated[
-        str | None, typer.Option(help="Colour painted over the parts, as 0,255,0.")
-    ] = None,
-    tolerance: Annotated[
-        int, typer.Option(help="How far paint may differ; 40 for a JPEG.")
-    ] = 0,
-    blend: Annotated[
-        float | None,
-        typer.Option(help="Share of the prediction; the run's by default."),
-    ] = None,
-    feather: Annotated[int, typer.Option(help="Width of the soft rim, pixels.")] = 8,
-    output: Annotated[
-        Path | None, typer.Option(help="Folder, or for one picture a file.")
-    ] = None,
-    overwrite: Annotated[bool, typer.Option(help="Replace files that exist.")] = False,
-):
-    """Restore the marked parts of pictures, beside them and never over them."""
-    with user_errors("oppai"):
-        from oppai.folders import restore_files
-
-        boxes = [_numbers(text, 4, "--box") for text in box] if box else None
-        colour = _numbers(mask_colour, 3, "--mask-colour") if mask_colour else None
-        from oppai.restorer import load_restorer
-
-        report = restore_files(
-            pictures[0] if len(pictures) == 1 else pictures,
-            restorer=load_restorer(run),
-            output=output,
-            boxes=boxes,
-            metadata=metadata,
-            masks=mask,
-            mask_colour=colour,
-            overwrite=overwrite,
-            tolerance=tolerance,
-            blend=blend,
-            feather=feather,
-        )
-        for path in report.written:
-            print(path)
-        if report.left_out:
-            raise ValueError(str(report))
-
-
 @app.command(epilog="Example: oppai demo --images pictures --meta oppai_meta.json")
 def demo(
     folder: Annotated[Path, typer.Option(help="Where everything goes.")] = Path("demo"),
@@ -227,17 +126,9 @@ def demo(
         print(f"Look at {page.resolve()}")
 
 
-def _numbers(text, n, option):
-    try:
-        numbers = [float(part) for part in text.split(",")]
-    except ValueError:
-        numbers = []
-    if len(numbers) != n:
-        raise ValueError(f"{option} takes {n} numbers with commas. Received: {text}")
-    return tuple(numbers)
-
-
+_restore_commands.register(app)
 _dataset_commands.register(app)
+_export_commands.register(app)
 app.add_typer(_annotate_commands.app, name="annotate")
 
 

@@ -27,7 +27,7 @@ class Censored:
     grid: Grid | None
 
 
-def draw_censor(picture, rng, *, mosaics=0.7, blocks=(4, 32), jpeg=0.35):
+def draw_censor(picture, rng, *, mosaics=0.7, blocks=(4, 32), grid=None, jpeg=0.35):
     """Censor a picture somewhere, with a censor of some kind.
 
     Mosaics have blocks that are square or not, of averaged or sampled colours, on a
@@ -45,6 +45,7 @@ def draw_censor(picture, rng, *, mosaics=0.7, blocks=(4, 32), jpeg=0.35):
         rng: `np.random.Generator`.
         mosaics: Share of mosaics. Defaults to 0.7.
         blocks: Least and greatest side of a block in pixels. Defaults to `(4, 32)`.
+        grid: The `Grid` of the mosaics, instead of a drawn one. Defaults to `None`.
         jpeg: Share of pictures that have been through a JPEG of quality 60 to 100.
             Defaults to 0.35.
 
@@ -53,13 +54,13 @@ def draw_censor(picture, rng, *, mosaics=0.7, blocks=(4, 32), jpeg=0.35):
     """
     height, width = picture.shape[:2]
     is_mosaic = rng.random() < mosaics
-    ratio = (0.12, 0.65) if is_mosaic else (0.06, 0.35)
+    ratio = (0.15, 0.65) if is_mosaic else (0.06, 0.35)
     mask = draw_mask((width, height), rng, hole_ratio=ratio)
-    grid = None
     if is_mosaic:
-        kind, grid = "mosaic", draw_grid(rng, blocks)
+        kind, grid = "mosaic", draw_grid(rng, blocks) if grid is None else grid
         censored = blend(picture, _mosaic(picture, grid, rng), mask)
     else:
+        grid = None
         kind = ("light", "white", "black")[rng.choice(3, p=(0.35, 0.4, 0.25))]
         filling = np.full_like(picture, 0 if kind == "black" else 255)
         if kind == "light":
@@ -134,11 +135,11 @@ def _plain_shape(size, rng, hole_ratio, shape):
 
 def _mosaic(picture, grid, rng):
     blurred = picture
-    if rng.random() < 0.15:  # the chapter blurs before its mosaic
+    if rng.random() < 0.1:  # the chapter blurs before its mosaic
         blurred = gaussian_blur(picture, rng.uniform(0.2, 0.6) * min(grid.block))
     height, width = picture.shape[:2]
     (bx, by), (x, y) = grid.block, grid.origin
-    if rng.random() < 0.15:  # programs without a filter sample one pixel of a block
+    if rng.random() < 0.1:  # programs without a filter sample one pixel of a block
         at_x = _middles(width, int(bx), int(x))
         at_y = _middles(height, int(by), int(y))
         return blurred[at_y][:, at_x]

@@ -5,53 +5,81 @@ import numpy as np
 from illustkit.batches import Batches
 from oppai.censor import box_mask, censor
 from oppai.censor_drawing import Censored, draw_censor
+from oppai.frames import Frame, frame_case, frame_scale, resized
 from oppai.grids import Grid
 from oppai.mosaic_inputs import mosaic_inputs, stack_inputs
+
+# Blocks' sides in pixels; shares and scales of the pictures.
+BLOCKS = (4, 12)
+LEVELS = (1, 0.7, 0.5)
+LEVEL_SHARES = (0.5, 0.3, 0.2)
 
 
 class CensoredCrops(Batches):
     """Random crops of whole pictures with random censors, as `MosaicUNet` takes them.
+
+    Mosaics have blocks of 4 to 12 pixels in the picture or in the picture shrunk, and
+    are brought to the network's scale as `oppai.frames` does it.
 
     Args:
         pictures: List of uint8 RGB arrays.
         steps: Batches in an epoch.
         batch_size: Crops in a batch.
         patch: Side of a crop in pixels. Defaults to 128.
+        mosaics: Share of mosaics. Defaults to 0.8.
         seed: Int. Defaults to 0.
     """
 
-    def __init__(self, pictures, steps, batch_size, *, patch=128, seed=0):
+    def __init__(self, pictures, steps, batch_size, *, patch=128, mosaics=0.8, seed=0):
         super().__init__(
             steps * batch_size, batch_size=batch_size, seed=seed, shuffle=False
         )
-        self.pictures, self.patch = pictures, patch
+        self.patch, self.mosaics = patch, mosaics
+        self.levels = [
+            [_shrunk(picture, scale) for picture in pictures] for scale in LEVELS
+        ]
 
     def make(self, indices, rng):
-        cases = [self._draw(rng) for _ in indices]
-        return as_batch(cases)
+        return as_batch([self._draw(rng) for _ in indices])
 
     def _draw(self, rng):
-        while True:
-            truth = self._crop(rng)
-            if truth.std() > 8:  # an empty background teaches nothing
-                break
-        larger = len(truth) / self.patch
-        case = draw_censor(truth, rng, blocks=(4 * larger, 32 * larger))
-        return _fit(truth, case, self.patch)
+        grid, window = None, (self.patch, self.patch)
+        if rng.random() < self.mosaics:
+            grid = self._draw_grid(rng)
+            scales = frame_scale(grid)
+            window = [round(self.patch / scale) for scale in scales]
+        truth = self._crop(window, rng)
+        case = draw_censor(truth, rng, mosaics=grid is not None, grid=grid)
+        frame = Frame((0, 0, *truth.shape[1::-1]), (self.patch, self.patch))
+        return framed(case, frame), frame.take(truth)
 
-    def _crop(self, rng):
-        picture = self.pictures[rng.integers(len(self.pictures))]
-        # Some are censored at a larger scale and shrunk with their mosaic.
-        larger = rng.uniform(1 / 0.95, 1 / 0.45) if rng.random() < 0.12 else 1
-        scale = rng.uniform(0.7, 1.25) if rng.random() < 0.5 else 1
-        side = round(self.patch * larger)
-        window = min(max(8, round(side / scale)), *picture.shape[:2])
-        y, x = (rng.integers(0, n - window + 1) for n in picture.shape[:2])
-        crop = picture[y : y + window, x : x + window]
-        crop = _resized(crop, side)
+    def _draw_grid(self, rng):
+        sides = [BLOCKS[0] * (BLOCKS[1] / BLOCKS[0]) ** rng.random()] * 2
+        if rng.random() < 0.1:
+            sides[rng.integers(2)] *= 2 ** rng.uniform(-1, 1)
+        block = [int(np.clip(np.rint(side), 3, 16)) for side in sides]
+        # Found grids lie a little off, and small pictures hold no whole block.
+        aligned = rng.random() < 0.85
+        return Grid(block, (0, 0) if aligned else [rng.integers(b) for b in block])
+
+    def _crop(self, window, rng):
+        while True:
+            level = self.levels[rng.choice(len(LEVELS), p=LEVEL_SHARES)]
+            picture = level[rng.integers(len(level))]
+            # Small pictures stand in the window's corner, their edges repeated.
+            height, width = picture.shape[:2]
+            x, y = (
+                int(rng.integers(0, max(n - w, 0) + 1))
+                for n, w in zip((width, height), window, strict=True)
+            )
+            box = x, y, x + window[0], y + window[1]
+            crop = Frame(box, tuple(window)).take(picture)
+            # An empty background teaches little more than to keep still.
+            if crop.std() > 8 or rng.random() < 0.15:
+                break
         if rng.random() < 0.5:
             crop = crop[:, ::-1]
-        if rng.random() < 0.3:
+        if rng.random() < 0.3 and window[0] == window[1]:
             crop = crop.transpose(1, 0, 2)
         if rng.random() < 0.3:
             crop = crop[..., rng.permutation(3)]
@@ -74,7 +102,7 @@ def held_out_cases(pictures, size=256):
         height, width = picture.shape[:2]
         side = min(height, width, size)  # at the picture's scale, as in training
         y, x = (height - side) // 2, (width - side) // 2
-        truth = _resized(picture[y : y + side, x : x + side], size)
+        truth = resized(picture[y : y + side, x : x + side], (size, size))
         box = [size * v for v in (0.25, 0.25, 0.75, 0.75)]
         mask = box_mask((size, size), box, blur_size=0, coverage=1)
         for kind, least, most in (
@@ -105,23 +133,22 @@ def as_batch(cases):
     return stack_inputs(inputs), np.stack([truth for _, truth in cases])
 
 
-def _fit(truth, case, size):
-    """Bring a larger crop and its censor to `size`."""
-    side = truth.shape[0]
-    if side == size:
-        return case, truth
-    grid = case.grid and case.grid.scaled(size / side)
-    picture, truth = _resized(case.picture, size), _resized(truth, size)
-    hole = _resized((case.mask < 255).astype(np.float32), size) > 1e-6
-    mask = np.where(hole, 0, 255).astype(np.uint8)
-    return Censored(picture, mask, case.kind, grid), truth
+def framed(case, frame):
+    """A censored picture as it lies in a frame.
+
+    Args:
+        case: A `Censored`.
+        frame: A `oppai.frames.Frame`.
+
+    Returns:
+        A `Censored` of the frame's size, whose mask is 0 or 255.
+    """
+    picture, mask, grid, _ = frame_case(
+        frame, case.picture, case.mask < 255, case.grid, None
+    )
+    return Censored(picture, np.where(mask, 0, 255).astype(np.uint8), case.kind, grid)
 
 
-def _resized(picture, side):
-    import cv2
-
-    if picture.shape[0] == side:
-        return picture
-    shrinks = picture.shape[0] > side
-    way = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-    return cv2.resize(picture, (side, side), interpolation=way)
+def _shrunk(picture, scale):
+    height, width = picture.shape[:2]
+    return resized(picture, (round(width * scale), round(height * scale)))

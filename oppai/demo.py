@@ -1,6 +1,5 @@
-"""From nothing to restored illustrations: draw, train, restore, evaluate, show."""
+"""From nothing to restored illustrations: restore, train, restore, evaluate, show."""
 
-import html
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +7,10 @@ import numpy as np
 from illustkit.images import read_image, write_image
 from illustkit.samples import draw_character
 from oppai.censor import add_mosaic
+from oppai.censor_finding import find_censored
 from oppai.dataset import Entry, find_pictures, load_metadata, save_metadata
-from oppai.evaluation import evaluate, format_table
+from oppai.demo_page import demo_page
+from oppai.evaluation import evaluate, format_table, write_csv
 from oppai.held_out import held_out_patches
 from oppai.patches import expand_box
 from oppai.plots import plot_history, plot_results
@@ -32,7 +33,7 @@ def demo(
     verbose="auto",
     **settings,
 ):
-    """Train a restorer on the spot and show what it makes of unseen illustrations.
+    """Restore with the package's network, train one on the spot, and show both.
 
     Without pictures of one's own it draws samples, so that it needs no network and no
     file. A demo that was stopped goes on where it was.
@@ -65,7 +66,11 @@ def demo(
         raise ValueError("Give both the folder of the pictures and their metadata.")
     if images is None:
         images, metadata = folder / "samples", folder / "samples.json"
-        draw_samples(images, metadata, n_samples, progress=verbose != 0)
+        # The package's own network was trained on the first ones.
+        options = {"first": 1000, "progress": verbose != 0}
+        draw_samples(images, metadata, n_samples, **options)
+    shipped = load_restorer("default")
+    first = _restore_first(folder, shipped)
     run = train(
         images,
         metadata,
@@ -78,31 +83,36 @@ def demo(
     restorer = load_restorer(run)
     patches = held_out_patches(run, images, metadata, progress=verbose != 0)
     censors = censor_settings(run.settings)
-    rows = evaluate(
-        restorer,
-        patches,
-        kinds=censors["kinds"],
-        blocks=censors["blocks"],
-        blur_size=censors["blur_sizes"][0],
-        picture_blur=censors["picture_blur"],
-        output=folder / "evaluation.csv",
-        progress=verbose != 0,
-    )
+    censors = {
+        "kinds": censors["kinds"],
+        "blocks": censors["blocks"],
+        "blur_size": censors["blur_sizes"][0],
+        "picture_blur": censors["picture_blur"],
+        "progress": verbose != 0,
+    }
+    rows = evaluate(restorer, patches, **censors)
+    rows += [
+        {**row, "method": "package's own"}
+        for row in evaluate(shipped, patches, **censors)
+        if row["method"] == "prediction"
+    ]
+    write_csv(rows, folder / "evaluation.csv")
     shown = list(dict.fromkeys(patches.names))[:n_shown]
     entries = [e for e in load_metadata(metadata) if e.name in shown]
     found, _ = find_pictures(entries, images)
     figures = []
     for i, entry in enumerate(entries):
         picture = read_image(found[entry.name])
-        figures.append(_show(i, picture, entry, restorer, run.settings, folder))
+        restorers = shipped, restorer
+        figures.append(_show(i, picture, entry, restorers, run.settings, folder))
     plot_history(run.history, folder / "history.png")
     page = folder / "index.html"
-    page.write_text(_page(rows, figures, run), encoding="utf-8")
+    page.write_text(demo_page(first, rows, figures, run), encoding="utf-8")
     print(format_table([row for row in rows if row["hole_ratio"] == "all"]))
     return page
 
 
-def draw_samples(images, metadata, n, *, size=SIZE, progress=True):
+def draw_samples(images, metadata, n, *, size=SIZE, first=0, progress=True):
     """Draw characters to train on, each with a box on its garment.
 
     The box is a part of the garment, about half as wide and high, anywhere in it.
@@ -112,12 +122,14 @@ def draw_samples(images, metadata, n, *, size=SIZE, progress=True):
         metadata: Path of the JSON to write.
         n: Number of pictures.
         size: Width and height in pixels. Defaults to (400, 566).
+        first: Seed of the first one; each next has the next. Defaults to 0.
         progress: Whether to show a progress bar. Defaults to `True`.
     """
     from tqdm import tqdm
 
     entries = []
-    for seed in tqdm(range(n), "Drawing samples", disable=not progress):
+    seeds = range(first, first + n)
+    for seed in tqdm(seeds, "Drawing samples", disable=not progress):
         path = Path(images) / f"sample-{seed:04d}.png"
         character = draw_character(seed, size)
         if not path.exists():
@@ -141,7 +153,26 @@ def draw_samples(images, metadata, n, *, size=SIZE, progress=True):
     save_metadata(entries, metadata)
 
 
-def _show(i, picture, entry, restorer, settings, folder):
+def _restore_first(folder, restorer):
+    """Restore a drawn picture without any training, and show it."""
+    character = draw_character(5000, SIZE)
+    left, top, right, bottom = character.garment_box
+    inset = (right - left) / 6
+    box = left + inset, top + inset, right - inset, bottom - inset
+    censored, _ = add_mosaic(character.image, box, block=8, blur_size=0, picture_blur=0)
+    found = find_censored(censored)
+    restored = restore(censored, mask=255 - found.mask, restorer=restorer, feather=0)
+    names = [f"first-{name}.png" for name in ("censored", "restored", "truth")]
+    pictures = censored, restored, character.image
+    for name, picture in zip(names, pictures, strict=True):
+        write_image(folder / "pictures" / name, picture)
+    print(
+        f"Restored without any training: {(folder / 'pictures' / names[1]).resolve()}"
+    )
+    return names
+
+
+def _show(i, picture, entry, restorers, settings, folder):
     """Restore one whole picture; write its figures; return their names and texts."""
     height, width = picture.shape[:2]
     minimum = settings["minimum"]
@@ -161,10 +192,12 @@ def _show(i, picture, entry, restorer, settings, folder):
     )
     # The soft rim is hole as well: all of it is replaced, and the feather lies outside.
     hole, feather = mask < 255, 2 * scale
+    shipped, restorer = restorers
     alone = restore(censored, mask=hole, feather=feather, restorer=restorer, blend=1.0)
     mixed = restore(censored, mask=hole, feather=feather, restorer=restorer)
-    names = [f"{i}-censored.png", f"{i}-restored.png", f"{i}-truth.png"]
-    for name, whole in zip(names, (censored, mixed, picture), strict=True):
+    own = restore(censored, mask=hole, feather=feather, restorer=shipped)
+    names = [f"{i}-{name}.png" for name in ("censored", "own", "restored", "truth")]
+    for name, whole in zip(names, (censored, own, mixed, picture), strict=True):
         write_image(folder / "pictures" / name, whole)
     source = entry.original_url or entry.name
     plot_results(
@@ -177,74 +210,3 @@ def _show(i, picture, entry, restorer, settings, folder):
         path=folder / "figures" / f"{i}.png",
     )
     return {"figure": f"figures/{i}.png", "pictures": names, "source": source}
-
-
-def _page(rows, figures, run):
-    columns = ("kind", "hole_ratio", "method", "n", "l1", "psnr", "ssim")
-    body = "".join(
-        f"<tr class='{html.escape(row['method'])}'>"
-        + "".join(f"<td>{html.escape(_text(row[c]))}</td>" for c in columns)
-        + "</tr>"
-        for row in rows
-    )
-    shown = "".join(
-        "<section><div class=row>"
-        + "".join(
-            f"<figure><img src='pictures/{name}'><figcaption>{caption}</figcaption>"
-            "</figure>"
-            for name, caption in zip(
-                figure["pictures"], ("censored", "restored", "truth"), strict=True
-            )
-        )
-        + f"</div><img class=four src='{figure['figure']}'>"
-        + f"<p>{html.escape(figure['source'])}</p></section>"
-        for figure in figures
-    )
-    head = "".join(f"<th>{c.replace('_', ' ')}</th>" for c in columns)
-    settings = run.settings
-    return PAGE.format(
-        shown=shown,
-        head=head,
-        body=body,
-        epochs=len(run.history["epoch"]),
-        size=settings["image_size"],
-        best=max(run.history["val_psnr"]),
-    )
-
-
-def _text(value):
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-PAGE = """<!doctype html>
-<html lang=en><meta charset=utf-8>
-<meta name=viewport content="width=device-width, initial-scale=1">
-<title>oppai demo</title>
-<style>
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto;
-  padding: 0 1rem; color: #222; background: #fafafa }}
-section {{ background: #fff; border: 1px solid #ddd; border-radius: 8px;
-  padding: 1rem; margin: 1rem 0 }}
-.row {{ display: flex; gap: 1rem }}
-figure {{ margin: 0; flex: 1 }}
-figure img {{ width: 100% }}
-.four {{ width: 100%; max-width: 36rem; display: block; margin: 1rem auto }}
-figcaption, section p {{ text-align: center; color: #666; font-size: .85rem }}
-table {{ border-collapse: collapse; font-variant-numeric: tabular-nums }}
-td, th {{ padding: .15rem .7rem; text-align: right; border-bottom: 1px solid #e5e5e5 }}
-.prediction td {{ background: #e8f4e8; font-weight: 600 }}
-</style>
-<h1>Illustrations restored by a network trained just now</h1>
-<p>{epochs} epochs on {size}×{size} patches; best PSNR inside held-out holes
-{best:.2f} dB. None of the pictures below was trained on. Of every row: the censored
-picture, the restored one, the truth; below them the patch that the network saw, what it
-made of it, half of each blended as in the chapter, the truth.</p>
-{shown}
-<h2>Inside the holes of all held-out pictures</h2>
-<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>
-<p>L1 and SSIM on the scale 0 to 1, PSNR in dB. Each method fills the hole; outside it
-stands the truth.</p>
-<h2>Training</h2>
-<img src=history.png style="width:100%">
-</html>
-"""

@@ -8,6 +8,7 @@ import numpy as np
 from oppai.baselines import BASELINES
 from oppai.censor import blend as merge
 from oppai.censor import censor
+from oppai.grids import Grid
 from oppai.mask_shapes import box_mask, irregular_mask
 from oppai.metrics import measure_hole
 
@@ -52,8 +53,8 @@ def evaluate(
     ```
 
     Args:
-        restorer: What has `restore_patches(censored, mask)`; `None` measures the
-            baselines alone.
+        restorer: What has `restore_patches(censored, mask)`; one that sees mosaics is
+            told their blocks. `None` measures the baselines alone.
         patches: uint8 (n, size, size, 3), the truth; or what
             `oppai.dataset.build_patches` returns, with the boxes.
         boxes: (n, 4), (left, top, right, bottom) in pixels of the patch: what is
@@ -115,7 +116,11 @@ def evaluate(
             if restorer is not None:
                 censored = np.stack([censored for censored, _, _ in cases])
                 mask = np.stack([mask for _, mask, _ in cases])[..., None]
-                predictions = restorer.restore_patches(censored, mask)
+                known = {}
+                if hasattr(restorer, "restore_frames"):  # it sees the mosaic
+                    blocks_seen = [Grid((b, b)) for _, _, b in cases]
+                    known["grids"] = blocks_seen if kind == "mosaic" else None
+                predictions = restorer.restore_patches(censored, mask, **known)
             for i, case, prediction in zip(numbers, cases, predictions, strict=True):
                 ratio = np.mean(case[1] < 255)
                 for method, result in _results(case, prediction, blend, kind).items():
@@ -176,7 +181,7 @@ def _results(case, prediction, blend, kind):
     results = {
         name: baseline(censored, mask, block=block)
         for name, baseline in BASELINES.items()
-        if kind == "mosaic" or name != "bicubic blocks"
+        if kind == "mosaic" or not name.endswith(" blocks")
     }
     if prediction is not None:
         mixed = blend * prediction.astype(np.float32) + (1 - blend) * censored

@@ -35,7 +35,7 @@ class Report:
 def restore_files(
     paths,
     *,
-    restorer,
+    restorer=None,
     output=None,
     boxes=None,
     metadata=None,
@@ -59,11 +59,12 @@ def restore_files(
 
     Args:
         paths: A file, a folder, or a list of them.
-        restorer: As of `oppai.load_restorer`.
+        restorer: As of `oppai.load_restorer`. Defaults to `None`, the package's own.
         output: Folder to write to, or for one file a file. Defaults to `restored/` in
             a given folder, and to `<stem>_restored` beside a given file.
         boxes: Boxes (left, top, right, bottom) in pixels, the same for every picture.
-            Give one of `boxes`, `metadata`, `masks` and `mask_colour`.
+            Give one of `boxes`, `metadata`, `masks` and `mask_colour`, or none, and
+            what is censored is looked for.
         metadata: Path of the chapter's JSON, or what `load_metadata` returns; its
             boxes are taken for the pictures whose file name it has, scaled where the
             picture has another size in the same proportions.
@@ -79,8 +80,7 @@ def restore_files(
         A `Report`.
 
     Raises:
-        ValueError: If what to restore is not given exactly once, or there is no
-            picture.
+        ValueError: If what to restore is given twice, or there is no picture.
     """
     from tqdm import tqdm
 
@@ -91,10 +91,10 @@ def restore_files(
         "mask_colour": mask_colour,
     }
     given = [name for name, value in sources.items() if value is not None]
-    if len(given) != 1:
+    if len(given) > 1:
         raise ValueError(
             f"Say what to restore by one of {', '.join(sources)}. "
-            f"Received: {' and '.join(given) or 'none of them'}"
+            f"Received: {' and '.join(given)}"
         )
     marks = _Marks(boxes, metadata, masks, mask_colour)
     report, taken = Report(), set()

@@ -48,9 +48,11 @@ class Grid:
         """Grid of the same blocks in a picture whose corner lies at (-x, -y)."""
         return Grid(self.block, (self.origin[0] + x, self.origin[1] + y))
 
-    def scaled(self, factor):
-        """Grid of the same blocks in a picture enlarged by `factor`."""
-        return Grid(*([v * factor for v in pair] for pair in (self.block, self.origin)))
+    def scaled(self, x, y=None):
+        """Grid of the same blocks in a picture enlarged by `x`, or by `x` and `y`."""
+        factors = x, x if y is None else y
+        pairs = self.block, self.origin
+        return Grid(*([v * f for v, f in zip(p, factors, strict=True)] for p in pairs))
 
     def mirrored(self, width):
         """Grid of the same blocks in the mirrored picture of that width."""

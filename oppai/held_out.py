@@ -1,8 +1,10 @@
 """Pictures that a run never trained on, for its evaluation."""
 
 import json
+from pathlib import Path
 
 from oppai.dataset import build_patches, load_metadata
+from oppai.shipped import SPLIT as SHIPPED
 
 SPLIT = "split.json"
 
@@ -32,10 +34,12 @@ def held_out_patches(run, images, metadata, *, cache=None, progress=True):
     ```
 
     Args:
-        run: `illustkit.runs.Run` of a training.
+        run: `illustkit.runs.Run` of a training, or "default" for the restorer that
+            comes with the package, whose patches have 256 pixels.
         images: Folder of the pictures.
         metadata: Path of the JSON with their boxes.
-        cache: Folder for the patches; the run's own by default.
+        cache: Folder for the patches; the run's own by default, `runs/default` for the
+            package's restorer.
         progress: Whether to show a progress bar. Defaults to `True`.
 
     Returns:
@@ -44,11 +48,12 @@ def held_out_patches(run, images, metadata, *, cache=None, progress=True):
     Raises:
         ValueError: where the run knows no split, or trained on every picture.
     """
+    path = SHIPPED if run == "default" else run.folder / SPLIT
     try:
-        trained = set(json.loads((run.folder / SPLIT).read_text("utf-8"))["train"])
+        trained = set(json.loads(path.read_text("utf-8"))["train"])
     except (OSError, ValueError, KeyError) as error:
         raise ValueError(
-            f"{run.folder / SPLIT} does not say which pictures were trained on "
+            f"{path} does not say which pictures were trained on "
             f"({error}): train again to evaluate on held-out ones."
         ) from None
     entries = [e for e in load_metadata(metadata) if e.name not in trained]
@@ -57,11 +62,15 @@ def held_out_patches(run, images, metadata, *, cache=None, progress=True):
             f"{metadata}: the run trained on every picture of it. "
             "Name other pictures to evaluate on."
         )
+    folder, sizes = Path("runs/default"), {"size": 256, "minimum": 256}
+    if run != "default":
+        folder, settings = run.folder, run.settings
+        sizes = {"size": settings.get("image_size", 256)}
+        sizes["minimum"] = settings.get("minimum", 256)
     return build_patches(
         entries,
         images,
-        size=run.settings["image_size"],
-        minimum=run.settings["minimum"],
-        cache=cache or run.folder / "held_out_patches",
+        **sizes,
+        cache=cache or folder / "held_out_patches",
         progress=progress,
     )

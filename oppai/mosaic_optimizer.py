@@ -9,7 +9,9 @@ from illustkit.clipping import GlobalClipping
 def make_optimizer(rate, warm, total):
     """Adam with cut gradients, whose rate rises, stays and falls.
 
-    Without the cut a training of this network left its path once in a thousand steps.
+    Without the cut a training of this network left its path once in a thousand steps,
+    and with Adam's usual epsilon of 1e-7 still once in three thousand: weights whose
+    gradients nearly vanish took whole steps.
 
     Args:
         rate: The highest learning rate.
@@ -19,7 +21,8 @@ def make_optimizer(rate, warm, total):
     Returns:
         A `keras.optimizers.Optimizer`.
     """
-    return ClippedAdam(WarmHoldFall(rate, warm, total), global_clipnorm=0.6)
+    schedule = WarmHoldFall(rate, warm, total)
+    return ClippedAdam(schedule, epsilon=1e-5, global_clipnorm=0.6)
 
 
 @keras.saving.register_keras_serializable(package="oppai")
@@ -29,7 +32,7 @@ class ClippedAdam(GlobalClipping, keras.optimizers.Adam):
 
 @keras.saving.register_keras_serializable(package="oppai")
 class WarmHoldFall(keras.optimizers.schedules.LearningRateSchedule):
-    """A learning rate that rises, stays, and falls to zero over the last 40 %.
+    """A learning rate that rises, stays, and falls to zero over the last 75 %.
 
     While it stays, nothing depends on the number of all steps: a training may be made
     longer or shorter then.
@@ -46,7 +49,7 @@ class WarmHoldFall(keras.optimizers.schedules.LearningRateSchedule):
     def __call__(self, step):
         step = ops.cast(step, "float32")
         rise = (step + 1) / self.warm
-        fall = (self.total - step) / (0.4 * self.total)
+        fall = (self.total - step) / (0.75 * self.total)
         return self.rate * ops.clip(ops.minimum(rise, fall), 0.0, 1.0)
 
     def get_config(self):

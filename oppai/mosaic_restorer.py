@@ -7,6 +7,8 @@ from keras import ops
 from illustkit.images import signed_to_uint8, signed_to_unit, uint8_to_signed
 from illustkit.trainable import Trainable
 from oppai import losses, metrics
+from oppai.flatness import activity
+from oppai.frames import frame_case, frame_round
 from oppai.mosaic_inputs import mosaic_inputs, stack_inputs
 
 MONITORS = ("psnr", "ssim")
@@ -18,7 +20,7 @@ class MosaicRestorer(Trainable):
     """A network that sees the mosaic, its losses, and how it restores patches.
 
     It learns by two parts, both inside the hole and averaged a picture: the Charbonnier
-    distance √(d² + 10⁻⁶), and log(mse + 2·10⁻⁴), whose mean is that of the PSNR but for
+    distance √(d² + 10⁻⁶), and log(mse + 4·10⁻⁵), whose mean is that of the PSNR but for
     a factor. Both are on the signed scale.
 
     Example:
@@ -65,7 +67,7 @@ class MosaicRestorer(Trainable):
         distance = hole * ops.sqrt(error**2 + 1e-6)
         parts = {
             "charbonnier": ops.sum(distance, (1, 2, 3)) / count,
-            "log_mse": ops.log(mse + 2e-4),
+            "log_mse": ops.log(mse + 4e-5),
         }
         if training:
             return parts
@@ -94,26 +96,64 @@ class MosaicRestorer(Trainable):
             uint8 `(n, height, width, 3)`; outside the hole the censored picture.
         """
         n, height, width = censored.shape[:3]
-        mask = np.reshape(mask, (n, height, width))
+        holes = np.reshape(mask, (n, height, width)) < 255
         grids = [None] * n if grids is None else grids
-        if missing is None:
-            missing = [None] * n
-        else:
-            missing = np.reshape(missing, (n, height, width))
-        size = min(batch_size, n)
-        pictures = []
-        for start in range(0, n, size):
-            chosen = np.minimum(np.arange(start, start + size), n - 1)
-            inputs = stack_inputs(
-                [
-                    mosaic_inputs(censored[i], mask[i], grids[i], missing[i])
-                    for i in chosen
-                ]
+        lost = [None] * n
+        if missing is not None:
+            lost = np.reshape(missing, (n, height, width))
+        jobs = [
+            (frame_round(_bounds(hole), grid), picture, hole, grid, part)
+            for picture, hole, grid, part in zip(
+                censored, holes, grids, lost, strict=True
             )
-            signed = np.asarray(self.predict_on_batch(inputs), "float32")
-            pictures.append(signed_to_uint8(signed)[: n - start])
-        hole = (mask < 255)[..., None]
-        return np.where(hole, np.concatenate(pictures), censored)
+        ]
+        result = censored.copy()
+        for number, (job, frame) in enumerate(
+            zip(jobs, self.restore_frames(jobs, batch_size), strict=True)
+        ):
+            (left, top, right, bottom), part = job[0].give(frame, (width, height))
+            place = np.s_[number, top:bottom, left:right]
+            result[place] = np.where(
+                holes[place][..., None], signed_to_uint8(part), result[place]
+            )
+        return result
+
+    def restore_frames(self, jobs, batch_size=4):
+        """Predict what lies in frames, those of one size together.
+
+        Each is predicted twice, as it is and mirrored, and the mean is taken; where
+        nothing is drawn (`oppai.flatness`), the base.
+
+        Args:
+            jobs: List of `(frame, picture, hole, grid, missing)`, arguments of
+                `oppai.frames.frame_case`.
+            batch_size: Frames of 256 pixels at once; of larger ones fewer.
+                Defaults to 4.
+
+        Returns:
+            List of float32 `(height, width, 3)`, signed scale, of the frames' sizes.
+        """
+        sizes = {}
+        for number, (frame, *_) in enumerate(jobs):
+            sizes.setdefault(frame.size, []).append(number)
+        results = [None] * len(jobs)
+        for (width, height), numbers in sizes.items():
+            # Memory is that of so many frames of 256 pixels.
+            n = max(1, batch_size * 256**2 // (width * height) // 2)
+            for start in range(0, len(numbers), n):
+                chosen = numbers[start : start + n]
+                seen = [frame_case(*jobs[i]) for i in chosen]
+                inputs = [_inputs(*one) for one in seen]
+                mirrored = [_inputs(*_mirrored(*one)) for one in seen]
+                signed = self.predict_on_batch(stack_inputs(inputs + mirrored))
+                pairs = np.split(np.asarray(signed, "float32"), 2)
+                for i, given, (_, hole, _, lost), one, other in zip(
+                    chosen, inputs, seen, *pairs, strict=True
+                ):
+                    mean, base = (one + other[:, ::-1]) / 2, given["base"]
+                    change = activity(base, hole, lost)[..., None] * (mean - base)
+                    results[i] = base + change
+        return results
 
     def get_config(self):
         config = super().get_config()
@@ -126,3 +166,21 @@ class MosaicRestorer(Trainable):
         config = dict(config)
         network = keras.saving.deserialize_keras_object(config.pop("network"))
         return cls(network, config.pop("part_weights"), **config)
+
+
+def _inputs(picture, hole, grid, missing):
+    mask = np.where(hole, 0, 255).astype(np.uint8)
+    return mosaic_inputs(picture, mask, grid, missing)
+
+
+def _mirrored(picture, hole, grid, missing):
+    grid = grid and grid.mirrored(hole.shape[1])
+    arrays = [np.ascontiguousarray(a[:, ::-1]) for a in (picture, hole, missing)]
+    return arrays[0], arrays[1], grid, arrays[2]
+
+
+def _bounds(hole):
+    if not hole.any():
+        return 0, 0, 1, 1
+    ys, xs = np.flatnonzero(hole.any(1)), np.flatnonzero(hole.any(0))
+    return int(xs[0]), int(ys[0]), int(xs[-1]) + 1, int(ys[-1]) + 1

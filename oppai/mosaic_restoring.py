@@ -5,132 +5,195 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from illustkit.images import signed_to_unit
+from oppai.frames import Frame, frame_round, frame_scale
 from oppai.grids import Grid
-from oppai.regions import Region, cut_square, find_regions
 
-SIDE = 256
-# Mosaics are shrunk until their blocks have at most so many pixels: the network has
-# seen blocks of 4 to 32.
-_LARGEST_BLOCK = 24
+# Pixels between parts that are predicted together.
+_NEAR = 16
+# Largest side that one frame predicts, and how far neighbours overlap, in its pixels.
+_LONGEST, _OVERLAP = 384, 32
+# Half the width of missing content, from which on it is shrunk.
+_WIDEST = 64
 
 
 @dataclass(frozen=True)
-class Mosaic:
-    """One mosaic in a picture.
+class Part:
+    """A part of a picture, marked, and the mosaic in it.
 
     Args:
-        hole: bool `(height, width)` of the whole picture.
-        grid: Its `Grid` in pixels of the picture.
+        box: Int `(left, top, right, bottom)`.
+        hole: bool `(height, width)` of the box: what belongs to the part.
+        grid: The mosaic's `Grid` in the picture; `None` where content is missing.
     """
 
+    box: tuple
     hole: np.ndarray
-    grid: Grid
+    grid: Grid | None
 
 
-@dataclass(frozen=True)
-class Task:
-    """A region, and what the network is told of it.
+def find_parts(hole, mosaics=()):
+    """Part what is marked by the mosaics that lie in it.
 
-    Args:
-        region: A `Region`.
-        mosaic: Its `Mosaic`, or `None` where content is missing.
-    """
-
-    region: Region
-    mosaic: Mosaic | None
-
-
-def plan_tasks(alpha, mosaics):
-    """Part what is marked into mosaics, at their own scale, and missing parts.
-
-    A mosaic is covered by squares of 256 pixels of the picture that overlap by a
-    quarter; of larger squares, brought to 256, where its blocks are larger than 24. The
-    rest goes as in `oppai.regions.find_regions`.
+    Marked pixels near a mosaic belong to it, though they lie outside what was found of
+    it; those far from any are missing content.
 
     Args:
-        alpha: uint8 `(height, width)`, 0 = kept.
-        mosaics: List of `Mosaic`.
+        hole: bool `(height, width)`.
+        mosaics: List of `(box, hole of the box, grid)`. Defaults to none.
 
     Returns:
-        List of `Task`; their pixels are disjoint.
+        List of `Part`; their pixels are disjoint and are all that is marked.
     """
-    tasks, rest = [], alpha.copy()
-    for mosaic in mosaics:
-        hole = mosaic.hole & (rest > 0)
-        if not hole.any():
+    import cv2
+
+    near = cv2.dilate(hole.astype(np.uint8), np.ones((_NEAR + 1, _NEAR + 1), np.uint8))
+    n, labels, stats, _ = cv2.connectedComponentsWithStats(near)
+    parts = []
+    for label in range(1, n):
+        left, top, width, height = stats[label, :4].tolist()
+        inside = np.s_[top : top + height, left : left + width]
+        group = hole[inside] & (labels[inside] == label)
+        owners = _owners(group, (left, top), mosaics)
+        for owner in np.unique(owners[group]):
+            own = group & (owners == owner)
+            ys, xs = np.flatnonzero(own.any(1)), np.flatnonzero(own.any(0))
+            (y, x), (down, right) = (ys[0], xs[0]), (ys[-1] + 1, xs[-1] + 1)
+            box = left + x, top + y, left + right, top + down
+            grid = mosaics[owner][2] if owner >= 0 else None
+            parts.append(Part(tuple(map(int, box)), own[y:down, x:right], grid))
+    return parts
+
+
+def _owners(group, corner, mosaics):
+    """For every pixel of a group the number of its mosaic; -1 where there is none."""
+    owners = np.full(group.shape, -1)
+    sizes = {}
+    for number, (box, hole, _) in enumerate(mosaics):
+        overlap = _overlap((*corner, *group.shape[::-1]), (*box[:2], *hole.shape[::-1]))
+        if overlap is None:
             continue
-        ys, xs = np.flatnonzero(hole.any(1)), np.flatnonzero(hole.any(0))
-        box = int(xs[0]), int(ys[0]), int(xs[-1]) + 1, int(ys[-1]) + 1
-        inside = np.s_[box[1] : box[3], box[0] : box[2]]
-        part = np.where(hole[inside], rest[inside], 0)
-        shrink = max(1.0, max(mosaic.grid.block) / _LARGEST_BLOCK)
-        squares = tile_squares(box, alpha.shape[::-1], round(SIDE * shrink))
-        tasks.append(Task(Region(box, part, squares), mosaic))
-        rest[hole] = 0
-    if rest.any():
-        tasks += [Task(r, None) for r in find_regions(rest, SIDE)]
-    return tasks
+        here, there = overlap
+        part = hole[there] & group[here]
+        if part.any():
+            owners[here][part] = number
+            sizes[number] = np.count_nonzero(part)
+    if sizes:
+        owners[owners < 0] = max(sizes, key=sizes.get)
+    return owners
 
 
-def tile_squares(box, size, side):
-    """Squares of one side that cover a box with context round it.
+def predict_parts(picture, hole, parts, restorer, batch_size=4):
+    """Predict the parts of a picture.
 
-    Args:
-        box: Int `(left, top, right, bottom)` inside the picture.
-        size: `(width, height)` of the picture.
-        side: Of the squares, in pixels. Where the picture is smaller they overhang it.
-
-    Returns:
-        List of int boxes.
-    """
-    corners = []
-    for axis in (0, 1):
-        margin = side // 8
-        start = max(box[axis] - margin, 0)
-        stop = min(box[axis + 2] + margin, size[axis])
-        if stop - start <= side:
-            middle = (start + stop - side) // 2
-            corners.append([min(max(middle, 0), max(size[axis] - side, 0))])
-            continue
-        count = 1 + math.ceil((stop - start - side) / (side * 3 // 4))
-        spread = np.linspace(start, stop - side, count)
-        corners.append(spread.round().astype(int).tolist())
-    return [(x, y, x + side, y + side) for y in corners[1] for x in corners[0]]
-
-
-def predict_tasks(picture, alpha, tasks, restorer, batch_size=4):
-    """Predict every square of every task, a batch at a time.
+    A part is brought to the network's scale (`oppai.frames`). A long one is predicted
+    in frames that overlap, and fade into one another.
 
     Args:
         picture: uint8 RGB `(height, width, 3)`.
-        alpha: uint8 `(height, width)`, 0 = valid.
-        tasks: List of `Task`.
-        restorer: An `oppai.MosaicRestorer`.
-        batch_size: Squares at once. Defaults to 4.
+        hole: bool `(height, width)`, all that is marked.
+        parts: List of `Part`.
+        restorer: What has `restore_frames`, as `oppai.MosaicRestorer`.
+        batch_size: Frames at once. Defaults to 4.
 
     Yields:
-        uint8 `(256, 256, 3)`, in the order of the tasks and their squares.
+        float32 `(height, width, 3)` of each part's box, 0..255.
     """
-    hole = alpha > 0
-    jobs = [(t.mosaic, square) for t in tasks for square in t.region.squares]
-    for start in range(0, len(jobs), batch_size):
-        cut = [_cut(picture, hole, *job) for job in jobs[start : start + batch_size]]
-        patches, masks, grids, missing = zip(*cut, strict=True)
-        yield from restorer.restore_patches(
-            np.stack(patches),
-            np.stack(masks),
-            grids,
-            missing=np.stack(missing),
-            batch_size=batch_size,
-        )
+    size = picture.shape[1::-1]
+    for part in parts:
+        left, top, right, bottom = part.box
+        total = np.zeros((bottom - top, right - left, 3), np.float32)
+        weights = np.zeros(total.shape[:2], np.float32)
+        tiles = _tiles(part)
+        scales = _scales(part)
+        frames = [frame_round(tile, part.grid, scales=scales) for tile, _ in tiles]
+        jobs = [_job(picture, hole, part, frame) for frame in frames]
+        predictions = restorer.restore_frames(jobs, batch_size)
+        for (tile, fades), frame, signed in zip(
+            tiles, frames, predictions, strict=True
+        ):
+            (x, y, _, _), array = frame.give(signed, size)
+            rows = slice(tile[1] - top, tile[3] - top)
+            columns = slice(tile[0] - left, tile[2] - left)
+            weight = _ramp(tile[3] - tile[1], *fades[1])[:, None]
+            weight = weight * _ramp(tile[2] - tile[0], *fades[0])
+            array = array[tile[1] - y : tile[3] - y, tile[0] - x : tile[2] - x]
+            total[rows, columns] += weight[..., None] * array
+            weights[rows, columns] += weight
+        signed = np.clip(total / weights[..., None], -1, 1)
+        yield 255 * np.asarray(signed_to_unit(signed))
 
 
-def _cut(picture, hole, mosaic, square):
-    patch, mask = cut_square(picture, hole, square, SIDE)
-    mask = mask[..., 0]
-    if mosaic is None:
-        return patch, mask, None, mask < 255
-    left, top, right, _ = square
-    grid = mosaic.grid.moved(-left, -top).scaled(SIDE / (right - left))
-    _, others = cut_square(picture, hole & ~mosaic.hole, square, SIDE)
-    return patch, mask, grid, others[..., 0] < 255
+def _scales(part):
+    if part.grid is not None:
+        return frame_scale(part.grid)
+    import cv2
+
+    # Across a wide hole the network sees no rim.
+    inner = cv2.distanceTransform(
+        np.pad(part.hole, 1).astype(np.uint8), cv2.DIST_L2, 3
+    ).max()
+    return (min(1.0, _WIDEST / inner),) * 2
+
+
+def _job(picture, hole, part, frame):
+    """Arguments of `oppai.frames.frame_case`, cut out round the frame."""
+    x, y = max(frame.box[0], 0), max(frame.box[1], 0)
+    inside = np.s_[y : frame.box[3], x : frame.box[2]]
+    box = tuple(v - (x, y)[i % 2] for i, v in enumerate(frame.box))
+    moved, around = Frame(box, frame.size), hole[inside]
+    if part.grid is None:
+        return moved, picture[inside], around, None, None
+    missing = around.copy()
+    here, there = _overlap(
+        (x, y, *around.shape[::-1]), (*part.box[:2], *part.hole.shape[::-1])
+    )
+    missing[here] &= ~part.hole[there]
+    return moved, picture[inside], around, part.grid.moved(-x, -y), missing
+
+
+def _overlap(one, other):
+    """Slices of two boxes `(x, y, width, height)` where they meet, or `None`."""
+    here, there = [], []
+    for axis in (1, 0):
+        start = max(one[axis], other[axis])
+        stop = min(one[axis] + one[axis + 2], other[axis] + other[axis + 2])
+        if start >= stop:
+            return None
+        here.append(slice(start - one[axis], stop - one[axis]))
+        there.append(slice(start - other[axis], stop - other[axis]))
+    return tuple(here), tuple(there)
+
+
+def _tiles(part):
+    """Boxes that cover a part, each with how far its sides fade, in pixels."""
+    sides = []
+    for axis, scale in enumerate(_scales(part)):
+        start, stop = part.box[axis], part.box[axis + 2]
+        n = math.ceil((stop - start) * scale / _LONGEST)
+        cuts = np.linspace(start, stop, n + 1).round().astype(int).tolist()
+        fade = math.ceil(_OVERLAP / 2 / scale)
+        side = []
+        for i in range(n):
+            first, last = i == 0, i == n - 1
+            low = cuts[i] - (0 if first else fade)
+            high = cuts[i + 1] + (0 if last else fade)
+            fades = 0 if first else 2 * fade, 0 if last else 2 * fade
+            side.append((max(low, start), min(high, stop), fades))
+        sides.append(side)
+    return [
+        ((left, top, right, bottom), (across, down))
+        for top, bottom, down in sides[1]
+        for left, right, across in sides[0]
+    ]
+
+
+def _ramp(length, first, last):
+    """Weights of a tile along one side: they fade over `first` and `last` pixels."""
+    place = np.arange(length) + 0.5
+    ramp = np.ones(length, np.float32)
+    if first:
+        ramp = np.minimum(ramp, place / first)
+    if last:
+        ramp = np.minimum(ramp, (length - place) / last)
+    return ramp.astype(np.float32)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from keras import tree
 
 from illustkit.images import list_images, read_image
 from illustkit.runs import Run
@@ -18,7 +19,8 @@ from illustkit.strategy import (
     worker_index,
 )
 from illustkit.trainable import precision as precision_policy
-from oppai.censored_crops import CensoredCrops, as_batch, held_out_cases
+from oppai.censored_crops import CensoredCrops, held_out_cases
+from oppai.held_out import write_split
 from oppai.mosaic_optimizer import make_optimizer
 from oppai.mosaic_restorer import MosaicRestorer
 from oppai.mosaic_unet import MosaicUNet
@@ -32,10 +34,10 @@ def train_mosaic(
     samples=120,
     patch=128,
     network=None,
-    epochs=80,
+    epochs=56,
     steps=250,
     batch_size=8,
-    learning_rate=5e-4,
+    learning_rate=4e-4,
     precision="mixed_bfloat16",
     strategy="auto",
     seed=0,
@@ -44,10 +46,10 @@ def train_mosaic(
 ):
     """Train a restorer that sees the mosaic, or go on with a training that was stopped.
 
-    Every patch is a crop of a picture, at its scale or between 0.7 and 1.25 times it,
-    mirrored, turned and with its colours exchanged, and censored by
-    `oppai.censor_drawing.draw_censor`. The learning rate rises for two epochs, stays,
-    and falls to zero over the last 40 % of the epochs.
+    Every patch is a crop of a picture, mirrored, turned and with its colours exchanged,
+    censored by `oppai.censor_drawing.draw_censor` and brought to the network's scale
+    (`oppai.frames`). The learning rate rises for two epochs, stays,
+    and falls to zero over the last 75 % of the epochs.
 
     Example:
     ```python
@@ -62,10 +64,10 @@ def train_mosaic(
         samples: Drawn characters that are trained on as well. Defaults to 120.
         patch: Side of the crops in pixels. Defaults to 128.
         network: Keyword arguments of `oppai.MosaicUNet`. Defaults to `None`.
-        epochs: Of `steps` steps each. Defaults to 80.
+        epochs: Of `steps` steps each. Defaults to 56.
         steps: Steps in an epoch. Defaults to 250.
         batch_size: Patches a step, over all devices. Defaults to 8.
-        learning_rate: The highest of Adam. Defaults to 5e-4.
+        learning_rate: The highest of Adam. Defaults to 4e-4.
         precision: "float32", "mixed_bfloat16" or "mixed_float16". Defaults to
             "mixed_bfloat16".
         strategy: Kind of `illustkit.get_strategy`. Defaults to "auto".
@@ -104,6 +106,8 @@ def train_mosaic(
     if not pictures:
         raise ValueError(f"{images} holds no picture to train on: name another folder.")
     run = Run.start(run, settings)
+    if worker_index() == 0:
+        write_split(run, [path.name for path in training], list(held_out))
     batches = CensoredCrops(pictures, steps, batch_size, patch=patch, seed=seed)
     keras.utils.set_random_seed(seed)
     with scope(strategy), precision_policy(precision):
@@ -117,21 +121,27 @@ def train_mosaic(
     validation = None
     callbacks = [batches.follow(), *run.callbacks("val_psnr", "max")]
     if held_out:
-        cases = held_out_cases([read_image(paths[name]) for name in held_out])
-        validation = as_batch(cases[:48:2])
+        kept = [read_image(paths[name]) for name in held_out]
+        validation = _joined(CensoredCrops(kept, 8, 8, patch=patch, seed=1))
+        cases = held_out_cases(kept)
         callbacks.insert(1, Curve(cases, run.folder / "curve.csv"))
     restorer.fit(
         batches,
         epochs=epochs,
         shuffle=False,
         validation_data=validation,
-        validation_batch_size=4,
+        validation_batch_size=batch_size,
         verbose=verbose,
         callbacks=callbacks,
     )
     if validation is None and worker_index() == 0:
         restorer.save_weights(run.weights_path)
     return run
+
+
+def _joined(batches):
+    parts = [batches[i] for i in range(len(batches))]
+    return tree.map_structure(lambda *arrays: np.concatenate(arrays), *parts)
 
 
 class Curve(keras.callbacks.Callback):

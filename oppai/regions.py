@@ -57,13 +57,7 @@ def find_regions(alpha, image_size, *, scale=1.5, minimum=256):
     import cv2
 
     hole = alpha > 0
-    if not hole.any():
-        raise ValueError("There is nothing to restore: no pixel is marked.")
-    if hole.all():
-        raise ValueError(
-            "The whole picture is to be restored: nothing is left to restore it from. "
-            f"Received: a picture of {alpha.shape[1]}x{alpha.shape[0]} pixels"
-        )
+    check_hole(hole)
     size = alpha.shape[1], alpha.shape[0]
     _, labels, stats, _ = cv2.connectedComponentsWithStats(hole.astype(np.uint8))
     boxes = stats[:, :4].copy()
@@ -91,6 +85,24 @@ def find_regions(alpha, image_size, *, scale=1.5, minimum=256):
             )
         )
     return regions
+
+
+def check_hole(hole):
+    """Raise where nothing or everything is marked.
+
+    Args:
+        hole: bool (height, width).
+
+    Raises:
+        ValueError: in both cases.
+    """
+    if not hole.any():
+        raise ValueError("There is nothing to restore: no pixel is marked.")
+    if hole.all():
+        raise ValueError(
+            "The whole picture is to be restored: nothing is left to restore it from. "
+            f"Received: a picture of {hole.shape[1]}x{hole.shape[0]} pixels"
+        )
 
 
 def _well_inside(boxes, square, size):

@@ -165,23 +165,33 @@ def load_restorer(run):
 
     Example:
     ```python
+    restorer = oppai.load_restorer("default")  # the package's own, nothing to train
     restorer = oppai.load_restorer("runs/first")
     restored = oppai.restore("a.png", boxes=[(60, 80, 160, 190)], restorer=restorer)
     ```
 
     Args:
-        run: A run folder (its path, or the `Run` that `oppai.train` returned), whose
-            best weights are taken; or the path of a `.keras` file.
+        run: "default", for the restorer that comes with the package. Or a run folder
+            (its path, or the `Run` that `oppai.train` or `train_mosaic` returned),
+            whose best weights are taken; or the path of a `.keras` file.
 
     Returns:
-        A `Restorer`. It holds no VGG16: it restores, and trains on without those terms.
+        A `Restorer`, which holds no VGG16: it restores, and trains on without those
+        terms. Of the package and of `train_mosaic`, a `MosaicRestorer`.
 
     Raises:
         ValueError: where there is no run, or no weights in it.
     """
+    if run == "default":
+        from oppai.shipped import load_shipped
+
+        return load_shipped()
     if isinstance(run, (str, Path)) and Path(run).suffix == ".keras":
         if not Path(run).is_file():
             raise ValueError(f"There is no file {run}: name a run folder or its file.")
+        import oppai.mosaic_restorer  # noqa: F401  Keras has to know its classes.
+        import oppai.mosaic_unet  # noqa: F401
+
         return keras.saving.load_model(run, compile=False)
     run = run if isinstance(run, Run) else Run(run)
     if not run.weights_path.exists():
@@ -190,12 +200,18 @@ def load_restorer(run):
             "first epoch to end, or train again."
         )
     settings = run.settings
-    restorer = Restorer(
-        PConvUNet(**settings["network"]),
-        {"valid": 1.0, "hole": 1.0},
-        blend=settings["blend"],
-        minimum=settings["minimum"],
-    )
+    if settings.get("model") == "mosaic":
+        from oppai.mosaic_restorer import MosaicRestorer
+        from oppai.mosaic_unet import MosaicUNet
+
+        restorer = MosaicRestorer(MosaicUNet(**settings["network"]))
+    else:
+        restorer = Restorer(
+            PConvUNet(**settings["network"]),
+            {"valid": 1.0, "hole": 1.0},
+            blend=settings["blend"],
+            minimum=settings["minimum"],
+        )
     try:
         restorer.load_weights(run.weights_path)
     except (OSError, ValueError, KeyError) as error:

@@ -1,19 +1,22 @@
 """Restore the censored parts of one picture of any size."""
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from illustkit.images import read_image, read_picture
 from oppai.alpha import boxes_alpha, fill_painted, mask_alpha, painted_mask
+from oppai.censor_finding import find_censored
+from oppai.mosaic_restoring import find_parts, predict_parts
 from oppai.patches import merge_patches
-from oppai.regions import crop_padded, cut_square, find_regions
+from oppai.regions import check_hole, crop_padded, cut_square, find_regions
 
 
 def restore(
     image,
     *,
-    restorer,
+    restorer=None,
     boxes=None,
     mask=None,
     mask_colour=None,
@@ -30,10 +33,15 @@ def restore(
     in training (1.5 times its long side, at least `restorer.minimum` pixels or 256),
     brought to the network's size, predicted and brought back. A region longer than the
     picture is wide, and a long strip, is covered by overlapping squares whose
-    predictions fade into one another.
+    predictions fade into one another. A restorer that sees mosaics, as the package's
+    own, gets each mosaic at the scale it was trained at instead (`oppai.frames`).
+
+    With nothing marked, `oppai.find_censored` looks for what is censored; and it finds
+    the blocks of marked mosaics for a restorer that sees them.
 
     Example:
     ```python
+    restored = oppai.restore("a.png")  # what it finds, with the package's own weights
     restorer = oppai.load_restorer("runs/first")
     restored = oppai.restore("a.png", boxes=[(57, 258, 344, 471)], restorer=restorer)
     restored = oppai.restore("b.png", mask="b_mask.png", restorer=restorer)
@@ -45,8 +53,9 @@ def restore(
             file, what is transparent is laid over white.
         restorer: What predicts: `image_size`, `blend` and
             `restore_patches(censored, mask)`, as of `oppai.load_restorer`.
+            Defaults to `None`, the one that comes with the package.
         boxes: Boxes (left, top, right, bottom) in pixels of the picture. Give one of
-            `boxes`, `mask` and `mask_colour`.
+            `boxes`, `mask` and `mask_colour`, or none.
         mask: Path, or bool or uint8 array (height, width): white is restored, greys
             are the soft rim. As large as the picture.
         mask_colour: RGB colour, 0..255, with which the parts are painted over, as
@@ -54,7 +63,8 @@ def restore(
         tolerance: Largest difference from `mask_colour` per channel, in levels of
             255; a JPEG needs some 40. Defaults to `0`.
         blend: Part of the prediction in the result inside the mask, 0..1; the rest is
-            the picture as given. Defaults to the restorer's (the chapter's is 0.5).
+            the picture as given. Defaults to the restorer's (the chapter's is 0.5, that
+            of the package's own 1).
             Paint has no content to blend with, so there it is always 1.
         feather: Width in pixels of the soft rim outside boxes, paint and masks of
             black and white. Defaults to `8`.
@@ -64,8 +74,9 @@ def restore(
         A new uint8 RGB array of the picture's size.
 
     Raises:
-        ValueError: If what to restore is not given exactly once, lies outside the
-            picture, is of another size, is nothing or is all of the picture.
+        ValueError: If what to restore is given twice, or not and nothing is found; if
+            it lies outside the picture, is of another size, is nothing or is all of the
+            picture.
         ImageError: If a path is no readable picture.
 
     Reference:
@@ -74,17 +85,28 @@ def restore(
     picture = read_image(image)
     given = {"boxes": boxes, "mask": mask, "mask_colour": mask_colour}
     given = [name for name, value in given.items() if value is not None]
-    if len(given) != 1:
+    if len(given) > 1:
         raise ValueError(
             "Say what to restore by one of boxes, mask and mask_colour. "
-            f"Received: {' and '.join(given) or 'none of them'}"
+            f"Received: {' and '.join(given)}"
         )
+    restorer = load_default() if restorer is None else restorer
+    sees_mosaics = hasattr(restorer, "restore_frames")
+    found = None
+    if not given or (sees_mosaics and mask_colour is None):
+        found = find_censored(picture)
     if boxes is not None:
         alpha = boxes_alpha(picture.shape, boxes, feather=feather)
     elif mask is not None:
         if isinstance(mask, (str, Path)):
             mask = _read_mask(mask)
         alpha = mask_alpha(mask, picture.shape, feather=feather)
+    elif not given:
+        if not found.regions:
+            raise ValueError(
+                "Nothing censored was found: mark it with boxes, a mask or paint."
+            )
+        alpha = 255 - found.mask
     else:
         if blend not in (None, 1):
             raise ValueError(
@@ -104,7 +126,35 @@ def restore(
     blend = restorer.blend if blend is None else blend
     if not 0 <= blend <= 1:
         raise ValueError(f"blend is a part, 0..1. Received: blend={blend}")
+    if sees_mosaics:
+        return _restore_parts(picture, alpha, found, restorer, blend, batch_size)
     return _restore_regions(picture, alpha, restorer, blend, batch_size)
+
+
+@cache
+def load_default():
+    """The restorer that comes with the package, loaded once."""
+    from oppai.shipped import load_shipped
+
+    return load_shipped()
+
+
+def _restore_parts(picture, alpha, found, restorer, blend, batch_size):
+    hole = alpha > 0
+    check_hole(hole)
+    regions = found.regions if found else ()
+    mosaics = [(r.box, r.hole, r.grid) for r in regions if r.grid is not None]
+    parts = find_parts(hole, mosaics)
+    output = picture.copy()
+    predictions = predict_parts(picture, hole, parts, restorer, batch_size)
+    for part, prediction in zip(parts, predictions, strict=True):
+        left, top, right, bottom = part.box
+        place = np.s_[top:bottom, left:right]
+        given = picture[place].astype(np.float32)
+        weight = (blend / 255) * alpha[place] * part.hole
+        mixed = np.rint(given + weight[..., None] * (prediction - given))
+        np.copyto(output[place], mixed, where=part.hole[..., None], casting="unsafe")
+    return output
 
 
 def _read_mask(path):

@@ -10,6 +10,8 @@ import numpy as np
 from illustkit.files import write_whole
 
 DEFAULT = Path(__file__).parent / "weights" / "default.npz"
+# Which pictures it was trained on.
+SPLIT = DEFAULT.with_name("default_split.json")
 _CONFIG = "network.json"
 
 

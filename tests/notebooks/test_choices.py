@@ -72,7 +72,7 @@ def test_a_picture_that_is_not_marked_is_asked_about(colab):
     write_image("mine.png", illustkit.draw_character(3, (96, 128)).image)
     space = settings_of(RESTORE, picture="mine.png")
     execute(titled(RESTORE, "Your picture"), space)
-    with pytest.raises(ValueError, match="Say in Settings what to restore"):
+    with pytest.raises(ValueError, match="say in Settings what to restore"):
         execute(titled(RESTORE, "What is censored"), space)
 
 

@@ -35,7 +35,7 @@ CAPPED = {
         },
         7,
     ),
-    "oppai_restore": ({"n_samples": 12, "epochs": 1}, 2),
+    "oppai_restore": ({}, 2),
     "oppai_train": ({"n_samples": 12, "epochs": 1}, 4),
 }
 ELSEWHERE = {"oppai_dataset": "test_dataset.py"}  # it needs a stand-in for Pixiv

@@ -207,7 +207,6 @@ def test_paint_by_its_colour(tmp_path):
 @pytest.mark.parametrize(
     "options, words",
     [
-        ({"boxes": None}, "none of them"),
         ({"masks": "masks"}, "boxes and masks"),
         ({"boxes": None, "masks": "no/such"}, "no/such: no such mask"),
         ({"boxes": None, "metadata": "no.json"}, "no.json"),

@@ -233,7 +233,6 @@ def test_batches_do_not_change_the_result():
 @pytest.mark.parametrize(
     "options, words",
     [
-        ({}, "none of them"),
         (
             {"boxes": [(0, 0, 9, 9)], "mask_colour": (0, 255, 0)},
             "boxes and mask_colour",

@@ -1,0 +1,147 @@
+"""How much do exported restorers differ from Keras, and how fast do they run?
+
+    python benchmarks/export_speed.py [--restorer default] [--rounds 20]
+
+Exports to ONNX and TFLite, and gives all the same patch of a drawn character, once
+mosaicked and once whited out. The largest difference is over both, on the signed scale
+from -1 to 1. One patch at a time, Keras' compiled prediction and both runtimes in turn,
+on all cores: the fastest round, and the processor time over that of Keras in the same
+turn (median), which tells more on a busy machine. Without `--restorer`, which can be
+repeated, the chapter's network and the one that sees mosaics have random weights.
+"""
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+import oppai
+from illustkit.images import uint8_to_signed
+from illustkit.samples import draw_character
+from oppai.censor import censor
+from oppai.grids import Grid
+from oppai.mosaic_inputs import mosaic_inputs, stack_inputs
+from oppai.patches import cut_patch, expand_box
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--restorer", action="append", help="as of load_restorer")
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--image-size", type=int, default=256)
+    options = parser.parse_args()
+    print("| network | as | MB | largest difference | ms | × processor time |")
+    print("|-|-|-|-|-|-|")
+    for restorer in restorers(options.restorer):
+        compare(restorer, options.image_size, options.rounds)
+
+
+def restorers(names):
+    if names:
+        return [oppai.load_restorer(name) for name in names]
+    from oppai.mosaic_restorer import MosaicRestorer
+    from oppai.mosaic_unet import MosaicUNet
+    from oppai.restorer import Restorer
+
+    weights = {"valid": 1.0, "hole": 1.0}
+    return [Restorer(oppai.PConvUNet(), weights), MosaicRestorer(MosaicUNet())]
+
+
+def compare(restorer, size, rounds):
+    from oppai.export import export_restorer
+
+    network = restorer.network
+    batches = list(prepared(size, "hints" in names(network)))
+    runners, megabytes = {"Keras": keras_runner(network)}, {"Keras": ""}
+    with tempfile.TemporaryDirectory() as folder:
+        for title, suffix, start in RUNTIMES:
+            path = Path(folder, f"network{suffix}")
+            export_restorer(restorer, path, image_size=size)
+            megabytes[title] = f"{path.stat().st_size / 1e6:.1f}"
+            runners[title] = start(path)
+        expected = [runners["Keras"](x) for x in batches]
+        seconds = {title: [] for title in runners}
+        processor = {title: [] for title in runners}
+        largest = dict.fromkeys(runners, 0.0)
+        for number in range(rounds):
+            x, y = batches[number % 2], expected[number % 2]
+            for title, run in runners.items():
+                begin = time.perf_counter(), time.process_time()
+                result = run(x)
+                seconds[title].append(time.perf_counter() - begin[0])
+                processor[title].append(time.process_time() - begin[1])
+                largest[title] = max(largest[title], np.abs(result - y).max())
+    for title in runners:
+        turns = zip(processor[title], processor["Keras"], strict=True)
+        ratio = statistics.median(a / b for a, b in turns)
+        print(
+            f"| {type(network).__name__} | {title} | {megabytes[title]} | "
+            f"{largest[title]:.1e} | {1000 * min(seconds[title]):.0f} | {ratio:.2f} |",
+            flush=True,
+        )
+
+
+def names(network):
+    return [x.name for x in network.inputs]
+
+
+def prepared(size, sees_mosaics):
+    """The inputs of a mosaicked and of a whited-out patch, by name."""
+    character = draw_character(0)
+    height, width = character.image.shape[:2]
+    square, _ = expand_box((width, height), character.garment_box)
+    patch = cut_patch(character.image, square, size)
+    mask = np.full((size, size), 255, np.uint8)
+    mask[size // 4 : size * 3 // 4, size // 4 : size * 3 // 4] = 0
+    for kind, grid in (("mosaic", Grid((8, 8))), ("white", None)):
+        censored = censor(patch, mask, kind=kind)
+        if sees_mosaics:
+            yield stack_inputs([mosaic_inputs(censored, mask, grid)])
+        else:
+            valid = (mask == 255).astype("float32")[None, ..., None]
+            yield {"picture": uint8_to_signed(censored)[None], "mask": valid}
+
+
+def keras_runner(network):
+    takes_dict = isinstance(network.input, dict)
+
+    def run(x):
+        x = x if takes_dict else [x[name] for name in names(network)]
+        return np.asarray(network.predict_on_batch(x))
+
+    return run
+
+
+def onnx_runner(path):
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path)
+    return lambda x: session.run(["restored"], x)[0]
+
+
+def tflite_runner(path):
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ModuleNotFoundError:
+        from tensorflow import lite
+
+        Interpreter = lite.Interpreter
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        interpreter = Interpreter(str(path), num_threads=os.cpu_count())
+    signature = interpreter.get_signature_runner()
+    return lambda x: signature(**x)["restored"]
+
+
+RUNTIMES = (
+    ("ONNX Runtime", ".onnx", onnx_runner),
+    ("TFLite", ".tflite", tflite_runner),
+)
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,242 @@
+"""How well `oppai.find_censored` finds censors that it has not seen, and nothing else.
+
+    python benchmarks/find_censored.py CLIPART [--held-out NAMES] [--n 60]
+    python benchmarks/find_censored.py CLIPART --held-out NAMES --train WEIGHTS
+
+CLIPART is a folder of pictures without censors, NAMES a text file with the names of
+those that the network has not been trained on, one a line. Censors are drawn by
+`oppai.censor_drawing.draw_censor` on whole held-out pictures and on drawn characters.
+
+Where picture and mosaic are both of one colour nobody can tell where the mosaic ends.
+So the IoU stands twice in the table: of all pixels, and of the pixels in those cells of
+the mosaic's grid that are not of one colour in the uncensored picture.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from illustkit.images import list_images, read_image
+from illustkit.samples import draw_character, draw_face_icon
+from oppai.censor_drawing import draw_censor
+from oppai.censor_finding import find_censored
+
+CHARACTER = (360, 512)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("clipart", type=Path)
+    parser.add_argument("--held-out", type=Path, help="text file, one name a line")
+    parser.add_argument("--n", type=int, default=60, help="censored ones")
+    parser.add_argument(
+        "--clean", type=int, default=500, help="clean pictures of a kind"
+    )
+    parser.add_argument(
+        "--train", metavar="WEIGHTS", help="write the network's weights"
+    )
+    parser.add_argument("--steps", type=int, default=800, help="of the training")
+    arguments = parser.parse_args()
+    paths = list_images(arguments.clipart)
+    held_out = paths[::8]
+    if arguments.held_out:
+        names = set(arguments.held_out.read_text("utf-8").split("\n"))
+        held_out = [path for path in paths if path.name in names]
+    if arguments.train:
+        seen = [path for path in paths if path not in held_out]
+        return train(seen, arguments.train, arguments.steps)
+    mosaics(held_out, arguments.n)
+    flat(held_out, arguments.n)
+    clean(paths, held_out, arguments.clean)
+    speed(held_out[0])
+
+
+def train(paths, weights, steps):
+    """Train the network on pictures and drawn characters."""
+    from oppai.cell_training import train_cell_network
+
+    pictures, rng = [read_image(path) for path in paths], np.random.default_rng(1)
+    for seed in range(100_000, 100_080):
+        width = int(rng.integers(300, 600))
+        pictures.append(draw_character(seed, (width, int(1.4 * width))).image)
+    train_cell_network(pictures, weights, steps=steps)
+
+
+def mosaics(paths, n):
+    """Table of the mosaics: IoU, grids, parted by block, form of file and picture."""
+    rows = []
+    for seed in range(2 * n):
+        is_clipart = seed < n
+        picture = (
+            read_image(paths[seed % len(paths)])
+            if is_clipart
+            else draw_character(50_000 + seed, CHARACTER).image
+        )
+        jpeg, rng = float(seed % 2), np.random.default_rng(seed)
+        case = draw_censor(picture, rng, mosaics=1, blocks=(4, 32), jpeg=jpeg)
+        start = time.process_time()
+        found = find_censored(case.picture)
+        seconds = time.process_time() - start
+        hole, mask = case.mask < 128, found.mask < 128
+        detail = cells_with_detail(picture, case.grid)
+        least = min(case.grid.block)
+        right = grid_is_right(found, case.grid)
+        groups = ["clip art" if is_clipart else "drawn characters"]
+        groups.append("JPEG of quality 60 to 100" if jpeg else "no JPEG")
+        if least >= 6:
+            groups.append("6 and more, rectangle or ellipse" if is_plain(hole)
+                          else "6 and more, free form")  # fmt: skip
+            groups.insert(0, "blocks of 6 and more")
+        groups.append(
+            "blocks of 4 and 5" if least < 6 else "6 to 10" if least <= 10
+            else "11 to 20" if least <= 20 else "21 to 32"
+        )  # fmt: skip
+        figures = iou(hole, mask), iou(hole & detail, mask & detail), *right, seconds
+        rows += [(group, figures) for group in groups]
+    print("| mosaics | pictures | IoU, all pixels | median | IoU, cells with detail | "
+          "median | found | block ±2 % | and offset ±1 px |")  # fmt: skip
+    print("|-|-|-|-|-|-|-|-|-|")
+    for group in dict.fromkeys(group for group, _ in rows):
+        a = np.array([figures for name, figures in rows if name == group], float)
+        mean, median = a.mean(0), np.median(a, 0)
+        print(
+            f"| {group} | {len(a)} | {mean[0]:.3f} | {median[0]:.3f} | {mean[1]:.3f} | "
+            f"{median[1]:.3f} | {mean[2]:.0%} | {mean[3]:.0%} | {mean[4]:.0%} |"
+        )
+    print(f"\n{np.mean([f[-1] for _, f in rows]):.2f} s of one core a picture\n")
+
+
+def is_plain(hole):
+    """Whether a hole is a rectangle or an ellipse, turned or not."""
+    forms, _ = cv2.findContours(
+        hole.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
+    )
+    hull = cv2.convexHull(forms[0])
+    return len(forms) == 1 and hole.sum() > 0.97 * cv2.contourArea(hull)
+
+
+def iou(a, b):
+    return (a & b).sum() / max((a | b).sum(), 1)
+
+
+def cells_with_detail(picture, grid):
+    """Mask `(height, width)` of the pixels in cells of more than one colour."""
+    height, width = picture.shape[:2]
+    (bx, by), (x, y) = grid.block, grid.origin
+    columns = ((np.arange(width) - x) // bx).astype(int) + 1
+    rows = ((np.arange(height) - y) // by).astype(int) + 1
+    cells = rows[:, None] * (columns[-1] + 1) + columns
+    most = np.zeros((cells[-1, -1] + 1, 3), np.uint8)
+    least = 255 - most
+    np.maximum.at(most, cells, picture)
+    np.minimum.at(least, cells, picture)
+    return (most.astype(int) - least > 4).any(1)[cells]
+
+
+def grid_is_right(found, grid):
+    """Whether a mosaic is found, its block right, its offset right as well."""
+    regions = [region for region in found.regions if region.kind == "mosaic"]
+    if not regions:
+        return False, False, False
+    best = max(regions, key=lambda region: region.hole.sum()).grid
+    off = [abs(a - b) / b for a, b in zip(best.block, grid.block, strict=True)]
+    shift = [
+        abs((a - o + b / 2) % b - b / 2)
+        for a, o, b in zip(best.origin, grid.origin, grid.block, strict=True)
+    ]
+    return True, max(off) <= 0.02, max(off) <= 0.02 and max(shift) <= 1
+
+
+def flat(paths, n):
+    """Table of the other censors: how many are found, and how well these."""
+    results = {"light": [], "white": [], "black": []}
+    for seed in range(3 * n):
+        picture = read_image(paths[seed % len(paths)])
+        case = draw_censor(picture, np.random.default_rng(seed), mosaics=0)
+        found = find_censored(case.picture).mask < 128
+        results[case.kind].append(iou(case.mask < 128, found))
+    print("| other censors | pictures | found, IoU over 0.6 | IoU of these |")
+    print("|-|-|-|-|")
+    for kind, values in results.items():
+        values = np.array(values)
+        good = values[values > 0.6]
+        mean = f"{good.mean():.3f}" if len(good) else "–"
+        print(f"| {kind} | {len(values)} | {len(good) / len(values):.0%} | {mean} |")
+    print()
+
+
+def clean(paths, held_out, n):
+    """Table of clean pictures in which anything is found."""
+    few = min(n, 100)
+    sources = {
+        "clip art": (read_image(path) for path in paths[:n]),
+        "of these held out": (read_image(path) for path in held_out[:n]),
+        "drawn characters": (draw_character(s, CHARACTER).image for s in range(n)),
+        "drawn face icons": (draw_face_icon(seed) for seed in range(few)),
+        "clip art, JPEG 10 to 30": (
+            jpeg(read_image(path), 10 + seed % 21)
+            for seed, path in enumerate(paths[:: max(1, len(paths) // few)])
+        ),
+        "clip art, JPEG 60 to 95": (
+            jpeg(read_image(path), 60 + seed % 36)
+            for seed, path in enumerate(paths[:: max(1, len(paths) // few)])
+        ),
+        "pixel art": (pixel_art(seed) for seed in range(few)),
+        "checkerboards": (checkerboard(seed) for seed in range(few)),
+        "halftones": (
+            halftone(read_image(path), seed)
+            for seed, path in enumerate(held_out[:few])
+        ),
+    }  # fmt: skip
+    print("| clean pictures | number | with a find | mosaic | light | white | black |")
+    print("|-|-|-|-|-|-|-|")
+    for name, pictures in sources.items():
+        kinds = [{r.kind for r in find_censored(p).regions} for p in pictures]
+        shares = [np.mean([bool(k) for k in kinds])]
+        for kind in ("mosaic", "light", "white", "black"):
+            shares.append(np.mean([kind in k for k in kinds]))
+        shares = " | ".join(f"{share:.1%}" for share in shares)
+        print(f"| {name} | {len(kinds)} | {shares} |", flush=True)
+
+
+def jpeg(picture, quality):
+    _, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return cv2.imdecode(data, cv2.IMREAD_COLOR)
+
+
+def pixel_art(seed):
+    icon = draw_face_icon(seed, size=32 + 8 * (seed % 5))
+    return icon.repeat(4 + seed % 9, 0).repeat(4 + seed % 9, 1)
+
+
+def checkerboard(seed):
+    rng = np.random.default_rng(seed)
+    side, n = int(rng.integers(4, 33)), int(rng.integers(6, 14))
+    board = np.indices((n, n)).sum(0) % 2
+    return rng.integers(0, 256, (2, 3), np.uint8)[board].repeat(side, 0).repeat(side, 1)
+
+
+def halftone(picture, seed):
+    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    y, x = np.indices(grey.shape) * (2 * np.pi / (4 + seed % 9))
+    dots = 127.5 + 63 * (np.cos(x) + np.cos(y))
+    return np.where(grey > dots, 255, 0).astype(np.uint8)[..., None].repeat(3, 2)
+
+
+def speed(path):
+    """Seconds for pictures of two sizes with a mosaic."""
+    picture = read_image(path)
+    for size in ((512, 512), (3000, 4000)):
+        large = cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC)
+        rng = np.random.default_rng(0)
+        case = draw_censor(large, rng, mosaics=1, blocks=(10, 10))
+        start = time.perf_counter()
+        find_censored(case.picture)
+        print(f"\n{size[0]}x{size[1]}: {time.perf_counter() - start:.2f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,169 @@
+"""How much better than filters does the restorer that comes with the package do?
+
+    python benchmarks/mosaic_quality.py IMAGES [--run default] [--chapter RUN]
+        [--held-out FILE] [--sheets FOLDER] [--limit N]
+
+Two crops of 256 pixels of every held-out picture, at the picture's own scale and
+anywhere, whatever is in them; in each one box of 10 to 30 % of the crop is censored.
+`oppai.evaluate` measures inside the hole. Prints the means and medians, and what is
+gained over the best filter of the kind; with `--chapter`, the same of a run of
+`oppai train`. `--sheets` draws the ten best, median and worst by that gain.
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+from tqdm import tqdm
+
+from illustkit.images import read_image, write_image
+from oppai.censor import censor
+from oppai.evaluation import evaluate
+from oppai.frames import resized
+from oppai.grids import Grid
+from oppai.mask_shapes import box_mask
+from oppai.restorer import load_restorer
+
+SIZE = 256
+CELLS = {
+    "mosaic, blocks 6–10": ("mosaic", (6, 10)),
+    "mosaic, blocks 12–20": ("mosaic", (12, 20)),
+    "mosaic, blocks 24–32": ("mosaic", (24, 32)),
+    "white": ("white", (8, 8)),
+    "light": ("light", (8, 8)),
+}
+SHOWN = 10
+
+
+def cut_patches(images, names):
+    """Crops and the boxes in them: `(names, patches, boxes)`."""
+    owners, patches, boxes = [], [], []
+    for number, name in enumerate(names):
+        picture = read_image(images / name)
+        rng = np.random.default_rng((11, number))
+        side = min(SIZE, *picture.shape[:2])
+        for _ in range(2):
+            y, x = (int(rng.integers(0, n - side + 1)) for n in picture.shape[:2])
+            patch = resized(picture[y : y + side, x : x + side], (SIZE, SIZE))
+            owners.append(name)
+            patches.append(patch)
+            boxes.append(draw_box(rng))
+    return owners, np.stack(patches), boxes
+
+
+def draw_box(rng):
+    """A box of 10 to 30 % of the crop, 16 pixels from its edges."""
+    area, aspect = SIZE**2 * rng.uniform(0.1, 0.3), 2 ** rng.uniform(-0.7, 0.7)
+    sides = np.minimum([(area * aspect) ** 0.5, (area / aspect) ** 0.5], SIZE - 32)
+    corner = rng.uniform(16, SIZE - 16 - sides)
+    box = np.rint([*corner, *(corner + sides)])
+    return tuple(int(v) for v in box)
+
+
+def measure(restorer, patches, boxes, kind, blocks):
+    """`oppai.evaluate` of every patch alone: a list of dicts from method to row."""
+    results = []
+    for i in tqdm(range(len(patches)), unit="patch", desc=kind, leave=False):
+        rows = evaluate(
+            restorer,
+            patches[i : i + 1],
+            boxes[i : i + 1],
+            kinds=kind,
+            blocks=blocks,
+            blur_size=0,
+            picture_blur=0,
+            seed=i,
+            progress=False,
+        )
+        rows = [row for row in rows if row["hole_ratio"] == "all"]
+        results.append({row["method"]: row for row in rows})
+    return results
+
+
+def best_filter(results):
+    """The filter with the highest mean PSNR of these patches."""
+    names = [m for m in results[0] if m not in ("prediction", "blend")]
+    return max(names, key=lambda m: np.mean([r[m]["psnr"] for r in results]))
+
+
+def describe(cell, results, method, label, filter_name):
+    """A line of the table."""
+    psnr = np.array([r[method]["psnr"] for r in results])
+    gain = psnr - [r[filter_name]["psnr"] for r in results]
+    ssim = np.mean([r[method]["ssim"] for r in results])
+    numbers = f"{psnr.mean():.2f} | {np.median(psnr):.2f} | {ssim:.4f}"
+    gains = f"{gain.mean():+.2f} | {np.median(gain):+.2f}"
+    return f"| {cell} | {label} | {numbers} | {gains} | {(gain > 0).mean():.0%} |"
+
+
+def draw_sheets(folder, cell, order, restorer, patches, boxes, kind, blocks):
+    """Write what was seen, restored and true, ten patches of each sort in rows."""
+    middle = len(order) // 2 - SHOWN // 2
+    sorts = {
+        "worst": order[:SHOWN],
+        "median": order[middle : middle + SHOWN],
+        "best": order[::-1][:SHOWN],
+    }
+    for sort, numbers in sorts.items():
+        rows = []
+        for i in numbers:
+            rng = np.random.default_rng(
+                (i, ("mosaic", "light", "white").index(kind), 0)
+            )
+            block = int(rng.integers(blocks[0], blocks[1] + 1))
+            mask = box_mask((SIZE, SIZE), boxes[i], blur_size=0)
+            seen = censor(patches[i], mask, kind=kind, block=block, picture_blur=0)
+            grid = Grid((block, block)) if kind == "mosaic" else None
+            restored = restorer.restore_patches(seen[None], mask[None], [grid])[0]
+            rows.append(np.concatenate([seen, restored, patches[i]], axis=1))
+        half = len(rows) // 2
+        columns = [np.concatenate(rows[:half]), np.concatenate(rows[half:])]
+        stem = cell.replace(", ", "_").replace(" ", "_").replace("–", "_")
+        write_image(Path(folder) / f"{stem}_{sort}.png", np.concatenate(columns, 1))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("images", type=Path, help="folder of the clip art")
+    parser.add_argument("--run", default="default")
+    parser.add_argument("--chapter", type=Path, help="run of `oppai train`")
+    names = Path(__file__).with_name("held_out_clipart.txt")
+    parser.add_argument("--held-out", type=Path, default=names)
+    parser.add_argument("--sheets", type=Path, help="folder for the sheets")
+    parser.add_argument("--limit", type=int, help="so many pictures alone")
+    parser.add_argument("--cells", nargs="+", choices=CELLS, default=list(CELLS))
+    options = parser.parse_args()
+    names = options.held_out.read_text("utf-8").split("\n")
+    names = [name for name in names if name][: options.limit]
+    owners, patches, boxes = cut_patches(options.images, names)
+    restorer = load_restorer(options.run)
+    chapter = options.chapter and load_restorer(options.chapter)
+    print(f"{len(patches)} patches of {len(names)} pictures\n")
+    print("| censor | method | PSNR | median | SSIM | gain | median | better |")
+    print("|-|-|-|-|-|-|-|-|")
+    for cell in options.cells:
+        kind, blocks = CELLS[cell]
+        results = measure(restorer, patches, boxes, kind, blocks)
+        best = best_filter(results)
+        for method in [m for m in results[0] if m not in ("prediction", "blend")]:
+            print(describe(cell, results, method, method, best))
+        print(describe(cell, results, "prediction", "**ours**", best))
+        gains = [r["prediction"]["psnr"] - r[best]["psnr"] for r in results]
+        if chapter:
+            others = measure(chapter, patches, boxes, kind, blocks)
+            for method in ("prediction", "blend"):
+                print(describe(cell, others, method, f"chapter, {method}", best))
+        if options.sheets:
+            order = np.argsort(gains).tolist()
+            draw_sheets(
+                options.sheets, cell, order, restorer, patches, boxes, kind, blocks
+            )
+            for i in (*order[:3], *order[-3:]):
+                print(f"  {owners[i]}: {gains[i]:+.2f} dB")
+
+
+if __name__ == "__main__":
+    main()

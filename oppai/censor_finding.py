@@ -1,0 +1,104 @@
+"""Finds the censored parts of a picture: mosaics, lights, white and black bars."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from illustkit.images import read_image
+from oppai.grids import Grid
+
+
+@dataclass(frozen=True, eq=False)
+class FoundRegion:
+    """One censored part of a picture.
+
+    Args:
+        box: `(left, top, right, bottom)` in pixels of the picture, half-open.
+        kind: "mosaic", "light", "white" or "black".
+        grid: A mosaic's `Grid` in the picture, else `None`.
+        hole: bool array of the box's size, true where the picture is censored.
+    """
+
+    box: tuple
+    kind: str
+    grid: Grid | None
+    hole: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What is censored in a picture.
+
+    Args:
+        mask: uint8 `(height, width)`, 255 = valid, 0 = hole.
+        regions: Tuple of `FoundRegion`, mosaics first, none upon another.
+    """
+
+    mask: np.ndarray
+    regions: tuple
+
+
+def find_censored(image):
+    """Find the censored parts of a picture.
+
+    A mosaic has steps on a lattice of whole pixels, blocks of 4 to 32, and nothing
+    between them. What is of one colour inside a mosaic and outside looks alike, so
+    that there its rim is a guess. A picture that shows next to nothing outside its
+    blocks is pixel art, or enlarged, and not taken for censored.
+
+    Lights (white areas that fade out softly) and bars (rectangles of plain black or
+    white upon lines) are found only where they are plain to see: drawn pictures are
+    full of both.
+
+    Example:
+    ```python
+    found = find_censored("character.png")
+    for region in found.regions:
+        print(region.kind, region.box, region.grid)
+    ```
+
+    Args:
+        image: Path, or uint8 RGB array `(height, width, 3)`, never written into.
+
+    Returns:
+        A `Found`.
+
+    Raises:
+        ImageError: If `image` is no readable picture.
+    """
+    import cv2
+
+    from oppai.flat_censors import flat_regions
+    from oppai.mosaic_finding import mosaic_regions
+
+    picture = read_image(image)
+    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+    hidden = np.zeros(grey.shape, bool)
+    regions = []
+    for (block_x, x, block_y, y), hole, corner in mosaic_regions(grey):
+        grid = Grid((block_x, block_y), (x, y))
+        regions.append(_region("mosaic", grid, hole, corner, hidden))
+    if regions and _shows_nothing_else(grey, hidden):
+        hidden[:], regions = False, []
+    for kind, hole, corner in flat_regions(picture):
+        x, y = corner
+        if not hidden[y : y + hole.shape[0], x : x + hole.shape[1]][hole].any():
+            regions.append(_region(kind, None, hole, corner, hidden))
+    mask = np.where(hidden, 0, 255).astype(np.uint8)
+    return Found(mask, tuple(regions))
+
+
+def _region(kind, grid, hole, corner, hidden):
+    (x, y), (height, width) = corner, hole.shape
+    hidden[y : y + height, x : x + width] |= hole
+    return FoundRegion((x, y, x + width, y + height), kind, grid, hole)
+
+
+def _shows_nothing_else(grey, hidden):
+    """Whether a picture has hardly a step outside what is hidden."""
+    import cv2
+
+    square = np.ones((3, 3), np.uint8)
+    steps = cv2.morphologyEx(grey, cv2.MORPH_GRADIENT, square) > 12
+    outside = cv2.dilate(hidden.astype(np.uint8), np.ones((7, 7), np.uint8)) == 0
+    return (steps & outside).sum() < 0.03 * steps.sum()

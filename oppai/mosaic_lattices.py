@@ -1,0 +1,158 @@
+"""Where a picture has steps on a lattice: candidates for a mosaic's grid."""
+
+from collections import defaultdict
+from functools import lru_cache
+
+import numpy as np
+
+from oppai.cell_network import steps
+
+# Side of the window, least and greatest block, and how long a step must run along its
+# line, all in pixels. A window shows four blocks or more of its greatest size.
+_SCALES = (
+    (24, 4, 6, 3),
+    (36, 6, 9, 4),
+    (48, 8, 12, 6),
+    (72, 11, 18, 6),
+    (104, 16, 26, 8),
+    (128, 22, 32, 8),
+    (192, 22, 32, 8),
+)
+_STRIDES = 4  # steps of a window along its own side
+_CAP = 16  # levels: a stronger step counts no more
+_LINE_CAP = 4.0  # mean levels: a line of the lattice counts no more
+
+
+def find_lattices(grey, *, least=0.4, most=16):
+    """Lattices that many windows of a picture agree on, the likeliest first.
+
+    In every window the profile of long sharp steps along x, and along y, is compared
+    with all combs of 4 to 32 pixels; the score is the part of the steps that lies on
+    the best comb, less chance.
+
+    Args:
+        grey: uint8 `(height, width)`.
+        least: Least score of a window along either side. Defaults to 0.4.
+        most: Number of lattices at most. Defaults to 16.
+
+    Returns:
+        List of `((block x, origin x, block y, origin y), windows)`; windows are
+        `(left, top, side)` in pixels.
+    """
+    turned = np.ascontiguousarray(grey.T)
+    across, down = steps(grey)[1], steps(turned)[1]
+    votes, windows = defaultdict(float), defaultdict(list)
+    for size, lo, hi, length in _SCALES:
+        if min(grey.shape) < size:
+            break
+        x_sums = _window_profiles(long_steps(across, length), size)
+        y_sums = _window_profiles(long_steps(down, length), size)
+        keys = _combs(size, lo, hi)[1]
+        for i, j, x_profile, y_profile in _busy(x_sums, y_sums, size):
+            (sx, kx), (sy, ky) = (
+                _best(p, size, lo, hi) for p in (x_profile, y_profile)
+            )
+            x, y = j * (size // _STRIDES), i * (size // _STRIDES)
+            score = np.minimum(sx, sy)
+            for n in np.flatnonzero(score > least):
+                (p, o), (q, r) = keys[kx[n]], keys[ky[n]]
+                key = int(p), int((x[n] + o) % p), int(q), int((y[n] + r) % q)
+                votes[key] += float(score[n]) * size * size
+                windows[key].append((int(x[n]), int(y[n]), size))
+    best = sorted(votes, key=votes.get, reverse=True)[:most]
+    return [(key, windows[key]) for key in best]
+
+
+def long_steps(sharp, length):
+    """Steps that run over some rows: uint8 `(height, width)`, capped."""
+    import cv2
+
+    # The least of 16 levels and of all rows along the line.
+    return cv2.erode(cv2.min(sharp, _CAP), np.ones((length, 1), np.uint8))
+
+
+def best_comb(profile, *, tie=0.1):
+    """Block and origin that explain one profile of steps best, three lines or more.
+
+    A part of the block explains the same steps as well: of the best combs the one with
+    the largest block is taken.
+
+    Args:
+        profile: float `(length,)`, mean steps on each line of pixels.
+        tie: What a larger block may lack of the best score. Defaults to 0.1.
+
+    Returns:
+        `(block, origin, score)`; the score is 0 where nothing fits.
+    """
+    profile = np.minimum(profile, _LINE_CAP).astype(np.float32)
+    length = len(profile)
+    if length < 12:
+        return 4, 0, 0.0
+    (scores,), keys = _scores(profile[None], 4, min(32, length // 2))
+    best = np.flatnonzero(scores >= scores.max() - tie)
+    best = best[keys[best, 0] == keys[best, 0].max()]
+    k = best[scores[best].argmax()]
+    return int(keys[k][0]), int(keys[k][1]), float(scores[k])
+
+
+def _best(profiles, size, lo, hi):
+    scores, _ = _scores(profiles, lo, hi)
+    k = scores.argmax(1)
+    return scores[np.arange(len(k)), k], k
+
+
+def _scores(profiles, lo, hi):
+    comb, keys = _combs(profiles.shape[1], lo, hi)
+    total = profiles.sum(1, keepdims=True)
+    chance = 1 / keys[:, 0]
+    scores = (profiles @ comb / np.maximum(total, 1e-6) - chance) / (1 - chance)
+    n_lines = (profiles > 0.1).astype(np.float32) @ comb
+    return np.where(n_lines < 3, 0, scores), keys
+
+
+@lru_cache(maxsize=32)
+def _combs(length, lo, hi):
+    """All combs of a length, float32 `(length, n)`, and `(block, origin)` of each."""
+    keys = [(p, o) for p in range(lo, hi + 1) for o in range(p)]
+    comb = np.zeros((length, len(keys)), np.float32)
+    for k, (p, o) in enumerate(keys):
+        comb[o::p, k] = 1
+    return comb, np.array(keys)
+
+
+def _window_profiles(steps, size):
+    """Means of all strips of a window's height: float32 `(n strips, width)`."""
+    import cv2
+
+    s = size // _STRIDES
+    n, width = len(steps) // s, steps.shape[1]
+    strips = np.empty((n, width), np.float32)
+    for i in range(n):
+        cv2.reduce(steps[i * s : (i + 1) * s], 0, cv2.REDUCE_SUM, strips[i : i + 1], 5)
+    rows = n - _STRIDES + 1
+    return sum(strips[i : i + rows] for i in range(_STRIDES)) / np.float32(s * _STRIDES)
+
+
+def _busy(x_sums, y_sums, size, batch=4096):
+    """Windows with three lines of steps or more along x and along y, in batches."""
+    s = size // _STRIDES
+    rows = np.minimum(x_sums, _LINE_CAP), np.minimum(y_sums, _LINE_CAP)
+    n_x, n_y = _n_lines(rows[0], size), _n_lines(rows[1], size).T
+    ny, nx = min(len(n_x), len(n_y)), min(n_x.shape[1], n_y.shape[1])
+    i, j = np.nonzero((n_x[:ny, :nx] >= 3) & (n_y[:ny, :nx] >= 3))
+    span = np.arange(size)
+    for start in range(0, len(i), batch):
+        a, b = i[start : start + batch], j[start : start + batch]
+        yield (
+            a,
+            b,
+            rows[0][a[:, None], b[:, None] * s + span],
+            rows[1][b[:, None], a[:, None] * s + span],
+        )
+
+
+def _n_lines(rows, size):
+    s = size // _STRIDES
+    n = rows.shape[1] // s
+    hit = (rows[:, : n * s] > 0.1).reshape(len(rows), n, s).sum(2)
+    return sum(hit[:, k : n - _STRIDES + 1 + k] for k in range(_STRIDES))
