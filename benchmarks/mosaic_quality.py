@@ -1,17 +1,20 @@
 """How much better than filters does the restorer that comes with the package do?
 
-    python benchmarks/mosaic_quality.py IMAGES [--run default] [--chapter RUN]
-        [--held-out FILE] [--sheets FOLDER] [--limit N]
+    python benchmarks/mosaic_quality.py IMAGES [--meta JSON] [--run default]
+        [--chapter RUN] [--held-out FILE] [--sheets FOLDER] [--limit N]
 
-Two crops of 256 pixels of every held-out picture, at the picture's own scale and
-anywhere, whatever is in them; in each one box of 10 to 30 % of the crop is censored.
-`oppai.evaluate` measures inside the hole. Prints the means and medians, and what is
-gained over the best filter of the kind; with `--chapter`, the same of a run of
-`oppai train`. `--sheets` draws the ten best, median and worst by that gain.
+With `--meta`, patches of 256 pixels round the boxes of every held-out picture, as
+`oppai evaluate` cuts them. Without it two crops of every one, at the picture's own
+scale and anywhere, whatever is in them; in each one box of 10 to 30 % of the crop is
+censored. `oppai.evaluate` measures inside the hole, which has a hard rim, but for
+light. Prints the means and medians, and what is gained over the best filter of the
+kind; with `--chapter`, the same of a run of `oppai train`. `--sheets` draws the ten
+best, median and worst by that gain.
 """
 
 import argparse
 import os
+import tempfile
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -21,6 +24,7 @@ from tqdm import tqdm
 
 from illustkit.images import read_image, write_image
 from oppai.censor import censor
+from oppai.dataset import build_patches, load_metadata
 from oppai.evaluation import evaluate
 from oppai.frames import resized
 from oppai.grids import Grid
@@ -29,11 +33,11 @@ from oppai.restorer import load_restorer
 
 SIZE = 256
 CELLS = {
-    "mosaic, blocks 6–10": ("mosaic", (6, 10)),
-    "mosaic, blocks 12–20": ("mosaic", (12, 20)),
-    "mosaic, blocks 24–32": ("mosaic", (24, 32)),
-    "white": ("white", (8, 8)),
-    "light": ("light", (8, 8)),
+    "mosaic, blocks 6–10": ("mosaic", (6, 10), 0),
+    "mosaic, blocks 12–20": ("mosaic", (12, 20), 0),
+    "mosaic, blocks 24–32": ("mosaic", (24, 32), 0),
+    "white": ("white", (8, 8), 0),
+    "light, soft rim": ("light", (8, 8), 10),
 }
 SHOWN = 10
 
@@ -54,6 +58,14 @@ def cut_patches(images, names):
     return owners, np.stack(patches), boxes
 
 
+def boxed_patches(images, metadata, names):
+    """Patches round the boxes of the metadata: `(names, patches, boxes)`."""
+    entries = [e for e in load_metadata(metadata) if e.name in set(names)]
+    with tempfile.TemporaryDirectory() as cache:
+        found = build_patches(entries, images, size=SIZE, cache=cache)
+        return list(found.names), np.array(found.patches), np.array(found.boxes)
+
+
 def draw_box(rng):
     """A box of 10 to 30 % of the crop, 16 pixels from its edges."""
     area, aspect = SIZE**2 * rng.uniform(0.1, 0.3), 2 ** rng.uniform(-0.7, 0.7)
@@ -63,7 +75,7 @@ def draw_box(rng):
     return tuple(int(v) for v in box)
 
 
-def measure(restorer, patches, boxes, kind, blocks):
+def measure(restorer, patches, boxes, kind, blocks, blur):
     """`oppai.evaluate` of every patch alone: a list of dicts from method to row."""
     results = []
     for i in tqdm(range(len(patches)), unit="patch", desc=kind, leave=False):
@@ -73,7 +85,7 @@ def measure(restorer, patches, boxes, kind, blocks):
             boxes[i : i + 1],
             kinds=kind,
             blocks=blocks,
-            blur_size=0,
+            blur_size=blur,
             picture_blur=0,
             seed=i,
             progress=False,
@@ -99,8 +111,9 @@ def describe(cell, results, method, label, filter_name):
     return f"| {cell} | {label} | {numbers} | {gains} | {(gain > 0).mean():.0%} |"
 
 
-def draw_sheets(folder, cell, order, restorer, patches, boxes, kind, blocks):
+def draw_sheets(folder, cell, order, restorer, patches, boxes):
     """Write what was seen, restored and true, ten patches of each sort in rows."""
+    kind, blocks, blur = CELLS[cell]
     middle = len(order) // 2 - SHOWN // 2
     sorts = {
         "worst": order[:SHOWN],
@@ -114,7 +127,7 @@ def draw_sheets(folder, cell, order, restorer, patches, boxes, kind, blocks):
                 (i, ("mosaic", "light", "white").index(kind), 0)
             )
             block = int(rng.integers(blocks[0], blocks[1] + 1))
-            mask = box_mask((SIZE, SIZE), boxes[i], blur_size=0)
+            mask = box_mask((SIZE, SIZE), boxes[i], blur_size=blur)
             seen = censor(patches[i], mask, kind=kind, block=block, picture_blur=0)
             grid = Grid((block, block)) if kind == "mosaic" else None
             restored = restorer.restore_patches(seen[None], mask[None], [grid])[0]
@@ -128,6 +141,7 @@ def draw_sheets(folder, cell, order, restorer, patches, boxes, kind, blocks):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("images", type=Path, help="folder of the clip art")
+    parser.add_argument("--meta", type=Path, help="JSON with boxes")
     parser.add_argument("--run", default="default")
     parser.add_argument("--chapter", type=Path, help="run of `oppai train`")
     names = Path(__file__).with_name("held_out_clipart.txt")
@@ -138,29 +152,31 @@ def main():
     options = parser.parse_args()
     names = options.held_out.read_text("utf-8").split("\n")
     names = [name for name in names if name][: options.limit]
-    owners, patches, boxes = cut_patches(options.images, names)
+    if options.meta:
+        found = boxed_patches(options.images, options.meta, names)
+    else:
+        found = cut_patches(options.images, names)
+    owners, patches, boxes = found
     restorer = load_restorer(options.run)
     chapter = options.chapter and load_restorer(options.chapter)
     print(f"{len(patches)} patches of {len(names)} pictures\n")
     print("| censor | method | PSNR | median | SSIM | gain | median | better |")
     print("|-|-|-|-|-|-|-|-|")
     for cell in options.cells:
-        kind, blocks = CELLS[cell]
-        results = measure(restorer, patches, boxes, kind, blocks)
+        kind, blocks, blur = CELLS[cell]
+        results = measure(restorer, patches, boxes, kind, blocks, blur)
         best = best_filter(results)
         for method in [m for m in results[0] if m not in ("prediction", "blend")]:
             print(describe(cell, results, method, method, best))
         print(describe(cell, results, "prediction", "**ours**", best))
         gains = [r["prediction"]["psnr"] - r[best]["psnr"] for r in results]
         if chapter:
-            others = measure(chapter, patches, boxes, kind, blocks)
+            others = measure(chapter, patches, boxes, kind, blocks, blur)
             for method in ("prediction", "blend"):
                 print(describe(cell, others, method, f"chapter, {method}", best))
         if options.sheets:
             order = np.argsort(gains).tolist()
-            draw_sheets(
-                options.sheets, cell, order, restorer, patches, boxes, kind, blocks
-            )
+            draw_sheets(options.sheets, cell, order, restorer, patches, boxes)
             for i in (*order[:3], *order[-3:]):
                 print(f"  {owners[i]}: {gains[i]:+.2f} dB")
 

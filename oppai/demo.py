@@ -16,7 +16,7 @@ from oppai.patches import expand_box
 from oppai.plots import plot_history, plot_results
 from oppai.restorer import load_restorer
 from oppai.restoring import restore
-from oppai.training import censor_settings, train
+from oppai.training import censor_settings, choose_settings, train
 
 SIZE = (400, 566)  # pixels, width and height of a drawn sample
 
@@ -64,6 +64,7 @@ def demo(
     folder = Path(folder)
     if (images is None) != (metadata is None):
         raise ValueError("Give both the folder of the pictures and their metadata.")
+    choose_settings(preset)  # before anything is written
     if images is None:
         images, metadata = folder / "samples", folder / "samples.json"
         # The package's own network was trained on the first ones.

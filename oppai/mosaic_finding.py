@@ -10,7 +10,7 @@ from oppai.cell_network import (
     steps,
 )
 from oppai.mosaic_form import fit_form
-from oppai.mosaic_lattices import best_comb, find_lattices, long_steps
+from oppai.mosaic_lattices import best_comb, coarsest, find_lattices, long_steps
 
 _MARGIN = 8  # cells looked at round the windows
 _STRIP = 60_000  # cells that the network sees at a time
@@ -82,6 +82,9 @@ def _refined(grey, lattice, place, done):
             height, width = grey.shape
             if height * width < _WHOLE * lattice[0] * lattice[2]:
                 parts = _segment(grey, lattice, (0, 0, width, height))
+            if parts:
+                lattice = coarsest(grey, lattice, *parts[0])
+                parts = _without_small(parts)
             return lattice, parts
         lattice = better
     return lattice, []
@@ -102,6 +105,13 @@ def _fit_lattice(grey, lattice, mask, corner):
         fitted += [block, (origin + start) % block]
         scores.append(score)
     return tuple(fitted), min(scores)
+
+
+def _without_small(parts):
+    """Parts of a mosaic, less those that are a tenth of the largest and smaller."""
+    sizes = [np.count_nonzero(mask) for mask, _ in parts]
+    pairs = zip(parts, sizes, strict=True)
+    return [part for part, size in pairs if size > 0.1 * max(sizes)]
 
 
 def _segment(grey, lattice, place):

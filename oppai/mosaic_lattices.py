@@ -95,6 +95,42 @@ def best_comb(profile, *, tie=0.1):
     return int(keys[k][0]), int(keys[k][1]), float(scores[k])
 
 
+def coarsest(grey, lattice, mask, corner):
+    """The lattice, or a multiple of it that nearly all the steps lie on already.
+
+    Args:
+        grey: uint8 `(height, width)`.
+        lattice: `(block x, origin x, block y, origin y)` in pixels.
+        mask: bool, the pixels of a mosaic.
+        corner: `(x, y)` of the mask's upper left corner.
+
+    Returns:
+        A lattice.
+    """
+    x, y = corner
+    part = grey[y : y + mask.shape[0], x : x + mask.shape[1]].astype(np.int32)
+    found = []
+    for view, hole, start, (block, origin), other in (
+        (part, mask, x, lattice[:2], lattice[2]),
+        (part.T, mask.T, y, lattice[2:], lattice[0]),
+    ):
+        rise = np.maximum(np.abs(np.diff(view, axis=1)) - 2, 0)
+        lines = (rise * (hole[:, 1:] & hole[:, :-1])).sum(0)
+        place = np.arange(1, len(lines) + 1) + start
+        for times in (2, 2, 2, 3):  # blocks have 4 to 32 pixels
+            number, rest = np.divmod(place - origin, block)
+            if np.count_nonzero(rest == 0) < 2 * times + 1 or block * times > 32:
+                continue
+            sums = np.bincount(number % times, lines * (rest == 0), times)
+            # Blocks are square nearly always.
+            share = 0.7 if block * times == other else 0.85
+            if sums.max() > share * sums.sum():
+                origin = (origin + int(sums.argmax()) * block) % (block * times)
+                block *= times
+        found += [block, origin]
+    return tuple(found)
+
+
 def _best(profiles, size, lo, hi):
     scores, _ = _scores(profiles, lo, hi)
     k = scores.argmax(1)

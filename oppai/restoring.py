@@ -12,6 +12,9 @@ from oppai.mosaic_restoring import find_parts, predict_parts
 from oppai.patches import merge_patches
 from oppai.regions import check_hole, crop_padded, cut_square, find_regions
 
+# Pixels round what is marked in which its mosaic is looked for.
+_ROUND = 100
+
 
 def restore(
     image,
@@ -91,10 +94,7 @@ def restore(
             f"Received: {' and '.join(given)}"
         )
     restorer = load_default() if restorer is None else restorer
-    sees_mosaics = hasattr(restorer, "restore_frames")
-    found = None
-    if not given or (sees_mosaics and mask_colour is None):
-        found = find_censored(picture)
+    sees_mosaics, found = hasattr(restorer, "restore_frames"), None
     if boxes is not None:
         alpha = boxes_alpha(picture.shape, boxes, feather=feather)
     elif mask is not None:
@@ -102,6 +102,7 @@ def restore(
             mask = _read_mask(mask)
         alpha = mask_alpha(mask, picture.shape, feather=feather)
     elif not given:
+        found = find_censored(picture)
         if not found.regions:
             raise ValueError(
                 "Nothing censored was found: mark it with boxes, a mask or paint."
@@ -127,7 +128,8 @@ def restore(
     if not 0 <= blend <= 1:
         raise ValueError(f"blend is a part, 0..1. Received: blend={blend}")
     if sees_mosaics:
-        return _restore_parts(picture, alpha, found, restorer, blend, batch_size)
+        mosaics = _mosaics(picture, alpha > 0, found, painted=mask_colour is not None)
+        return _restore_parts(picture, alpha, mosaics, restorer, blend, batch_size)
     return _restore_regions(picture, alpha, restorer, blend, batch_size)
 
 
@@ -139,11 +141,26 @@ def load_default():
     return load_shipped()
 
 
-def _restore_parts(picture, alpha, found, restorer, blend, batch_size):
+def _mosaics(picture, hole, found, painted):
+    """Mosaics under what is marked: list of (box, hole of the box, grid)."""
+    left = top = 0
+    if painted or not hole.any():
+        return []
+    if found is None:
+        ys, xs = np.flatnonzero(hole.any(1)), np.flatnonzero(hole.any(0))
+        left, top = (max(int(v[0]) - _ROUND, 0) for v in (xs, ys))
+        found = find_censored(picture[top : ys[-1] + _ROUND, left : xs[-1] + _ROUND])
+    shift = np.array((left, top) * 2)
+    return [
+        (tuple((shift + r.box).tolist()), r.hole, r.grid.moved(left, top))
+        for r in found.regions
+        if r.grid is not None
+    ]
+
+
+def _restore_parts(picture, alpha, mosaics, restorer, blend, batch_size):
     hole = alpha > 0
     check_hole(hole)
-    regions = found.regions if found else ()
-    mosaics = [(r.box, r.hole, r.grid) for r in regions if r.grid is not None]
     parts = find_parts(hole, mosaics)
     output = picture.copy()
     predictions = predict_parts(picture, hole, parts, restorer, batch_size)

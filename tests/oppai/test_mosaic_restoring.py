@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 
@@ -7,10 +8,13 @@ from oppai.frames import frame_case
 from oppai.grids import Grid
 from oppai.mosaic_inputs import mosaic_inputs
 from oppai.mosaic_restoring import Part, find_parts, predict_parts
+from oppai.restoring import restore
 
 
 class Filter:
     """A restorer that gives the network's base: what is expected is known."""
+
+    blend = 1.0
 
     def __init__(self):
         self.sizes = []
@@ -93,3 +97,37 @@ def test_what_another_part_hides_counts_as_missing():
     assert missing.any() and (inside & ~missing).any()
     assert (missing <= inside).all()
     np.testing.assert_array_equal(other, lost)
+
+
+def test_a_mosaic_is_found_marked_or_not_and_nothing_else_changes():
+    truth = draw_character(5003, (400, 566)).image
+    box = (133, 366, 243, 466)
+    mask = box_mask((400, 566), box, blur_size=0, coverage=1)
+    censored = censor(truth, mask, block=8, picture_blur=0)
+    expected = mosaic_inputs(censored, mask, Grid((8, 8)))["base"]
+    expected = np.rint(127.5 * (expected + 1))
+    filters = Filter()
+    for marks in ({}, {"boxes": [box]}, {"mask": mask < 255}):
+        result = restore(censored, restorer=filters, feather=0, **marks)
+        changed = (result != censored).any(-1)
+        near = cv2.dilate((mask < 255).astype(np.uint8), np.ones((17, 17), np.uint8))
+        assert not (changed & (near == 0)).any()
+        inner = np.s_[box[1] + 16 : box[3] - 16, box[0] + 16 : box[2] - 16]
+        assert np.abs(result[inner] - expected[inner]).max() <= 1
+
+
+def test_missing_content_needs_no_mosaic_and_paint_is_missing():
+    truth = draw_character(5003, (400, 566)).image
+    painted = truth.copy()
+    painted[380:440, 150:220] = 0, 255, 0
+    restorer = Filter()
+    result = restore(painted, mask_colour=(0, 255, 0), restorer=restorer)
+    assert not (result == (0, 255, 0)).all(-1).any()
+    outside = np.ones(truth.shape[:2], bool)
+    outside[370:450, 140:230] = False
+    np.testing.assert_array_equal(result[outside], truth[outside])
+
+
+def test_where_nothing_is_censored_it_says_what_to_do():
+    with pytest.raises(ValueError, match="mark it with boxes, a mask or paint"):
+        restore(np.full((96, 128, 3), 200, np.uint8), restorer=Filter())
