@@ -18,7 +18,7 @@ _WHOLE = 200_000  # cells of a picture that is searched again for more of a mosa
 # Feature of a sample on a step of 2 levels; of 12, what a JPEG of quality 10 makes.
 _STEP, _JPEG_STEP = np.log1p((2, 12)) / 3
 _FULL = 12  # samples of 16 that are censored in a cell that counts as inside
-_PART = 2  # whole sides that are steps, in a further part of a mosaic
+_PART = 0.2  # whole sides that are steps in a further part, of those in the surest
 _ON_LATTICE = 0.8  # part of the steps in a mosaic that lie on its lattice, less chance
 
 
@@ -167,7 +167,8 @@ def _segment(grey, lattice, place):
     if not any(n >= least and is_sure for n, is_sure, *_ in sides):
         return []
     sides.sort(key=lambda side: -side[0])
-    parts = (fit_form(grey, lattice, *own) for n, _, *own in sides if n >= _PART)
+    enough = max(2, min(_PART * sides[0][0], 2 * least))
+    parts = (fit_form(grey, lattice, *own) for n, _, *own in sides if n >= enough)
     return [part for part in parts if part is not None]
 
 
