@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-STEP = 32
+STEP = 16
 # Pixels of the frame seen round a hole.
-MARGIN = 32
+MARGIN = 24
 # The network has learnt blocks of these sides.
 SIDES = (4, 8)
 
@@ -142,10 +142,10 @@ def frame_round(box, grid=None, *, scales=None, margin=MARGIN):
         grid: The `Grid` of the mosaic in the box; the frame begins at a corner of a
             block. Defaults to `None`.
         scales: Factors `(x, y)`. Defaults to `None`: those of `frame_scale`.
-        margin: Least pixels of the frame round the box. Defaults to 32.
+        margin: Least pixels of the frame round the box. Defaults to 24.
 
     Returns:
-        A `Frame`, whose sides are multiples of 32.
+        A `Frame`, whose sides are multiples of 16.
     """
     sides, scales = [], frame_scale(grid) if scales is None else scales
     for axis, scale in enumerate(scales):

@@ -143,19 +143,34 @@ def load_default():
 
 def _mosaics(picture, hole, found, painted):
     """Mosaics under what is marked: list of (box, hole of the box, grid)."""
-    left = top = 0
     if painted or not hole.any():
         return []
-    if found is None:
-        ys, xs = np.flatnonzero(hole.any(1)), np.flatnonzero(hole.any(0))
-        left, top = (max(int(v[0]) - _ROUND, 0) for v in (xs, ys))
-        found = find_censored(picture[top : ys[-1] + _ROUND, left : xs[-1] + _ROUND])
-    shift = np.array((left, top) * 2)
-    return [
-        (tuple((shift + r.box).tolist()), r.hole, r.grid.moved(left, top))
-        for r in found.regions
-        if r.grid is not None
-    ]
+    crops = [(0, 0, *hole.shape[::-1])] if found else _crops(hole)
+    mosaics = []
+    for left, top, right, bottom in crops:
+        seen = found or find_censored(picture[top:bottom, left:right])
+        shift = np.array((left, top) * 2)
+        mosaics += [
+            (tuple((shift + r.box).tolist()), r.hole, r.grid.moved(left, top))
+            for r in seen.regions
+            if r.grid is not None
+        ]
+    return mosaics
+
+
+def _crops(hole):
+    """Boxes round what is marked: of each part, or where that is more, of all."""
+    import cv2
+
+    near = cv2.dilate(hole.astype(np.uint8), np.ones((17, 17), np.uint8))
+    stats = cv2.connectedComponentsWithStats(near)[2][1:, :4]
+    corners = np.hstack([stats[:, :2], stats[:, :2] + stats[:, 2:]])
+    corners = np.vstack([corners, [*corners[:, :2].min(0), *corners[:, 2:].max(0)]])
+    corners += np.array([-_ROUND, -_ROUND, _ROUND, _ROUND])
+    corners = corners.clip(0, hole.shape[::-1] * 2)
+    areas = np.prod(corners[:, 2:] - corners[:, :2], axis=1)
+    chosen = corners[:-1] if areas[:-1].sum() < areas[-1] else corners[-1:]
+    return chosen.tolist()
 
 
 def _restore_parts(picture, alpha, mosaics, restorer, blend, batch_size):

@@ -19,10 +19,10 @@ def test_blocks_have_eight_pixels_in_the_frame(block, origin):
     for phase, side, scale in zip(inner.origin, inner.block, (8, 8), strict=True):
         assert min(phase, side - phase) <= 0.5 * scale / min(block) + 1e-6
     left, top, right, bottom = frame.box
-    margin = np.multiply(block, 4)
+    margin = np.multiply(block, 3)
     assert left <= 60 - margin[0] and right >= 120 + margin[0] - 1
     assert top <= 50 - margin[1] and bottom >= 110 + margin[1] - 1
-    assert frame.size[0] % 32 == frame.size[1] % 32 == 0
+    assert frame.size[0] % 16 == frame.size[1] % 16 == 0
 
 
 def test_small_blocks_go_to_four_large_ones_to_eight():
