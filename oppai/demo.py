@@ -156,7 +156,7 @@ def draw_samples(images, metadata, n, *, size=SIZE, first=0, progress=True):
 
 def _restore_first(folder, restorer):
     """Restore a drawn picture without any training, and show it."""
-    character = draw_character(5000, SIZE)
+    character = draw_character(5003, SIZE)
     left, top, right, bottom = character.garment_box
     inset = (right - left) / 6
     box = left + inset, top + inset, right - inset, bottom - inset
