@@ -12,13 +12,11 @@ from oppai import (
     _export_commands,
     _restore_commands,
 )
+from oppai._restore_commands import Images, Metadata, Strategy
 
 app = app_with("Restore mosaicked or whited-out regions of all-ages illustrations.")
 
-Images = Annotated[Path, typer.Argument(help="Folder of the pictures.")]
-Metadata = Annotated[Path, typer.Argument(help="JSON with the pictures' boxes.")]
 RunFolder = Annotated[Path, typer.Option(help="Folder of the training.")]
-Strategy = Annotated[str, typer.Option(help="auto, one, mirrored, multiworker or tpu.")]
 Precision = Annotated[
     str | None, typer.Option(help="float32, mixed_bfloat16 or mixed_float16.")
 ]

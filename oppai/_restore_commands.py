@@ -12,6 +12,7 @@ Metadata = Annotated[Path, typer.Argument(help="JSON with the pictures' boxes.")
 Restorer = Annotated[
     Path, typer.Option("--run", help="Folder of a training, or the package's default.")
 ]
+Strategy = Annotated[str, typer.Option(help="auto, one, mirrored, multiworker or tpu.")]
 
 
 def evaluate(
@@ -104,7 +105,7 @@ def restore(
 
         report = restore_files(
             pictures[0] if len(pictures) == 1 else pictures,
-            restorer=load_restorer("default" if str(run) == "default" else run),
+            restorer=load_restorer(run),
             output=output,
             boxes=boxes,
             metadata=metadata,
@@ -130,7 +131,7 @@ def train_mosaic(
         Path | None,
         typer.Option(help="Text file of the pictures' names to keep out, one a line."),
     ] = None,
-    epochs: Annotated[int, typer.Option(help="Of 250 steps each.")] = 60,
+    epochs: Annotated[int, typer.Option(help="Of 250 steps each.")] = 56,
     batch_size: Annotated[
         int, typer.Option(help="Patches a step, over all devices.")
     ] = 8,
@@ -138,9 +139,7 @@ def train_mosaic(
     precision: Annotated[
         str, typer.Option(help="float32, mixed_bfloat16 or mixed_float16.")
     ] = "mixed_bfloat16",
-    strategy: Annotated[
-        str, typer.Option(help="auto, one, mirrored, multiworker or tpu.")
-    ] = "auto",
+    strategy: Strategy = "auto",
     start_from: Annotated[
         Path | None, typer.Option(help="Run or weights to begin from.")
     ] = None,
@@ -187,7 +186,7 @@ def register(app):
     )(evaluate)
     app.command(
         "train-mosaic",
-        epilog="Example: oppai train-mosaic images --run runs/mosaic --epochs 60",
+        epilog="Example: oppai train-mosaic images --run runs/mosaic --epochs 50",
     )(train_mosaic)
 
 

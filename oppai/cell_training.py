@@ -12,7 +12,7 @@ from oppai.cell_network import (
     steps,
     to_cells,
 )
-from oppai.censor_drawing import draw_censor, draw_grid
+from oppai.censor_drawing import draw_censor, draw_grid, through_jpeg
 
 CELLS = 24  # cells along a view's side
 
@@ -111,7 +111,7 @@ class _Views(Batches):
         else:
             hole = np.zeros((height, width), bool)
             if rng.random() < 0.5:
-                picture = _through_jpeg(picture, int(rng.integers(50, 101)))
+                picture = through_jpeg(picture, int(rng.integers(50, 101)))
         grey = _grey(picture)
         block, origin = (
             tuple(int(v) for v in pair) for pair in (grid.block, grid.origin)
@@ -154,13 +154,6 @@ class _Views(Batches):
             way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
             crop = cv2.resize(crop, None, fx=scale, fy=scale, interpolation=way)
         return np.ascontiguousarray(crop[:, ::-1] if rng.random() < 0.5 else crop)
-
-
-def _through_jpeg(picture, quality):
-    import cv2
-
-    _, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return cv2.imdecode(data, cv2.IMREAD_COLOR)
 
 
 def _strongest(grey):

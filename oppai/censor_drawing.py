@@ -69,7 +69,7 @@ def draw_censor(picture, rng, *, mosaics=0.7, blocks=(4, 32), grid=None, jpeg=0.
         else:
             censored = blend(picture, filling, mask)
     if rng.random() < jpeg:
-        censored = _through_jpeg(censored, int(rng.integers(60, 101)))
+        censored = through_jpeg(censored, int(rng.integers(60, 101)))
     return Censored(censored, mask, kind, grid)
 
 
@@ -154,7 +154,8 @@ def _middles(length, block, origin):
     return np.clip(middle, 0, length - 1)
 
 
-def _through_jpeg(picture, quality):
+def through_jpeg(picture, quality):
+    """What a JPEG of that quality makes of a picture: uint8 RGB, as it was given."""
     import cv2
 
     bgr = np.ascontiguousarray(picture[..., ::-1])

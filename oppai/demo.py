@@ -7,7 +7,6 @@ import numpy as np
 from illustkit.images import read_image, write_image
 from illustkit.samples import draw_character
 from oppai.censor import add_mosaic
-from oppai.censor_finding import find_censored
 from oppai.dataset import Entry, find_pictures, load_metadata, save_metadata
 from oppai.demo_page import demo_page
 from oppai.evaluation import evaluate, format_table, write_csv
@@ -161,8 +160,7 @@ def _restore_first(folder, restorer):
     inset = (right - left) / 6
     box = left + inset, top + inset, right - inset, bottom - inset
     censored, _ = add_mosaic(character.image, box, block=8, blur_size=0, picture_blur=0)
-    found = find_censored(censored)
-    restored = restore(censored, mask=255 - found.mask, restorer=restorer, feather=0)
+    restored = restore(censored, restorer=restorer)
     names = [f"first-{name}.png" for name in ("censored", "restored", "truth")]
     pictures = censored, restored, character.image
     for name, picture in zip(names, pictures, strict=True):

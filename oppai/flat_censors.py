@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from oppai.frames import bounds
+
 _LEAST = 12  # pixels of a side
 _AREA = 0.003, 0.4  # of the picture
 _ALIKE = 0.9  # part of the surrounding rectangle, or IoU with the ellipse
@@ -52,9 +54,8 @@ def flat_regions(picture):
                 light = _light(picture[part], mask)
                 if light is not None:
                     hole, name = light, "light"
-            rows, columns = np.flatnonzero(hole.any(1)), np.flatnonzero(hole.any(0))
-            hole = hole[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-            found.append((name, hole, (left + int(columns[0]), top + int(rows[0]))))
+            x, y, right, bottom = bounds(hole)
+            found.append((name, hole[y:bottom, x:right], (left + x, top + y)))
     return found
 
 

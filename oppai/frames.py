@@ -160,6 +160,19 @@ def frame_round(box, grid=None, *, scales=None, margin=MARGIN):
     return Frame((left, top, right, bottom), (width, height))
 
 
+def bounds(hole):
+    """Box `(left, top, right, bottom)` of what is true: ints, `None` where nothing is.
+
+    Args:
+        hole: bool `(height, width)`.
+    """
+    rows, columns = np.flatnonzero(hole.any(1)), np.flatnonzero(hole.any(0))
+    if not len(rows):
+        return None
+    ends = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+    return tuple(int(v) for v in ends)
+
+
 def resized(picture, size, *, sharp=False, linear=False):
     """Shrink by areas, enlarge bicubically; each side in its own way.
 

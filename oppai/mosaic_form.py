@@ -3,6 +3,7 @@
 import numpy as np
 
 from oppai.cell_network import PARTS
+from oppai.frames import bounds
 
 _EDGE = 0.25  # gain of a pixel of a side that is a step, in samples
 _ALIKE = 0.88  # IoU from which a form counts as a rectangle
@@ -34,21 +35,14 @@ def fit_form(grey, lattice, share, start):
     mask = values > 0.5
     if not mask.any():
         return None
-    box = mask_box(mask)
+    box = bounds(mask)
     box = _rectangle(2 * values - 1, grey[y0:y1, x0:x1], box, (block_x, block_y))
     rectangle = np.zeros_like(mask)
     rectangle[box[1] : box[3], box[0] : box[2]] = True
     if (mask & rectangle).sum() > _ALIKE * (mask | rectangle).sum():
         mask = rectangle
-    left, top, right, bottom = mask_box(mask)
+    left, top, right, bottom = bounds(mask)
     return mask[top:bottom, left:right], (x0 + left, y0 + top)
-
-
-def mask_box(mask):
-    """Box `[left, top, right, bottom]` of a bool mask's true pixels."""
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    ends = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
-    return [int(v) for v in ends]
 
 
 def _interpolated(a, pixels, block, axis):

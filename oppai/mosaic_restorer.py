@@ -8,7 +8,7 @@ from illustkit.images import signed_to_uint8, signed_to_unit, uint8_to_signed
 from illustkit.trainable import Trainable
 from oppai import losses, metrics
 from oppai.flatness import activity
-from oppai.frames import frame_case, frame_round
+from oppai.frames import bounds, frame_case, frame_round
 from oppai.mosaic_inputs import mosaic_inputs, stack_inputs
 
 MONITORS = ("psnr", "ssim")
@@ -102,7 +102,7 @@ class MosaicRestorer(Trainable):
         if missing is not None:
             lost = np.reshape(missing, (n, height, width))
         jobs = [
-            (frame_round(_bounds(hole), grid), picture, hole, grid, part)
+            (frame_round(bounds(hole) or (0, 0, 1, 1), grid), picture, hole, grid, part)
             for picture, hole, grid, part in zip(
                 censored, holes, grids, lost, strict=True
             )
@@ -177,10 +177,3 @@ def _mirrored(picture, hole, grid, missing):
     grid = grid and grid.mirrored(hole.shape[1])
     arrays = [np.ascontiguousarray(a[:, ::-1]) for a in (picture, hole, missing)]
     return arrays[0], arrays[1], grid, arrays[2]
-
-
-def _bounds(hole):
-    if not hole.any():
-        return 0, 0, 1, 1
-    ys, xs = np.flatnonzero(hole.any(1)), np.flatnonzero(hole.any(0))
-    return int(xs[0]), int(ys[0]), int(xs[-1]) + 1, int(ys[-1]) + 1

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from illustkit.images import signed_to_unit
-from oppai.frames import Frame, frame_round, frame_scale
+from oppai.frames import Frame, bounds, frame_round, frame_scale
 from oppai.grids import Grid
 
 # Pixels between parts that are predicted together.
@@ -57,11 +57,10 @@ def find_parts(hole, mosaics=()):
         owners = _owners(group, (left, top), mosaics)
         for owner in np.unique(owners[group]):
             own = group & (owners == owner)
-            ys, xs = np.flatnonzero(own.any(1)), np.flatnonzero(own.any(0))
-            (y, x), (down, right) = (ys[0], xs[0]), (ys[-1] + 1, xs[-1] + 1)
+            x, y, right, down = bounds(own)
             box = left + x, top + y, left + right, top + down
             grid = mosaics[owner][2] if owner >= 0 else None
-            parts.append(Part(tuple(map(int, box)), own[y:down, x:right], grid))
+            parts.append(Part(box, own[y:down, x:right], grid))
     return parts
 
 
@@ -104,8 +103,8 @@ def predict_parts(picture, hole, parts, restorer, batch_size=4):
         left, top, right, bottom = part.box
         total = np.zeros((bottom - top, right - left, 3), np.float32)
         weights = np.zeros(total.shape[:2], np.float32)
-        tiles = _tiles(part)
         scales = _scales(part)
+        tiles = _tiles(part, scales)
         frames = [frame_round(tile, part.grid, scales=scales) for tile, _ in tiles]
         jobs = [_job(picture, hole, part, frame) for frame in frames]
         predictions = restorer.restore_frames(jobs, batch_size)
@@ -165,10 +164,10 @@ def _overlap(one, other):
     return tuple(here), tuple(there)
 
 
-def _tiles(part):
+def _tiles(part, scales):
     """Boxes that cover a part, each with how far its sides fade, in pixels."""
     sides = []
-    for axis, scale in enumerate(_scales(part)):
+    for axis, scale in enumerate(scales):
         start, stop = part.box[axis], part.box[axis + 2]
         n = math.ceil((stop - start) * scale / _LONGEST)
         cuts = np.linspace(start, stop, n + 1).round().astype(int).tolist()

@@ -182,7 +182,7 @@ def load_restorer(run):
     Raises:
         ValueError: where there is no run, or no weights in it.
     """
-    if run == "default":
+    if str(run) == "default":
         from oppai.shipped import load_shipped
 
         return load_shipped()
