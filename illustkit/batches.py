@@ -75,13 +75,15 @@ class Batches(keras.utils.PyDataset):
         if self._pool is None:
             return self._batch(self.epoch, index)
         key = (self.epoch, index)
-        # The epoch is part of the key: a batch made for another is never used.
-        self._ahead = {k: f for k, f in self._ahead.items() if k[0] == self.epoch}
-        for i in range(index, min(index + 1 + self.lookahead, len(self))):
-            if (self.epoch, i) not in self._ahead:
-                self._ahead[self.epoch, i] = self._pool.submit(
-                    self._batch, self.epoch, i
-                )
+        # The epoch is part of the key: a batch made for another is never used. Where
+        # `fit` goes its own way, what was made ahead in vain is not kept either.
+        last = min(index + 1 + self.lookahead, len(self))
+        wanted = [(self.epoch, i) for i in range(index, last)]
+        for old in self._ahead.keys() - set(wanted):
+            self._ahead.pop(old).cancel()
+        for new in wanted:
+            if new not in self._ahead:
+                self._ahead[new] = self._pool.submit(self._batch, *new)
         return self._ahead.pop(key).result()
 
     def _batch(self, epoch, index):

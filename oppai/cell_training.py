@@ -59,7 +59,7 @@ def train_cell_network(pictures, path, *, steps=800, batch_size=16, seed=0):
     )
     optimizer = keras.optimizers.AdamW(rate, weight_decay=1e-4, clipnorm=1.0)
     model.compile(optimizer, _loss)
-    model.fit(_Views(pictures, steps, batch_size, seed), verbose=2)
+    model.fit(_Views(pictures, steps, batch_size, seed), shuffle=False)
     weights = {}
     for layer in model.layers:
         if layer.weights:

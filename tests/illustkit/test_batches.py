@@ -1,3 +1,6 @@
+import gc
+import weakref
+
 import keras
 import numpy as np
 import pytest
@@ -51,6 +54,22 @@ def test_fit_sees_each_epoch_in_turn():
         for x, _ in contents(plain, epoch)
     }
     assert batches.made == expected
+
+
+def test_batches_drawn_out_of_order_are_right_and_not_hoarded():
+    class Watched(Numbers):
+        def make(self, indices, rng):
+            x, y = super().make(indices, rng)
+            made.append(weakref.ref(x))
+            return x, y
+
+    made, plain = [], Numbers(40, batch_size=1, lookahead=0)
+    batches = Watched(40, batch_size=1)
+    for index in np.random.default_rng(0).permutation(40).tolist():
+        for part, expected in zip(batches[index], plain[index], strict=True):
+            np.testing.assert_array_equal(part, expected)
+    gc.collect()
+    assert sum(ref() is not None for ref in made) <= batches.lookahead + 2
 
 
 def test_too_few_samples_say_what_to_do():
