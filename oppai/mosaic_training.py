@@ -42,6 +42,7 @@ def train_mosaic(
     strategy="auto",
     seed=0,
     start_from=None,
+    callbacks=(),
     verbose="auto",
 ):
     """Train a restorer that sees the mosaic, or go on with a training that was stopped.
@@ -73,6 +74,7 @@ def train_mosaic(
         strategy: Kind of `illustkit.get_strategy`. Defaults to "auto".
         seed: Int; decides the first weights and every patch. Defaults to 0.
         start_from: Run folder or `.weights.h5` to begin from. Defaults to `None`.
+        callbacks: More Keras callbacks. Defaults to none.
         verbose: As in `keras.Model.fit`. Defaults to "auto".
 
     Returns:
@@ -119,7 +121,7 @@ def train_mosaic(
             start_from = Run(start_from).weights_path
         restorer.load_weights(start_from)
     validation = None
-    callbacks = [batches.follow(), *run.callbacks("val_psnr", "max")]
+    callbacks = [batches.follow(), *callbacks, *run.callbacks("val_psnr", "max")]
     if held_out:
         kept = [read_image(paths[name]) for name in held_out]
         validation = _joined(CensoredCrops(kept, 8, 8, patch=patch, seed=1))

@@ -31,6 +31,25 @@ def oppai(data, run, **options):
     )
 
 
+def mosaic(data, run, **options):
+    """The network that sees the mosaic: partial convolution, gate, two losses."""
+    from oppai.mosaic_training import train_mosaic
+
+    return train_mosaic(
+        data / "oppai",
+        run,
+        samples=0,
+        patch=32,
+        network={"widths": (4, 6), "blocks": (0, 1)},
+        steps=2,
+        batch_size=4,
+        learning_rate=1e-2,
+        precision="float32",
+        **COMMON,
+        **options,
+    )
+
+
 def detector(data, run, **options):
     """The detector, AdamW, gradients that are cut, a loss over all faces of a batch.
 
@@ -166,7 +185,7 @@ def regularised(data, run, *, strategy, callbacks):
     return run
 
 
-MODELS = oppai, detector, smallnet, alexnet, diffusion, regularised
+MODELS = oppai, mosaic, detector, smallnet, alexnet, diffusion, regularised
 CASES = {train.__name__: train for train in MODELS}
 
 

@@ -17,8 +17,16 @@ RESUMED = ["smallnet:resumed", "oppai:resumed", "diffusion:resumed"]
 # Tracing costs four times what the few steps do: but for one they are run eagerly, and
 # not all on JAX, which compiles everything. --run-large leaves nothing out.
 CASES = {
-    "one": ["regularised", "smallnet", "alexnet", "oppai", "diffusion", "detector"],
-    "mirrored": ["regularised", *RESUMED, "alexnet", "detector"],
+    "one": [
+        "regularised",
+        "smallnet",
+        "alexnet",
+        "oppai",
+        "diffusion",
+        "mosaic",
+        "detector",
+    ],
+    "mirrored": ["regularised", *RESUMED, "alexnet", "mosaic", "detector"],
     "workers": [
         "regularised",
         "smallnet:traced-resumed",
@@ -32,7 +40,7 @@ CASES = {
 LARGE = {
     "workers": [
         "regularised",
-        *(f"{name}:traced-resumed" for name in CASES["one"][1:5]),
+        *(f"{name}:traced-resumed" for name in CASES["one"][1:6]),
         "detector",
     ],
     "jax": CASES["one"],
