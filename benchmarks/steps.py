@@ -11,6 +11,7 @@ import numpy as np
 
 TITLES = {
     "oppai": "oppai 256×256 with VGG16 losses",
+    "mosaic": "oppai, the network that sees mosaics, 128×128",
     "detector-small": "facescore detector `small`, 640×640",
     "detector-full": "facescore detector `full`, 640×640",
     "alexnet": "facescore AlexNet 360×360",
@@ -42,6 +43,7 @@ def build_step(name, *, policy="float32", slim=False):
     kind, _, variant = name.partition("-")
     build = {
         "oppai": _oppai,
+        "mosaic": _mosaic,
         "detector": _detector,
         "alexnet": _alexnet,
         "diffusion": _diffusion,
@@ -80,6 +82,28 @@ def _oppai(slim):
         mask = np.full((n, side, side, 1), 255, np.uint8)
         mask[:, side // 4 : -side // 4, side // 4 : -side // 4] = 0
         return (_pictures(rng, n, side), mask), _pictures(rng, n, side)
+
+    return model, make_batch
+
+
+def _mosaic(slim):
+    from oppai.grids import Grid
+    from oppai.mosaic_inputs import mosaic_inputs, stack_inputs
+    from oppai.mosaic_optimizer import make_optimizer
+    from oppai.mosaic_restorer import MosaicRestorer
+    from oppai.mosaic_unet import MosaicUNet
+
+    side = 64 if slim else 128
+    network = {"widths": (4, 4), "blocks": (1, 1)} if slim else {}
+    model = MosaicRestorer(MosaicUNet(**network))
+    model.compile(make_optimizer(4e-4, 500, 14000))
+
+    def make_batch(n):
+        pictures = _pictures(np.random.default_rng(0), n, side)
+        mask = np.full((side, side), 255, np.uint8)
+        mask[side // 4 : -side // 4, side // 4 : -side // 4] = 0
+        inputs = [mosaic_inputs(picture, mask, Grid((8, 8))) for picture in pictures]
+        return stack_inputs(inputs), pictures
 
     return model, make_batch
 

@@ -45,6 +45,7 @@ def compiled(function, arrays):
     "name",
     [
         "oppai",
+        "mosaic",
         "detector-full",
         "alexnet",
         "diffusion-2",

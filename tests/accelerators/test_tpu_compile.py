@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-STEPS = ["oppai", "detector-small", "detector-full", "alexnet"]
+STEPS = ["oppai", "mosaic", "detector-small", "detector-full", "alexnet"]
 STEPS += ["diffusion-0.25.3", "diffusion-2"]
 
 
