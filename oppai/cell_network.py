@@ -81,7 +81,7 @@ def censored_share(features):
     Returns:
         float32 `(4 rows, 4 columns)`, 0..1.
     """
-    weights = _weights()
+    weights = load_weights()
     x = _relu(to_cells(features) @ weights["embed.w"] + weights["embed.b"])
     for k, dilation in enumerate(DILATIONS):
         kernel, bias = weights[f"look_{k}.w"], weights[f"look_{k}.b"]
@@ -122,7 +122,8 @@ def steps(grey):
 
 
 @lru_cache(maxsize=1)
-def _weights():
+def load_weights():
+    """The finder's weights: dict from name to float32 array."""
     with np.load(WEIGHTS) as file:
         return {name: file[name].astype(np.float32) for name in file.files}
 

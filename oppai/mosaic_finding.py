@@ -7,19 +7,22 @@ from oppai.cell_network import (
     PARTS,
     censored_share,
     lattice_features,
-    steps,
+)
+from oppai.mosaic_evidence import (
+    gather_evidence,
+    is_lattice,
+    lattice_scores,
+    step_profiles,
+    weigh,
 )
 from oppai.mosaic_form import fit_form
-from oppai.mosaic_lattices import best_comb, coarsest, find_lattices, long_steps
+from oppai.mosaic_lattices import best_comb, coarsest, find_lattices
 
 _MARGIN = 8  # cells looked at round the windows
 _STRIP = 60_000  # cells that the network sees at a time
 _WHOLE = 200_000  # cells of a picture that is searched again for more of a mosaic
-# Feature of a sample on a step of 2 levels; of 12, what a JPEG of quality 10 makes.
-_STEP, _JPEG_STEP = np.log1p((2, 12)) / 3
-_FULL = 12  # samples of 16 that are censored in a cell that counts as inside
-_PART = 0.2  # whole sides that are steps in a further part, of those in the surest
-_ON_LATTICE = 0.8  # part of the steps in a mosaic that lie on its lattice, less chance
+_LEAST = 24  # samples of a part
+_SURE = 0.0  # log odds from which a part is taken for a mosaic
 
 
 def mosaic_regions(grey):
@@ -39,14 +42,34 @@ def mosaic_regions(grey):
             left, top, right, bottom = place
             if taken[top:bottom, left:right].mean() > 0.3:
                 continue
-            lattice, parts = _refined(grey, lattice, place, done)
+            fitted, parts = _refined(grey, lattice, place, done)
+            if parts:
+                fitted, parts = _whole(grey, fitted, parts)
             for mask, (x, y) in parts:
                 at = np.s_[y : y + mask.shape[0], x : x + mask.shape[1]]
                 if (mask & taken[at]).sum() < 0.3 * mask.sum():
                     mask &= ~taken[at]
                     taken[at] |= mask
-                    regions.append((lattice, mask, (x, y)))
+                    regions.append((fitted, mask, (x, y)))
     return regions
+
+
+def candidates(grey):
+    """Every part of a picture that the network takes for a mosaic, true or not.
+
+    Args:
+        grey: uint8 `(height, width)`.
+
+    Returns:
+        List of `(evidence, lattice, mask, (x, y))`, as `gather_evidence` and
+        `mosaic_regions` give them.
+    """
+    found, done = [], set()
+    for lattice, windows in find_lattices(grey):
+        for place in _places(windows, grey.shape):
+            fitted, parts = _refined(grey, lattice, place, done)
+            found += [(seen, fitted, mask, at) for mask, at, seen in parts]
+    return found
 
 
 def _places(windows, shape):
@@ -75,43 +98,33 @@ def _refined(grey, lattice, place, done):
         parts = _segment(grey, lattice, place)
         if not parts:
             break
-        better, score = _fit_lattice(grey, lattice, *parts[0])
+        better = _fit_lattice(grey, lattice, *parts[0][:2])
         if better == lattice:
-            if score < _ON_LATTICE:
-                break
-            height, width = grey.shape
-            if height * width < _WHOLE * lattice[0] * lattice[2]:
-                parts = _segment(grey, lattice, (0, 0, width, height))
-            if parts:
-                lattice = coarsest(grey, lattice, *parts[0])
-                parts = _without_small(parts)
             return lattice, parts
         lattice = better
     return lattice, []
 
 
+def _whole(grey, lattice, parts):
+    """All parts of a mosaic of which some are known, and its lattice."""
+    height, width = grey.shape
+    if weigh(parts[0][2]) < _SURE:
+        return lattice, []
+    if height * width < _WHOLE * lattice[0] * lattice[2]:
+        # What the network sees no more with the whole picture round it was none.
+        parts = _segment(grey, lattice, (0, 0, width, height))
+    parts = [part[:2] for part in parts if weigh(part[2]) > _SURE]
+    return coarsest(grey, lattice, *parts[0]) if parts else lattice, parts
+
+
 def _fit_lattice(grey, lattice, mask, corner):
-    """Lattice that explains the steps in a mask best, and the lesser of its scores."""
-    x, y = corner
-    part = grey[y : y + mask.shape[0], x : x + mask.shape[1]]
-    fitted, scores = [], []
-    for view, hole, start, length in (
-        (part, mask, x, lattice[2]),
-        (part.T, mask.T, y, lattice[0]),
-    ):
-        long = long_steps(steps(np.ascontiguousarray(view))[1], max(3, length // 2))
-        height = np.maximum(hole.sum(0), 8)
-        block, origin, score = best_comb((long * hole).sum(0) / height)
+    """Lattice that explains the steps in a mask best."""
+    fitted = []
+    profiles = step_profiles(grey, lattice, mask, corner)
+    for profile, start in zip(profiles, corner, strict=True):
+        block, origin, _ = best_comb(profile)
         fitted += [block, (origin + start) % block]
-        scores.append(score)
-    return tuple(fitted), min(scores)
-
-
-def _without_small(parts):
-    """Parts of a mosaic, less those that are a tenth of the largest and smaller."""
-    sizes = [np.count_nonzero(mask) for mask, _ in parts]
-    pairs = zip(parts, sizes, strict=True)
-    return [part for part, size in pairs if size > 0.1 * max(sizes)]
+    return tuple(fitted)
 
 
 def _segment(grey, lattice, place):
@@ -138,7 +151,7 @@ def _segment(grey, lattice, place):
             max(0, left - x) * PARTS // block_x : (right - x) * PARTS // block_x,
         ]
         counts = np.bincount(seed.ravel(), minlength=len(stats))
-        here = np.flatnonzero((counts > 0) & (stats[:, cv2.CC_STAT_AREA] > _FULL * 2))
+        here = np.flatnonzero((counts > 0) & (stats[:, cv2.CC_STAT_AREA] > _LEAST))
         boxes = [(k, *stats[k, :4].tolist()) for k in here[here > 0]]
         rim = PARTS * 2
         if not any(
@@ -150,26 +163,25 @@ def _segment(grey, lattice, place):
         ):
             break
         margin *= 4
-    step = _JPEG_STEP if _is_jpeg_grid(lattice) else _STEP
     middles = _middles(grey, lattice, (x, y), features.shape)
-    sides = []
+    parts = []
     for k, a, b, w, h in boxes:
         # Whole cells round a part, and one more for its rim.
         a, b = max(0, a // PARTS - 1), max(0, b // PARTS - 1)
         c, d = a + w // PARTS + 4, b + h // PARTS + 4
         samples = np.s_[b * PARTS : d * PARTS, a * PARTS : c * PARTS]
         part = labels[samples] == k
-        found = _whole_sides(features[samples] > step, middles[b:d, a:c], part)
         own = np.where(part, share[samples], share[samples].clip(max=0.3))
-        sides.append((*found, own, (x + a * block_x, y + b * block_y)))
-    # Small blocks lie by chance on a lattice more often.
-    least = 12 + 48 / min(block_x, block_y)
-    if not any(n >= least and is_sure for n, is_sure, *_ in sides):
-        return []
-    sides.sort(key=lambda side: -side[0])
-    enough = max(2, min(_PART * sides[0][0], 2 * least))
-    parts = (fit_form(grey, lattice, *own) for n, _, *own in sides if n >= enough)
-    return [part for part in parts if part is not None]
+        form = fit_form(grey, lattice, own, (x + a * block_x, y + b * block_y))
+        if form is None:
+            continue
+        scores = lattice_scores(grey, lattice, *form)
+        seen = features[samples], middles[b:d, a:c], own, part
+        evidence = gather_evidence(*seen, lattice, scores)
+        parts.append((*form, evidence))
+    # The one with the most sides on the lattice first.
+    parts.sort(key=lambda part: (is_lattice(part[2]), part[2][0]), reverse=True)
+    return parts if parts and is_lattice(parts[0][2]) else []
 
 
 def _look(grey, lattice, view):
@@ -207,25 +219,3 @@ def _middles(grey, lattice, start, shape):
         middles = first + block // 2 + block * np.arange(n // PARTS)
         at.append(np.clip(middles, 0, length - 1))
     return grey[at[0]][:, at[1]].astype(int)
-
-
-def _is_jpeg_grid(lattice):
-    """Whether the blocks of a JPEG may make the lattice."""
-    block_x, origin_x, block_y, origin_y = lattice
-    return not (origin_x % 8 or origin_y % 8 or block_x % 8 or block_y % 8)
-
-
-def _whole_sides(steps, middles, part):
-    """Number of cells' sides in a part that are steps, and if a mosaic has such."""
-    rows, columns = middles.shape
-    inside = part.reshape(rows, PARTS, columns, PARTS).sum((1, 3)) >= _FULL
-    left = steps[:, ::PARTS, 0].reshape(rows, PARTS, columns).sum(1)
-    top = steps[::PARTS, :, 1].reshape(rows, columns, PARTS).sum(2)
-    left = left[:, 1:] * (inside[:, 1:] & inside[:, :-1])
-    top = top[1:] * (inside[1:] & inside[:-1])
-    whole = int((left == PARTS).sum() + (top == PARTS).sum())
-    if whole < (left > 0).sum() + (top > 0).sum() - whole:
-        return 0, False
-    n_lines = min((left == PARTS).any(0).sum(), (top == PARTS).any(1).sum())
-    n_colours = len(np.unique(middles[inside] // 6))
-    return whole, n_lines >= 2 and n_colours >= 4

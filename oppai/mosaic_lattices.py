@@ -8,15 +8,16 @@ import numpy as np
 from oppai.cell_network import steps
 
 # Side of the window, least and greatest block, and how long a step must run along its
-# line, all in pixels. A window shows four blocks or more of its greatest size.
+# line, all in pixels. A window shows four blocks or more of its greatest size. Sizes
+# overlap: both sides of a block that is not square are looked for in one window.
 _SCALES = (
     (24, 4, 6, 3),
-    (36, 6, 9, 4),
-    (48, 8, 12, 6),
-    (72, 11, 18, 6),
-    (104, 16, 26, 8),
-    (128, 22, 32, 8),
-    (192, 22, 32, 8),
+    (36, 5, 9, 4),
+    (48, 6, 12, 6),
+    (72, 8, 18, 6),
+    (104, 12, 26, 8),
+    (128, 17, 32, 8),
+    (192, 17, 32, 8),
 )
 _STRIDES = 4  # steps of a window along its own side
 _CAP = 16  # levels: a stronger step counts no more
@@ -93,6 +94,13 @@ def best_comb(profile, *, tie=0.1):
     best = best[keys[best, 0] == keys[best, 0].max()]
     k = best[scores[best].argmax()]
     return int(keys[k][0]), int(keys[k][1]), float(scores[k])
+
+
+def comb_score(profile, block, origin):
+    """Part of one profile of steps that lies on a comb, less chance: float up to 1."""
+    profile = np.minimum(profile, _LINE_CAP)
+    on, chance = profile[origin::block].sum() / max(profile.sum(), 1e-6), 1 / block
+    return float((on - chance) / (1 - chance))
 
 
 def coarsest(grey, lattice, mask, corner):

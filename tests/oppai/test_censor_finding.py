@@ -160,10 +160,10 @@ def test_training_writes_weights_that_numpy_reads(character, tmp_path, monkeypat
     path = tmp_path / "weights.npz"
     model = train_cell_network([character], path, steps=1, batch_size=2)
     monkeypatch.setattr(cell_network, "WEIGHTS", path)
-    cell_network._weights.cache_clear()
+    cell_network.load_weights.cache_clear()
     features = np.random.default_rng(0).normal(size=(40, 28, 12)).astype(np.float32)
     share = censored_share(features)
-    cell_network._weights.cache_clear()
+    cell_network.load_weights.cache_clear()
     logits = np.asarray(model(to_cells(features)[None]))[0].reshape(10, 7, 4, 4)
     expected = 1 / (1 + np.exp(-logits.transpose(0, 2, 1, 3).reshape(40, 28)))
     np.testing.assert_allclose(share, expected, atol=2e-3)  # stored as float16
