@@ -24,6 +24,7 @@ from illustkit.images import list_images, read_image
 from illustkit.samples import draw_character, draw_face_icon
 from oppai.censor_drawing import draw_censor
 from oppai.censor_finding import find_censored
+from oppai.grids import Grid
 
 CHARACTER = (360, 512)
 
@@ -80,15 +81,17 @@ def characters(first, n, rng):
 def mosaics(paths, n):
     """Table of the mosaics: IoU, grids, parted by block, form of file and picture."""
     rows = []
-    for seed in range(2 * n):
-        is_clipart = seed < n
+    for seed in range(3 * n):
+        is_clipart = seed < n or (seed >= 2 * n and seed % 4 < 2)
         picture = (
             read_image(paths[seed % len(paths)])
             if is_clipart
             else draw_character(50_000 + seed, CHARACTER).image
         )
         jpeg, rng = float(seed % 2), np.random.default_rng(seed)
-        case = draw_censor(picture, rng, mosaics=1, blocks=(4, 32), jpeg=jpeg)
+        # The last third on the grid that a JPEG has as well.
+        grid = Grid([(8, 16)[seed % 8 > 3]] * 2) if seed >= 2 * n else None
+        case = draw_censor(picture, rng, mosaics=1, grid=grid, jpeg=jpeg)
         start = time.process_time()
         found = find_censored(case.picture)
         seconds = time.process_time() - start
@@ -110,6 +113,8 @@ def mosaics(paths, n):
             iou(hole, mask), iou(hole & detail, mask & detail), *right,
             (hole & mask).sum(), (hole | mask).sum(), seconds,
         )  # fmt: skip
+        if grid:
+            groups = ["blocks of 8 and 16 from the picture's corner"]
         rows += [(group, figures) for group in groups]
     print(
         "| mosaics | pictures | IoU, all pixels | median | of all together | "

@@ -5,7 +5,8 @@ Of the evidence and its products: what a number of steps says depends on the cel
 
 import numpy as np
 
-from oppai.censor_drawing import draw_censor, through_jpeg
+from oppai.censor_drawing import draw_censor, draw_grid, through_jpeg
+from oppai.grids import Grid
 from oppai.mosaic_evidence import with_products
 
 
@@ -28,25 +29,55 @@ def train_evidence(pictures, path, *, seed=0):
         seed: Int. Defaults to 0.
 
     Returns:
-        `(evidence, truth)`: float32 `(n, 12)` and bool `(n,)`, what has been seen.
+        `(evidence, truth)`: float32 `(n, 14)` and bool `(n,)`, what has been seen.
     """
-    evidence, truth = [], []
+    found = []
     for n, picture in enumerate(pictures):
-        rng = np.random.default_rng((seed, n))
-        clean = picture
-        if rng.random() < 0.5:
-            clean = through_jpeg(picture, int(rng.integers(10, 96)))
-        evidence += [seen for seen, *_ in _candidates(clean)]
-        truth += [False] * (len(evidence) - len(truth))
-        case = draw_censor(picture, rng, mosaics=1, jpeg=0.5)
-        block, origin = case.grid.block, case.grid.origin
-        right = block[0], origin[0] % block[0], block[1], origin[1] % block[1]
-        for seen, lattice, mask, (x, y) in _candidates(case.picture):
-            height, width = mask.shape
-            hole = case.mask[y : y + height, x : x + width] < 128
-            evidence.append(seen)
-            truth.append(lattice == right and (hole & mask).sum() > 0.5 * mask.sum())
-    evidence, truth = np.stack(evidence), np.array(truth)
+        found += label_candidates(picture, np.random.default_rng((seed, n)))
+    return fit_evidence(found, path)
+
+
+def label_candidates(picture, rng):
+    """What the network takes for mosaics, without one and with one in the picture.
+
+    Args:
+        picture: uint8 RGB array without censors.
+        rng: `np.random.Generator`.
+
+    Returns:
+        List of `(evidence, truth)`.
+    """
+    clean = picture
+    if rng.random() < 0.5:
+        clean = through_jpeg(picture, int(rng.integers(10, 96)))
+    found = [(seen, False) for seen, *_ in _candidates(clean)]
+    grid = draw_grid(rng)
+    if rng.random() < 0.3:
+        # As programs draw them: from the corner, where a JPEG has its blocks too.
+        grid = Grid([int(rng.choice((8, 8, 8, 16, 16, 24, 32)))] * 2)
+    case = draw_censor(picture, rng, mosaics=1, grid=grid, jpeg=0.5)
+    block, origin = grid.block, grid.origin
+    right = block[0], origin[0] % block[0], block[1], origin[1] % block[1]
+    for seen, lattice, mask, (x, y) in _candidates(case.picture):
+        height, width = mask.shape
+        hole = case.mask[y : y + height, x : x + width] < 128
+        is_there = (hole & mask).sum() > 0.5 * mask.sum()
+        found.append((seen, lattice == right and is_there))
+    return found
+
+
+def fit_evidence(found, path):
+    """Fit the regression to labelled evidence and add it to the weights.
+
+    Args:
+        found: List of `(evidence, truth)`.
+        path: Place of the finder's weights, `.npz`.
+
+    Returns:
+        `(evidence, truth)`: float32 `(n, 14)` and bool `(n,)`.
+    """
+    evidence = np.stack([seen for seen, _ in found])
+    truth = np.array([is_mosaic for _, is_mosaic in found])
     mean, scale = evidence.mean(0), evidence.std(0) + 1e-3
     weights, bias = fit_logistic(with_products((evidence - mean) / scale), truth)
     learned = {"mean": mean, "scale": scale, "w": weights, "b": bias}

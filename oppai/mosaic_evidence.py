@@ -5,7 +5,9 @@ import numpy as np
 from oppai.cell_network import PARTS, load_weights, steps
 from oppai.mosaic_lattices import comb_score, long_steps
 
-_LEVELS = 2, 6  # grey levels from which a difference counts as a step
+_LEVELS = 2, 6, 12  # grey levels from which a difference counts as a step
+_MOST = 600  # cells: what larger parts have more of says nothing more
+_REACH = 3.0  # standard deviations: nothing further out was seen in training
 _FULL = 12  # samples of 16 that are censored in a cell that counts as inside
 NAMES = (
     *(f"{name}, {level} levels" for level in _LEVELS for name in ("sides", "whole")),
@@ -33,10 +35,13 @@ def gather_evidence(on, middles, share, part, lattice, scores):
         scores: What `lattice_scores` gives.
 
     Returns:
-        float32 `(12,)`, named in `NAMES`.
+        float32 `(14,)`, named in `NAMES`.
     """
     rows, columns = middles.shape
     inside = part.reshape(rows, PARTS, columns, PARTS).sum((1, 3)) >= _FULL
+    # As if the part had no more than so many cells, of the same kind.
+    n_cells = np.count_nonzero(inside)
+    shrink = min(1.0, _MOST / max(n_cells, 1))
     beside_x = inside[:, 1:] & inside[:, :-1]
     beside_y = inside[1:] & inside[:-1]
     values, n_lines = [], 0
@@ -46,7 +51,7 @@ def gather_evidence(on, middles, share, part, lattice, scores):
         left, top = left[:, 1:] * beside_x, top[1:] * beside_y
         whole = np.count_nonzero(left == PARTS) + np.count_nonzero(top == PARTS)
         touched = np.count_nonzero(left) + np.count_nonzero(top)
-        values += [np.log1p(whole), whole / max(touched, 1)]
+        values += [np.log1p(shrink * whole), whole / max(touched, 1)]
         n_lines = n_lines or min(
             (left == PARTS).any(0).sum(), (top == PARTS).any(1).sum()
         )
@@ -54,14 +59,14 @@ def gather_evidence(on, middles, share, part, lattice, scores):
     sure = np.clip(share[part], 1e-3, 1 - 1e-3)
     block = np.sqrt(lattice[0] * lattice[2])
     values += [
-        np.log1p(n_lines),
+        np.log1p(max(min(n_lines, 2), np.sqrt(shrink) * n_lines)),
         np.log1p(n_colours),
         np.log(sure / (1 - sure)).mean() / 4,
         min(scores),
         sum(scores) / 2,
         float(_is_jpeg_grid(lattice)),
         np.log2(block) - 3,
-        np.log1p(np.count_nonzero(inside)),
+        np.log1p(shrink * n_cells),
     ]
     return np.array(values, np.float32)
 
@@ -69,19 +74,21 @@ def gather_evidence(on, middles, share, part, lattice, scores):
 def weigh(evidence):
     """Log odds that a part is one of a mosaic: float."""
     weights = load_weights()
-    x = with_products((evidence - weights["evidence.mean"]) / weights["evidence.scale"])
-    return float(x @ weights["evidence.w"] + weights["evidence.b"])
+    x = (evidence - weights["evidence.mean"]) / weights["evidence.scale"]
+    return float(with_products(x) @ weights["evidence.w"] + weights["evidence.b"])
 
 
 def with_products(x):
-    """Numbers `(…, n)` and the products of every two: `(…, n + n (n + 1) / 2)`."""
+    """Numbers `(…, n)`, cut, and their products in twos: `(…, n + n (n + 1) / 2)`."""
+    x = np.clip(x, -_REACH, _REACH)
     i, j = np.triu_indices(x.shape[-1])
     return np.concatenate([x, x[..., i] * x[..., j]], -1)
 
 
 def is_lattice(evidence):
     """Whether a part has two lines of a lattice each way, and four colours."""
-    return evidence[4] >= np.log1p(2) and evidence[5] >= np.log1p(4)
+    lines, colours = (evidence[NAMES.index(name)] for name in ("lines", "colours"))
+    return lines >= np.log1p(2) and colours >= np.log1p(4)
 
 
 def lattice_scores(grey, lattice, mask, corner):

@@ -90,6 +90,20 @@ def test_a_lattice_needs_two_lines_each_way_and_four_colours(case):
     assert not is_lattice(gather_evidence(on, middles, share, part, *rest))
 
 
+def test_a_larger_part_of_the_same_kind_says_the_same():
+    rng = np.random.default_rng(2)
+    middles = rng.integers(0, 256, (40, 40))
+    on = np.zeros((160, 160, 2), np.float32)
+    on[:, ::PARTS, 0] = on[::PARTS, :, 1] = np.log1p(4) / 3
+    share = np.full((160, 160), 0.9, np.float32)
+    rest = (6, 0, 6, 0), (0.8, 0.9)
+    small = gather_evidence(on, middles, share, share > 0.5, *rest)
+    on, share = np.tile(on, (4, 4, 1)), np.tile(share, (4, 4))
+    large = gather_evidence(on, np.tile(middles, (4, 4)), share, share > 0.5, *rest)
+    np.testing.assert_allclose(large, small, atol=0.03)
+    assert weigh(large) == pytest.approx(weigh(small), abs=0.3)
+
+
 def test_the_regression_is_where_the_loss_is_least():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(400, len(NAMES)))
@@ -127,7 +141,7 @@ def test_training_adds_weights_that_weigh_reads(tmp_path, monkeypatch):
         (v - m) / s
         for v, m, s in zip(seen[0], seen.mean(0), seen.std(0) + 1e-3, strict=True)
     ]
-    x += [x[i] * x[j] for i in range(12) for j in range(i, 12)]
+    x += [x[i] * x[j] for i in range(len(NAMES)) for j in range(i, len(NAMES))]
     expected = sum(a * b for a, b in zip(x, weights["evidence.w"], strict=True))
     assert odds == pytest.approx(expected + weights["evidence.b"], rel=1e-3, abs=1e-4)
     assert weights["share.w"].any()
