@@ -13,7 +13,7 @@ import pytest
 from tests.accelerators.cases import make_data
 from tests.conftest import ROOT
 
-RESUMED = ["smallnet:resumed", "oppai:resumed", "diffusion:resumed"]
+RESUMED = ["smallnet:resumed", "oppai:resumed"]
 # Tracing costs four times what the few steps do: but for one they are run eagerly, and
 # not all on JAX, which compiles everything. --run-large leaves nothing out.
 CASES = {
@@ -26,18 +26,24 @@ CASES = {
         "mosaic",
         "detector",
     ],
-    "mirrored": ["regularised", *RESUMED, "alexnet", "mosaic", "detector"],
-    "workers": [
+    "mirrored": [
         "regularised",
-        "smallnet:traced-resumed",
-        "alexnet",
-        "oppai",
+        *RESUMED,
         "diffusion",
+        "alexnet",
+        "mosaic",
+        "detector",
     ],
+    "workers": ["regularised", "smallnet:traced-resumed", "oppai"],
     "jax": [],
-    "jax-2": ["regularised", "smallnet", "oppai", "diffusion"],
+    "jax-2": ["regularised", "smallnet", "oppai"],
 }
 LARGE = {
+    "mirrored": [
+        "regularised",
+        *(f"{name}:resumed" for name in CASES["one"][1:6]),
+        "detector",
+    ],
     "workers": [
         "regularised",
         *(f"{name}:traced-resumed" for name in CASES["one"][1:6]),

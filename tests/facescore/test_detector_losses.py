@@ -153,6 +153,7 @@ def weights_after_two_steps(kind):
 @pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="tf.distribute is TensorFlow's"
 )
+@pytest.mark.large  # the same of a whole training: tests/accelerators
 def test_two_replicas_make_the_steps_of_one(tmp_path):
     # Half of the batch has one face, half three: no replica knows the sum alone.
     code = f"""
