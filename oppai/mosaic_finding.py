@@ -20,6 +20,7 @@ from oppai.mosaic_lattices import best_comb, coarsest, find_lattices
 
 _MARGIN = 8  # cells looked at round the windows
 _STRIP = 60_000  # cells that the network sees at a time
+_WIDEST = 40_000  # cells of a view that grows no more, however far a part goes on
 _WHOLE = 200_000  # cells of a picture that is searched again for more of a mosaic
 _LEAST = 24  # samples of a part
 _SURE = 0.0  # log odds from which a part is taken for a mosaic
@@ -44,7 +45,7 @@ def mosaic_regions(grey):
                 continue
             fitted, parts = _refined(grey, lattice, place, done)
             if parts:
-                fitted, parts = _whole(grey, fitted, parts)
+                fitted, parts = _whole(grey, fitted, parts, done)
             for mask, (x, y) in parts:
                 at = np.s_[y : y + mask.shape[0], x : x + mask.shape[1]]
                 if (mask & taken[at]).sum() < 0.3 * mask.sum():
@@ -105,12 +106,13 @@ def _refined(grey, lattice, place, done):
     return lattice, []
 
 
-def _whole(grey, lattice, parts):
+def _whole(grey, lattice, parts, done):
     """All parts of a mosaic of which some are known, and its lattice."""
     height, width = grey.shape
-    if weigh(parts[0][2]) < _SURE:
+    if weigh(parts[0][2]) < _SURE or (lattice, "whole") in done:
         return lattice, []
     if height * width < _WHOLE * lattice[0] * lattice[2]:
+        done.add((lattice, "whole"))
         # What the network sees no more with the whole picture round it was none.
         parts = _segment(grey, lattice, (0, 0, width, height))
     parts = [part[:2] for part in parts if weigh(part[2]) > _SURE]
@@ -154,12 +156,15 @@ def _segment(grey, lattice, place):
         here = np.flatnonzero((counts > 0) & (stats[:, cv2.CC_STAT_AREA] > _LEAST))
         boxes = [(k, *stats[k, :4].tolist()) for k in here[here > 0]]
         rim = PARTS * 2
-        if not any(
-            (a < rim and view[0] > 0)
-            or (b < rim and view[1] > 0)
-            or (a + w > share.shape[1] - rim and view[2] < width)
-            or (b + h > share.shape[0] - rim and view[3] < height)
-            for _, a, b, w, h in boxes
+        if (
+            not any(
+                (a < rim and view[0] > 0)
+                or (b < rim and view[1] > 0)
+                or (a + w > share.shape[1] - rim and view[2] < width)
+                or (b + h > share.shape[0] - rim and view[3] < height)
+                for _, a, b, w, h in boxes
+            )
+            or share.size > _WIDEST * PARTS**2
         ):
             break
         margin *= 4
