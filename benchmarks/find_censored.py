@@ -14,19 +14,19 @@ together" is the IoU of the pixels of all pictures as if they were one.
 """
 
 import argparse
+import itertools
 import time
 from pathlib import Path
 
 import cv2
 import numpy as np
+from clean_pictures import CHARACTER, clean_pictures
 
 from illustkit.images import list_images, read_image
-from illustkit.samples import draw_character, draw_face_icon
+from illustkit.samples import draw_character
 from oppai.censor_drawing import draw_censor
 from oppai.censor_finding import find_censored
 from oppai.grids import Grid
-
-CHARACTER = (360, 512)
 
 
 def main():
@@ -53,7 +53,7 @@ def main():
     mosaics(held_out, arguments.n)
     limit(held_out, arguments.n)
     flat(held_out, arguments.n)
-    clean(paths, held_out, arguments.clean)
+    clean(clean_pictures(paths, held_out, arguments.clean))
     speed(held_out[0])
 
 
@@ -82,17 +82,8 @@ def characters(first, n, rng):
 def mosaics(paths, n):
     """Table of the mosaics: IoU, grids, parted by block, form of file and picture."""
     rows = []
-    for seed in range(3 * n):
-        is_clipart = seed < n or (seed >= 2 * n and seed % 4 < 2)
-        picture = (
-            read_image(paths[seed % len(paths)])
-            if is_clipart
-            else draw_character(50_000 + seed, CHARACTER).image
-        )
-        jpeg, rng = float(seed % 2), np.random.default_rng(seed)
-        # The last third on the grid that a JPEG has as well.
-        grid = Grid([(8, 16)[seed % 8 > 3]] * 2) if seed >= 2 * n else None
-        case = draw_censor(picture, rng, mosaics=1, grid=grid, jpeg=jpeg)
+    for seed, (picture, case) in enumerate(cases(paths, n)):
+        is_clipart, jpeg = is_from_clipart(seed, n), seed % 2
         start = time.process_time()
         found = find_censored(case.picture)
         seconds = time.process_time() - start
@@ -114,7 +105,7 @@ def mosaics(paths, n):
             iou(hole, mask), iou(hole & detail, mask & detail), *right,
             (hole & mask).sum(), (hole | mask).sum(), seconds,
         )  # fmt: skip
-        if grid:
+        if seed >= 2 * n:
             groups = ["blocks of 8 and 16 from the picture's corner"]
         rows += [(group, figures) for group in groups]
     print(
@@ -133,6 +124,24 @@ def mosaics(paths, n):
     print(f"\n{np.mean([f[-1] for _, f in rows]):.2f} s of one core a picture\n")
 
 
+def cases(paths, n):
+    """Pictures and `3 n` mosaics in them, the last third on a grid that JPEGs have."""
+    for seed in range(3 * n):
+        picture = (
+            read_image(paths[seed % len(paths)])
+            if is_from_clipart(seed, n)
+            else draw_character(50_000 + seed, CHARACTER).image
+        )
+        grid = Grid([(8, 16)[seed % 8 > 3]] * 2) if seed >= 2 * n else None
+        rng = np.random.default_rng(seed)
+        jpeg = float(seed % 2)
+        yield picture, draw_censor(picture, rng, mosaics=1, grid=grid, jpeg=jpeg)
+
+
+def is_from_clipart(seed, n):
+    return seed < n or (seed >= 2 * n and seed % 4 < 2)
+
+
 def limit(paths, n):
     """The IoU of who is told every cell with detail, in the same mosaics from 6 pixels.
 
@@ -140,12 +149,7 @@ def limit(paths, n):
     truth chooses the best of them for every picture.
     """
     rows = []
-    for seed in range(2 * n):
-        if seed < n:
-            picture = read_image(paths[seed % len(paths)])
-        else:
-            picture = draw_character(50_000 + seed, CHARACTER).image
-        case = draw_censor(picture, np.random.default_rng(seed), mosaics=1)
+    for picture, case in itertools.islice(cases(paths, n), 2 * n):
         if min(case.grid.block) < 6:
             continue
         hole = case.mask < 128
@@ -225,62 +229,17 @@ def flat(paths, n):
     print()
 
 
-def clean(paths, held_out, n):
+def clean(kinds):
     """Table of clean pictures in which anything is found."""
-    few = min(n, 100)
-    sources = {
-        "clip art": (read_image(path) for path in paths[:n]),
-        "of these held out": (read_image(path) for path in held_out[:n]),
-        "drawn characters": (draw_character(s, CHARACTER).image for s in range(n)),
-        "drawn face icons": (draw_face_icon(seed) for seed in range(few)),
-        "clip art, JPEG 10 to 30": (
-            jpeg(read_image(path), 10 + seed % 21)
-            for seed, path in enumerate(paths[:: max(1, len(paths) // few)])
-        ),
-        "clip art, JPEG 60 to 95": (
-            jpeg(read_image(path), 60 + seed % 36)
-            for seed, path in enumerate(paths[:: max(1, len(paths) // few)])
-        ),
-        "pixel art": (pixel_art(seed) for seed in range(few)),
-        "checkerboards": (checkerboard(seed) for seed in range(few)),
-        "halftones": (
-            halftone(read_image(path), seed)
-            for seed, path in enumerate(held_out[:few])
-        ),
-    }  # fmt: skip
     print("| clean pictures | number | with a find | mosaic | light | white | black |")
     print("|-|-|-|-|-|-|-|")
-    for name, pictures in sources.items():
-        kinds = [{r.kind for r in find_censored(p).regions} for p in pictures]
-        shares = [np.mean([bool(k) for k in kinds])]
+    for name, pictures in kinds.items():
+        found = [{r.kind for r in find_censored(p).regions} for p in pictures]
+        shares = [np.mean([bool(k) for k in found])]
         for kind in ("mosaic", "light", "white", "black"):
-            shares.append(np.mean([kind in k for k in kinds]))
+            shares.append(np.mean([kind in k for k in found]))
         shares = " | ".join(f"{share:.1%}" for share in shares)
-        print(f"| {name} | {len(kinds)} | {shares} |", flush=True)
-
-
-def jpeg(picture, quality):
-    _, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return cv2.imdecode(data, cv2.IMREAD_COLOR)
-
-
-def pixel_art(seed):
-    icon = draw_face_icon(seed, size=32 + 8 * (seed % 5))
-    return icon.repeat(4 + seed % 9, 0).repeat(4 + seed % 9, 1)
-
-
-def checkerboard(seed):
-    rng = np.random.default_rng(seed)
-    side, n = int(rng.integers(4, 33)), int(rng.integers(6, 14))
-    board = np.indices((n, n)).sum(0) % 2
-    return rng.integers(0, 256, (2, 3), np.uint8)[board].repeat(side, 0).repeat(side, 1)
-
-
-def halftone(picture, seed):
-    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    y, x = np.indices(grey.shape) * (2 * np.pi / (4 + seed % 9))
-    dots = 127.5 + 63 * (np.cos(x) + np.cos(y))
-    return np.where(grey > dots, 255, 0).astype(np.uint8)[..., None].repeat(3, 2)
+        print(f"| {name} | {len(found)} | {shares} |", flush=True)
 
 
 def speed(path):

@@ -81,15 +81,34 @@ def censored_share(features):
     Returns:
         float32 `(4 rows, 4 columns)`, 0..1.
     """
+    return 1 / (1 + np.exp(-run_network(to_cells(features), "", DILATIONS)))
+
+
+def run_network(cells, name, dilations):
+    """Logits that a network gives the samples of cells.
+
+    Args:
+        cells: float32 `(rows, columns, n)`, as `to_cells` makes them.
+        name: What the names of its weights begin with.
+        dilations: Of its convolutions, one after another.
+
+    Returns:
+        float32 `(4 rows, 4 columns)`.
+    """
     weights = load_weights()
-    x = _relu(to_cells(features) @ weights["embed.w"] + weights["embed.b"])
-    for k, dilation in enumerate(DILATIONS):
-        kernel, bias = weights[f"look_{k}.w"], weights[f"look_{k}.b"]
-        x = x + _relu(_convolve(x, kernel, bias, dilation))
-    logits = x @ weights["share.w"] + weights["share.b"]
+
+    def layer(part):
+        return weights[f"{name}{part}.w"], weights[f"{name}{part}.b"]
+
+    kernel, bias = layer("embed")
+    x = _relu(cells @ kernel + bias)
+    for k, dilation in enumerate(dilations):
+        x = x + _relu(_convolve(x, *layer(f"look_{k}"), dilation))
+    kernel, bias = layer("share")
+    logits = x @ kernel + bias
     rows, columns = logits.shape[:2]
     logits = logits.reshape(rows, columns, PARTS, PARTS).swapaxes(1, 2)
-    return 1 / (1 + np.exp(-logits.reshape(PARTS * rows, PARTS * columns)))
+    return logits.reshape(PARTS * rows, PARTS * columns)
 
 
 def to_cells(samples):

@@ -1,9 +1,12 @@
 """Trains the network of `oppai.cell_network` on censors drawn at random."""
 
+from pathlib import Path
+
 import numpy as np
 
 from illustkit.batches import Batches
 from oppai.cell_network import (
+    CHANNELS,
     DILATIONS,
     FEATURES,
     PARTS,
@@ -37,12 +40,32 @@ def train_cell_network(pictures, path, *, steps=6000, batch_size=16, seed=0):
     Returns:
         The trained `keras.Model`, from cells' features to the logits of their samples.
     """
+    views = _Views(pictures, steps, batch_size, seed)
+    return fit_network(views, path, "", CHANNELS, DILATIONS, steps=steps, seed=seed)
+
+
+def fit_network(batches, path, name, channels, dilations, *, steps, seed):
+    """Fit a network of cells, and add its weights to a file's.
+
+    Args:
+        batches: `Batches` of `(cells, targets)`, as `_Views` draws them.
+        path: Place of the weights, `.npz`, written as float16; what it has of other
+            networks stays.
+        name: What the names of the weights begin with.
+        channels: Of a sample.
+        dilations: Of the convolutions, one after another.
+        steps: Number of batches.
+        seed: Int.
+
+    Returns:
+        The trained `keras.Model`, from cells' features to the logits of their samples.
+    """
     import keras
 
     keras.utils.set_random_seed(seed)
-    inputs = keras.Input((None, None, to_cells(np.empty((4, 4, 12))).shape[-1]))
+    inputs = keras.Input((None, None, PARTS * PARTS * channels))
     x = keras.layers.Conv2D(FEATURES, 1, activation="relu", name="embed")(inputs)
-    for k, dilation in enumerate(DILATIONS):
+    for k, dilation in enumerate(dilations):
         look = keras.layers.Conv2D(
             FEATURES,
             3,
@@ -59,16 +82,25 @@ def train_cell_network(pictures, path, *, steps=6000, batch_size=16, seed=0):
     )
     optimizer = keras.optimizers.AdamW(rate, weight_decay=1e-4, clipnorm=1.0)
     model.compile(optimizer, _loss)
-    model.fit(_Views(pictures, steps, batch_size, seed), shuffle=False)
+    model.fit(batches, shuffle=False)
     weights = {}
     for layer in model.layers:
         if layer.weights:
             kernel, bias = (np.asarray(v) for v in layer.get_weights())
             kernel = kernel[0, 0] if kernel.shape[0] == 1 else kernel
-            weights[f"{layer.name}.w"] = kernel.astype(np.float16)
-            weights[f"{layer.name}.b"] = bias.astype(np.float16)
-    np.savez_compressed(path, **weights)
+            weights[f"{name}{layer.name}.w"] = kernel.astype(np.float16)
+            weights[f"{name}{layer.name}.b"] = bias.astype(np.float16)
+    add_weights(path, weights)
     return model
+
+
+def add_weights(path, weights):
+    """Add weights to those of a file, `.npz`, which is made where there is none."""
+    known = {}
+    if Path(path).exists():
+        with np.load(path) as file:
+            known = dict(file)
+    np.savez_compressed(path, **(known | weights))
 
 
 def _loss(truth, logits):

@@ -66,38 +66,60 @@ def find_censored(image):
     Raises:
         ImageError: If `image` is no readable picture.
     """
-    import cv2
-
     from oppai.flat_censors import flat_regions
-    from oppai.mosaic_finding import mosaic_regions
 
     picture = read_image(image)
-    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
-    hidden = np.zeros(grey.shape, bool)
-    regions = []
-    for (block_x, x, block_y, y), hole, corner in mosaic_regions(grey):
-        grid = Grid((block_x, block_y), (x, y))
-        regions.append(_region("mosaic", grid, hole, corner, hidden))
-    if regions and _shows_nothing_else(grey, hidden):
+    hidden = np.zeros(picture.shape[:2], bool)
+    regions = find_mosaics(picture)
+    for region in regions:
+        _part(hidden, region.box)[region.hole] = True
+    if regions and _shows_nothing_else(picture, hidden):
         hidden[:], regions = False, []
     for kind, hole, corner in flat_regions(picture):
-        x, y = corner
-        if not hidden[y : y + hole.shape[0], x : x + hole.shape[1]][hole].any():
-            regions.append(_region(kind, None, hole, corner, hidden))
+        region = _region(kind, None, hole, corner)
+        under = _part(hidden, region.box)
+        if not under[hole].any():
+            under[hole] = True
+            regions.append(region)
     mask = np.where(hidden, 0, 255).astype(np.uint8)
     return Found(mask, tuple(regions))
 
 
-def _region(kind, grid, hole, corner, hidden):
+def find_mosaics(picture):
+    """Find the mosaics of a picture, be there anything else in it or not.
+
+    Args:
+        picture: uint8 RGB `(height, width, 3)`.
+
+    Returns:
+        List of `FoundRegion` of the kind "mosaic", none upon another.
+    """
+    import cv2
+
+    from oppai.mosaic_finding import mosaic_regions
+
+    regions = []
+    for part in mosaic_regions(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)):
+        block_x, x, block_y, y = part.lattice
+        grid = Grid((block_x, block_y), (x, y))
+        regions.append(_region("mosaic", grid, part.mask, part.corner))
+    return regions
+
+
+def _region(kind, grid, hole, corner):
     (x, y), (height, width) = corner, hole.shape
-    hidden[y : y + height, x : x + width] |= hole
     return FoundRegion((x, y, x + width, y + height), kind, grid, hole)
 
 
-def _shows_nothing_else(grey, hidden):
+def _part(a, box):
+    return a[box[1] : box[3], box[0] : box[2]]
+
+
+def _shows_nothing_else(picture, hidden):
     """Whether a picture has hardly a step outside what is hidden."""
     import cv2
 
+    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
     square = np.ones((3, 3), np.uint8)
     steps = cv2.morphologyEx(grey, cv2.MORPH_GRADIENT, square) > 12
     outside = cv2.dilate(hidden.astype(np.uint8), np.ones((7, 7), np.uint8)) == 0

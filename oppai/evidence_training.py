@@ -5,6 +5,7 @@ Of the evidence and its products: what a number of steps says depends on the cel
 
 import numpy as np
 
+from oppai.cell_training import add_weights
 from oppai.censor_drawing import draw_censor, draw_grid, through_jpeg
 from oppai.grids import Grid
 from oppai.mosaic_evidence import with_products
@@ -50,7 +51,7 @@ def label_candidates(picture, rng):
     clean = picture
     if rng.random() < 0.5:
         clean = through_jpeg(picture, int(rng.integers(10, 96)))
-    found = [(seen, False) for seen, *_ in _candidates(clean)]
+    found = [(part.evidence, False) for part in _candidates(clean)]
     grid = draw_grid(rng)
     if rng.random() < 0.3:
         # As programs draw them: from the corner, where a JPEG has its blocks too.
@@ -58,11 +59,10 @@ def label_candidates(picture, rng):
     case = draw_censor(picture, rng, mosaics=1, grid=grid, jpeg=0.5)
     block, origin = grid.block, grid.origin
     right = block[0], origin[0] % block[0], block[1], origin[1] % block[1]
-    for seen, lattice, mask, (x, y) in _candidates(case.picture):
-        height, width = mask.shape
-        hole = case.mask[y : y + height, x : x + width] < 128
-        is_there = (hole & mask).sum() > 0.5 * mask.sum()
-        found.append((seen, lattice == right and is_there))
+    for part in _candidates(case.picture):
+        hole = case.mask[part.place] < 128
+        is_there = (hole & part.mask).sum() > 0.5 * part.mask.sum()
+        found.append((part.evidence, part.lattice == right and bool(is_there)))
     return found
 
 
@@ -81,10 +81,7 @@ def fit_evidence(found, path):
     mean, scale = evidence.mean(0), evidence.std(0) + 1e-3
     weights, bias = fit_logistic(with_products((evidence - mean) / scale), truth)
     learned = {"mean": mean, "scale": scale, "w": weights, "b": bias}
-    with np.load(path) as file:
-        known = dict(file)
-    known |= {f"evidence.{name}": np.float32(v) for name, v in learned.items()}
-    np.savez_compressed(path, **known)
+    add_weights(path, {f"evidence.{k}": np.float32(v) for k, v in learned.items()})
     return evidence, truth
 
 
@@ -113,7 +110,7 @@ def fit_logistic(x, truth, *, decay=3.0, steps=50):
 
 
 def _candidates(picture):
-    """All that the network takes for a mosaic: evidence, lattice, mask, corner."""
+    """All that the network takes for a mosaic."""
     import cv2
 
     from oppai.mosaic_finding import candidates

@@ -20,6 +20,7 @@ NAMES = (
     "size of a block",
     "cells",
 )
+_LINES, _COLOURS = NAMES.index("lines"), NAMES.index("colours")
 
 
 def gather_evidence(on, middles, share, part, lattice, scores):
@@ -87,8 +88,7 @@ def with_products(x):
 
 def is_lattice(evidence):
     """Whether a part has two lines of a lattice each way, and four colours."""
-    lines, colours = (evidence[NAMES.index(name)] for name in ("lines", "colours"))
-    return lines >= np.log1p(2) and colours >= np.log1p(4)
+    return bool(evidence[_LINES] >= np.log1p(2) and evidence[_COLOURS] >= np.log1p(4))
 
 
 def lattice_scores(grey, lattice, mask, corner):

@@ -7,7 +7,7 @@ import numpy as np
 
 from illustkit.images import read_image, read_picture
 from oppai.alpha import boxes_alpha, fill_painted, mask_alpha, painted_mask
-from oppai.censor_finding import find_censored
+from oppai.censor_finding import find_censored, find_mosaics
 from oppai.mosaic_restoring import find_parts, predict_parts
 from oppai.patches import merge_patches
 from oppai.regions import check_hole, crop_padded, cut_square, find_regions
@@ -148,11 +148,12 @@ def _mosaics(picture, hole, found, painted):
     crops = [(0, 0, *hole.shape[::-1])] if found else _crops(hole)
     mosaics = []
     for left, top, right, bottom in crops:
-        seen = found or find_censored(picture[top:bottom, left:right])
+        crop = picture[top:bottom, left:right]
+        seen = found.regions if found else find_mosaics(crop)
         shift = np.array((left, top) * 2)
         mosaics += [
             (tuple((shift + r.box).tolist()), r.hole, r.grid.moved(left, top))
-            for r in seen.regions
+            for r in seen
             if r.grid is not None
         ]
     return mosaics

@@ -4,7 +4,7 @@ import pytest
 
 from illustkit.images import ImageError
 from illustkit.samples import draw_character, draw_face_icon
-from oppai import cell_network, mosaic_finding
+from oppai import cell_network, mosaic_search
 from oppai.cell_network import censored_share, to_cells
 from oppai.cell_training import train_cell_network
 from oppai.censor_finding import find_censored
@@ -151,7 +151,7 @@ def test_strips_find_what_the_whole_finds(character, monkeypatch):
     mosaic = mosaic_of(character, (5, 5), origin=(2, 3))
     censored = put(character, mosaic, hole_of((40, 60, 260, 380)))
     whole = find_censored(censored)
-    monkeypatch.setattr(mosaic_finding, "_STRIP", 900)
+    monkeypatch.setattr(mosaic_search, "_STRIP", 900)
     strips = find_censored(censored)
     assert iou(whole.mask == 0, strips.mask == 0) > 0.97
 

@@ -12,6 +12,7 @@ from oppai.mosaic_evidence import (
     weigh,
 )
 from oppai.mosaic_lattices import comb_score
+from oppai.mosaic_search import MosaicPart
 
 
 def test_comb_score_is_the_part_of_the_steps_on_the_comb_less_chance():
@@ -126,8 +127,8 @@ def test_training_adds_weights_that_weigh_reads(tmp_path, monkeypatch):
     path.write_bytes(cell_network.WEIGHTS.read_bytes())
     rng = np.random.default_rng(0)
     seen = rng.normal(size=(60, len(NAMES))).astype(np.float32)
-    lattice, mask = (8, 0, 8, 0), np.ones((9, 9), bool)
-    found = ([(e, lattice, mask, (0, 0)) for e in part] for part in np.split(seen, 6))
+    place = (8, 0, 8, 0), np.ones((9, 9), bool), (0, 0)
+    found = ([MosaicPart(*place, e) for e in part] for part in np.split(seen, 6))
     monkeypatch.setattr(evidence_training, "_candidates", lambda _: next(found))
     pictures = [rng.integers(0, 256, (80, 80, 3), np.uint8) for _ in range(3)]
     evidence, truth = train_evidence(pictures, path)
