@@ -58,16 +58,24 @@ def main():
 
 
 def train(paths, weights, steps):
-    """Train the network, then the weights of its evidence, on pictures and drawings."""
+    """Train the networks, and the weights of the evidence, on pictures and drawings.
+
+    A sixth of the pictures is kept from the network that finds white, light and black:
+    from how many of these it finds something in, `oppai.flat_censors` has its limit.
+    """
     from oppai import cell_network
     from oppai.cell_training import train_cell_network
     from oppai.evidence_training import train_evidence
+    from oppai.flat_training import train_flat_network
 
     pictures, rng = [read_image(path) for path in paths], np.random.default_rng(1)
     train_cell_network(pictures + characters(100_000, 80, rng), weights, steps=steps)
     cell_network.WEIGHTS = Path(weights)  # what the search runs with
     cell_network.load_weights.cache_clear()
     train_evidence(pictures[::2] + characters(200_000, 100, rng), weights)
+    most = [picture for n, picture in enumerate(pictures) if n % 6 != 3]
+    drawn = characters(300_000, 300, np.random.default_rng(2))
+    train_flat_network(most + drawn, weights)
 
 
 def characters(first, n, rng):

@@ -43,12 +43,14 @@ def find_censored(image):
 
     A mosaic has steps on a lattice of whole pixels, blocks of 4 to 32, and nothing
     between them. What is of one colour inside a mosaic and outside looks alike, so
-    that there its rim is a guess. A picture that shows next to nothing outside its
-    blocks is pixel art, or enlarged, and not taken for censored.
+    that there its rim is a guess.
 
-    Lights (white areas that fade out softly) and bars (rectangles of plain black or
-    white upon lines) are found only where they are plain to see: drawn pictures are
-    full of both.
+    Lights (white that fades out, or lets something through), white-out and black bars
+    of any form are seen by a network, in the picture at 192 pixels: what hides less
+    than 0.2 % of it is not found.
+
+    A picture that shows next to nothing outside what was found is pixel art, enlarged,
+    or a drawn form, and not taken for censored.
 
     Example:
     ```python
@@ -73,14 +75,14 @@ def find_censored(image):
     regions = find_mosaics(picture)
     for region in regions:
         _part(hidden, region.box)[region.hole] = True
-    if regions and _shows_nothing_else(picture, hidden):
-        hidden[:], regions = False, []
     for kind, hole, corner in flat_regions(picture):
         region = _region(kind, None, hole, corner)
         under = _part(hidden, region.box)
         if not under[hole].any():
             under[hole] = True
             regions.append(region)
+    if regions and _shows_nothing_else(picture, hidden):
+        hidden[:], regions = False, []
     mask = np.where(hidden, 0, 255).astype(np.uint8)
     return Found(mask, tuple(regions))
 

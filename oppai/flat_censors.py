@@ -1,21 +1,21 @@
-"""White and black bars and white lights: plain areas that do not look drawn."""
+"""White and black bars, white-out and lights: pixels where the network sees them."""
 
 import numpy as np
 
+from oppai.flat_network import PLAIN, flat_share
 from oppai.frames import bounds
 
-_LEAST = 12  # pixels of a side
-_AREA = 0.003, 0.4  # of the picture
-_ALIKE = 0.9  # part of the surrounding rectangle, or IoU with the ellipse
-_ENDS = 10  # lines and colours that end at the rim
-_RIM = 4  # pixels outside where these are counted
+_LEAST = 0.002  # of the picture: the least area
+_SURE = 2.5  # mean log odds: below 1 % of clean pictures that it has not seen
+_MOST = 6.0  # log odds: what is surer counts no more
+_BAND = 0.1, 0.9  # shares between which the pixels' own colours decide
+_FADING = 0.06  # of the picture's shorter side: the widest rim
+_FADED = 0.9  # part of the greatest mean difference
+_ALIKE = 24, 110  # levels from the part's colour: taken in, left out
 
 
 def flat_regions(picture):
-    """Find rectangles and ellipses of plain black or white that hide something.
-
-    A drawn shape has an outline, or lies on one colour or two. At the rim of a censor
-    many lines and colours end. Where a white area fades out it is a light.
+    """Find what white, light or black hides.
 
     Args:
         picture: uint8 RGB `(height, width, 3)`.
@@ -26,84 +26,87 @@ def flat_regions(picture):
     """
     import cv2
 
+    share = flat_share(picture)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(
+        (share > 0.5).astype(np.uint8)
+    )
     found = []
-    height, width = picture.shape[:2]
-    for kind, plain in (
-        ("white", picture.min(2) >= 250),
-        ("black", picture.max(2) <= 8),
-    ):
-        _, labels, stats, _ = cv2.connectedComponentsWithStats(
-            plain.astype(np.uint8), connectivity=4
-        )
-        for k, (x, y, w, h, area) in enumerate(stats.tolist()):
-            share = area / plain.size
-            # What touches the picture's edge is background far more often.
-            inside = min(x, y) > 0 and x + w < width and y + h < height
-            if not (k and inside and min(w, h) >= _LEAST):
-                continue
-            if not _AREA[0] < share < _AREA[1]:
-                continue
-            left, top = max(0, x - 12), max(0, y - 12)
-            part = np.s_[top : y + h + 12, left : x + w + 12]
-            mask = (labels[part] == k).astype(np.uint8)
-            if not _is_plain_form(mask) or _ends(picture[part], mask) < _ENDS:
-                continue
-            hole = mask > 0
-            name = kind
-            if kind == "white":
-                light = _light(picture[part], mask)
-                if light is not None:
-                    hole, name = light, "light"
-            x, y, right, bottom = bounds(hole)
-            found.append((name, hole[y:bottom, x:right], (left + x, top + y)))
+    for k, (*_, area) in enumerate(stats.tolist()):
+        part = labels == k
+        if k and area >= _LEAST * share.size and _log_odds(share[part]) > _SURE:
+            hole = _pixels(picture, np.where(part, share, share.clip(max=0.3)))
+            if hole.any():
+                x, y, right, bottom = bounds(hole)
+                hole = hole[y:bottom, x:right]
+                kind = _kind(picture[y:bottom, x:right][hole])
+                found.append((kind, hole, (x, y)))
     return found
 
 
-def _is_plain_form(mask):
-    """Whether an area is a full rectangle or ellipse, turned or not."""
+def _pixels(picture, share):
+    """Mask of the picture's pixels that a part covers.
+
+    Where the network leaves it open, near the rim, what has the part's colour belongs
+    to it and what has quite another one does not.
+    """
     import cv2
 
-    contour = _contour(mask)
-    filled = cv2.drawContours(np.zeros_like(mask), [contour], -1, 1, cv2.FILLED)
-    if mask.sum() < 0.98 * filled.sum():
-        return False
-    _, (w, h), _ = cv2.minAreaRect(contour)
-    if mask.sum() > _ALIKE * (w + 1) * (h + 1):
-        return True
-    ellipse = cv2.fitEllipse(contour)
-    if not max(ellipse[1]) < 4 * max(mask.shape):
-        return False
-    form = cv2.ellipse(np.zeros_like(mask), ellipse, 1, cv2.FILLED)
-    return (form & mask).sum() > _ALIKE * (form | mask).sum()
+    size = picture.shape[1::-1]
+    share = cv2.resize(share, size, interpolation=cv2.INTER_LINEAR)
+    hole = share > 0.5
+    sure = share > _BAND[1]
+    colour = np.median(picture[sure if sure.any() else hole], axis=0)
+    rim = (share > _BAND[0]) & ~sure
+    gap = np.abs(picture[rim] - colour).max(1)
+    hole[rim] = (gap <= _ALIKE[0]) | (hole[rim] & (gap <= _ALIKE[1]))
+    return hole
 
 
-def _ends(picture, mask):
-    """How often the colour changes on the way round an area, just outside."""
+def with_rim(picture, region):
+    """Mask of what hides something, and of the rim over which it fades out.
+
+    Round the region the colours are ever further from its own; where they are nearly as
+    far as they get, the picture begins.
+
+    Args:
+        picture: uint8 RGB `(height, width, 3)`.
+        region: A `FoundRegion` of the kind "white", "black" or "light".
+
+    Returns:
+        `(mask, (x, y))`: bool mask of the pixels and the place of its upper left
+        corner.
+    """
     import cv2
 
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _RIM + 1,) * 2)
-    x, y = _contour(cv2.dilate(mask, disc))[:, 0].T
-    colours = picture[y, x].astype(int)
-    far = np.abs(colours - np.roll(colours, 2, 0)).max(1) > 24
-    return int((far & ~np.roll(far, 1)).sum())
+    height, width = picture.shape[:2]
+    widest = max(3, round(_FADING * min(height, width)))
+    left, top, right, bottom = region.box
+    x0, y0 = max(0, left - widest), max(0, top - widest)
+    x1, y1 = min(width, right + widest), min(height, bottom + widest)
+    hole = np.zeros((y1 - y0, x1 - x0), bool)
+    hole[top - y0 : bottom - y0, left - x0 : right - x0] = region.hole
+    around = picture[y0:y1, x0:x1]
+    colour = np.median(around[hole], axis=0)
+    gap = np.abs(around - colour).mean(2)
+    distance = cv2.distanceTransform((~hole).astype(np.uint8), cv2.DIST_L2, 5)
+    ring = np.minimum(np.ceil(distance).astype(int), widest + 1)
+    total = np.bincount(ring.ravel(), gap.ravel(), widest + 2)[1:-1]
+    number = np.bincount(ring.ravel(), minlength=widest + 2)[1:-1]
+    means = total / np.maximum(number, 1)
+    rim = 1 + int(np.argmax(means >= _FADED * means.max()))
+    return distance <= rim, (x0, y0)
 
 
-def _light(picture, mask):
-    """An area with its fading rim, or `None` where it ends at once."""
-    import cv2
-
-    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
-    distance = cv2.distanceTransform(1 - mask, cv2.DIST_L2, 5)
-    means = [grey[(distance > a) & (distance <= a + 1)].mean() for a in range(8)]
-    falls = -np.diff([255.0, *means])
-    # Soft: no ring of a pixel takes most of the fall.
-    if (falls < -2).any() or falls.max() > 0.35 * falls.sum():
-        return None
-    return distance <= 8
+def _log_odds(share):
+    """Mean log odds of a part's pixels, cut."""
+    least = 1 / (1 + np.exp(_MOST))
+    share = share.clip(least, 1 - least)
+    return float(np.log(share / (1 - share)).mean())
 
 
-def _contour(mask):
-    import cv2
-
-    found, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    return max(found, key=len)
+def _kind(colours):
+    """What hides something, by the colours of its pixels `(n, 3)`."""
+    if np.median(colours.max(1)) < 64:
+        return "black"
+    plain = (colours.min(1) >= PLAIN[0]).mean()
+    return "white" if plain > 0.9 else "light"

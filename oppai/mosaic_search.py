@@ -26,7 +26,7 @@ _FEW = 2_000  # cells of a picture that is looked at as a whole at once
 _WIDEST = 40_000  # cells of a view that grows no more, however far a part goes on
 _WHOLE = 200_000  # cells of a picture that is searched again for more of a mosaic
 _LEAST = 24  # samples of a part
-_SURE = 0.0  # log odds from which a part is taken for a mosaic
+_SURE = 0.3  # log odds from which a part is taken for a mosaic
 
 
 @dataclass(frozen=True, eq=False)

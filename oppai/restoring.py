@@ -107,7 +107,7 @@ def restore(
             raise ValueError(
                 "Nothing censored was found: mark it with boxes, a mask or paint."
             )
-        alpha = 255 - found.mask
+        alpha = _alpha(picture, found)
     else:
         if blend not in (None, 1):
             raise ValueError(
@@ -139,6 +139,18 @@ def load_default():
     from oppai.shipped import load_shipped
 
     return load_shipped()
+
+
+def _alpha(picture, found):
+    """What is found, with the rims over which white, black and light fade out."""
+    from oppai.flat_censors import with_rim
+
+    alpha = 255 - found.mask
+    for region in found.regions:
+        if region.grid is None:
+            rim, (x, y) = with_rim(picture, region)
+            alpha[y : y + rim.shape[0], x : x + rim.shape[1]][rim] = 255
+    return alpha
 
 
 def _mosaics(picture, hole, found, painted):

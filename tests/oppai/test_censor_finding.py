@@ -7,7 +7,7 @@ from illustkit.samples import draw_character, draw_face_icon
 from oppai import cell_network, mosaic_search
 from oppai.cell_network import censored_share, to_cells
 from oppai.cell_training import train_cell_network
-from oppai.censor_finding import find_censored
+from oppai.censor_finding import find_censored, find_mosaics
 from oppai.grids import Grid
 
 SIZE = 300, 424
@@ -106,10 +106,10 @@ def test_plain_censors_upon_detail_are_found(kind):
         share = cv2.GaussianBlur(share, (0, 0), 4)[..., None]
     colour = 0 if kind == "black" else 255
     censored = np.rint(picture * (1 - share) + colour * share).astype(np.uint8)
-    (region,) = find_censored(censored).regions
+    found = find_censored(censored)
+    (region,) = found.regions
     assert region.kind == kind and region.grid is None
-    left, top, right, bottom = region.box
-    assert iou(hole_of(region.box, (240, 240)), share[..., 0] > 0.2) > 0.85
+    assert iou(found.mask == 0, share[..., 0] > 0.5) > 0.85
 
 
 def clean_pictures():
@@ -132,6 +132,12 @@ def test_nothing_is_found_in_clean_pictures():
     found = {name: find_censored(picture) for name, picture in pictures}
     assert {name for name, f in found.items() if f.regions} == set()
     assert all((f.mask == 255).all() for f in found.values())
+
+
+def test_marked_crops_may_show_nothing_but_a_mosaic():
+    pixels = draw_face_icon(1, size=40).repeat(8, 0).repeat(8, 1)
+    assert {region.grid for region in find_mosaics(pixels)} == {Grid((8, 8))}
+    assert not find_censored(pixels).regions
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 3), (2, 3000), (3000, 30), (11, 11)])
