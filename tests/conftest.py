@@ -29,6 +29,21 @@ def pytest_runtest_setup(item):
         keras.utils.set_random_seed(0)
 
 
+@pytest.fixture
+def eagerly():
+    """TensorFlow traces nothing: a few steps of a small network take half the time."""
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        yield
+        return
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
 @pytest.fixture(scope="session")
 def real_data():
     """Folder of real illustrations: ILLUSTKIT_DATA, or ../shared/data."""

@@ -57,6 +57,7 @@ def weights(run):
     return np.concatenate([w.ravel() for w in load_network(run).get_weights()])
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_stopped_training_goes_on_as_if_it_had_not_been(folder):
     images = folder / "set"
     whole = train_detector(images, folder / "whole", holdout=0.34, **SETTINGS)

@@ -83,9 +83,19 @@ def with_settings(notebook, settings):
     return notebook
 
 
-def run(path, folder, settings):
+def run_eagerly(folder):
+    """Have TensorFlow's kernels trace nothing: half of the time, for so few steps."""
+    startup = folder / "ipython" / "profile_default" / "startup"
+    startup.mkdir(parents=True)
+    code = "import tensorflow\ntensorflow.config.run_functions_eagerly(True)\n"
+    (startup / "eager.py").write_text(code)
+
+
+def run(path, folder, settings, *, eager=False):
     """Run a notebook in `folder`; return it with its outputs."""
     notebook = with_settings(read(path), settings)
+    if eager and importlib.util.find_spec("tensorflow"):
+        run_eagerly(folder)
     client = NotebookClient(
         notebook,
         kernel_manager_class=Manager,  # made by the client, so that it ends it too
@@ -103,12 +113,13 @@ def outputs(notebook, kind):
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_it_runs_and_shows_figures(path, tmp_path):
+def test_it_runs_and_shows_figures(path, tmp_path, pytestconfig):
     if path.stem in ELSEWHERE:
         assert (ROOT / "tests" / "notebooks" / ELSEWHERE[path.stem]).exists()
         return
     settings, n_figures = CAPPED[path.stem]
-    notebook = run(path, tmp_path, settings)
+    traced = pytestconfig.getoption("--run-large")
+    notebook = run(path, tmp_path, settings, eager=not traced)
     figures = outputs(notebook, "image/png")
     assert len(figures) >= n_figures
     for i, data in enumerate(figures):

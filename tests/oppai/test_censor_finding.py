@@ -162,6 +162,7 @@ def test_strips_find_what_the_whole_finds(character, monkeypatch):
     assert iou(whole.mask == 0, strips.mask == 0) > 0.97
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_training_writes_weights_that_numpy_reads(character, tmp_path, monkeypatch):
     path = tmp_path / "weights.npz"
     model = train_cell_network([character], path, steps=1, batch_size=2)

@@ -69,6 +69,7 @@ def test_odd_sizes_have_features(size):
     assert flat_share(np.full((*size, 3), 128, np.uint8)).shape == (rows, columns)
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_training_adds_a_network_that_numpy_runs(character, tmp_path, monkeypatch):
     path = tmp_path / "weights.npz"
     np.savez(path, other=np.arange(3))

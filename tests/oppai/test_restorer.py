@@ -61,6 +61,7 @@ def test_parts_are_those_of_the_losses_and_metrics_by_hand():
     assert set(training) == set(TERMS)
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_few_steps_lower_the_loss_and_log_every_term():
     keras.utils.set_random_seed(0)
     restorer = Restorer(PConvUNet(**SMALL), TERMS)

@@ -117,6 +117,7 @@ def test_another_run_in_the_folder_is_not_overwritten(trained, pictures):
         train(pictures, trained.folder, learning_rate=0.5)
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_nan_stops_the_training_and_names_the_term(pictures, tmp_path):
     with pytest.raises(FloatingPointError, match="Not finite: .*hole"):
         train(pictures, tmp_path / "run", learning_rate=float("inf"))
