@@ -75,11 +75,14 @@ def find_censored(image):
     regions = find_mosaics(picture)
     for region in regions:
         _part(hidden, region.box)[region.hole] = True
+    mosaics = hidden.copy()
     for kind, hole, corner in flat_regions(picture):
         region = _region(kind, None, hole, corner)
         under = _part(hidden, region.box)
-        if not under[hole].any():
-            under[hole] = True
+        on_mosaic = _part(mosaics, region.box)[hole].any()
+        hole &= ~under
+        if hole.any() and not on_mosaic:
+            under |= hole
             regions.append(region)
     if regions and _shows_nothing_else(picture, hidden):
         hidden[:], regions = False, []

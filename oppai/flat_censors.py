@@ -7,6 +7,7 @@ from oppai.frames import bounds
 
 _LEAST = 0.002  # of the picture: the least area
 _SURE = 2.5  # mean log odds: below 1 % of clean pictures that it has not seen
+_BESIDE = 1.0  # and from which it is beside a part that is surely hidden
 _MOST = 6.0  # log odds: what is surer counts no more
 _BAND = 0.1, 0.9  # shares between which the pixels' own colours decide
 _FADING = 0.06  # of the picture's shorter side: the widest rim
@@ -30,21 +31,26 @@ def flat_regions(picture):
     _, labels, stats, _ = cv2.connectedComponentsWithStats(
         (share > 0.5).astype(np.uint8)
     )
+    _, wider = cv2.connectedComponents((share > _BAND[0]).astype(np.uint8))
     found = []
     for k, (*_, area) in enumerate(stats.tolist()):
         part = labels == k
-        if k and area >= _LEAST * share.size and _log_odds(share[part]) > _SURE:
-            hole = _pixels(picture, np.where(part, share, share.clip(max=0.3)))
-            if hole.any():
-                x, y, right, bottom = bounds(hole)
-                hole = hole[y:bottom, x:right]
-                kind = _kind(picture[y:bottom, x:right][hole])
-                found.append((kind, hole, (x, y)))
-    return found
+        if not (k and area >= _LEAST * share.size):
+            continue
+        log_odds = _log_odds(share[part])
+        if log_odds > _BESIDE:
+            around = (wider == wider[part][0]) & (labels == 0)
+            alone = np.where(part, share, around * share.clip(max=0.3))
+            region = _pixels(picture, alone)
+            if region is not None:
+                found.append((log_odds, region))
+    # Where one is sure, what is as dark or as bright is another part of the censor.
+    sure = {kind == "black" for log_odds, (kind, *_) in found if log_odds > _SURE}
+    return [region for _, region in found if (region[0] == "black") in sure]
 
 
 def _pixels(picture, share):
-    """Mask of the picture's pixels that a part covers.
+    """Kind, mask and place of the picture's pixels that a part covers.
 
     Where the network leaves it open, near the rim, what has the part's colour belongs
     to it and what has quite another one does not.
@@ -53,13 +59,24 @@ def _pixels(picture, share):
 
     size = picture.shape[1::-1]
     share = cv2.resize(share, size, interpolation=cv2.INTER_LINEAR)
+    box = bounds(share > _BAND[0])
+    if box is None:
+        return None
+    (left, top), inside = box[:2], np.s_[box[1] : box[3], box[0] : box[2]]
+    picture, share = picture[inside], share[inside]
     hole = share > 0.5
     sure = share > _BAND[1]
-    colour = np.median(picture[sure if sure.any() else hole], axis=0)
+    if not hole.any():
+        return None
+    colour = _colour(picture, sure if sure.any() else hole)
     rim = (share > _BAND[0]) & ~sure
     gap = np.abs(picture[rim] - colour).max(1)
     hole[rim] = (gap <= _ALIKE[0]) | (hole[rim] & (gap <= _ALIKE[1]))
-    return hole
+    if not hole.any():
+        return None
+    x, y, right, bottom = bounds(hole)
+    hole, colours = hole[y:bottom, x:right], picture[y:bottom, x:right]
+    return _kind(colours[hole]), hole, (left + x, top + y)
 
 
 def with_rim(picture, region):
@@ -86,8 +103,7 @@ def with_rim(picture, region):
     hole = np.zeros((y1 - y0, x1 - x0), bool)
     hole[top - y0 : bottom - y0, left - x0 : right - x0] = region.hole
     around = picture[y0:y1, x0:x1]
-    colour = np.median(around[hole], axis=0)
-    gap = np.abs(around - colour).mean(2)
+    gap = np.abs(around - _colour(around, hole)).mean(2)
     distance = cv2.distanceTransform((~hole).astype(np.uint8), cv2.DIST_L2, 5)
     ring = np.minimum(np.ceil(distance).astype(int), widest + 1)
     total = np.bincount(ring.ravel(), gap.ravel(), widest + 2)[1:-1]
@@ -95,6 +111,10 @@ def with_rim(picture, region):
     means = total / np.maximum(number, 1)
     rim = 1 + int(np.argmax(means >= _FADED * means.max()))
     return distance <= rim, (x0, y0)
+
+
+def _colour(picture, mask):
+    return np.median(picture[mask], axis=0).astype(np.float32)
 
 
 def _log_odds(share):

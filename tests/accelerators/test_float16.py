@@ -20,18 +20,6 @@ def data(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def eagerly():
-    if keras.backend.backend() != "tensorflow":
-        yield
-        return
-    import tensorflow as tf
-
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
-
-
 class Steps(keras.callbacks.Callback):
     """Lets the scale begin where it would be after a while, and counts the steps."""
 

@@ -109,6 +109,20 @@ def test_what_hides_a_character_is_found(character, box, kind):
     assert iou(found.mask == 0, share > 0.5) > (0.8 if kind == "light" else 0.93)
 
 
+def test_regions_share_no_pixel_and_make_up_the_mask(character):
+    picture, share = censored(character, BARS[1], "white")
+    picture, other = censored(picture, (150, 90, 240, 170), "white")
+    picture, third = censored(picture, BARS[2], "black")
+    found = find_censored(picture)
+    assert {region.kind for region in found.regions} == {"white", "black"}
+    count = np.zeros(share.shape, int)
+    for region in found.regions:
+        left, top, right, bottom = region.box
+        count[top:bottom, left:right] += region.hole
+    np.testing.assert_array_equal(count == 1, found.mask == 0)
+    assert count.max() == 1 and iou(count > 0, share + other + third > 0.5) > 0.9
+
+
 def test_regions_lie_where_the_mask_says(character):
     picture, share = censored(character, BARS[0], "black")
     ((kind, mask, (x, y)),) = flat_regions(picture)
