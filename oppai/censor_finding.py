@@ -47,7 +47,7 @@ def find_censored(image):
 
     Lights (white that fades out, or lets something through), white-out and black bars
     of any form are seen by a network, in the picture at 192 pixels: what hides less
-    than 0.2 % of it is not found.
+    than 0.2 % of it is not found, nor what touches a mosaic.
 
     A picture that shows next to nothing outside what was found is pixel art, enlarged,
     or a drawn form, and not taken for censored.
@@ -75,7 +75,7 @@ def find_censored(image):
     regions = find_mosaics(picture)
     for region in regions:
         _part(hidden, region.box)[region.hole] = True
-    mosaics = hidden.copy()
+    mosaics = _grown(hidden, max((max(r.grid.block) for r in regions), default=0))
     for kind, hole, corner in flat_regions(picture):
         region = _region(kind, None, hole, corner)
         under = _part(hidden, region.box)
@@ -116,6 +116,14 @@ def _region(kind, grid, hole, corner):
     return FoundRegion((x, y, x + width, y + height), kind, grid, hole)
 
 
+def _grown(mask, n):
+    """A mask, wider by `n` pixels on every side."""
+    import cv2
+
+    square = np.ones((2 * int(n) + 1,) * 2, np.uint8)
+    return cv2.dilate(mask.astype(np.uint8), square) > 0
+
+
 def _part(a, box):
     return a[box[1] : box[3], box[0] : box[2]]
 
@@ -127,5 +135,4 @@ def _shows_nothing_else(picture, hidden):
     grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
     square = np.ones((3, 3), np.uint8)
     steps = cv2.morphologyEx(grey, cv2.MORPH_GRADIENT, square) > 12
-    outside = cv2.dilate(hidden.astype(np.uint8), np.ones((7, 7), np.uint8)) == 0
-    return (steps & outside).sum() < 0.03 * steps.sum()
+    return (steps & ~_grown(hidden, 3)).sum() < 0.03 * steps.sum()
