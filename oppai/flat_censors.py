@@ -7,11 +7,13 @@ from oppai.frames import bounds
 
 _LEAST = 0.002  # of the picture: the least area
 _SURE = 2.5  # mean log odds: below 1 % of clean pictures that it has not seen
+_OPEN = 0.15, 4.0  # of the rim that shows the same colour, and how sure it is then
 _BESIDE = 1.0  # and from which it is beside a part that is surely hidden
 _MOST = 6.0  # log odds: what is surer counts no more
 _BAND = 0.1, 0.9  # shares between which the pixels' own colours decide
 _FADING = 0.06  # of the picture's shorter side: the widest rim
 _FADED = 0.9  # part of the greatest mean difference
+_SAME = 6  # levels: the noise of a JPEG
 _ALIKE = 24, 110  # levels from the part's colour: taken in, left out
 
 
@@ -43,10 +45,30 @@ def flat_regions(picture):
             alone = np.where(part, share, around * share.clip(max=0.3))
             region = _pixels(picture, alone)
             if region is not None:
-                found.append((log_odds, region))
+                # What goes on beyond its rim is background more often.
+                is_open = _same_beyond(picture, region) > _OPEN[0]
+                sure = log_odds > (_OPEN[1] if is_open else _SURE)
+                found.append((sure, region))
     # Where one is sure, what is as dark or as bright is another part of the censor.
-    sure = {kind == "black" for log_odds, (kind, *_) in found if log_odds > _SURE}
-    return [region for _, region in found if (region[0] == "black") in sure]
+    kinds = {kind == "black" for sure, (kind, *_) in found if sure}
+    return [region for _, region in found if (region[0] == "black") in kinds]
+
+
+def _same_beyond(picture, region):
+    """Part of the pixels just outside a region that have its very colour."""
+    import cv2
+
+    _, hole, (x, y) = region
+    n = max(1, round(0.01 * min(picture.shape[:2])))
+    left, top = max(0, x - n), max(0, y - n)
+    around = picture[top : y + hole.shape[0] + n, left : x + hole.shape[1] + n]
+    mask = np.zeros(around.shape[:2], np.uint8)
+    mask[y - top : y - top + hole.shape[0], x - left : x - left + hole.shape[1]] = hole
+    rim = cv2.dilate(mask, np.ones((2 * n + 1,) * 2, np.uint8)) > mask
+    if not rim.any():
+        return 1.0
+    gap = np.abs(around[rim] - _colour(around, mask > 0)).max(1)
+    return float((gap <= _SAME).mean())
 
 
 def _pixels(picture, share):
