@@ -67,7 +67,7 @@ def icon_faces(folder):
 def draw(data, work):
     """Write the five sets of pictures; what is tested shares nothing with training."""
     from facescore.labels import write_labels
-    from facescore.scenes import write_scenes
+    from facescore.synthetic.scenes import write_scenes
     from illustkit.images import read_image, write_image
 
     pictures = clip_art(data)
@@ -100,7 +100,7 @@ def draw(data, work):
 
 def train(work):
     """Train in three stages on drawn faces and icons; a stopped stage goes on."""
-    from facescore.detector_training import train_detector
+    from facescore.detector.training import train_detector
 
     before = None
     for name, settings in STAGES.items():
@@ -129,9 +129,9 @@ def train(work):
 
 def evaluate(work, cascade):
     """Print AP50 and AP50-95 of each detector on each set, as a table."""
-    from facescore.cascade import Cascade
-    from facescore.detecting import load_detector
-    from facescore.detector_evaluation import evaluate_detector
+    from facescore.detector.cascade import Cascade
+    from facescore.detector.evaluation import evaluate_detector
+    from facescore.detector.prediction import load_detector
 
     cascade = Cascade(cascade)
     rows = [

@@ -35,11 +35,11 @@ def main():
 
     import keras
 
-    from facescore.cascade import Cascade
-    from facescore.detector import DetectorNetwork
-    from facescore.detector_inference import Detector
-    from facescore.presets import DETECTOR_PRESETS
-    from facescore.scenes import draw_scene
+    from facescore.detector.cascade import Cascade
+    from facescore.detector.network import DetectorNetwork
+    from facescore.detector.prediction import Detector
+    from facescore.detector.training import DETECTOR_PRESETS
+    from facescore.synthetic.scenes import draw_scene
 
     scenes = [draw_scene(seed)[0] for seed in range(8)]
     pictures = [scenes[i % len(scenes)] for i in range(options.pictures)]

@@ -23,10 +23,10 @@ import numpy as np
 import oppai
 from illustkit.images import uint8_to_signed
 from illustkit.samples import draw_character
-from oppai.censor import censor
-from oppai.grids import Grid
-from oppai.mosaic_inputs import mosaic_inputs, stack_inputs
-from oppai.patches import cut_patch, expand_box
+from oppai.censoring.block_grid import Grid
+from oppai.censoring.censor import censor
+from oppai.data.crops import cut_patch, expand_box
+from oppai.data.mosaic_frames import mosaic_inputs, stack_inputs
 
 
 def main():
@@ -44,16 +44,15 @@ def main():
 def restorers(names):
     if names:
         return [oppai.load_restorer(name) for name in names]
-    from oppai.mosaic_restorer import MosaicRestorer
-    from oppai.mosaic_unet import MosaicUNet
-    from oppai.restorer import Restorer
+    from oppai.models.mosaic_unet import MosaicUNet
+    from oppai.models.restorers import MosaicRestorer, Restorer
 
     weights = {"valid": 1.0, "hole": 1.0}
     return [Restorer(oppai.PConvUNet(), weights), MosaicRestorer(MosaicUNet())]
 
 
 def compare(restorer, size, rounds):
-    from oppai.export import export_restorer
+    from oppai.inference.export import export_restorer
 
     network = restorer.network
     batches = list(prepared(size, "hints" in names(network)))

@@ -31,7 +31,7 @@ def main():
     parser.add_argument("--m", type=int, default=1024)
     parser.add_argument("--d", type=int, default=2048)
     options = parser.parse_args()
-    from diffusion.metrics import fid
+    from diffusion.evaluation.metrics import fid
 
     rng = np.random.default_rng(0)
     mixing = rng.normal(size=(options.d, options.d)).astype("float32") / options.d**0.5

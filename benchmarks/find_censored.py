@@ -5,7 +5,7 @@
 
 CLIPART is a folder of pictures without censors, NAMES a text file with the names of
 those that the network has not been trained on, one a line. Censors are drawn by
-`oppai.censor_drawing.draw_censor` on whole held-out pictures and on drawn characters.
+`oppai.censoring.random_censor.draw_censor` on whole held-out pictures and on drawn characters.
 
 Where picture and mosaic are both of one colour nobody can tell where the mosaic ends.
 So the IoU stands twice in the table: of all pixels, and of the pixels in those cells of
@@ -24,9 +24,9 @@ from clean_pictures import CHARACTER, clean_pictures
 
 from illustkit.images import list_images, read_image
 from illustkit.samples import draw_character
-from oppai.censor_drawing import draw_censor
-from oppai.censor_finding import find_censored
-from oppai.grids import Grid
+from oppai.censoring.block_grid import Grid
+from oppai.censoring.random_censor import draw_censor
+from oppai.detection.find_censored import find_censored
 
 
 def main():
@@ -61,17 +61,19 @@ def train(paths, weights, steps):
     """Train the networks, and the weights of the evidence, on pictures and drawings.
 
     A sixth of the pictures is kept from the network that finds white, light and black:
-    from how many of these it finds something in, `oppai.flat_censors` has its limit.
+    from how many of these it finds something in, `oppai.detection.solid` has its limit.
     """
-    from oppai import cell_network
-    from oppai.cell_training import train_cell_network
-    from oppai.evidence_training import train_evidence
-    from oppai.flat_training import train_flat_network
+    from oppai.detection import segmenter
+    from oppai.detection.training import (
+        train_cell_network,
+        train_evidence,
+        train_flat_network,
+    )
 
     pictures, rng = [read_image(path) for path in paths], np.random.default_rng(1)
     train_cell_network(pictures + characters(100_000, 80, rng), weights, steps=steps)
-    cell_network.WEIGHTS = Path(weights)  # what the search runs with
-    cell_network.load_weights.cache_clear()
+    segmenter.WEIGHTS = Path(weights)  # what the search runs with
+    segmenter.load_weights.cache_clear()
     train_evidence(pictures[::2] + characters(200_000, 100, rng), weights)
     most = [picture for n, picture in enumerate(pictures) if n % 6 != 3]
     drawn = characters(300_000, 300, np.random.default_rng(2))

@@ -81,14 +81,14 @@ def using(name, options):
             model.restore_patches(*x, batch_size=options.batch) for _ in range(n)
         ]
     if name == "detect":
-        from facescore.detector_inference import Detector
-        from illustkit.trainable import precision
+        from facescore.detector.prediction import Detector
+        from illustkit.training.trainable import precision
 
         with precision(options.policy):
             detector = Detector(model.network)
         how = {"imgsz": x.shape[1], "batch_size": options.batch}
         return lambda n: [detector.detect_all(list(x), **how) for _ in range(n)]
-    from diffusion.sampling import sample
+    from diffusion.sampling.generate import sample
 
     evaluations = 4 if options.quick else EVALUATIONS[name]
 

@@ -23,13 +23,13 @@ import numpy as np
 from tqdm import tqdm
 
 from illustkit.images import read_image, write_image
-from oppai.censor import censor
-from oppai.dataset import build_patches, load_metadata
-from oppai.evaluation import evaluate
-from oppai.frames import resized
-from oppai.grids import Grid
-from oppai.mask_shapes import box_mask
-from oppai.restorer import load_restorer
+from oppai.censoring.block_grid import Grid
+from oppai.censoring.censor import censor
+from oppai.censoring.masks import box_mask
+from oppai.data.dataset import build_patches, load_metadata
+from oppai.data.mosaic_frames import resized
+from oppai.evaluation.evaluate import evaluate
+from oppai.models.restorers import load_restorer
 
 SIZE = 256
 CELLS = {

@@ -20,9 +20,9 @@ import cv2
 import numpy as np
 
 from illustkit.images import read_image, write_image
-from oppai.censor import KINDS, add_mosaic, box_mask, censor
-from oppai.dataset import find_pictures, load_metadata
-from oppai.patches import cut_patch, expand_box, is_grey
+from oppai.censoring.censor import KINDS, add_mosaic, box_mask, censor
+from oppai.data.crops import cut_patch, expand_box, is_grey
+from oppai.data.dataset import find_pictures, load_metadata
 
 WANTED = 200  # patches a second
 

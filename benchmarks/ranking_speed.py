@@ -22,7 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from facescore.boxes import Face
-from facescore.recommend import rank_folder
+from facescore.ranking.rank import rank_folder
 from illustkit.images import list_images, read_image, write_image
 
 THREADS = "decode", "thumbnail", "hash"
@@ -95,9 +95,9 @@ def detector(options):
     if options.detector != "small":
         made = {"none": None, "middle": in_the_middle}
         return made.get(options.detector, options.detector)
-    from facescore.detector import DetectorNetwork
-    from facescore.detector_inference import Detector
-    from facescore.presets import DETECTOR_PRESETS
+    from facescore.detector.network import DetectorNetwork
+    from facescore.detector.prediction import Detector
+    from facescore.detector.training import DETECTOR_PRESETS
 
     preset = DETECTOR_PRESETS["small"]
     network = DetectorNetwork(preset.widths, preset.depths, preset.head)
@@ -119,12 +119,12 @@ def in_the_middle(image):
 
 
 def scorer(options):
-    from facescore.scorer import load_scorer
+    from facescore.scorer.model import load_scorer
 
     if options.scorer != "small":
         return load_scorer(options.scorer)
-    from facescore.scorer import NETWORKS, Scorer
-    from facescore.scorer_presets import SCORER_PRESETS
+    from facescore.scorer.model import NETWORKS, Scorer
+    from facescore.scorer.training import SCORER_PRESETS
 
     return Scorer(NETWORKS["small"](SCORER_PRESETS["small"].image_size))
 

@@ -23,11 +23,11 @@ import numpy as np
 import oppai
 from illustkit.images import write_image
 from illustkit.samples import draw_character
-from oppai.baselines import upsample_blocks
-from oppai.censor import censor
-from oppai.frames import resized
-from oppai.grids import Grid
-from oppai.mask_shapes import box_mask
+from oppai.censoring.block_grid import Grid
+from oppai.censoring.censor import censor
+from oppai.censoring.masks import box_mask
+from oppai.data.mosaic_frames import resized
+from oppai.evaluation.baselines import upsample_blocks
 
 BOX = (64, 64, 192, 192)
 

@@ -48,7 +48,7 @@ def build_step(name, *, policy="float32", slim=False):
         "alexnet": _alexnet,
         "diffusion": _diffusion,
     }[kind]
-    from illustkit.trainable import precision
+    from illustkit.training.trainable import precision
 
     with precision(policy):
         model, make_batch = build(*[variant] * bool(variant), slim=slim)
@@ -63,11 +63,11 @@ def _pictures(rng, n, side, channels=3):
 def _oppai(slim):
     import keras
 
-    from oppai.features import FrozenFeatures, build_vgg
     from oppai.losses import BOOK_WEIGHTS
+    from oppai.models.pconv_unet import PConvUNet
+    from oppai.models.restorers import Restorer
+    from oppai.models.vgg import FrozenFeatures, build_vgg
     from oppai.presets import BOOK
-    from oppai.restorer import Restorer
-    from oppai.unet import PConvUNet
 
     side, network, channels = BOOK.image_size, {}, (64, 128, 256)
     if slim:
@@ -87,11 +87,11 @@ def _oppai(slim):
 
 
 def _mosaic(slim):
-    from oppai.grids import Grid
-    from oppai.mosaic_inputs import mosaic_inputs, stack_inputs
+    from oppai.censoring.block_grid import Grid
+    from oppai.data.mosaic_frames import mosaic_inputs, stack_inputs
+    from oppai.models.mosaic_unet import MosaicUNet
+    from oppai.models.restorers import MosaicRestorer
     from oppai.mosaic_optimizer import make_optimizer
-    from oppai.mosaic_restorer import MosaicRestorer
-    from oppai.mosaic_unet import MosaicUNet
 
     side = 64 if slim else 128
     network = {"widths": (4, 4), "blocks": (1, 1)} if slim else {}
@@ -109,10 +109,10 @@ def _mosaic(slim):
 
 
 def _detector(variant, slim):
-    from facescore.detector import DetectorNetwork
-    from facescore.detector_losses import FaceDetector
+    from facescore.detector.losses import FaceDetector
+    from facescore.detector.network import DetectorNetwork
+    from facescore.detector.training import DETECTOR_PRESETS
     from facescore.optimizers import compile_with, make_optimizer
-    from facescore.presets import DETECTOR_PRESETS
 
     chosen = DETECTOR_PRESETS["tiny" if slim else variant]
     side = 64 if slim else 640
@@ -144,10 +144,10 @@ def _detector(variant, slim):
 
 
 def _alexnet(slim):
-    from facescore.alexnet import AlexNet
     from facescore.optimizers import compile_with, make_optimizer
-    from facescore.scorer import Scorer
-    from facescore.scorer_presets import ALEXNET_FACE
+    from facescore.scorer.model import Scorer
+    from facescore.scorer.networks import AlexNet
+    from facescore.scorer.training import ALEXNET_FACE
 
     side, units = (64, 16) if slim else (ALEXNET_FACE.image_size[0], 4096)
     model = Scorer(AlexNet(side, units))
@@ -170,10 +170,10 @@ def _alexnet(slim):
 
 
 def _diffusion(version, slim):
-    from diffusion.diffuser import build_diffuser
-    from diffusion.noising import NoisedIcons
+    from diffusion.network.model import build_diffuser
     from diffusion.optimizers import make_optimizer
-    from diffusion.presets import PREPRINT
+    from diffusion.training.presets import PREPRINT
+    from diffusion.training.train import NoisedIcons
 
     changes = {"version": version}
     if slim:

@@ -24,7 +24,7 @@ import numpy as np
 from keras import layers
 from pconv_speed import BookPConv2D as BookUnstrided
 
-from oppai.unet import PConvUNet
+from oppai.models.pconv_unet import PConvUNet
 
 SIZE, WIDTHS, STRIDES = 256, (32, 64, 128, 256, 512), (1, 4, 2, 2, 2)
 

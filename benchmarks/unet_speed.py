@@ -55,7 +55,7 @@ def ours(options, kind):
     """A function that does it once, by this network."""
     import tensorflow as tf
 
-    from diffusion.unet import UNet
+    from diffusion.network.unet import UNet
 
     tf.config.threading.set_intra_op_parallelism_threads(options.threads)
     tf.config.threading.set_inter_op_parallelism_threads(1)

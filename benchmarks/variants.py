@@ -14,11 +14,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from illustkit.runs import Run
-from oppai.demo import draw_samples
-from oppai.evaluation import evaluate
-from oppai.held_out import held_out_patches
-from oppai.restorer import load_restorer
+from illustkit.training.runs import Run
+from oppai.cli.demo import draw_samples
+from oppai.data.dataset import held_out_patches
+from oppai.evaluation.evaluate import evaluate
+from oppai.models.restorers import load_restorer
 from oppai.training import censor_settings, train
 
 VARIANTS = {

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from diffusion.diffuser import load_diffuser
-from diffusion.evaluation import evaluate_pictures
-from diffusion.features import load_extractor
-from diffusion.icon_folder import ICONS, sample_folder
-from diffusion.training import train
+from diffusion.evaluation.features import load_extractor
+from diffusion.evaluation.report import evaluate_pictures
+from diffusion.network.model import load_diffuser
+from diffusion.sampling.generate import ICONS, sample_folder
+from diffusion.training.train import train
 from illustkit.files import write_whole
 
 N_PICTURES = 1024
@@ -43,7 +43,7 @@ def run_experiment(
         sampler: As in `diffusion.sample`. Defaults to "ddim".
         steps: Evaluations a picture. Defaults to 50.
         seed: Of training and pictures. Defaults to 3407, the preprint's.
-        features: As in `diffusion.features.load_extractor`. Defaults to "inception".
+        features: As in `diffusion.evaluation.features.load_extractor`. Defaults to "inception".
         name: What to call the row. Defaults to the run folder's name.
         training_steps: Steps of the training. Defaults to the preset's.
         **settings: As in `diffusion.train`.

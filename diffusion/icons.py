@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from diffusion.figures import shown
+from diffusion.watermark import shown
 from illustkit.images import ImageError, list_images, read_picture
 
 MANIFEST, PICTURES = "icons.json", "icons.npy"

@@ -3,14 +3,14 @@
 import keras
 from keras import ops
 
-from illustkit.clipping import GlobalClipping
+from illustkit.training.optimizers import GlobalClipping
 
 
 def make_optimizer(chosen):
     """Make the optimizer that settings ask for.
 
     Args:
-        chosen: A `diffusion.presets.DiffusionPreset`.
+        chosen: A `diffusion.training.presets.DiffusionPreset`.
 
     Returns:
         A `keras.optimizers.Optimizer`.

@@ -2,7 +2,7 @@
 
 import keras
 
-from illustkit.clipping import GlobalClipping
+from illustkit.training.optimizers import GlobalClipping
 
 OPTIMIZERS = "adamw", "sgd"
 
@@ -58,7 +58,7 @@ def compile_with(model, optimizer):
     optimizer are made here. Call it within the strategy's scope.
 
     Args:
-        model: A built `illustkit.trainable.Trainable`.
+        model: A built `illustkit.training.trainable.Trainable`.
         optimizer: A `keras.optimizers.Optimizer`.
     """
     model.compile(optimizer)

@@ -1,6 +1,6 @@
 """Telling a detector's run from a scorer's, and both from others."""
 
-from illustkit.runs import SETTINGS, Run
+from illustkit.training.runs import SETTINGS, Run
 
 _TOLD_BY = {
     "detector": {"widths", "depths", "head"},

@@ -3,13 +3,13 @@
 import keras
 import numpy as np
 
-from facescore.agreement import mean_absolute_error, spearman
-from facescore.detector import refold
-from facescore.detector_evaluation import draw_faces, measure
-from facescore.detector_inference import Detector
+from facescore.detector.evaluation import draw_faces, measure
+from facescore.detector.network import refold
+from facescore.detector.prediction import Detector
+from facescore.scorer.agreement import mean_absolute_error, spearman
 from illustkit.figures import sheet
 from illustkit.images import write_image
-from illustkit.strategy import worker_index
+from illustkit.runtime import worker_index
 
 
 class HeldOutFaces(keras.callbacks.Callback):

@@ -7,9 +7,8 @@ __version__ = "0.1.0"
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
-        "devices": ["choose_backend", "describe_devices"],
         "images": ["read_image", "write_image"],
+        "runtime": ["choose_backend", "describe_devices", "get_strategy"],
         "samples": ["draw_character", "draw_face_icon"],
-        "strategy": ["get_strategy"],
     },
 )

@@ -2,7 +2,7 @@
 
 import importlib
 
-from illustkit.backends import missing_backend
+from illustkit.runtime import missing_backend
 
 
 def lazy_exports(package, modules):

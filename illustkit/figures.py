@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from illustkit._picture_files import ImageError, check_image, check_path, write_bytes
+from illustkit.images.formats import ImageError, check_image, check_path, write_bytes
 
 
 def picture_grid(pictures, *, columns=None, titles=None, title=None, cell=2.0):

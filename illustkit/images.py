@@ -10,19 +10,19 @@ from pathlib import Path
 
 import numpy as np
 
-from illustkit._picture_files import (
+from illustkit.images.formats import (
     EXTENSIONS,
     check_image,
     check_path,
+    encode,
     format_of,
     write_bytes,
 )
-from illustkit._picture_files import MAX_PIXELS as MAX_PIXELS
-from illustkit._picture_files import ImageError as ImageError
-from illustkit._picture_formats import encode
-from illustkit._picture_modes import Picture as Picture
-from illustkit._picture_modes import read_picture as read_picture
-from illustkit._picture_store import write_picture as write_picture
+from illustkit.images.formats import MAX_PIXELS as MAX_PIXELS
+from illustkit.images.formats import ImageError as ImageError
+from illustkit.images.read import Picture as Picture
+from illustkit.images.read import read_picture as read_picture
+from illustkit.images.write import write_picture as write_picture
 
 _CAFFE_MEAN = (103.939, 116.779, 123.68)  # blue, green, red
 

@@ -13,7 +13,7 @@ pictures on the Caffe scale (about -124 to 151) make values or gradients explode
 deep U-Net; a Gram matrix adds up 65,536 products, which overflows or underflows; and
 depth and resolution, which only let the first two show. So the U-Net speaks the signed
 scale [-1, 1], and VGG16, which was trained on Caffe-scale pictures, gets those from
-`oppai.features` at its door. The Gram matrix here is channels × channels, never
+`oppai.models.vgg` at its door. The Gram matrix here is channels × channels, never
 positions × positions, and is added up in float32.
 
 **Which weights.** On the Caffe scale VGG16's activations are tens of times larger than
@@ -74,7 +74,7 @@ def loss_terms(truth, prediction, mask, *, features=None):
         prediction: Signed pictures of the same shape.
         mask: `(batch, height, width, 1)`, 1 = valid, 0 = hole.
         features: A function from signed pictures to a list of feature maps, such as
-            `oppai.features.load_vgg_features()`. With `None` the terms in
+            `oppai.models.vgg.load_vgg_features()`. With `None` the terms in
             `FEATURE_TERMS` are left out. Defaults to `None`.
 
     Returns:

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from illustkit.clipping import GlobalClipping
+from illustkit.training.optimizers import GlobalClipping
 
 
 def make_optimizer(rate, warm, total):

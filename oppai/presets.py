@@ -17,7 +17,7 @@ class Preset:
         schedule: "constant", or "cosine" down to zero over all epochs.
         batch_size: Patches a step, over all devices.
         epochs: Passes over the training patches.
-        kinds: Censors to draw from; see `oppai.censor`.
+        kinds: Censors to draw from; see `oppai.censoring.censor`.
         blocks: Smallest and largest block of a mosaic, pixels of the patch.
         blur_sizes: Smallest and largest blur of a censor's rim, pixels of the patch.
         picture_blur: Blur of the picture before its mosaic, pixels of the patch.

@@ -33,7 +33,7 @@ def oppai(data, run, **options):
 
 def mosaic(data, run, **options):
     """The network that sees the mosaic: partial convolution, gate, two losses."""
-    from oppai.mosaic_training import train_mosaic
+    from oppai.training import train_mosaic
 
     return train_mosaic(
         data / "oppai",
@@ -58,16 +58,16 @@ def detector(data, run, **options):
     On ONE device this formula alone changes an untrained network's features by 0.002
     and the weights after three steps by 0.0004. The other networks have BatchNorm.
     """
-    from facescore import detector_training
+    from facescore.detector import training
 
-    network = functools.partial(detector_training.DetectorNetwork, normalise=False)
+    network = functools.partial(training.DetectorNetwork, normalise=False)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(detector_training, "DetectorNetwork", network)
+        patch.setattr(training, "DetectorNetwork", network)
         return _detector(data, run, **options)
 
 
 def _detector(data, run, **options):
-    from facescore.detector_training import train_detector
+    from facescore.detector.training import train_detector
 
     return train_detector(
         data / "faces",
@@ -115,7 +115,7 @@ def alexnet(data, run, **options):
 
 
 def _scorer(data, run, **options):
-    from facescore.scorer_training import train_scorer
+    from facescore.scorer.training import train_scorer
 
     return train_scorer(
         data / "crops", run, batch_size=8, holdout=0.2, **COMMON, **options
@@ -124,7 +124,7 @@ def _scorer(data, run, **options):
 
 def diffusion(data, run, **options):
     """The U-Net and its average, with gradients that are cut."""
-    from diffusion.training import train
+    from diffusion.training.train import train
 
     return train(
         data / "icons",
@@ -152,10 +152,10 @@ def regularised(data, run, *, strategy, callbacks):
     import keras
     from keras import ops
 
-    from illustkit.batches import Batches
-    from illustkit.runs import Run
-    from illustkit.strategy import get_strategy, scope
-    from illustkit.trainable import Trainable
+    from illustkit.runtime import get_strategy, scope
+    from illustkit.training.batches import Batches
+    from illustkit.training.runs import Run
+    from illustkit.training.trainable import Trainable
 
     class Model(Trainable):
         def __init__(self):
@@ -196,7 +196,7 @@ def make_data(folder):
         folder: `Path` of an empty folder.
     """
     from illustkit.images import write_image
-    from oppai.dataset import Entry, save_metadata
+    from oppai.data.dataset import Entry, save_metadata
 
     rng, entries = np.random.default_rng(0), []
     for i in range(10):

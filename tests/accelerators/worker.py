@@ -26,7 +26,7 @@ def callbacks(found, *, eager):
     """
     import keras
 
-    from illustkit.strategy import n_workers
+    from illustkit.runtime import n_workers
 
     class Known(keras.callbacks.Callback):
         def on_train_begin(self, logs=None):
@@ -110,12 +110,10 @@ def dropped(folder):
     """
     import keras
 
-    from diffusion.unet import UNet
-    from facescore.alexnet import AlexNet
-    from facescore.animecnn import AnimeCNN
-    from facescore.smallnet import SmallNet
-    from illustkit.dropout import Dropout
-    from illustkit.strategy import get_strategy, scope
+    from diffusion.network.unet import UNet
+    from facescore.scorer.networks import AlexNet, AnimeCNN, SmallNet
+    from illustkit.runtime import get_strategy, scope
+    from illustkit.training.dropout import Dropout
 
     networks = {
         "smallnet": lambda: SmallNet(16, (4, 6), places=2),
@@ -148,7 +146,7 @@ def main(configuration, data, out, names):
         tf.config.set_logical_device_configuration(
             cpu, [tf.config.LogicalDeviceConfiguration()] * 2
         )
-    from illustkit.strategy import worker_index
+    from illustkit.runtime import worker_index
     from tests.accelerators.cases import CASES
 
     strategy, number = STRATEGIES.get(configuration, "auto"), worker_index()

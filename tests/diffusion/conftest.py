@@ -30,10 +30,10 @@ TINIEST = {
 @pytest.fixture
 def slim(monkeypatch):
     """Diffusion models are built with a network of two convolutions."""
-    import diffusion.diffuser
+    import diffusion.network.model
     from tests.diffusion.slim import Slim
 
-    monkeypatch.setattr(diffusion.diffuser, "UNet", Slim)
+    monkeypatch.setattr(diffusion.network.model, "UNet", Slim)
 
 
 @pytest.fixture(scope="session")
@@ -59,24 +59,24 @@ def trained(icons, tmp_path_factory):
 @pytest.fixture(scope="session")
 def model(trained):
     """The model of that run."""
-    import diffusion.diffuser
+    import diffusion.network.model
     from tests.diffusion.slim import Slim
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(diffusion.diffuser, "UNet", Slim)
-        return diffusion.diffuser.load_diffuser(trained)
+        patch.setattr(diffusion.network.model, "UNet", Slim)
+        return diffusion.network.model.load_diffuser(trained)
 
 
 def train_slim(patch, icons, run, **settings):
     """Train with the slim network and an average that moves from the fourth step on."""
     import functools
 
-    import diffusion.diffuser
-    from diffusion import training
-    from diffusion.averaging import Averaging
+    import diffusion.network.model
+    from diffusion.training.callbacks import Averaging
+    from diffusion.training import train
     from tests.diffusion.slim import Slim
 
-    patch.setattr(diffusion.diffuser, "UNet", Slim)
+    patch.setattr(diffusion.network.model, "UNet", Slim)
     quick = functools.partial(Averaging, every=2, after=1)
-    patch.setattr(training, "Averaging", quick)
-    return training.train(icons, run, **{**TINIEST, **settings})
+    patch.setattr(train, "Averaging", quick)
+    return train.train(icons, run, **{**TINIEST, **settings})

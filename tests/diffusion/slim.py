@@ -3,8 +3,8 @@
 import keras
 from keras import layers
 
-import diffusion.diffuser
-from diffusion.layers import SinusoidalEmbedding
+import diffusion.network.model
+from diffusion.network.layers import SinusoidalEmbedding
 
 
 class Slim(keras.Model):
@@ -43,4 +43,4 @@ class Slim(keras.Model):
 
 def use_slim():
     """Let diffusion models be built with it, until the process ends."""
-    diffusion.diffuser.UNet = Slim
+    diffusion.network.model.UNet = Slim

@@ -23,17 +23,17 @@ def activations(shapes):
 
 # qualified name of a layer, arguments, shapes; one layer may have several cases
 CASES = [
-    ("diffusion.layers.SinusoidalEmbedding", {"dim": 8}, (3,)),
-    ("diffusion.layers.UpsampledConv", {"filters": 5}, PICTURE),
-    ("diffusion.norms.GroupNorm", {"groups": 4, "epsilon": 1e-4}, PICTURE),
-    ("diffusion.norms.GroupNorm", {}, [PICTURE, (2, 16)]),
-    ("diffusion.norms.RMSNorm", {}, PICTURE),
-    ("diffusion.norms.RMSNorm", {}, [PICTURE, (2, 16)]),
-    ("diffusion.norms.ChannelNorm", {}, PICTURE),
-    ("diffusion.attention.LinearAttention", {"memory_tokens": 4}, PICTURE),
-    ("diffusion.attention.LinearAttention", {"heads": 2, "dim_head": 8}, PICTURE),
-    ("diffusion.attention.FullAttention", {"memory_tokens": 4}, PICTURE),
-    ("diffusion.attention.FullAttention", {"heads": 2, "dim_head": 8}, PICTURE),
+    ("diffusion.network.layers.SinusoidalEmbedding", {"dim": 8}, (3,)),
+    ("diffusion.network.layers.UpsampledConv", {"filters": 5}, PICTURE),
+    ("diffusion.network.layers.GroupNorm", {"groups": 4, "epsilon": 1e-4}, PICTURE),
+    ("diffusion.network.layers.GroupNorm", {}, [PICTURE, (2, 16)]),
+    ("diffusion.network.layers.RMSNorm", {}, PICTURE),
+    ("diffusion.network.layers.RMSNorm", {}, [PICTURE, (2, 16)]),
+    ("diffusion.network.layers.ChannelNorm", {}, PICTURE),
+    ("diffusion.network.layers.LinearAttention", {"memory_tokens": 4}, PICTURE),
+    ("diffusion.network.layers.LinearAttention", {"heads": 2, "dim_head": 8}, PICTURE),
+    ("diffusion.network.layers.FullAttention", {"memory_tokens": 4}, PICTURE),
+    ("diffusion.network.layers.FullAttention", {"heads": 2, "dim_head": 8}, PICTURE),
 ]
 
 

@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from diffusion import training
-from diffusion.sampling import sample
+from diffusion.sampling.generate import sample
+from diffusion.training import train
 from tests.diffusion.conftest import TINIEST
 
 on_tensorflow = pytest.mark.skipif(
@@ -23,7 +23,7 @@ def test_settings_that_several_devices_cannot_share_are_refused():
         "mixed_bfloat16": {"precision": "mixed_float16"},
     }.items():
         with pytest.raises(ValueError, match=message):
-            training._check_devices(training.choose_settings("tiny", **wrong), two)
+            train._check_devices(train.choose_settings("tiny", **wrong), two)
 
 
 @on_tensorflow
@@ -33,7 +33,7 @@ def test_the_u_net_itself_trains_and_samples(icons, tmp_path, version, channels)
 
     tf.config.run_functions_eagerly(True)  # a few steps are sooner done than traced
     try:
-        run = training.train(
+        run = train.train(
             icons,
             tmp_path,
             **{

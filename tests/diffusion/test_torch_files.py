@@ -10,8 +10,7 @@ import zlib
 import numpy as np
 import pytest
 
-from diffusion.tensor_files import read_tensors
-from diffusion.torch_files import TorchFileError, read_torch_file
+from illustkit.tensors import TorchFileError, read_tensors, read_torch_file
 
 # torch.save({"step": 3, "model": OrderedDict(...), "version": "1.0",
 #     "list": [1.5, None, (True, "x")]}), as zip archive and in the format before 1.6.

@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 
 from facescore.boxes import Face
-from facescore.recommend import rank_folder
+from facescore.ranking.rank import rank_folder
 from illustkit.images import write_image
 
 

@@ -1,7 +1,7 @@
 import keras
 from keras import layers
 
-from facescore.detector import STRIDES
+from facescore.detector.network import STRIDES
 
 
 @keras.saving.register_keras_serializable(package="facescore_tests")

@@ -16,15 +16,19 @@ def activations(shape):
 
 # qualified name of a layer, arguments, shape; one layer may have several cases
 CASES = [
-    ("facescore.alexnet.LocalResponseNormalization", {}, (2, 3, 4, 7)),
+    ("facescore.scorer.networks.LocalResponseNormalization", {}, (2, 3, 4, 7)),
     (
-        "facescore.alexnet.LocalResponseNormalization",
+        "facescore.scorer.networks.LocalResponseNormalization",
         {"n": 3, "k": 1.0, "alpha": 0.02, "beta": 0.5},
         (2, 3, 2),
     ),
-    ("facescore.alexnet.CoverAllMaxPool", {}, (2, 8, 7, 3)),
-    ("facescore.alexnet.CoverAllMaxPool", {"pool_size": 2, "strides": 1}, (2, 5, 1, 3)),
-    ("facescore.ordinal.CoralThresholds", {"biases": [1.5, 0.0, -0.5]}, (4, 1)),
+    ("facescore.scorer.networks.CoverAllMaxPool", {}, (2, 8, 7, 3)),
+    (
+        "facescore.scorer.networks.CoverAllMaxPool",
+        {"pool_size": 2, "strides": 1},
+        (2, 5, 1, 3),
+    ),
+    ("facescore.scorer.model.CoralThresholds", {"biases": [1.5, 0.0, -0.5]}, (4, 1)),
 ]
 
 

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from facescore.boxes import Face
-from facescore.crop_folder import crop_folder
-from facescore.crops import crop_face, crop_faces, crop_region
+from facescore.crops import crop_face, crop_faces, crop_folder, crop_region
 from facescore.labels import label_path, write_labels
 from illustkit.images import read_image, write_image
 

@@ -5,14 +5,15 @@ import pytest
 from PIL import Image
 
 from facescore.boxes import convert_boxes
-from facescore.coco import from_coco, to_coco
 from facescore.labels import (
     LabelError,
     check_labels,
+    from_coco,
     label_kind,
     label_path,
     read_labels,
     read_predictions,
+    to_coco,
     write_labels,
 )
 from illustkit.files import inside, picture_size, write_whole

@@ -1,7 +1,7 @@
 import pytest
 
 from facescore.run_kinds import may_train, open_run
-from illustkit.runs import Run
+from illustkit.training.runs import Run
 
 DETECTOR = {"widths": [1], "depths": [1], "head": 1}
 SCORER = {"network": "small", "objective": "coral", "margin": [0, 0, 0]}

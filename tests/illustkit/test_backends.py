@@ -9,7 +9,7 @@ from unittest.mock import Mock
 import pytest
 
 import oppai
-from illustkit.backends import missing_backend
+from illustkit.runtime import missing_backend
 
 ADVICE = (
     "Keras finds no TensorFlow. Set KERAS_BACKEND=jax, since JAX is here, "
@@ -63,7 +63,7 @@ def test_a_command_says_it_in_one_line(tmp_path):
     (tmp_path / "jax.py").touch()
     code = (
         "import sys; sys.modules['tensorflow'] = None; sys.path.append('.'); "
-        "from oppai.__main__ import app; app(['demo'], prog_name='oppai')"
+        "from oppai.cli.main import app; app(['demo'], prog_name='oppai')"
     )
     variables = {k: v for k, v in os.environ.items() if k != "KERAS_BACKEND"}
     variables["PYTHONPATH"] = os.pathsep.join([p for p in sys.path if p])

@@ -7,7 +7,7 @@ import types
 import keras
 import pytest
 
-from illustkit import devices
+from illustkit import runtime
 
 BACKEND = keras.backend.backend()
 # A machine's libraries and TPU, and what Keras should run on there.
@@ -26,8 +26,8 @@ def machine(monkeypatch):
 
     def make(installed, tpu):
         monkeypatch.delitem(sys.modules, "keras")
-        monkeypatch.setattr(devices, "find_spec", lambda n: n in installed or None)
-        monkeypatch.setattr(devices, "tpu_files", lambda: ["/dev/accel0"] * tpu)
+        monkeypatch.setattr(runtime, "find_spec", lambda n: n in installed or None)
+        monkeypatch.setattr(runtime, "tpu_files", lambda: ["/dev/accel0"] * tpu)
 
     # Set before it is deleted, so that it is put back whatever the test does.
     monkeypatch.setenv("KERAS_BACKEND", "")
@@ -38,25 +38,25 @@ def machine(monkeypatch):
 @pytest.mark.parametrize("installed, tpu, backend", MACHINES)
 def test_the_backend_fits_the_machine(machine, installed, tpu, backend):
     machine(installed, tpu)
-    assert devices.choose_backend() == os.environ["KERAS_BACKEND"] == backend
+    assert runtime.choose_backend() == os.environ["KERAS_BACKEND"] == backend
 
 
 def test_a_backend_that_was_chosen_stays(machine, monkeypatch):
     machine({"tensorflow", "jax"}, False)
     monkeypatch.setenv("KERAS_BACKEND", "jax")
-    assert devices.choose_backend() == os.environ["KERAS_BACKEND"] == "jax"
+    assert runtime.choose_backend() == os.environ["KERAS_BACKEND"] == "jax"
 
 
 def test_a_keras_that_runs_keeps_its_backend():
     before = os.environ.get("KERAS_BACKEND")
-    assert devices.choose_backend() == BACKEND
+    assert runtime.choose_backend() == BACKEND
     assert os.environ.get("KERAS_BACKEND") == before
 
 
 def test_without_a_backend_it_says_what_to_install(machine):
     machine(set(), True)
     with pytest.raises(ValueError, match=r'pip install "illustkit\[tensorflow\]"'):
-        devices.choose_backend()
+        runtime.choose_backend()
 
 
 def test_choosing_imports_nothing_heavy():
@@ -72,14 +72,14 @@ def test_choosing_imports_nothing_heavy():
 
 
 def test_a_cpu_is_described_as_it_is(monkeypatch):
-    monkeypatch.setattr(devices, "tpu_files", list)
-    monkeypatch.setattr(devices.glob, "glob", lambda pattern: [])
-    text = devices.describe_devices()
+    monkeypatch.setattr(runtime, "tpu_files", list)
+    monkeypatch.setattr(runtime.glob, "glob", lambda pattern: [])
+    text = runtime.describe_devices()
     version = importlib.metadata.version(BACKEND)
     cores = len(os.sched_getaffinity(0))
     assert text == (
         f"No GPU or TPU in use: Keras {keras.__version__} runs on {cores} CPU "
-        f"core{'s' * (cores > 1)} through {devices.NAMES[BACKEND]} {version}."
+        f"core{'s' * (cores > 1)} through {runtime.NAMES[BACKEND]} {version}."
     )
 
 
@@ -105,7 +105,7 @@ def fake_jax(*kinds):
 def test_accelerators_of_jax_are_named(monkeypatch, found, said):
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
     monkeypatch.setitem(sys.modules, "jax", fake_jax(*found, ("cpu", "cpu")))
-    assert devices.describe_devices() == said.format(keras.__version__)
+    assert runtime.describe_devices() == said.format(keras.__version__)
 
 
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="it needs TensorFlow")
@@ -116,17 +116,17 @@ def test_gpus_of_tensorflow_are_named(monkeypatch):
     names = {"device_name": "Tesla T4", "compute_capability": (7, 5)}
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda k: gpus.get(k, []))
     monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda d: names)
-    assert devices.describe_devices() == (
+    assert runtime.describe_devices() == (
         f"1 GPU (Tesla T4). Keras {keras.__version__} runs on it through "
         f"TensorFlow {tf.__version__}."
     )
 
 
 def test_an_accelerator_out_of_reach_is_told_with_its_mend(monkeypatch):
-    monkeypatch.setattr(devices, "tpu_files", lambda: ["/dev/vfio/0"])
-    monkeypatch.setattr(devices.glob, "glob", lambda pattern: ["/dev/nvidia0"])
+    monkeypatch.setattr(runtime, "tpu_files", lambda: ["/dev/vfio/0"])
+    monkeypatch.setattr(runtime.glob, "glob", lambda pattern: ["/dev/nvidia0"])
     monkeypatch.setitem(sys.modules, "google.colab", types.ModuleType("colab"))
-    text = devices.describe_devices()
+    text = runtime.describe_devices()
     assert text.startswith("No GPU or TPU in use: ")
     assert "A TPU is here, but it is not reached" in text
     assert "An NVIDIA GPU is here" in text and "Change runtime type" in text
@@ -135,4 +135,4 @@ def test_an_accelerator_out_of_reach_is_told_with_its_mend(monkeypatch):
 def test_a_backend_that_is_not_ours_is_refused(monkeypatch):
     monkeypatch.setattr(keras.backend, "backend", lambda: "torch")
     with pytest.raises(ValueError, match="Received: KERAS_BACKEND=torch"):
-        devices.describe_devices()
+        runtime.describe_devices()

@@ -5,35 +5,35 @@ from pathlib import Path
 import keras
 import pytest
 
-from illustkit import strategy
-from illustkit.trainable import ReplicaSeed
+from illustkit import runtime
+from illustkit.training.trainable import ReplicaSeed
 
 
 def test_unknown_kind_names_the_kinds():
     with pytest.raises(ValueError, match="'auto', 'one'.*Received: kind='gpu9'"):
-        strategy.get_strategy("gpu9")
+        runtime.get_strategy("gpu9")
 
 
 def test_one_device_is_one_replica():
-    one = strategy.get_strategy("one")
-    assert strategy.replicas(one) == 1
-    with strategy.scope(one):
+    one = runtime.get_strategy("one")
+    assert runtime.replicas(one) == 1
+    with runtime.scope(one):
         pass
 
 
 def test_a_batch_is_shared_evenly_or_refused():
     three = types.SimpleNamespace(num_replicas_in_sync=3)
-    assert strategy.check_batch_size(12, three) == 3
+    assert runtime.check_batch_size(12, three) == 3
     with pytest.raises(ValueError, match="the 3 devices.*Received: batch_size=8"):
-        strategy.check_batch_size(8, three)
+        runtime.check_batch_size(8, three)
 
 
 def test_float16_is_refused_on_several_devices_of_tensorflow():
     two = types.SimpleNamespace(num_replicas_in_sync=2)
     with pytest.raises(ValueError, match="on 2 devices.*mixed_bfloat16"):
-        strategy.check_precision("mixed_float16", two)
+        runtime.check_precision("mixed_float16", two)
     for fine in (("mixed_bfloat16", two), ("mixed_float16", None)):
-        strategy.check_precision(*fine)
+        runtime.check_precision(*fine)
 
 
 def test_each_worker_has_a_folder_of_its_own(monkeypatch):
@@ -41,19 +41,19 @@ def test_each_worker_has_a_folder_of_its_own(monkeypatch):
     for index in (0, 1):
         config = {"task": {"type": "worker", "index": index}}
         monkeypatch.setenv("TF_CONFIG", json.dumps(config))
-        found.append(strategy.own_folder("runs/cache"))
+        found.append(runtime.own_folder("runs/cache"))
     assert found == [Path("runs/cache"), Path("runs/cache-worker-1")]
 
 
 def test_workers_are_read_from_tf_config(monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
-    assert (strategy.n_workers(), strategy.worker_index()) == (1, 0)
+    assert (runtime.n_workers(), runtime.worker_index()) == (1, 0)
     config = {
         "cluster": {"worker": ["a:1", "b:2", "c:3"]},
         "task": {"type": "worker", "index": 2},
     }
     monkeypatch.setenv("TF_CONFIG", json.dumps(config))
-    assert (strategy.n_workers(), strategy.worker_index()) == (3, 2)
+    assert (runtime.n_workers(), runtime.worker_index()) == (3, 2)
 
 
 @pytest.mark.skipif(
@@ -62,9 +62,9 @@ def test_workers_are_read_from_tf_config(monkeypatch):
 def test_missing_workers_and_missing_tpu_say_what_to_do(monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     with pytest.raises(ValueError, match="TF_CONFIG"):
-        strategy.get_strategy("multiworker")
+        runtime.get_strategy("multiworker")
     with pytest.raises(ValueError, match="KERAS_BACKEND=jax"):
-        strategy.get_strategy("tpu")
+        runtime.get_strategy("tpu")
 
 
 @pytest.mark.skipif(

@@ -9,8 +9,8 @@ import pixivpy3
 import pytest
 
 from tests.notebooks.reading import FOLDER, code_cells, execute
-from tests.oppai.pixiv_client import lead_to
-from tests.oppai.pixiv_server import TOKEN, PixivServer
+from tests.oppai.pixiv.pixiv_client import lead_to
+from tests.oppai.pixiv.pixiv_server import TOKEN, PixivServer
 
 NOTEBOOK = FOLDER / "oppai_dataset.ipynb"
 
@@ -33,7 +33,7 @@ def test_a_second_session_takes_the_pictures_from_drive(prompts, monkeypatch, ca
         cached.parent.mkdir(parents=True)
         cached.write_text(json.dumps(metadata), encoding="utf-8")
         monkeypatch.setattr(
-            "oppai.fetching.fetch_metadata", lambda *a, **k: put_metadata(cached)
+            "oppai.data.metadata.fetch_metadata", lambda *a, **k: put_metadata(cached)
         )
         requests = []
         for _ in range(2):

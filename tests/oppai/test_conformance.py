@@ -40,9 +40,9 @@ FULL = {
 # qualified name of a layer, arguments, shapes; one layer may have several cases
 COMPLETED = [(2, 8, 8, n) for n in (4, 3, 3, 8)] + [(2, 8, 8), (2, 8, 8)]
 CASES = [
-    ("illustkit.dropout.Dropout", {"rate": 0.5, "seed": 1}, (2, 8, 8, 3)),
-    ("oppai.features.SignedToCaffe", {}, (2, 8, 8, 3)),
-    ("oppai.mosaic_unet.Completion", {"consistency": "gate"}, COMPLETED),
+    ("illustkit.training.dropout.Dropout", {"rate": 0.5, "seed": 1}, (2, 8, 8, 3)),
+    ("oppai.models.vgg.SignedToCaffe", {}, (2, 8, 8, 3)),
+    ("oppai.models.mosaic_unet.Completion", {"consistency": "gate"}, COMPLETED),
     ("oppai.layers.PConv2D", {"filters": 2, "kernel_size": 3}, PAIR),
     ("oppai.layers.PConv2D", {**FULL, "strides": 2, "dilation_rate": (1, 2)}, PAIR),
     (
@@ -55,9 +55,9 @@ CASES = [
         {"filters": 2, "kernel_size": 4, "padding": "valid", "use_bias": False},
         PAIR,
     ),
-    ("oppai.transposed.PConv2DTranspose", {**FULL, "strides": 2}, PAIR),
+    ("oppai.layers.PConv2DTranspose", {**FULL, "strides": 2}, PAIR),
     (
-        "oppai.transposed.PConv2DTranspose",
+        "oppai.layers.PConv2DTranspose",
         {"filters": 2, "kernel_size": 4, "strides": 2},
         PAIR + [(2, 8, 8, 2), (2, 8, 8, 1)],
     ),

@@ -3,8 +3,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from oppai.layers import PConv2D
-from oppai.transposed import PConv2DTranspose
+from oppai.layers import PConv2D, PConv2DTranspose
 from tests import oracles
 from tests.layer_checks import gradients
 

@@ -5,12 +5,11 @@ import numpy as np
 import pytest
 
 from illustkit.images import write_image
-from illustkit.runs import Run
+from illustkit.training.runs import Run
 from oppai import training
-from oppai.dataset import Entry, save_metadata
-from oppai.held_out import held_out_patches
+from oppai.data.dataset import Entry, held_out_patches, save_metadata
+from oppai.models.restorers import load_restorer
 from oppai.presets import BOOK, PRESETS
-from oppai.restorer import load_restorer
 
 TINIEST = {
     "preset": "tiny",

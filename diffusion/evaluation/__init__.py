@@ -1,0 +1,1 @@
+"""Measure how new and how good icons are."""

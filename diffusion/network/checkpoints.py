@@ -1,0 +1,150 @@
+"""Checkpoints of the PyTorch package: its names and shapes, read and written."""
+
+from pathlib import Path
+
+import numpy as np
+
+from illustkit.tensors import read_tensors
+
+
+class StateDictError(ValueError):
+    """A checkpoint does not fit the network: the message says why."""
+
+
+def load_state_dict(model, state):
+    """Give a network the weights of a checkpoint of `denoising-diffusion-pytorch`.
+
+    Names and shapes are the PyTorch package's, of the version that the network was
+    made with. A checkpoint may hold the network alone, or a whole diffusion object or
+    trainer: then the averaged weights are loaded where there are any, and all that
+    belongs to no network is passed over. Nothing is loaded unless all fits.
+
+    Example:
+    ```python
+    network = diffusion.UNet(version="2")
+    diffusion.load_state_dict(network, "model.safetensors")
+    ```
+
+    Args:
+        model: A `diffusion.UNet`.
+        state: A dict of arrays by name (or of such dicts), or the path of a file
+            that `illustkit.tensors.read_tensors` reads: `.npz`,
+            `.safetensors`, or one of `torch.save`, of which no code is run.
+
+    Raises:
+        StateDictError: for names that are unknown or missing, or arrays of another
+            shape or not finite; all of them are told at once.
+        ValueError: for a file that is missing, broken or of another kind.
+
+    Reference:
+        github.com/lucidrains/denoising-diffusion-pytorch.
+    """
+    source = "The state dict"
+    if not hasattr(state, "items"):
+        source, state = str(state), read_tensors(Path(state).expanduser())
+    state = _network_of(state)
+    expected = {}
+    for name, variable, to_torch, _ in _entries(model):
+        expected[name] = tuple(to_torch(np.empty(variable.shape, "bool")).shape)
+
+    faults = []
+    if missing := [name for name in expected if name not in state]:
+        faults.append(f"lacks {_listed(missing)}")
+    if unknown := [name for name in state if name not in expected]:
+        faults.append(f"has {_listed(unknown)}, which the network has not")
+    values = {}
+    for name, shape in expected.items():
+        if name not in state:
+            continue
+        try:
+            value = np.asarray(state[name]).astype("float32")
+        except (TypeError, ValueError):
+            faults.append(f"has something in {name} that is no array of numbers")
+            continue
+        values[name] = value
+        if value.shape != shape:
+            faults.append(f"has {name} of shape {value.shape} instead of {shape}")
+        elif not np.isfinite(value).all():
+            faults.append(f"has values in {name} that are not finite")
+    if faults:
+        more = f"; and {len(faults) - 6} more faults" if len(faults) > 6 else ""
+        raise StateDictError(
+            f"{source} does not fit this network (version {model.version}): it "
+            f"{'; it '.join(faults[:6])}{more}. Make the UNet with the version, dim, "
+            "dim_mults, channels and self_condition of the checkpoint."
+        )
+    for name, variable, _, from_torch in _entries(model):
+        variable.assign(from_torch(values[name]))
+
+
+def state_dict(model):
+    """The weights of a network by the names and in the shapes of the PyTorch package.
+
+    Example:
+    ```python
+    np.savez("model.npz", **diffusion.state_dict(network))
+    ```
+
+    Args:
+        model: A `diffusion.UNet`.
+
+    Returns:
+        Dict of float32 NumPy arrays.
+
+    Reference:
+        github.com/lucidrains/denoising-diffusion-pytorch.
+    """
+    return {
+        name: np.ascontiguousarray(to_torch(np.asarray(variable)))
+        for name, variable, to_torch, _ in _entries(model)
+    }
+
+
+def _entries(model):
+    """Name, variable, and the functions to and from PyTorch's shape of each weight."""
+    for layer in model.layers:
+        for variable in layer.weights:
+            name = variable.name.replace("kernel", "weight")
+            yield f"{layer.name}.{name}", variable, *_maps(layer.name, variable)
+
+
+def _maps(layer, variable):
+    rank = len(variable.shape)
+    if variable.name in ("g", "b"):
+        return (lambda a: a.reshape(1, -1, 1, 1)), (lambda a: a.reshape(-1))
+    if not variable.name.endswith("kernel"):
+        return (lambda a: a), (lambda a: a)
+    if rank == 2:
+        return np.transpose, np.transpose
+    height, width, inputs, outputs = variable.shape
+    if (height, width) == (2, 2):
+        # PyTorch: 2×2 pixels joined into channels (c p1 p2), then 1×1.
+        return (
+            lambda a: a.transpose(3, 2, 0, 1).reshape(outputs, 4 * inputs, 1, 1),
+            lambda a: a.reshape(outputs, inputs, 2, 2).transpose(2, 3, 1, 0),
+        )
+    # (height, width, in, out) <-> (out, in, height, width)
+    return (lambda a: a.transpose(3, 2, 0, 1)), (lambda a: a.transpose(2, 3, 1, 0))
+
+
+def _network_of(state):
+    """The network's arrays, whatever object the checkpoint was taken from."""
+    flat = dict(_flattened(state))
+    ends = ("init_conv.weight", "final_conv.weight")
+    prefixes = {n.removesuffix(e) for n in flat for e in ends if n.endswith(e)}
+    # The average where there is one, else the least wrapped.
+    prefix = min(prefixes, key=lambda p: ("ema_model." not in p, len(p)), default="")
+    return {n[len(prefix) :]: v for n, v in flat.items() if n.startswith(prefix)}
+
+
+def _flattened(state, prefix=""):
+    for name, value in state.items():
+        if hasattr(value, "items"):
+            yield from _flattened(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _listed(names):
+    shown = ", ".join(names[:3])
+    return shown + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -1,0 +1,570 @@
+"""Attention between the pixels of a picture: linear, and full.
+
+Each makes queries, keys and values of `heads * dim_head` channels from its input and
+maps the heads' results back to the input's channels. Softmax runs in float32.
+"""
+
+import math
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+
+def torch_uniform(fan_in):
+    """What the weights of PyTorch's convolutions and linear maps are drawn from.
+
+    Uniform between ±fan_in^-½, for kernels (there written as He's with a = √5) and for
+    biases.
+
+    Example:
+    ```python
+    fan_in = 3 * 3 * 64
+    keras.layers.Conv2D(64, 3, kernel_initializer=torch_uniform(fan_in),
+                        bias_initializer=torch_uniform(fan_in))
+    ```
+
+    Args:
+        fan_in: Values that each result is made of: input channels times the kernel's
+            area.
+
+    Returns:
+        A Keras initializer.
+
+    Reference:
+        LeCun et al., "Efficient BackProp" (1998); `torch.nn.Conv2d`, `torch.nn.Linear`.
+    """
+    return keras.initializers.RandomUniform(-(fan_in**-0.5), fan_in**-0.5)
+
+
+@keras.saving.register_keras_serializable(package="diffusion")
+class SinusoidalEmbedding(layers.Layer):
+    """Turns a timestep into sines and cosines, float32 under any precision policy.
+
+    With `half = dim / 2` frequencies falling from 1 to 1/10000,
+
+        f_i = 10000^(-i / (half - 1)),   out = [sin(t f), cos(t f)]
+
+    Example:
+    ```python
+    SinusoidalEmbedding(64)(np.array([0, 999])).shape   # (2, 64)
+    ```
+
+    Args:
+        dim: Even number of values, at least 4.
+        **kwargs: `name`, `dtype`.
+
+    Call arguments:
+        t: Timesteps `(batch,)`, 0 to T - 1, not scaled.
+
+    Returns:
+        float32 `(batch, dim)`.
+
+    Raises:
+        ValueError: where `dim` is odd or less than 4.
+
+    Reference:
+        Vaswani et al., "Attention Is All You Need" (2017), section 3.5; Ho et al.,
+        "Denoising Diffusion Probabilistic Models" (2020), appendix B.
+    """
+
+    def __init__(self, dim, **kwargs):
+        if dim != int(dim) or dim < 4 or dim % 2:
+            raise ValueError(
+                f"`dim` is an even number, at least 4. Received: dim={dim}"
+            )
+        super().__init__(autocast=False, **kwargs)
+        self.dim = int(dim)
+
+    def call(self, t):
+        half = self.dim // 2
+        frequencies = [math.exp(-i * math.log(10000) / (half - 1)) for i in range(half)]
+        angles = ops.cast(t, "float32")[:, None] * ops.convert_to_tensor(
+            [frequencies], dtype="float32"
+        )
+        return ops.concatenate([ops.sin(angles), ops.cos(angles)], axis=-1)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape[0], self.dim
+
+    def compute_output_spec(self, t):
+        return keras.KerasTensor(self.compute_output_shape(t.shape), "float32")
+
+    def get_config(self):
+        return {**super().get_config(), "dim": self.dim}
+
+
+@keras.saving.register_keras_serializable(package="diffusion")
+class UpsampledConv(layers.Layer):
+    """A 3×3 convolution of the picture doubled by nearest pixels, without doubling it.
+
+    Of a doubled row, two of the three taps see the same pixel of the small one: the
+    even rows see `[w_0, w_1 + w_2]` of pixels i - 1 and i, the odd rows
+    `[w_0 + w_1, w_2]` of i and i + 1, and columns likewise. So one 2×2 convolution of
+    the small picture, four times as wide, gives all: 16 instead of 36 products.
+
+    Example:
+    ```python
+    UpsampledConv(8)(np.zeros((1, 5, 8, 16))).shape   # (1, 10, 16, 8)
+    ```
+
+    Args:
+        filters: Channels of the result.
+        **kwargs: `name`, `dtype`.
+
+    Call arguments:
+        x: `(batch, height, width, channels)`.
+
+    Returns:
+        `(batch, 2 * height, 2 * width, filters)`.
+
+    Reference:
+        Odena et al., "Deconvolution and Checkerboard Artifacts" (2016); Shi et al.,
+        "Is the deconvolution layer the same as a convolutional layer?" (2016).
+    """
+
+    def __init__(self, filters, **kwargs):
+        super().__init__(autocast=False, **kwargs)
+        self.filters = filters
+
+    def build(self, input_shape):
+        channels = input_shape[-1]
+        self.kernel = self.add_weight(
+            shape=(3, 3, channels, self.filters),
+            initializer=torch_uniform(9 * channels),
+            name="kernel",
+            autocast=False,
+        )
+        self.bias = self.add_weight(
+            shape=(self.filters,),
+            initializer=torch_uniform(9 * channels),
+            name="bias",
+            autocast=False,
+        )
+
+    def call(self, x):
+        batch, height, width, _ = ops.shape(x)
+        dtype, filters = self.compute_dtype, self.filters
+        # Unstacking and slicing by sizes have cheap gradients; indexing has not.
+        kernels = []
+        for odd_row in (False, True):
+            rows = _taps(self.kernel, odd_row)
+            for odd_column in (False, True):
+                kernels.append(
+                    ops.stack([ops.stack(_taps(row, odd_column)) for row in rows])
+                )
+        # (tap, tap, in, out of all four parities)
+        kernel = ops.cast(ops.concatenate(kernels, axis=-1), dtype)
+        x = ops.pad(ops.cast(x, dtype), ((0, 0), (1, 1), (1, 1), (0, 0)))
+        out = ops.conv(x, kernel, padding="valid")
+        out = out + ops.cast(ops.tile(self.bias, 4), dtype)
+        # The results of odd rows and columns begin one pixel later.
+        shape = (batch, height, width, filters)
+        parts = [
+            ops.slice(part, (0, i // 2, i % 2, 0), shape)
+            for i, part in enumerate(ops.split(out, 4, axis=-1))
+        ]
+        # Left beside right, then upper beside lower, in the channels; reshaping a row
+        # of (width, 2 * filters) makes it (2 * width, filters), and rows likewise.
+        upper, lower = (ops.concatenate(parts[i : i + 2], axis=-1) for i in (0, 2))
+        shape = (-1, height, 2 * width * filters)
+        out = ops.concatenate(
+            [ops.reshape(upper, shape), ops.reshape(lower, shape)], axis=-1
+        )
+        return ops.reshape(out, (-1, 2 * height, 2 * width, filters))
+
+    def compute_output_shape(self, input_shape):
+        batch, height, width, _ = input_shape
+        twice = [None if side is None else 2 * side for side in (height, width)]
+        return batch, *twice, self.filters
+
+    def get_config(self):
+        return {**super().get_config(), "filters": self.filters}
+
+
+def _taps(kernel, odd):
+    """The two taps that the odd (or even) rows, or columns, have for three."""
+    first, second, third = ops.unstack(ops.convert_to_tensor(kernel), 3, axis=0)
+    return (first + second, third) if odd else (first, second + third)
+
+
+@keras.saving.register_keras_serializable(package="diffusion")
+class GroupNorm(layers.Layer):
+    """Normalises groups of channels over a picture, and may shift them by the time.
+
+    Alone, as `keras.layers.GroupNormalization`. With `film`, the two halves of which
+    are (scale, shift), the result is multiplied by `scale + 1` and `shift` is added;
+    both steps are one multiplication and one addition per value.
+
+    Example:
+    ```python
+    x, film = np.random.rand(2, 8, 8, 64), np.random.rand(2, 128)
+    GroupNorm()([x, film]).shape   # (2, 8, 8, 64)
+    ```
+
+    Args:
+        groups: Number of groups; divides the channels. Defaults to 8.
+        epsilon: Added to the variance. Defaults to 1e-5.
+        **kwargs: `name`, `dtype`.
+
+    Call arguments:
+        inputs: `(batch, height, width, channels)`, or a list of that and
+            `(batch, 2 * channels)`.
+
+    Returns:
+        The shape of the first input.
+
+    Raises:
+        ValueError: where `groups` does not divide the channels.
+
+    Reference:
+        Wu & He, "Group Normalization" (2018); Perez et al., "FiLM: Visual Reasoning
+        with a General Conditioning Layer" (2018).
+    """
+
+    def __init__(self, groups=8, epsilon=1e-5, **kwargs):
+        super().__init__(autocast=False, **kwargs)
+        self.groups, self.epsilon = groups, epsilon
+
+    def build(self, input_shape):
+        channels = _first(input_shape)[-1]
+        if channels % self.groups:
+            raise ValueError(
+                f"`groups` divides the channels. Received: groups={self.groups}, "
+                f"channels={channels}"
+            )
+        self.weight = _vector(self, channels, "weight", "ones")
+        self.bias = _vector(self, channels, "bias", "zeros")
+
+    def call(self, inputs):
+        x, film = _with_film(inputs)
+        values = ops.cast(x, "float32")
+        # A channel's own mean and variance, then the group's from them: no pass over
+        # the picture needs a fifth axis, and nothing large is subtracted.
+        mean = ops.mean(values, axis=(1, 2), keepdims=True)
+        variance = ops.mean(ops.square(values - mean), axis=(1, 2))
+        mean = ops.squeeze(mean, (1, 2))
+        group_mean = self._over_groups(mean)
+        group_variance = self._over_groups(variance + ops.square(mean - group_mean))
+        factor = self.weight * ops.rsqrt(group_variance + self.epsilon)
+        offset = self.bias - group_mean * factor
+        if film is not None:
+            scale, shift = ops.split(ops.cast(film, "float32"), 2, axis=-1)
+            factor, offset = factor * (scale + 1), offset * (scale + 1) + shift
+        out = values * _spread(factor) + _spread(offset)
+        return ops.cast(out, self.compute_dtype)
+
+    def _over_groups(self, values):
+        """Mean over each group of `(batch, channels)`, in every channel's place."""
+        channels = values.shape[-1]
+        grouped = ops.reshape(values, (-1, self.groups, channels // self.groups))
+        return ops.repeat(ops.mean(grouped, axis=-1), channels // self.groups, axis=-1)
+
+    def compute_output_shape(self, input_shape):
+        return _first(input_shape)
+
+    def get_config(self):
+        config = super().get_config()
+        return {**config, "groups": self.groups, "epsilon": self.epsilon}
+
+
+@keras.saving.register_keras_serializable(package="diffusion")
+class RMSNorm(layers.Layer):
+    """Divides each pixel's channels by their root mean square; may shift by the time.
+
+    With `film`, as in `GroupNorm`. For C channels, out = √C · g · x / max(‖x‖, 1e-12).
+
+    Example:
+    ```python
+    RMSNorm()(np.random.rand(2, 8, 8, 64)).shape   # (2, 8, 8, 64)
+    ```
+
+    Args:
+        **kwargs: `name`, `dtype`.
+
+    Call arguments:
+        inputs: `(batch, height, width, channels)`, or a list of that and
+            `(batch, 2 * channels)`.
+
+    Returns:
+        The shape of the first input.
+
+    Reference:
+        Zhang & Sennrich, "Root Mean Square Layer Normalization" (2019).
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(autocast=False, **kwargs)
+
+    def build(self, input_shape):
+        self.g = _vector(self, _first(input_shape)[-1], "g", "ones")
+
+    def call(self, inputs):
+        x, film = _with_film(inputs)
+        values = ops.cast(x, "float32")
+        squares = ops.sum(ops.square(values), axis=-1, keepdims=True)
+        out = values * ops.rsqrt(ops.maximum(squares, 1e-24))
+        factor = self.g * math.sqrt(x.shape[-1])
+        if film is None:
+            out = out * factor
+        else:
+            scale, shift = ops.split(ops.cast(film, "float32"), 2, axis=-1)
+            out = out * _spread(factor * (scale + 1)) + _spread(shift)
+        return ops.cast(out, self.compute_dtype)
+
+    def compute_output_shape(self, input_shape):
+        return _first(input_shape)
+
+
+@keras.saving.register_keras_serializable(package="diffusion")
+class ChannelNorm(layers.Layer):
+    """Layer normalisation of each pixel over its channels.
+
+    Example:
+    ```python
+    ChannelNorm()(np.random.rand(2, 8, 8, 64)).shape   # (2, 8, 8, 64)
+    ```
+
+    Args:
+        epsilon: Added to the variance. Defaults to 1e-5.
+        **kwargs: `name`, `dtype`.
+
+    Call arguments:
+        x: `(batch, height, width, channels)`.
+
+    Returns:
+        The same shape.
+
+    Reference:
+        Ba et al., "Layer Normalization" (2016).
+    """
+
+    def __init__(self, epsilon=1e-5, **kwargs):
+        super().__init__(autocast=False, **kwargs)
+        self.epsilon = epsilon
+
+    def build(self, input_shape):
+        self.g = _vector(self, input_shape[-1], "g", "ones")
+        self.b = _vector(self, input_shape[-1], "b", "zeros")
+
+    def call(self, x):
+        values = ops.cast(x, "float32")
+        values = values - ops.mean(values, axis=-1, keepdims=True)
+        variance = ops.mean(ops.square(values), axis=-1, keepdims=True)
+        out = values * ops.rsqrt(variance + self.epsilon) * self.g + self.b
+        return ops.cast(out, self.compute_dtype)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {**super().get_config(), "epsilon": self.epsilon}
+
+
+def _vector(layer, channels, name, initializer):
+    return layer.add_weight(
+        shape=(channels,), initializer=initializer, name=name, autocast=False
+    )
+
+
+def _spread(values):
+    """`(batch, channels)` at every pixel."""
+    return ops.expand_dims(values, (1, 2))
+
+
+def _first(shapes):
+    """The shape of the picture, with or without that of `film` after it."""
+    return tuple(shapes[0]) if isinstance(shapes[0], (list, tuple)) else tuple(shapes)
+
+
+def _with_film(inputs):
+    return inputs if isinstance(inputs, (list, tuple)) else (inputs, None)
+
+
+class _Attention(layers.Layer):
+    """The maps before and after; their weights have the names of the checkpoints."""
+
+    OUT = "to_out"
+
+    def __init__(self, heads=4, dim_head=32, memory_tokens=0, **kwargs):
+        super().__init__(autocast=False, **kwargs)
+        self.heads, self.dim_head = heads, dim_head
+        self.memory_tokens = memory_tokens
+
+    def memory_shape(self):
+        raise NotImplementedError
+
+    def build(self, input_shape):
+        channels, hidden = input_shape[-1], self.heads * self.dim_head
+        if self.memory_tokens:
+            self.mem_kv = self.add_weight(
+                shape=self.memory_shape(),
+                initializer=keras.initializers.RandomNormal(stddev=1.0),
+                name="mem_kv",
+                autocast=False,
+            )
+        self.to_qkv = self._uniform("to_qkv.kernel", channels, channels, 3 * hidden)
+        self.to_out = self._uniform(f"{self.OUT}.kernel", hidden, hidden, channels)
+        self.out_bias = self._uniform(f"{self.OUT}.bias", hidden, channels)
+
+    def _uniform(self, name, fan_in, *shape):
+        """A weight that begins as PyTorch's; kernels are those of 1×1 convolutions."""
+        return self.add_weight(
+            shape=(1, 1, *shape) if len(shape) == 2 else shape,
+            initializer=torch_uniform(fan_in),
+            name=name,
+            autocast=False,
+        )
+
+    def _matrix(self, kernel):
+        return ops.squeeze(kernel, (0, 1))
+
+    def _queries_keys_values(self, x):
+        """Three of `(batch, pixels, heads * dim_head)` in the compute dtype."""
+        _, height, width, _ = ops.shape(x)
+        x = ops.cast(x, self.compute_dtype)
+        x = ops.reshape(x, (-1, height * width, x.shape[-1]))
+        # The kernel is split, not the three times larger result.
+        kernels = ops.split(
+            ops.cast(self._matrix(self.to_qkv), self.compute_dtype), 3, axis=-1
+        )
+        return [ops.matmul(x, kernel) for kernel in kernels]
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "heads": self.heads,
+            "dim_head": self.dim_head,
+            "memory_tokens": self.memory_tokens,
+        }
+
+
+@keras.saving.register_keras_serializable(package="diffusion")
+class LinearAttention(_Attention):
+    """Attention in time and memory proportional to the number of pixels.
+
+    In each head, with softmax σ_c over channels and σ_n over pixels,
+
+        out = σ_c(q) · dim_head^-½ · (σ_n(k)ᵀ v)
+
+    Example:
+    ```python
+    x = np.random.rand(1, 16, 16, 64)
+    LinearAttention()(x).shape   # (1, 16, 16, 64)
+    ```
+
+    Args:
+        heads: Defaults to 4.
+        dim_head: Channels of a head. Defaults to 32.
+        memory_tokens: Learnt keys and values beside the picture's. Defaults to 0.
+        **kwargs: `name`, `dtype`.
+
+    Call arguments:
+        x: `(batch, height, width, channels)`.
+
+    Returns:
+        The same shape.
+
+    Reference:
+        Shen et al., "Efficient Attention: Attention with Linear Complexities" (2018).
+    """
+
+    OUT = "to_out.0"  # the network's normalisation after it is to_out.1
+
+    def memory_shape(self):
+        return 2, self.heads, self.dim_head, self.memory_tokens
+
+    def call(self, x):
+        heads, dim = self.heads, self.dim_head
+        hidden = heads * dim
+        _, height, width, channels = ops.shape(x)
+        q, k, v = self._queries_keys_values(x)
+        q = ops.reshape(ops.cast(q, "float32"), (-1, height * width, heads, dim))
+        q = ops.reshape(ops.softmax(q, axis=-1), (-1, height * width, hidden))
+        k = ops.cast(k, "float32")
+
+        # Softmax over pixels in two parts: its denominator divides the small product.
+        largest = ops.max(k, axis=1, keepdims=True)
+        if self.memory_tokens:
+            # (2, heads, dim, tokens) -> two of (1, tokens, hidden)
+            memory = ops.reshape(self.mem_kv, (2, hidden, self.memory_tokens))
+            memory_k, memory_v = ops.split(ops.transpose(memory, (0, 2, 1)), 2)
+            largest = ops.maximum(largest, ops.max(memory_k, axis=1, keepdims=True))
+        largest = ops.stop_gradient(largest)
+        weights = ops.exp(k - largest)
+        total = ops.sum(weights, axis=1)
+        # All heads with all heads, of which the diagonal blocks are wanted: one matrix
+        # product without a transposition of the pixels. Its sums overflow float16.
+        dtype = self.compute_dtype if self.compute_dtype != "float16" else "float32"
+        weights, v = ops.cast(weights, dtype), ops.cast(v, dtype)
+        context = ops.cast(ops.einsum("bnd,bne->bde", weights, v), "float32")
+        if self.memory_tokens:
+            weights = ops.exp(memory_k - largest)
+            total = total + ops.sum(weights, axis=1)
+            context = context + ops.matmul(ops.transpose(weights, (0, 2, 1)), memory_v)
+        same_head = np.kron(np.eye(heads), np.ones((dim, dim))).astype("float32")
+        context = context * (same_head * dim**-0.5) / ops.expand_dims(total, -1)
+        # (q context) W = q (context W), and the second product is small.
+        context = ops.matmul(context, self._matrix(self.to_out))
+        q, context = (ops.cast(a, self.compute_dtype) for a in (q, context))
+        out = ops.matmul(q, context)
+        out = out + ops.cast(self.out_bias, out.dtype)
+        return ops.reshape(out, (-1, height, width, channels))
+
+
+@keras.saving.register_keras_serializable(package="diffusion")
+class FullAttention(_Attention):
+    """Attention of every pixel to every other: softmax(q kᵀ dim_head^-½) v per head.
+
+    Example:
+    ```python
+    x = np.random.rand(1, 16, 16, 64)
+    FullAttention()(x).shape   # (1, 16, 16, 64)
+    ```
+
+    Args:
+        heads: Defaults to 4.
+        dim_head: Channels of a head. Defaults to 32.
+        memory_tokens: Learnt keys and values beside the picture's. Defaults to 0.
+        **kwargs: `name`, `dtype`.
+
+    Call arguments:
+        x: `(batch, height, width, channels)`.
+
+    Returns:
+        The same shape.
+
+    Reference:
+        Vaswani et al., "Attention Is All You Need" (2017), section 3.2.
+    """
+
+    def memory_shape(self):
+        return 2, self.heads, self.memory_tokens, self.dim_head
+
+    def call(self, x):
+        batch, height, width, channels = ops.shape(x)
+        heads, dim, dtype = self.heads, self.dim_head, self.compute_dtype
+        q, k, v = (
+            ops.transpose(
+                ops.reshape(a, (-1, height * width, heads, dim)), (0, 2, 1, 3)
+            )
+            for a in self._queries_keys_values(x)
+        )
+        if self.memory_tokens:
+            shape = (2, batch, heads, self.memory_tokens, dim)
+            memory = ops.broadcast_to(
+                ops.expand_dims(ops.cast(self.mem_kv, dtype), 1), shape
+            )
+            memory_k, memory_v = ops.unstack(memory, 2)
+            k = ops.concatenate([memory_k, k], axis=2)
+            v = ops.concatenate([memory_v, v], axis=2)
+        scores = ops.matmul(q * dim**-0.5, ops.transpose(k, (0, 1, 3, 2)))
+        weights = ops.softmax(ops.cast(scores, "float32"), axis=-1)
+        out = ops.transpose(ops.matmul(ops.cast(weights, dtype), v), (0, 2, 1, 3))
+        out = ops.reshape(out, (-1, height * width, heads * dim))
+        out = ops.matmul(out, ops.cast(self._matrix(self.to_out), dtype))
+        out = out + ops.cast(self.out_bias, dtype)
+        return ops.reshape(out, (-1, height, width, channels))

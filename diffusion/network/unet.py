@@ -1,0 +1,288 @@
+"""The denoising network: a U-Net of residual blocks with attention at each level."""
+
+from numbers import Integral
+
+import keras
+from keras import layers
+
+from diffusion.network.layers import (
+    ChannelNorm,
+    FullAttention,
+    GroupNorm,
+    LinearAttention,
+    RMSNorm,
+    SinusoidalEmbedding,
+    UpsampledConv,
+    torch_uniform,
+)
+from illustkit.training.dropout import Dropout
+
+
+class Builder:
+    """Adds named parts to the graph; the names are those of the checkpoints."""
+
+    def __init__(self, version, dropout, groups, dtype):
+        self.old = version == "0.25.3"
+        self.dropout, self.groups, self.dtype = dropout, groups, dtype
+
+    def conv(self, x, filters, kernel, name, strides=1, dtype=None):
+        fan_in = x.shape[-1] * kernel**2
+        return layers.Conv2D(
+            filters,
+            kernel,
+            strides,
+            padding="same",
+            kernel_initializer=torch_uniform(fan_in),
+            bias_initializer=torch_uniform(fan_in),
+            dtype=dtype or self.dtype,
+            name=name,
+        )(x)
+
+    def dense(self, x, units, name):
+        return layers.Dense(
+            units,
+            kernel_initializer=torch_uniform(x.shape[-1]),
+            bias_initializer=torch_uniform(x.shape[-1]),
+            dtype="float32",
+            name=name,
+        )(x)
+
+    def joined(self, *parts):
+        return layers.Concatenate(dtype=self.dtype)(parts)
+
+    def silu(self, x, name, dtype=None):
+        return layers.Activation("silu", dtype=dtype or self.dtype, name=name)(x)
+
+    def time(self, t, dim):
+        x = SinusoidalEmbedding(dim, name="time_mlp.0")(t)
+        x = self.dense(x, 4 * dim, "time_mlp.1")
+        # "gelu" is the exact one, as keras.activations.gelu; keras.ops.gelu is not.
+        x = layers.Activation("gelu", dtype="float32", name="time_mlp.2")(x)
+        x = self.dense(x, 4 * dim, "time_mlp.3")
+        self.embedding = self.silu(x, "time_silu", dtype="float32")
+
+    def norm(self, x, name):
+        norm = GroupNorm(self.groups, dtype=self.dtype, name=name)
+        return (norm if self.old else RMSNorm(dtype=self.dtype, name=name))(x)
+
+    def residual_block(self, x, filters, name):
+        film = self.dense(self.embedding, 2 * filters, f"{name}.mlp.1")
+        y = self.conv(x, filters, 3, f"{name}.block1.proj")
+        y = self.norm([y, film], f"{name}.block1.norm")
+        y = self.silu(y, f"{name}.block1.act")
+        if self.dropout:
+            dropout = Dropout(self.dropout, dtype=self.dtype)
+            y = dropout(y)
+        y = self.conv(y, filters, 3, f"{name}.block2.proj")
+        y = self.norm(y, f"{name}.block2.norm")
+        y = self.silu(y, f"{name}.block2.act")
+        if x.shape[-1] != filters:
+            x = self.conv(x, filters, 1, f"{name}.res_conv")
+        return layers.Add(dtype=self.dtype, name=f"{name}.sum")([y, x])
+
+    def attention(self, x, name, full):
+        # The older version wraps the attention twice: residual, normalisation.
+        inner, outer = (f"{name}.fn.fn", f"{name}.fn") if self.old else (name, name)
+        norm = ChannelNorm if self.old else RMSNorm
+        kind = FullAttention if full else LinearAttention
+        y = norm(dtype=self.dtype, name=f"{outer}.norm")(x)
+        tokens = 0 if self.old else 4
+        y = kind(memory_tokens=tokens, dtype=self.dtype, name=inner)(y)
+        if not full:
+            y = norm(dtype=self.dtype, name=f"{inner}.to_out.1")(y)
+        return layers.Add(dtype=self.dtype, name=f"{name}.sum")([y, x])
+
+    def shrink(self, x, filters, name, stay):
+        if stay:
+            return self.conv(x, filters, 3, name)
+        if self.old:
+            return self.conv(x, filters, 4, name, strides=2)
+        # 2×2 pixels joined, then a 1×1 convolution: a 2×2 convolution with stride 2.
+        return self.conv(x, filters, 2, f"{name}.1", strides=2)
+
+    def enlarge(self, x, filters, name, stay):
+        if stay:
+            return self.conv(x, filters, 3, name)
+        return UpsampledConv(filters, dtype=self.dtype, name=f"{name}.1")(x)
+
+
+VERSIONS = ("0.25.3", "2")
+
+
+@keras.saving.register_keras_serializable(package="diffusion")
+class UNet(keras.Model):
+    """Denoising U-Net: a noisy picture and its timestep in, the noise (or such) out.
+
+    Two versions of the same plan, layer for layer those of the PyTorch package
+    `denoising-diffusion-pytorch`, so that its checkpoints can be loaded
+    (`diffusion.load_state_dict`):
+
+    - "0.25.3", of July 2022: GroupNorm, linear attention at all levels, 4×4
+      convolutions with stride 2.
+    - "2", today's: RMSNorm, full attention at the deepest level, four learnt memory
+      tokens in every attention, 2×2 pixels joined to shrink.
+
+    Each level has two residual blocks and an attention on the way down, and again on
+    the way up, where each block takes a block's result of the way down beside its own
+    input. Weights begin as PyTorch's do. The time embedding is float32 under any
+    precision policy, and so is the output.
+
+    Example:
+    ```python
+    network = diffusion.UNet(32, dim=32, dim_mults=(1, 2, 4))
+    x_t = np.random.uniform(-1, 1, (2, 32, 32, 3))
+    network([x_t, np.array([999, 10])]).shape   # (2, 32, 32, 3)
+    ```
+
+    Args:
+        image_size: Side of the pictures, a pair (width, height), or `None` for any
+            size; divisible by 2 for each level but the last. Defaults to `None`.
+        dim: Channels of the first level. Defaults to 64.
+        dim_mults: Channels of each level's result in multiples of `dim`. Defaults to
+            `(1, 2, 4, 8)`.
+        channels: Of the pictures: 1 grey, 3 RGB, 4 RGBA. Defaults to 3.
+        version: "0.25.3" or "2". Defaults to "0.25.3".
+        self_condition: Take an earlier estimate of the clean picture (or zeros) as a
+            third input. Defaults to `False`.
+        dropout: Share left out in the first half of each block in training; version
+            "2" alone has it. Defaults to 0.
+        groups: Of GroupNorm. Defaults to 8.
+        out_channels: Channels of the output. Defaults to `None`, as the pictures.
+        dtype: Dtype policy of all layers. Defaults to `None`, the global policy.
+        **kwargs: `name` and `trainable`.
+
+    Call arguments:
+        inputs: `[x_t, t]` or `[x_t, t, x_self_cond]`: noisy pictures on the signed
+            scale `(batch, height, width, channels)`, timesteps `(batch,)` int32, and
+            pictures as the first.
+
+    Returns:
+        float32 `(batch, height, width, out_channels)`.
+
+    Raises:
+        ValueError: for arguments or picture sizes that do not fit together.
+
+    Reference:
+        Ho et al., "Denoising Diffusion Probabilistic Models" (2020), appendix B;
+        github.com/lucidrains/denoising-diffusion-pytorch; Chen et al., "Analog Bits"
+        (2022), section 3.2, for self-conditioning.
+    """
+
+    def __init__(
+        self,
+        image_size=None,
+        dim=64,
+        dim_mults=(1, 2, 4, 8),
+        channels=3,
+        version="0.25.3",
+        self_condition=False,
+        dropout=0.0,
+        groups=8,
+        *,
+        out_channels=None,
+        dtype=None,
+        **kwargs,
+    ):
+        dim_mults = tuple(dim_mults)
+        width, height = _pair(image_size)
+        _check(version, dropout, dim, dim_mults, groups)
+        step = 2 ** (len(dim_mults) - 1)
+        _check_size(height, width, step)
+        build = Builder(version, dropout, groups, dtype)
+
+        x_t = keras.Input((height, width, channels), name="x_t")
+        t = keras.Input((), dtype="int32", name="t")
+        inputs, x = [x_t, t], x_t
+        if self_condition:
+            estimate = keras.Input((height, width, channels), name="x_self_cond")
+            inputs.append(estimate)
+            x = build.joined(estimate, x_t)
+        build.time(t, dim)
+
+        x = first = build.conv(x, dim, 7, "init_conv")
+        dims = [dim, *(dim * m for m in dim_mults)]
+        pairs, last = list(zip(dims, dims[1:], strict=False)), len(dim_mults) - 1
+        skips = []
+        for i, (a, b) in enumerate(pairs):
+            x = build.residual_block(x, a, f"downs.{i}.0")
+            skips.append(x)
+            x = build.residual_block(x, a, f"downs.{i}.1")
+            x = build.attention(x, f"downs.{i}.2", full=i == last and version == "2")
+            skips.append(x)
+            x = build.shrink(x, b, f"downs.{i}.3", stay=i == last)
+        x = build.residual_block(x, dims[-1], "mid_block1")
+        x = build.attention(x, "mid_attn", full=True)
+        x = build.residual_block(x, dims[-1], "mid_block2")
+        for j, (a, b) in enumerate(reversed(pairs)):
+            for k in range(2):
+                x = build.joined(x, skips.pop())
+                x = build.residual_block(x, b, f"ups.{j}.{k}")
+            x = build.attention(x, f"ups.{j}.2", full=j == 0 and version == "2")
+            x = build.enlarge(x, a, f"ups.{j}.3", stay=j == last)
+        x = build.residual_block(build.joined(x, first), dim, "final_res_block")
+        out_channels = out_channels or channels
+        out = build.conv(x, out_channels, 1, "final_conv", dtype="float32")
+
+        super().__init__(inputs=inputs, outputs=out, **kwargs)
+        self.dtype_policy = keras.dtype_policies.get(
+            dtype or keras.config.dtype_policy()
+        )
+        self.image_size = None if image_size is None else (width, height)
+        self.channels, self.version = channels, version
+        self.self_condition = self_condition
+        self._step = step
+        self._arguments = {
+            "image_size": self.image_size,
+            "dim": dim,
+            "dim_mults": dim_mults,
+            "channels": channels,
+            "version": version,
+            "self_condition": self_condition,
+            "dropout": dropout,
+            "groups": groups,
+            "out_channels": out_channels,
+            "dtype": None if dtype is None else self.dtype_policy.name,
+        }
+
+    def call(self, inputs, training=None, mask=None):
+        _check_size(*inputs[0].shape[1:3], self._step)
+        return super().call(inputs, training=training, mask=mask)
+
+    def get_config(self):
+        return {"name": self.name, "trainable": self.trainable, **self._arguments}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        return cls(**config)
+
+
+def _pair(image_size):
+    if image_size is None or isinstance(image_size, Integral):
+        return image_size, image_size
+    width, height = image_size
+    return width, height
+
+
+def _check(version, dropout, dim, dim_mults, groups):
+    if version not in VERSIONS:
+        raise ValueError(f"`version` is one of {VERSIONS}. Received: {version!r}")
+    if not dim_mults or any(m != int(m) or m < 1 for m in dim_mults):
+        raise ValueError(
+            "`dim_mults` are whole numbers, at least one. "
+            f"Received: dim_mults={dim_mults}"
+        )
+    if dropout and version == "0.25.3":
+        raise ValueError(f'Only version "2" has dropout. Received: dropout={dropout}')
+    if version == "0.25.3" and dim % groups:
+        raise ValueError(
+            f"`groups` divides `dim`. Received: groups={groups}, dim={dim}"
+        )
+
+
+def _check_size(height, width, step):
+    if (height or 0) % step or (width or 0) % step:
+        raise ValueError(
+            f"This UNet takes pictures whose height and width are divisible by {step}, "
+            "2 for each level but the last: resize or pad them. "
+            f"Received: height={height}, width={width}"
+        )

@@ -1,0 +1,241 @@
+"""A page whose one button makes a new, watermarked icon; `diffusion.pages.serve` shows it.
+
+The picture stands in the page itself: no file is kept, nothing comes from elsewhere.
+"""
+
+import base64
+import html
+import os
+import random
+import tempfile
+import time
+from pathlib import Path
+
+from diffusion.sampling.generate import sample, size_of
+from diffusion.sampling.samplers import last_timestep
+from diffusion.watermark import (
+    OPACITY,
+    WATERMARK,
+    add_watermark,
+    enlarged,
+    shown,
+    write_marked,
+)
+from illustkit.images import write_image
+
+STEPS, MOST_STEPS, MOST_SEED = 20, 100, 9999
+WAITING = 8  # clicks in the queue; a further one is told to come later
+SIDE = 320  # CSS pixels, the longer side of the icon
+
+
+def build_page(
+    model, *, name="", image_size=None, watermark=WATERMARK, opacity=OPACITY
+):
+    """Build the page.
+
+    Example:
+    ```python
+    page = build_page(diffusion.load_diffuser("runs/icons"), name="icons")
+    address = launch(page)
+    ```
+
+    Args:
+        model: A `Diffuser`.
+        name: What to call it in the title. Defaults to nothing.
+        image_size: (width, height), for a network that takes any. Defaults to that of
+            the network.
+        watermark: Text of the watermark and of the note in the file; `None` for
+            neither. Defaults to "AI-generated".
+        opacity: Of the watermark. Defaults to 0.35.
+
+    Returns:
+        `gradio.Blocks`, with its queue.
+
+    Raises:
+        ValueError: where Gradio is not installed, or the size does not fit.
+    """
+    gr = import_gradio()
+    size, most = size_of(model, image_size), most_steps(model)
+    title = f"New icons: {name}" if name else "New icons"
+    marking = {"watermark": watermark, "opacity": opacity}
+
+    def make(seed, steps, renew):
+        seed = random.randint(0, MOST_SEED) if renew else int(seed)
+        start = time.monotonic()
+        png = make_icon(model, seed, int(steps), image_size=size, **marking)
+        seconds = time.monotonic() - start
+        return _figure(png, seed, int(steps), size, seconds), seed
+
+    with gr.Blocks(title=title, analytics_enabled=False) as page:
+        with gr.Column(elem_id="sheet"):
+            gr.HTML("<h1>New icons</h1>")
+            icon = gr.HTML(_empty(size), elem_id="icon")
+            button = gr.Button("Make an icon", variant="primary", elem_id="make")
+            steps = gr.Slider(
+                1,
+                most,
+                min(STEPS, most),
+                step=1,
+                label="Steps",
+                info="More take longer: finer detail.",
+                buttons=[],
+                elem_id="steps",
+            )
+            seed = gr.Slider(
+                0,
+                MOST_SEED,
+                3407,
+                step=1,
+                label="Seed",
+                info="The same one, the same icon.",
+                buttons=[],
+                elem_id="seed",
+            )
+            renew = gr.Checkbox(True, label="New seed each time", elem_id="renew")
+            gr.HTML(f"<p class=told>{_told(name, size, watermark)}</p>")
+        button.click(
+            make,
+            [seed, steps, renew],
+            [icon, seed],
+            show_progress="minimal",
+            show_progress_on=icon,
+            concurrency_limit=1,
+            api_visibility="private",
+        )
+    return page.queue(max_size=WAITING, default_concurrency_limit=1, api_open=False)
+
+
+def make_icon(
+    model, seed, steps, *, image_size=None, watermark=WATERMARK, opacity=OPACITY
+):
+    """Make one icon as the bytes of a PNG file.
+
+    It is the first that `illust-diffusion sample` makes with the sampler "dpm++" and
+    this seed; with a watermark, small ones are enlarged, each pixel to a square.
+
+    Args:
+        model: A `Diffuser`.
+        seed: Int, 0 to 9999.
+        steps: Evaluations of the network, 1 to `most_steps(model)`.
+        image_size: As in `build_page`.
+        watermark: As in `build_page`.
+        opacity: As in `build_page`.
+
+    Returns:
+        bytes.
+
+    Raises:
+        ValueError: for a seed or steps out of range.
+    """
+    for what, value, least, most in (
+        ("steps", steps, 1, most_steps(model)),
+        ("seed", seed, 0, MOST_SEED),
+    ):
+        if value != int(value) or not least <= value <= most:
+            raise ValueError(
+                f"`{what}` is a whole number from {least} to {most}. Received: {value}"
+            )
+    pictures = sample(
+        model,
+        1,
+        sampler="dpm++",
+        steps=int(steps),
+        seed=int(seed),
+        image_size=image_size,
+        progress=False,
+    )
+    picture = shown(pictures[0])
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "icon.png")
+        if watermark is None:
+            write_image(path, picture)
+        else:
+            marked = add_watermark(enlarged(picture), watermark, opacity=opacity)
+            write_marked(path, marked, watermark)
+        return path.read_bytes()
+
+
+def most_steps(model):
+    """The most steps that the page offers: 100, or fewer where the model has fewer."""
+    return min(MOST_STEPS, last_timestep(model.schedule))
+
+
+def import_gradio():
+    """Gradio, which is imported when a page is asked for.
+
+    Returns:
+        The module.
+
+    Raises:
+        ValueError: with the command that installs it, where it is missing or too old.
+    """
+    # Gradio reads it when it is imported.
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    try:
+        import gradio
+    except ImportError as error:
+        raise ValueError(
+            f"The page needs Gradio ({error}): pip install 'gradio>=6'"
+        ) from error
+    if int(gradio.__version__.split(".")[0]) < 6:
+        raise ValueError(
+            f"The page needs Gradio 6, and {gradio.__version__} is there: "
+            "pip install --upgrade 'gradio>=6'"
+        )
+    return gradio
+
+
+def _figure(png, seed, steps, size, seconds):
+    data = "data:image/png;base64," + base64.b64encode(png).decode()
+    return (
+        f"<figure><img src='{data}' alt='New icon' {_shape(size)}>"
+        f"<figcaption>Seed {seed}, {steps} steps, {seconds:.1f} s "
+        f"<a href='{data}' download='icon-{seed}-{steps}.png'>Save as PNG</a>"
+        "</figcaption></figure>"
+    )
+
+
+def _empty(size):
+    return (
+        f"<figure><div class=empty {_shape(size)}>Your icon appears here</div>"
+        "<figcaption>&nbsp;</figcaption></figure>"
+    )
+
+
+def _shape(size):
+    width, height = size
+    return (
+        f"style='width:{round(SIDE * width / max(size))}px;"
+        f"aspect-ratio:{width}/{height}'"
+    )
+
+
+def _told(name, size, watermark):
+    whose = f"Icons of “{html.escape(name)}”" if name else "Icons"
+    text = f"{whose}, {size[0]} by {size[1]} pixels"
+    if watermark is None:
+        return f"{text}, without a watermark: keep them for your own use."
+    return (
+        f"{text}, with the watermark “{html.escape(watermark)}”, which a note in the "
+        "file repeats."
+    )
+
+
+STYLE = """
+.gradio-container { background: var(--background-fill-secondary) }
+#sheet { max-width: 27rem; margin: 0 auto; padding: 1.5rem; gap: .9rem;
+  background: var(--background-fill-primary); border-radius: 16px;
+  border: 1px solid var(--border-color-primary) }
+#sheet h1 { font-size: 1.3rem; font-weight: 650; text-align: center; margin: 0;
+  overflow-wrap: anywhere }
+#icon figure { margin: 0; text-align: center }
+#icon img, #icon .empty { display: flex; margin: 0 auto; border-radius: 12px;
+  border: 1px solid var(--border-color-primary); max-width: 100% }
+#icon img { image-rendering: pixelated; background: #fff }
+#icon .empty { align-items: center; justify-content: center;
+  color: var(--body-text-color-subdued); background: var(--background-fill-secondary) }
+#icon figcaption, #sheet .told { font-size: .85rem; line-height: 1.4;
+  color: var(--body-text-color-subdued); text-align: center }
+#icon figcaption { margin-top: .5rem } #sheet .told { margin: 0 }
+#icon figcaption a { margin-left: .6rem; color: var(--link-text-color) }
+"""

@@ -1,0 +1,1 @@
+"""Samplers, and what is made with them."""

@@ -1,0 +1,402 @@
+"""DPM-Solver++(2M): pictures in a dozen evaluations of the model."""
+
+import numpy as np
+
+from diffusion.process import Denoiser, check_pictures, check_version
+
+
+def picture_generators(seed, n, *, first=0):
+    """Make one random generator for each picture, so that a picture has its own noise.
+
+    Picture number i of a seed is the same in whatever batch it is made.
+
+    Example:
+    ```python
+    rng = picture_generators(3407, 16)
+    x_T = draw_noise(rng, (128, 128, 3))
+    pictures = ddim(model, x_T, schedule, objective="noise", rng=rng)
+    ```
+
+    Args:
+        seed: Int, not negative.
+        n: Number of pictures.
+        first: Number of the first picture. Defaults to 0.
+
+    Returns:
+        List of n `numpy.random.Generator`.
+    """
+    return [np.random.default_rng((seed, i)) for i in range(first, first + n)]
+
+
+def draw_noise(rng, shape):
+    """Draw standard normal noise of `shape` from each generator.
+
+    Args:
+        rng: List of n generators.
+        shape: `(height, width, channels)`.
+
+    Returns:
+        float32 `(n, height, width, channels)`.
+    """
+    return np.stack([each.standard_normal(shape, dtype="float32") for each in rng])
+
+
+def ddpm(
+    model,
+    x_T,
+    schedule,
+    *,
+    objective,
+    rng,
+    clip=True,
+    self_condition=False,
+    start=None,
+    progress=None,
+):
+    """Sample by the ancestral sampler, one evaluation of the model each timestep.
+
+    The variance is that of the posterior, β(1 - ᾱ')/(1 - ᾱ); no noise is added at
+    t = 0.
+
+    Example:
+    ```python
+    rng = picture_generators(3407, 4)
+    x_T = draw_noise(rng, (32, 32, 3))
+    pictures = ddpm(model, x_T, schedule, objective="noise", rng=rng)
+    ```
+
+    Args:
+        model: Callable `model(x_t, t)`, or `model(x_t, t, x_self_cond)` with
+            `self_condition`; float32 `(n, height, width, channels)` and int32 `(n,)`
+            give what `objective` says, of the shape of `x_t`.
+        x_T: Noise, float `(n, height, width, channels)`.
+        schedule: A `Schedule`.
+        objective: What the model gives: "noise", "x0" or "v".
+        rng: List of n generators, one for each picture; see `picture_generators`.
+        clip: Whether each estimate of the picture is held to -1 to 1. Defaults to
+            `True`.
+        self_condition: Whether the model is given its last estimate of the picture,
+            zeros at first. Defaults to `False`.
+        start: Timestep whose noise `x_T` has. Defaults to T - 1.
+        progress: Callable of (steps done, steps in all), or `None`.
+
+    Returns:
+        Pictures, float32 of the shape of `x_T`, signed scale.
+
+    Raises:
+        ValueError: for an unknown objective, arrays that do not fit, or a model whose
+            output is not finite.
+
+    Reference:
+        Ho, Jain, Abbeel, Denoising Diffusion Probabilistic Models, 2020, algorithm 2.
+    """
+    x = check_pictures(x_T, rng)
+    start = _check_start(schedule, start)
+    denoise = Denoiser(
+        model, schedule, objective, clip=clip, self_condition=self_condition
+    )
+    # log σ of the posterior, at least -23.
+    log_deviation = 0.5 * schedule.posterior_log_variance_clipped
+    for t in range(start, -1, -1):
+        x0, _ = denoise(x, t)
+        mean = float(schedule.posterior_mean_coef1[t]) * x0
+        x = mean + float(schedule.posterior_mean_coef2[t]) * x
+        if t > 0:
+            x += float(np.exp(log_deviation[t])) * draw_noise(rng, x.shape[1:])
+        if progress is not None:
+            progress(start - t + 1, start + 1)
+    return x
+
+
+def ddim_timesteps(timesteps, steps, version="0.25.3"):
+    """Timesteps of DDIM, from noise to picture, with the one that each leads to.
+
+    The spacing is that of the version in exact arithmetic; for a few numbers of steps
+    float32 gives a timestep or some one less.
+
+    Example:
+    ```python
+    ddim_timesteps(1000, 4, "2")           # [(999, 749), …, (249, -1)]
+    ddim_timesteps(1000, 4, "0.25.3")      # [(800, 600), …, (200, 0)]
+    ```
+
+    Args:
+        timesteps: T.
+        steps: Number of pairs: 1 to T with "2", to T - 1 with "0.25.3".
+        version: "0.25.3" or "2". Defaults to "0.25.3".
+
+    Returns:
+        List of (t, t').
+
+    Raises:
+        ValueError: for an unknown version, or more steps than timesteps.
+    """
+    check_version(version)
+    most = timesteps if version == "2" else timesteps - 1
+    if steps != int(steps) or not 1 <= steps <= most:
+        raise ValueError(
+            f"`steps` must be 1 to {most}, with {timesteps} timesteps and version "
+            f"{version}. Received: steps={steps}"
+        )
+    steps = int(steps)
+    if version == "2":
+        times = [i * timesteps // steps - 1 for i in range(steps, -1, -1)]
+    else:
+        times = [i * timesteps // (steps + 1) for i in range(steps, -1, -1)]
+    return list(zip(times[:-1], times[1:], strict=True))
+
+
+def ddim(
+    model,
+    x_T,
+    schedule,
+    *,
+    objective,
+    steps=50,
+    eta=None,
+    version="0.25.3",
+    rng=None,
+    clip=True,
+    self_condition=False,
+    start=None,
+    progress=None,
+):
+    """Sample by DDIM, with as many evaluations of the model as there are steps.
+
+    x' = √ᾱ' x0 + √(1 - ᾱ' - σ²) ε + σz, with σ² = η² (1 - ᾱ/ᾱ')(1 - ᾱ')/(1 - ᾱ).
+
+    Version "2" takes its last timestep for the first, ends on the clean picture, and
+    derives ε anew from the clipped x0. Version "0.25.3" begins at T·S/(S + 1), reads ᾱ
+    of the timestep before, and leaves ε as the model gave it.
+
+    Example:
+    ```python
+    rng = picture_generators(3407, 4)
+    x_T = draw_noise(rng, (32, 32, 3))
+    pictures = ddim(model, x_T, schedule, objective="noise", steps=50, rng=rng)
+    ```
+
+    Args:
+        model: See `ddpm`.
+        x_T: Noise, float `(n, height, width, channels)`.
+        schedule: A `Schedule`.
+        objective: What the model gives: "noise", "x0" or "v".
+        steps: S. Defaults to 50.
+        eta: η from 0, where the noise alone decides, to 1. Defaults to the version's:
+            1 with "0.25.3", 0 with "2".
+        version: "0.25.3" or "2". Defaults to "0.25.3".
+        rng: List of n generators, one for each picture; may be `None` where η is 0.
+        clip: Whether each estimate of the picture is held to -1 to 1. Defaults to
+            `True`.
+        self_condition: See `ddpm`. Defaults to `False`.
+        start: Timestep whose noise `x_T` has, with version "2" only. Defaults to T - 1.
+        progress: Callable of (steps done, steps in all), or `None`.
+
+    Returns:
+        Pictures, float32 of the shape of `x_T`, signed scale.
+
+    Raises:
+        ValueError: for an option that is unknown or out of its range, arrays that do
+            not fit, or a model whose output is not finite.
+
+    Reference:
+        Song, Meng, Ermon, Denoising Diffusion Implicit Models, 2021, equations 12
+        and 16.
+    """
+    check_version(version)
+    if start is not None and version != "2":
+        raise ValueError(
+            'only version "2" begins where the noise of `x_T` says: take '
+            f'version="2". Received: start={start}, version={version!r}'
+        )
+    if eta is None:
+        eta = 0.0 if version == "2" else 1.0
+    if not 0 <= eta <= 1 or (eta and rng is None):
+        raise ValueError(
+            "`eta` must be 0 to 1, and 0 where there are no generators. Received: "
+            f"eta={eta}, rng={rng if rng is None else type(rng).__name__}"
+        )
+    x = check_pictures(x_T, rng)
+    start = _check_start(schedule, start)
+    pairs = ddim_timesteps(start + 1, steps, version)
+    denoise = Denoiser(
+        model, schedule, objective, clip=clip, self_condition=self_condition
+    )
+    # ᾱ by t + 1: index 0 is the clean picture, whose ᾱ is 1.
+    bar = np.concatenate([[1.0], schedule.alphas_cumprod])
+    for step, (t, after) in enumerate(pairs, start=1):
+        x0, noise = denoise(x, t)
+        if version == "2":
+            noise = denoise.noise_of(x, t, x0) if clip else noise
+            bar_t, bar_after = bar[t + 1], bar[after + 1]
+        else:
+            bar_t, bar_after = bar[t], bar[after]
+        sigma2 = (1 - bar_t / bar_after) * (1 - bar_after) / (1 - bar_t) * eta**2
+        x = float(np.sqrt(bar_after)) * x0
+        if bar_after < 1:
+            x += float(np.sqrt(max(1 - bar_after - sigma2, 0.0))) * noise
+            if eta:
+                x += float(np.sqrt(sigma2)) * draw_noise(rng, x.shape[1:])
+        if progress is not None:
+            progress(step, len(pairs))
+    return x
+
+
+def _check_start(schedule, start):
+    if start is None:
+        return schedule.timesteps - 1
+    if start != int(start) or not 0 <= start < schedule.timesteps:
+        raise ValueError(
+            f"`start` must be a timestep, 0 to {schedule.timesteps - 1}. Received: "
+            f"{start}"
+        )
+    return int(start)
+
+
+SPACINGS = "time", "logsnr"
+
+
+def dpm_timesteps(schedule, steps, *, spacing="time", lambda_min_clipped=-5.1):
+    """Timesteps of DPM-Solver++, from noise to picture.
+
+    The first is the last timestep whose λ = log(√ᾱ/√(1 - ᾱ)) is not below the limit:
+    the cosine and sigmoid schedules end far below it, where a step is so long that it
+    overshoots. "time" spaces the others evenly down to 0, without 0 itself. "logsnr"
+    spaces their λ evenly down to timestep 0, which leaves more of them for the fine
+    detail: with a dozen steps "time" smooths it away.
+
+    Example:
+    ```python
+    schedule = make_schedule("linear")
+    dpm_timesteps(schedule, 4)                          # [999, 749, 500, 250]
+    dpm_timesteps(schedule, 4, spacing="logsnr")        # [999, 603, 73, 0]
+    ```
+
+    Args:
+        schedule: A `Schedule`.
+        steps: Number of timesteps.
+        spacing: "time" or "logsnr". Defaults to "time".
+        lambda_min_clipped: Least λ; minus infinity for none. Defaults to -5.1.
+
+    Returns:
+        List of ints, all different.
+
+    Raises:
+        ValueError: for an unknown spacing, or fewer timesteps than steps.
+    """
+    if spacing not in SPACINGS:
+        raise ValueError(f"`spacing` must be one of {SPACINGS}. Received: {spacing!r}")
+    lambdas = 0.5 * np.log(schedule.snr)
+    last = last_timestep(schedule, lambda_min_clipped=lambda_min_clipped)
+    if steps != int(steps) or not 1 <= steps <= last:
+        raise ValueError(
+            f"`steps` must be 1 to {last}, the timesteps of {schedule!r} with λ of "
+            f"{lambda_min_clipped} or more. Received: steps={steps}"
+        )
+    steps = int(steps)
+    if spacing == "time":
+        times = np.linspace(0, last, steps + 1).round().astype(int)
+        return times[:0:-1].tolist()
+    wanted = np.linspace(lambdas[last], lambdas[0], steps)
+    nearest = np.abs(lambdas[:, None] - wanted).argmin(axis=0)
+    # Each at least one below the one before, and none below 0.
+    falling = np.minimum.accumulate(nearest + np.arange(steps))
+    return (np.maximum(falling, steps - 1) - np.arange(steps)).tolist()
+
+
+def last_timestep(schedule, *, lambda_min_clipped=-5.1):
+    """The timestep that DPM-Solver++ begins at, and the most steps it can take.
+
+    Args:
+        schedule: A `Schedule`.
+        lambda_min_clipped: Least λ; minus infinity for none. Defaults to -5.1.
+
+    Returns:
+        int.
+    """
+    lambdas = 0.5 * np.log(schedule.snr)
+    return int(np.count_nonzero(lambdas >= lambda_min_clipped)) - 1
+
+
+def dpm_solver_pp(
+    model,
+    x_T,
+    schedule,
+    *,
+    objective,
+    steps=12,
+    spacing="time",
+    lambda_min_clipped=-5.1,
+    rng=None,
+    clip=True,
+    self_condition=False,
+    progress=None,
+):
+    """Sample by DPM-Solver++(2M), with as many evaluations of the model as steps.
+
+    The noise x_T alone decides the picture. The first and the last step, which ends on
+    the clean picture, are of first order.
+
+    Example:
+    ```python
+    x_T = draw_noise(picture_generators(3407, 4), (32, 32, 3))
+    pictures = dpm_solver_pp(model, x_T, schedule, objective="noise", steps=12)
+    ```
+
+    Args:
+        model: Callable `model(x_t, t)`, or `model(x_t, t, x_self_cond)` with
+            `self_condition`; see `diffusion.ddpm`.
+        x_T: Noise, float `(n, height, width, channels)`.
+        schedule: A `Schedule`.
+        objective: What the model gives: "noise", "x0" or "v".
+        steps: Number of evaluations. Defaults to 12.
+        spacing: "time" or "logsnr"; see `dpm_timesteps`. Defaults to "time".
+        lambda_min_clipped: Least λ that a timestep may have. Defaults to -5.1.
+        rng: Not used: nothing is drawn. Taken so that all samplers are called alike.
+        clip: Whether each estimate of the picture is held to -1 to 1, as the paper
+            does for pictures (not for latents). Defaults to `True`.
+        self_condition: Whether the model is given its last estimate of the picture,
+            zeros at first. Defaults to `False`.
+        progress: Callable of (steps done, steps in all), or `None`.
+
+    Returns:
+        Pictures, float32 of the shape of `x_T`, signed scale.
+
+    Raises:
+        ValueError: for an unknown objective, more steps than timesteps, arrays that do
+            not fit, or a model whose output is not finite.
+
+    Reference:
+        Lu et al., DPM-Solver++: Fast Solver for Guided Sampling of Diffusion
+        Probabilistic Models, 2022, algorithm 2; DPM-Solver, 2022, appendix, for the
+        spacing.
+    """
+    x = check_pictures(x_T, rng)
+    times = dpm_timesteps(
+        schedule, steps, spacing=spacing, lambda_min_clipped=lambda_min_clipped
+    )
+    denoise = Denoiser(
+        model, schedule, objective, clip=clip, self_condition=self_condition
+    )
+    lambdas = 0.5 * np.log(schedule.snr)
+    x0_before = h_before = None
+    for step, t in enumerate(times, start=1):
+        x0, _ = denoise(x, t)
+        if step == len(times):
+            # λ of the clean picture is infinite, and the step of first order is x0.
+            x = x0
+        else:
+            after = times[step]
+            h = lambdas[after] - lambdas[t]
+            data = x0
+            if x0_before is not None:
+                # Half of 1/r, with r the ratio of the step before to this one.
+                extrapolation = float(h / h_before / 2)
+                data = (1 + extrapolation) * x0 - extrapolation * x0_before
+            sigma = schedule.sqrt_one_minus_alphas_cumprod
+            x = float(sigma[after] / sigma[t]) * x
+            x -= float(schedule.sqrt_alphas_cumprod[after] * np.expm1(-h)) * data
+            x0_before, h_before = x0, h
+        if progress is not None:
+            progress(step, len(times))
+    return x

@@ -1,0 +1,1 @@
+"""Label faces and rate crops."""

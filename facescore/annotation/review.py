@@ -1,0 +1,86 @@
+"""What the review page asks for: the queue, one picture's boxes, and saving them."""
+
+from facescore.annotation.store import PROBLEM, Annotation
+from facescore.boxes import Face, box_areas, clip_boxes
+from illustkit.files import picture_size
+from illustkit.web.pictures import ServedPictures
+from illustkit.web.server import App
+
+_MAX_FACES = 1000
+_MOST = 1e7  # pixels
+
+
+class ReviewApp(App):
+    """The review of a folder's boxes.
+
+    Args:
+        annotations: `Annotations` of the folder.
+    """
+
+    page = "review.html"
+
+    def __init__(self, annotations):
+        super().__init__()
+        self.annotations = annotations
+        self.pictures = ServedPictures(annotations.images)
+        self.gets = {"queue": self.queue, "picture": self.picture}
+        self.posts = {"save": self.save}
+
+    def queue(self):
+        """States and lowest confidences of all pictures, in the folder's order."""
+        pairs = self.annotations.summaries()
+        return {
+            "folder": self.annotations.folder.resolve().name,
+            "states": [state for state, _ in pairs],
+            "confidences": [round(confidence, 4) for _, confidence in pairs],
+        }
+
+    def picture(self, i):
+        """One picture: its name, size, state and boxes."""
+        image = self.pictures.path(i)
+        try:
+            annotation, size = self.annotations.load(image), picture_size(image)
+        except ValueError as error:
+            annotation, size = Annotation(PROBLEM, [], str(error)), (0, 0)
+        return {
+            "i": i,
+            "name": image.relative_to(self.annotations.folder).as_posix(),
+            "width": size[0],
+            "height": size[1],
+            "state": annotation.state,
+            "message": annotation.message,
+            "boxes": [[*face.box, face.confidence] for face in annotation.faces],
+        }
+
+    def save(self, body):
+        """Keep boxes `[left, top, right, bottom, confidence]`; `accept` makes labels.
+
+        Raises:
+            ValueError: for anything else than that.
+        """
+        if set(body) != {"i", "boxes", "accept"} or type(body["accept"]) is not bool:
+            raise ValueError(f"i, boxes and accept are due. Received: {sorted(body)}")
+        image = self.pictures.path(body["i"])
+        faces = _faces(body["boxes"], picture_size(image))
+        self.annotations.save(image, faces, accept=body["accept"])
+        state, confidence = self.annotations.summary(image)
+        return {"i": body["i"], "state": state, "confidence": confidence}
+
+
+def _faces(rows, size):
+    if not isinstance(rows, list) or len(rows) > _MAX_FACES:
+        raise ValueError(f"boxes must be a list of at most {_MAX_FACES}.")
+    for row in rows:
+        good = isinstance(row, list) and len(row) == 5
+        if not good or not all(type(v) in (int, float) for v in row):
+            raise ValueError(f"A box is five numbers. Received: {row!r}")
+        if not all(abs(v) <= _MOST for v in row) or not 0 <= row[4] <= 1:  # nor NaN
+            raise ValueError("A box lies near its picture, a confidence is 0 to 1.")
+    boxes = clip_boxes([row[:4] for row in rows], size)
+    if (box_areas(boxes) <= 0).any():
+        raise ValueError(f"A box lies outside the picture of {size}.")
+    confidences = [float(row[4]) for row in rows]
+    return [
+        Face(tuple(box), confidence)
+        for box, confidence in zip(boxes.tolist(), confidences, strict=True)
+    ]

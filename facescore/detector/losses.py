@@ -1,0 +1,240 @@
+"""What the detector learns by: CIoU of the boxes, their distributions, and BCE."""
+
+import keras
+from keras import ops
+
+from facescore.detector.network import BINS, grid_cells
+from illustkit.training.trainable import Trainable
+
+
+def ciou(a, b):
+    """Complete IoU of boxes that stand side by side; shapes broadcast.
+
+    IoU, less the squared distance of the centres over the squared diagonal of the
+    enclosing box, less a term for the difference of the aspect ratios.
+
+    Args:
+        a: xyxy `(..., 4)`.
+        b: xyxy `(..., 4)`.
+
+    Returns:
+        `(iou, ciou)`, each `(...)`; `ciou` is at most `iou`, and above -2.
+
+    Reference:
+        Zheng et al., "Enhancing Geometric Factors in Model Learning and Inference for
+        Object Detection and Instance Segmentation" (2020), equations 8 to 10.
+    """
+    tiny = 1e-7
+    a_size, b_size = a[..., 2:] - a[..., :2], b[..., 2:] - b[..., :2]
+    low = ops.maximum(a[..., :2], b[..., :2])
+    high = ops.minimum(a[..., 2:], b[..., 2:])
+    shared = _area(ops.maximum(high - low, 0.0))
+    union = _area(a_size) + _area(b_size) - shared
+    iou = shared / (union + tiny)
+    hull = ops.maximum(a[..., 2:], b[..., 2:]) - ops.minimum(a[..., :2], b[..., :2])
+    apart = (a[..., :2] + a[..., 2:] - b[..., :2] - b[..., 2:]) / 2
+    distance = ops.sum(apart**2, axis=-1) / (ops.sum(hull**2, axis=-1) + tiny)
+    angle = [ops.arctan2(s[..., 0], s[..., 1] + tiny) for s in (a_size, b_size)]
+    aspect = (4 / 3.141592653589793**2) * (angle[0] - angle[1]) ** 2
+    weight = ops.stop_gradient(aspect / (1 - iou + aspect + tiny))
+    return iou, iou - distance - weight * aspect
+
+
+def assign(
+    scores, predicted, centres, boxes, valid, *, top=10, score_power=0.5, iou_power=6.0
+):
+    """Choose the cells that learn each face, and how certain they ought to be.
+
+    A cell can learn a face whose box its centre lies in. The ten best by
+    `score**0.5 * ciou**6` do; where two faces want one cell, the one that the cell's
+    box overlaps more has it. A cell's target is that alignment, scaled so that the best
+    cell of a face is asked for the best overlap that its cells reach.
+
+    Args:
+        scores: Probabilities `(batch, cells)`.
+        predicted: Predicted boxes, xyxy in pixels `(batch, cells, 4)`.
+        centres: Centres of the cells in pixels `(cells, 2)`.
+        boxes: True boxes `(batch, faces, 4)`, padded.
+        valid: 1 for a true box, 0 for padding, `(batch, faces)`.
+        top: Cells a face. Defaults to 10.
+        score_power: Power of the probability in the alignment. Defaults to 0.5.
+        iou_power: Power of the overlap in the alignment. Defaults to 6.
+
+    Returns:
+        `(target, owner)`: the wanted probabilities `(batch, cells)`, 0 for background;
+        and the number of the face that a cell learns, int32 `(batch, cells)`,
+        meaningless where the target is 0.
+
+    Reference:
+        Feng et al., "TOOD: Task-aligned One-stage Object Detection" (2021),
+        section 3.3.
+    """
+    faces = boxes[:, :, None, :]  # (batch, faces, 1, 4)
+    sides = ops.concatenate([centres - faces[..., :2], faces[..., 2:] - centres], -1)
+    candidate = ops.cast(ops.min(sides, axis=-1) > 1e-6, "float32")
+    candidate = candidate * ops.cast(valid, "float32")[:, :, None]
+    overlap = ops.maximum(ciou(faces, predicted[:, None])[1], 0.0) * candidate
+    align = scores[:, None, :] ** score_power * overlap**iou_power
+    top = min(top, align.shape[-1])
+    least = ops.top_k(align, top)[0][..., -1:]
+    chosen = ops.cast((align >= least) & (align > 0), "float32")
+    # One face a cell: among those that chose it, the one with the largest overlap.
+    owner = ops.argmax(ops.where(chosen > 0, overlap, -1.0), axis=1)
+    chosen = chosen * ops.moveaxis(ops.one_hot(owner, boxes.shape[1]), -1, 1)
+    align = align * chosen
+    best_align = ops.max(align, axis=-1, keepdims=True)
+    best_overlap = ops.max(overlap * chosen, axis=-1, keepdims=True)
+    target = ops.max(align * best_overlap / (best_align + 1e-9), axis=1)
+    return target, ops.cast(owner, "int32")
+
+
+def _area(size):
+    # The gradient of `ops.prod` has cumulative products, and shapes found at run time.
+    return size[..., 0] * size[..., 1]
+
+
+# Weights of the parts, as YOLOv8 has them.
+PART_WEIGHTS = {"box": 7.5, "cls": 0.5, "dfl": 1.5}
+
+
+@keras.saving.register_keras_serializable(package="facescore")
+class FaceDetector(Trainable):
+    """A detector network that trains on pictures and their boxes.
+
+    `fit` takes uint8 pictures `(batch, height, width, 3)` with targets float32
+    `(batch, faces, 5)`: xyxy in pixels and 1, or five zeros where there is no further
+    face. All shapes are static.
+
+    The parts are sums over the cells, divided by the sum of the targets over the whole
+    batch (over all replicas), times the batch size: their mean over the batch is then
+    YOLOv8's loss on one device and on many. A face in a crowd counts as much
+    as a face alone, which dividing by each picture's own sum would not give.
+
+    Example:
+    ```python
+    detector = FaceDetector(DetectorNetwork())
+    detector.compile(keras.optimizers.AdamW(2e-3))
+    detector.fit(batches, shuffle=False)
+    ```
+
+    Args:
+        network: A `DetectorNetwork`.
+        part_weights: Weights of "box", "cls" and "dfl".
+            Defaults to 7.5, 0.5 and 1.5.
+        **kwargs: Passed to `keras.Model`.
+
+    Reference:
+        Ultralytics YOLOv8; Zheng et al. (2020) for CIoU; Li et al. (2020) for DFL.
+    """
+
+    def __init__(self, network, part_weights=None, **kwargs):
+        super().__init__(part_weights or PART_WEIGHTS, **kwargs)
+        self.network = network
+        self.built = True
+
+    def call(self, pictures, training=False):
+        return self.network(pictures, training=training)
+
+    def parts(self, x, y, y_pred, training):
+        centres, strides = grid_cells((x.shape[2], x.shape[1]))
+        boxes, valid = y[..., :4], y[..., 4]
+        distances, face = ops.cast(y_pred[..., :-1], "float32"), y_pred[..., -1]
+        predicted = decode(distances, centres, strides)
+        target, owner = assign(
+            ops.stop_gradient(ops.sigmoid(face)),
+            ops.stop_gradient(predicted),
+            centres,
+            boxes,
+            valid,
+        )
+        target, owner = ops.stop_gradient(target), ops.stop_gradient(owner)
+        true = ops.take_along_axis(boxes, owner[..., None], axis=1)
+        # Far from its face a cell's loss has weight 0, and must stay finite.
+        true = ops.where(target[..., None] > 0, true, ops.stop_gradient(predicted))
+        terms = {
+            "box": target * (1 - ciou(predicted, true)[1]),
+            "cls": binary_crossentropy(face, target),
+            "dfl": target * distribution_loss(distances, true, centres, strides),
+        }
+        total = ops.maximum(mean_over_replicas(ops.mean(ops.sum(target, -1))), 1e-3)
+        return {name: ops.sum(term, axis=-1) / total for name, term in terms.items()}
+
+    def get_config(self):
+        config = super().get_config()
+        config.update(
+            network=keras.saving.serialize_keras_object(self.network),
+            part_weights=self.part_weights,
+        )
+        return config
+
+    @classmethod
+    def from_config(cls, config):
+        config = dict(config)
+        network = keras.saving.deserialize_keras_object(config.pop("network"))
+        return cls(network, **config)
+
+
+def decode(distances, centres, strides):
+    """Turn distributions of distances into boxes.
+
+    Args:
+        distances: Logits `(..., cells, 64)`: 16 bins each of left, top, right, bottom.
+        centres: Pixels `(cells, 2)`.
+        strides: Pixels `(cells,)`.
+
+    Returns:
+        xyxy in pixels `(..., cells, 4)`.
+    """
+    logits = ops.reshape(distances, (*ops.shape(distances)[:-1], 4, BINS))
+    mean = ops.sum(ops.softmax(logits, axis=-1) * ops.arange(BINS, dtype="float32"), -1)
+    mean = mean * strides[:, None]
+    return ops.concatenate([centres - mean[..., :2], centres + mean[..., 2:]], axis=-1)
+
+
+def distribution_loss(distances, boxes, centres, strides):
+    """Cross-entropy of the two whole numbers of strides about each true distance.
+
+    Args:
+        distances: Logits `(batch, cells, 64)`.
+        boxes: The box that each cell learns, xyxy in pixels `(batch, cells, 4)`.
+        centres: Pixels `(cells, 2)`.
+        strides: Pixels `(cells,)`.
+
+    Returns:
+        `(batch, cells)`, the mean of the four sides.
+
+    Reference:
+        Li et al., "Generalized Focal Loss" (2020), equation 6.
+    """
+    sides = ops.concatenate([centres - boxes[..., :2], boxes[..., 2:] - centres], -1)
+    sides = ops.clip(sides / strides[:, None], 0.0, BINS - 1 - 0.01)
+    logits = ops.reshape(distances, (*ops.shape(distances)[:-1], 4, BINS))
+    # The weight of bin i is max(0, 1 - |side - i|): two bins share each side.
+    weights = ops.maximum(
+        1 - ops.abs(sides[..., None] - ops.arange(BINS, dtype="float32")), 0.0
+    )
+    return -ops.mean(ops.sum(weights * ops.log_softmax(logits, axis=-1), -1), axis=-1)
+
+
+def binary_crossentropy(logits, targets):
+    """Cross-entropy of soft targets, from logits, elementwise."""
+    return (
+        ops.maximum(logits, 0.0)
+        - logits * targets
+        + ops.log1p(ops.exp(-ops.abs(logits)))
+    )
+
+
+def mean_over_replicas(value):
+    """Mean of a scalar over the replicas of a `tf.distribute` strategy.
+
+    JAX sees the whole batch already; outside of a replica the value stays.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return value
+    import tensorflow as tf
+
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return value
+    return context.all_reduce(tf.distribute.ReduceOp.MEAN, value)

@@ -1,0 +1,1 @@
+"""Rank folders of pictures."""

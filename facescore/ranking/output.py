@@ -1,0 +1,237 @@
+"""What a ranking leaves behind: the table, the JSON, on request the best pictures."""
+
+import base64
+import csv
+import hashlib
+import io
+import json
+import os
+import re
+import secrets
+import shutil
+from pathlib import Path
+from urllib.parse import quote
+
+from illustkit.files import write_whole
+
+GALLERY = "gallery.html"
+_PAGES = Path(__file__).parents[1] / "pages"
+
+
+def write_gallery(output, pictures, folder):
+    """Write `gallery.html`: pictures sorted by score, faces boxed, a threshold slider.
+
+    The page holds its style, its script and the scores; thumbnails and pictures stay
+    files beside it, and only what is in sight is loaded. It asks nothing of the
+    network, and its policy lets no other script run.
+
+    Example:
+    ```python
+    write_gallery("ranking", ranking.pictures, "pictures")
+    ```
+
+    Args:
+        output: Folder to write to, the one that thumbnails are named from.
+        pictures: List of `RankedPicture`, in the order to show them.
+        folder: Folder that the pictures are named from.
+
+    Returns:
+        Path of the page.
+    """
+    output = Path(output)
+    best = {p.file: i for i, p in enumerate(pictures) if p.duplicate_of is None}
+    base = _base(Path(folder), output)
+    entries = [_entry(picture, best, base) for picture in pictures]
+    # Within a script element only "<" could end it; the others are for old parsers.
+    data = json.dumps({"pictures": entries}, separators=(",", ":"))
+    data = re.sub("[<>&]", lambda found: f"\\u{ord(found[0]):04x}", data)
+    style = "".join(_page(name) for name in ("common.css", "gallery.css"))
+    script = _page("gallery.js")
+    parts = {
+        "data": data,
+        "style": style,
+        "script": script,
+        "policy": (
+            "default-src 'none'; img-src 'self' file: data:; base-uri 'none'; "
+            f"form-action 'none'; script-src {_hash(script)}; style-src {_hash(style)}"
+        ),
+    }
+    # In one pass: what is filled in may itself hold "{{data}}".
+    page = re.sub(r"\{\{(\w+)\}\}", lambda f: parts[f[1]], _page(GALLERY))
+    return write_whole(output / GALLERY, page)
+
+
+def _entry(picture, best, base):
+    size = picture.width, picture.height
+    return {
+        "file": picture.file,
+        "link": base + quote(os.fsencode(picture.file)),
+        "thumbnail": picture.thumbnail if picture.error is None else None,
+        "state": picture.state,
+        "error": picture.error,
+        "width": size[0],
+        "height": size[1],
+        "rank": picture.rank,
+        "score": None if picture.score is None else round(picture.score, 4),
+        "alike": picture.alike,
+        "group": best[picture.duplicate_of or picture.file],
+        "duplicate": picture.duplicate_of is not None,
+        # Shares of width and height, whatever size the picture is shown in.
+        "faces": [
+            [
+                *(round(v / size[i % 2], 4) for i, v in enumerate(face.box)),
+                round(face.confidence, 3),
+                round(face.score, 4),
+            ]
+            for face in picture.faces
+        ],
+    }
+
+
+def _base(folder, output):
+    """URL of the folder, relative to the page where it can be, with a slash."""
+    try:
+        relative = os.path.relpath(folder.resolve(), output.resolve())
+    except ValueError:  # another drive
+        return folder.resolve().as_uri() + "/"
+    return f"./{quote(os.fsencode(Path(relative).as_posix()))}/"
+
+
+def _page(name):
+    return (_PAGES / name).read_text("utf-8")
+
+
+def _hash(text):
+    digest = hashlib.sha256(text.encode("utf-8")).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"
+
+
+TABLE, RECORDS = "ranking.csv", "ranking.json"
+TOP, _TOP_LIST = "top", "top.json"
+_COLUMNS = (
+    *("rank", "file", "picture_score", "face", "left", "top", "right", "bottom"),
+    *("confidence", "score", "duplicate_of", "state", "reason"),
+)
+
+
+def write_table(output, pictures):
+    """Write `ranking.csv`: a row a face, the best of a picture first.
+
+    A picture without a face, or one that cannot be read, has one row with empty cells
+    and its `state`.
+
+    Args:
+        output: Folder to write to.
+        pictures: List of `RankedPicture`.
+
+    Returns:
+        Path of the file.
+    """
+    stream = io.StringIO()
+    table = csv.writer(stream, lineterminator="\n")
+    table.writerow(_COLUMNS)
+    for picture in pictures:
+        score = "" if picture.score is None else f"{picture.score:.4f}"
+        start = picture.rank, picture.file, score
+        end = picture.duplicate_of, picture.state, picture.error
+        for number, (box, confidence, face_score) in enumerate(picture.faces, 1):
+            numbers = [f"{v:.2f}" for v in box]
+            marks = f"{confidence:.4f}", f"{face_score:.4f}"
+            table.writerow([*start, number, *numbers, *marks, *end])
+        if not picture.faces:
+            table.writerow([*start, *[""] * 7, *end])
+    # File names that are no Unicode keep their bytes.
+    data = stream.getvalue().encode("utf-8", "surrogateescape")
+    return write_whole(output / TABLE, data)
+
+
+def write_records(output, pictures, about):
+    """Write `ranking.json`: the same as the table, a dict a picture.
+
+    Args:
+        output: Folder to write to.
+        pictures: List of `RankedPicture`.
+        about: Dict of what holds for the whole ranking.
+
+    Returns:
+        Path of the file.
+    """
+    records = [
+        {
+            "rank": picture.rank,
+            "file": picture.file,
+            "score": picture.score,
+            "state": picture.state,
+            "duplicate_of": picture.duplicate_of,
+            "reason": picture.error,
+            "width": picture.width,
+            "height": picture.height,
+            "faces": [face._asdict() for face in picture.faces],
+        }
+        for picture in pictures
+    ]
+    # A line a picture: to be looked at, and compared with diff.
+    lines = ",\n".join(json.dumps(record) for record in records)
+    head = json.dumps(about)[1:-1]
+    return write_whole(output / RECORDS, f'{{{head}, "pictures": [\n{lines}\n]}}\n')
+
+
+def gather_top(pictures, folder, output, count, *, link=False):
+    """Copy or link the best pictures into `top/`, their rank before their name.
+
+    Of pictures that look alike only the best goes there. What an earlier call put there
+    goes away; nothing else does. The pictures themselves are only read.
+
+    Args:
+        pictures: List of `RankedPicture`, by rank.
+        folder: Folder that they are named from.
+        output: Folder that holds `top/`.
+        count: Number of pictures.
+        link: Make symbolic links instead of copies. Defaults to `False`.
+
+    Returns:
+        Paths in `top/`, the best first.
+
+    Raises:
+        ValueError: where links cannot be made, or another file has the name.
+    """
+    chosen = [p for p in pictures if p.rank and p.duplicate_of is None][:count]
+    digits = max(2, len(str(max((p.rank for p in chosen), default=0))))
+    targets = [output / TOP / _top_name(p, digits) for p in chosen]
+    listed = output / _TOP_LIST
+    earlier = json.loads(listed.read_text("utf-8")) if listed.exists() else []
+    for name in earlier:
+        if "/" not in name and "\\" not in name:
+            (output / TOP / name).unlink(missing_ok=True)
+    (output / TOP).mkdir(parents=True, exist_ok=True)
+    # The list stands before the files, so that a kill leaves none behind unlisted.
+    write_whole(listed, json.dumps([target.name for target in targets]))
+    for picture, target in zip(chosen, targets, strict=True):
+        if os.path.lexists(target):
+            raise ValueError(f"{target}: stands there already. Move it elsewhere.")
+        source = (folder / picture.file).resolve()
+        part = target.with_name(f".{secrets.token_hex(8)}.part")
+        try:
+            _symlink(source, part) if link else shutil.copy2(source, part)
+            os.replace(part, target)
+        finally:
+            part.unlink(missing_ok=True)
+    return targets
+
+
+def _symlink(source, target):
+    try:
+        os.symlink(source, target)
+    except (OSError, NotImplementedError) as error:
+        raise ValueError(
+            f"{target.parent}: links cannot be made here ({error}). Use link=False."
+        ) from error
+
+
+def _top_name(picture, digits):
+    start = f"{picture.rank:0{digits}d}_{picture.score:.2f}_"
+    name = picture.file.rsplit("/", 1)[-1]
+    if len(os.fsencode(start + name)) > 240:  # file systems take 255 bytes
+        digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
+        name = f"{digest}{os.path.splitext(name)[1]}"
+    return start + name

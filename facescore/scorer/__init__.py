@@ -1,0 +1,1 @@
+"""Learn one person's taste from face crops."""

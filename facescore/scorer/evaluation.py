@@ -1,0 +1,501 @@
+"""How good a scorer is on pictures it never saw, as a table, a figure and a CSV."""
+
+import csv
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from facescore.boxes import as_boxes, shrink
+from facescore.crops import as_face, crop_face
+from facescore.scorer.agreement import Agreement, agreement, checked, spearman
+from facescore.scorer.data import SCORES
+from illustkit.figures import save_figure
+from illustkit.files import write_whole
+from illustkit.images import list_images, read_image
+
+_INK, _SOFT = "#1c2230", "#667085"
+
+
+def plot_distributions(true, predicted, path=None, *, title=None, bins=20):
+    """Draw the distribution of the predicted score for every true score.
+
+    On the left five histograms, one below the other on one axis, as the article's five
+    pictures; on the right the same as violins with median and quartiles, beside the
+    line that a perfect scorer would keep to.
+
+    Example:
+    ```python
+    plot_distributions(true, predicted, "distributions.png")
+    ```
+
+    Args:
+        true: The person's scores, whole numbers 1 to 5, `(n,)`.
+        predicted: The scorer's, any finite numbers, `(n,)`.
+        path: File to write. Defaults to none.
+        title: Text above. Defaults to the number of pictures and the rank correlation.
+        bins: Bars of a histogram. Defaults to 20.
+
+    Returns:
+        `matplotlib.figure.Figure`.
+
+    Raises:
+        ValueError: as of `agreement`.
+    """
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
+
+    true, predicted = checked(true, predicted)
+    parts = [predicted[true == score] for score in SCORES]
+    colours = [colormaps["viridis"](v) for v in np.linspace(0.08, 0.88, len(SCORES))]
+    low = min(SCORES[0] - 0.5, np.floor(predicted.min() * 2) / 2)
+    high = max(SCORES[-1] + 0.5, np.ceil(predicted.max() * 2) / 2)
+
+    figure = Figure(figsize=(9.6, 5.6), layout="constrained")
+    figure.get_layout_engine().set(wspace=0.06)
+    left, right = figure.subfigures(1, 2, width_ratios=(1.05, 1))
+    panels = left.subplots(len(SCORES), 1, sharex=True, sharey=True)
+    edges = np.linspace(low, high, bins + 1)
+    # The best score on top, so that the hills move to the right going up.
+    for axis, score, part, colour in zip(
+        panels[::-1], SCORES, parts, colours, strict=True
+    ):
+        _histogram(axis, score, part, edges, colour)
+    left.suptitle("predicted score, by true score", fontsize=10, color=_INK)
+    panels[-1].set_xlabel("predicted")
+    panels[-1].set_xlim(low, high)
+    left.supylabel("share of the pictures", fontsize=10)
+    right.suptitle("median, quartiles and violin", fontsize=10, color=_INK)
+    _violins(right.subplots(), parts, colours, (low, high))
+    if title is None:
+        rho = spearman(true, predicted)
+        title = f"{len(true)} pictures, Spearman {rho:.2f}"
+    figure.suptitle(title, fontsize=12, parse_math=False)
+    if path is not None:
+        save_figure(figure, path)
+    return figure
+
+
+def _histogram(axis, score, part, edges, colour):
+    _plain(axis)
+    if len(part):
+        weights = np.full(len(part), 1 / len(part))
+        axis.hist(part, bins=edges, weights=weights, color=colour, rwidth=0.92)
+        axis.axvline(np.median(part), color=_INK, linewidth=1.6)
+    axis.axvline(score, color=_SOFT, linewidth=1, linestyle=(0, (2, 2)))
+    label = f"true {score}   n = {len(part)}"
+    if len(part):
+        label += f"   median {np.median(part):.2f}"
+    axis.set_title(label, loc="left", fontsize=8.5, pad=2)
+    axis.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    axis.tick_params(labelsize=8)
+
+
+def _violins(axis, parts, colours, limits):
+    _plain(axis)
+    axis.plot(SCORES, SCORES, color=_SOFT, linewidth=1, linestyle=(0, (2, 2)), zorder=0)
+    filled = [i for i, part in enumerate(parts) if len(part) and np.ptp(part) > 0]
+    if filled:
+        shapes = axis.violinplot(
+            [parts[i] for i in filled],
+            [SCORES[i] for i in filled],
+            widths=0.85,
+            showextrema=False,
+        )
+        for body, i in zip(shapes["bodies"], filled, strict=True):
+            body.set(facecolor=colours[i], edgecolor="none", alpha=0.8)
+    there = [i for i, part in enumerate(parts) if len(part)]
+    quartiles = np.array([np.quantile(parts[i], (0.25, 0.5, 0.75)) for i in there])
+    scores = [SCORES[i] for i in there]
+    axis.vlines(scores, quartiles[:, 0], quartiles[:, 2], color=_INK, linewidth=4)
+    axis.plot(
+        scores,
+        quartiles[:, 1],
+        color=_INK,
+        linewidth=1,
+        marker="o",
+        markersize=6,
+        markerfacecolor="white",
+    )
+    axis.set(xlim=(SCORES[0] - 0.6, SCORES[-1] + 0.6), ylim=limits, xticks=SCORES)
+    axis.set_xlabel("true score")
+    axis.set_ylabel("predicted score")
+
+
+def _plain(axis):
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.spines[["left", "bottom"]].set_color(_SOFT)
+    axis.set_axisbelow(True)
+
+
+class Shift(NamedTuple):
+    """How scores move under one change.
+
+    Args:
+        mean: Mean of the change, in points: whether all go the same way.
+        absolute: Mean of its absolute value.
+        largest: 95th percentile of its absolute value.
+        relative: `absolute` over the standard deviation of the unchanged scores.
+        order: Rank correlation with the unchanged scores.
+    """
+
+    mean: float
+    absolute: float
+    largest: float
+    relative: float
+    order: float
+
+
+@dataclass(frozen=True)
+class Stability:
+    """What `stability` found.
+
+    Attributes:
+        shifts: Dict from the name of a change to its `Shift`.
+        spread: Standard deviation of the unchanged scores, in points.
+        framing: Share of the scores' variance, 0..1, that a line through size, place
+            and proportions of the boxes foretells, corrected for its own freedom: what
+            of the scores may come from framing alone. nan for fewer than 12 faces.
+        faces: Number of faces.
+    """
+
+    shifts: dict
+    spread: float
+    framing: float
+    faces: int
+
+    def __str__(self):
+        heads = ("mean", 8), ("|mean|", 8), ("95 %", 8), ("/sd", 7), ("order", 8)
+        lines = ["change".ljust(22) + "".join(h.rjust(n) for h, n in heads)]
+        for name, (mean, absolute, largest, relative, order) in self.shifts.items():
+            lines.append(
+                f"{name:<22}{mean:+8.3f}{absolute:8.3f}{largest:8.3f}"
+                f"{relative:7.2f}{order:8.3f}"
+            )
+        lines.append(
+            f"{self.faces} faces, scores with a standard deviation (sd) of "
+            f"{self.spread:.3f}; framing alone explains {self.framing:.0%} of them"
+        )
+        return "\n".join(lines)
+
+
+def stability(
+    pictures,
+    *,
+    scorer,
+    margins=(0.5, 1.5),
+    boxes=(0.9, 1.1),
+    scales=(0.5, 2.0),
+    qualities=(90, 60, 30),
+):
+    """Measure how scores move when the picture's content stays.
+
+    Each face is scored as it is, then with another margin, with a box that is smaller
+    or larger, in the picture scaled, and in the picture compressed as JPEG. A scorer
+    of faces should move little by any of them, beside what tells faces apart.
+
+    Example:
+    ```python
+    pictures = [(image, detect_faces(image)) for image in images]
+    print(stability(pictures, scorer=load_scorer("runs/taste")))
+    ```
+
+    Args:
+        pictures: Iterable of pairs (uint8 RGB `(height, width, 3)`, faces or boxes);
+            one picture is held at a time.
+        scorer: What `load_scorer` returned: has `predict_scores`, `image_size`,
+            `margin` and `square`.
+        margins: Factors on the margin of the crop. Defaults to 0.5 and 1.5.
+        boxes: Factors on the side of the box. Defaults to 0.9 and 1.1.
+        scales: Factors on the picture's size. Defaults to 0.5 and 2.
+        qualities: JPEG qualities, 1 to 95. Defaults to 90, 60 and 30.
+
+    Returns:
+        A `Stability`.
+
+    Raises:
+        ValueError: where there are fewer than two faces.
+    """
+    changes = [(f"margin x{f:g}", _margin(f)) for f in margins]
+    changes += [(f"box x{f:g}", _box(f)) for f in boxes]
+    changes += [(f"picture x{f:g}", _scale(f)) for f in scales]
+    changes += [(f"JPEG quality {q}", _jpeg(q)) for q in qualities]
+    scores, framings = [], []
+    for image, faces in pictures:
+        found = as_boxes([as_face(face).box for face in faces])
+        if not len(found):
+            continue
+        framings.append(_framing(found, image))
+        start = image, found, scorer.margin
+        variants = [start, *(change(*start) for _, change in changes)]
+        scores.append([_scores(*variant, scorer) for variant in variants])
+    if sum(len(part[0]) for part in scores) < 2:
+        raise ValueError("There must be two faces at least to compare.")
+    plain, *changed = np.concatenate(scores, axis=1)
+    spread = float(plain.std())
+    shifts = {}
+    for (name, _), values in zip(changes, changed, strict=True):
+        moved = np.abs(values - plain)
+        shifts[name] = Shift(
+            mean=float((values - plain).mean()),
+            absolute=float(moved.mean()),
+            largest=float(np.quantile(moved, 0.95)),
+            relative=float(moved.mean() / spread) if spread else float("nan"),
+            order=spearman(plain, values),
+        )
+    explained = framing_share(np.concatenate(framings), plain)
+    return Stability(shifts, spread, explained, len(plain))
+
+
+def framing_share(framings, scores):
+    """Share of the variance of scores that a linear model of the framing explains.
+
+    Args:
+        framings: `(n, k)` numbers that tell how each face was framed.
+        scores: `(n,)`.
+
+    Returns:
+        Adjusted R², not below 0; nan where there are fewer than 2 (k + 1) scores, or
+        the scores do not differ.
+
+    Reference:
+        Ezekiel, Methods of Correlation Analysis, 1930: the adjusted R².
+    """
+    framings, scores = np.asarray(framings, np.float64), np.asarray(scores, np.float64)
+    n, k = framings.shape
+    total = np.square(scores - scores.mean()).sum()
+    if n < 2 * (k + 1) or not total:
+        return float("nan")
+    spread = framings.std(axis=0)
+    columns = (framings - framings.mean(axis=0)) / np.where(spread > 0, spread, 1)
+    columns = np.concatenate([np.ones((n, 1)), columns], axis=1)
+    weights, _, rank, _ = np.linalg.lstsq(columns, scores, rcond=None)
+    left = np.square(scores - columns @ weights).sum()
+    return float(max(0.0, 1 - left / (n - rank) * (n - 1) / total))
+
+
+def _framing(boxes, image):
+    """Log side in pixels, log share of the picture's, log proportion, and place."""
+    height, width = image.shape[:2]
+    sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-3)
+    side = np.sqrt(sides.prod(axis=1))
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2 / (width, height)
+    columns = (
+        np.log(side),
+        np.log(side / np.sqrt(width * height)),
+        np.log(sides[:, 0] / sides[:, 1]),
+        centres[:, 0],
+        centres[:, 1],
+    )
+    return np.stack(columns, axis=1)
+
+
+def _scores(image, boxes, margin, scorer):
+    crops = [
+        crop_face(
+            image, box, margin=margin, square=scorer.square, size=scorer.image_size
+        )
+        for box in boxes
+    ]
+    return np.asarray(scorer.predict_scores(np.stack(crops)), np.float64)
+
+
+def _margin(factor):
+    return lambda image, boxes, margin: (image, boxes, [v * factor for v in margin])
+
+
+def _box(factor):
+    return lambda image, boxes, margin: (image, shrink(boxes, factor), margin)
+
+
+def _scale(factor):
+    def change(image, boxes, margin):
+        from PIL import Image
+
+        height, width = image.shape[:2]
+        size = max(1, round(width * factor)), max(1, round(height * factor))
+        scaled = Image.fromarray(image).resize(size, Image.Resampling.LANCZOS)
+        # Whole pixels: the factor is not quite the same both ways.
+        ratio = np.array([size[0] / width, size[1] / height] * 2)
+        return np.asarray(scaled), boxes * ratio, margin
+
+    return change
+
+
+def _jpeg(quality):
+    def change(image, boxes, margin):
+        from PIL import Image
+
+        stream = io.BytesIO()
+        Image.fromarray(image).save(stream, "JPEG", quality=quality)
+        return np.asarray(Image.open(stream)), boxes, margin
+
+    return change
+
+
+PREDICTIONS, AGREEMENT, FIGURE = "predictions.csv", "agreement.csv", "distributions.png"
+
+
+class ScorerEvaluation(NamedTuple):
+    """What a scorer reaches on held-out crops.
+
+    Args:
+        agreement: `facescore.scorer.agreement.Agreement`.
+        paths: Paths of the crops.
+        true: The person's scores, float64 `(n,)`.
+        predicted: The scorer's, float64 `(n,)`.
+    """
+
+    agreement: Agreement
+    paths: list
+    true: np.ndarray
+    predicted: np.ndarray
+
+
+def evaluate_scorer(run, crops, *, ratings=None, output=None, resamples=2000, seed=0):
+    """Compare a scorer with the person on crops that it did not train on.
+
+    Of the crops that the run trained on these are the ones held out; of another folder
+    all. The constant predictor beside it says the mean of the scores trained on, and
+    the crops of one picture are drawn together for the intervals.
+
+    Example:
+    ```python
+    found = evaluate_scorer("runs/taste", "crops", output="evaluation")
+    print(found.agreement)
+    ```
+
+    Args:
+        run: A run folder, or the `Run` that `facescore.train_scorer` returned.
+        crops: Folder of crops.
+        ratings: As in `facescore.train_scorer`.
+        output: Folder for `predictions.csv`, `agreement.csv` and `distributions.png`.
+            Defaults to none.
+        resamples: Bootstrap resamples. Defaults to 2000.
+        seed: Seed of the resampling. Defaults to 0.
+
+    Returns:
+        A `ScorerEvaluation`.
+
+    Raises:
+        ValueError: where there is no run, or no rated crop that it did not train on.
+    """
+    from facescore.scorer.data import held_out_ratings, rated_crops
+    from facescore.scorer.prediction import load_scorer, score_crops
+    from illustkit.training.runs import Run
+
+    run = run if isinstance(run, Run) else Run(run)
+    scorer = load_scorer(run)
+    held_out = held_out_ratings(run, crops, ratings)
+    held_out, sources = rated_crops(crops, held_out)
+    paths = [rating.path for rating in held_out]
+    true = np.asarray([rating.score for rating in held_out], np.float64)
+    predicted = score_crops(paths, scorer).astype(np.float64)
+    result = agreement(
+        true,
+        predicted,
+        constant=run.settings["mean"],
+        groups=sources,
+        resamples=resamples,
+        seed=seed,
+    )
+    if output is not None:
+        names = [path.resolve().relative_to(Path(crops).resolve()) for path in paths]
+        write_evaluation(output, names, true, predicted, result)
+    return ScorerEvaluation(result, paths, true, predicted)
+
+
+def write_evaluation(output, names, true, predicted, result):
+    """Write predictions, measures and the figure.
+
+    Args:
+        output: Folder to write to.
+        names: Name of each crop or picture.
+        true: The person's scores, `(n,)`.
+        predicted: The scorer's, `(n,)`.
+        result: Their `Agreement`.
+
+    Returns:
+        Path of the figure.
+    """
+    output = Path(output)
+    rows = [
+        (Path(name).as_posix(), int(score), f"{value:.4f}")
+        for name, score, value in zip(names, true, predicted, strict=True)
+    ]
+    _write_csv(output / PREDICTIONS, [("file", "score", "predicted"), *rows])
+    measures = [
+        (name, *(f"{value:.6g}" for value in estimate))
+        for name, estimate in result.measures.items()
+    ]
+    heads = "measure", "value", "low", "high", "constant"
+    _write_csv(output / AGREEMENT, [heads, *measures])
+    plot_distributions(true, predicted, output / FIGURE)
+    return output / FIGURE
+
+
+def evaluate_stability(
+    images,
+    *,
+    scorer,
+    detector="cascade",
+    limit=100,
+    left_out=None,
+    progress=None,
+    **options,
+):
+    """Measure how a scorer's scores move when the content of pictures stays.
+
+    Example:
+    ```python
+    print(evaluate_stability("pictures", scorer="runs/taste", detector="runs/faces"))
+    ```
+
+    Args:
+        images: Folder of pictures, or a list of paths.
+        scorer: As in `facescore.score`.
+        detector: As in `facescore.detect_faces`.
+        limit: Most pictures, spread over the folder. Defaults to 100.
+        left_out: List that pairs (path, reason) are put on, for pictures that cannot
+            be read. Defaults to none: the first one ends it.
+        progress: Called with the number of pictures done. Defaults to none.
+        **options: `conf`, `iou`, `imgsz` and `tile` of `facescore.detect_faces`.
+
+    Returns:
+        A `facescore.scorer.evaluation.Stability`.
+
+    Raises:
+        ValueError: where there are fewer than two faces.
+    """
+    from facescore.detector.prediction import as_detector, detect_faces
+    from facescore.scorer.prediction import as_scorer
+
+    if limit < 1:
+        raise ValueError(f"limit must be 1 or more. Received: {limit}")
+    paths = list_images(images) if isinstance(images, (str, Path)) else list(images)
+    chosen = np.linspace(0, len(paths) - 1, min(limit, len(paths))).round().astype(int)
+    detector = as_detector(detector)
+
+    def pictures():
+        for number, i in enumerate(chosen, 1):
+            try:
+                image = read_image(paths[i])
+            except (ValueError, OSError, MemoryError) as error:
+                if left_out is None:
+                    raise
+                left_out.append((paths[i], str(error) or type(error).__name__))
+                continue
+            yield image, detect_faces(image, detector, **options)
+            if progress is not None:
+                progress(number)
+
+    return stability(pictures(), scorer=as_scorer(scorer))
+
+
+def _write_csv(path, rows):
+    stream = io.StringIO()
+    csv.writer(stream, lineterminator="\n").writerows(rows)
+    # File names that are no Unicode keep their bytes.
+    write_whole(path, stream.getvalue().encode("utf-8", "surrogateescape"))

@@ -1,0 +1,331 @@
+"""The trainable scorer: a network, how it learns scores, and how it is loaded."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from facescore.crops import MARGIN
+from facescore.run_kinds import open_run
+from facescore.scorer.networks import AlexNet, AnimeCNN, SmallNet
+from illustkit.images import uint8_to_signed
+from illustkit.training.trainable import Trainable
+
+LEVELS = 5
+
+
+@keras.saving.register_keras_serializable(package="facescore")
+class CoralThresholds(layers.Layer):
+    """Adds one trained bias for each threshold to a single number.
+
+    As all thresholds share that number, P(score > k) falls with `k` as the biases do.
+
+    Example:
+    ```python
+    CoralThresholds(threshold_biases([1, 2, 3, 4, 5]))(np.zeros((2, 1))).shape  # (2, 4)
+    ```
+
+    Args:
+        biases: The first biases, one for each threshold, falling.
+        **kwargs: `name`, `dtype`.
+
+    Call arguments:
+        x: `(batch, 1)`.
+
+    Returns:
+        Logits of P(score > k), k = 1, 2, ...: `(batch, len(biases))`.
+
+    Raises:
+        ValueError: where the biases do not fall.
+
+    Reference:
+        Cao et al., "Rank consistent ordinal regression for neural networks with
+        application to age estimation" (2020), section 3.3.
+    """
+
+    def __init__(self, biases, **kwargs):
+        biases = [float(b) for b in biases]
+        if not biases or any(a < b for a, b in zip(biases, biases[1:], strict=False)):
+            raise ValueError(f"`biases` must fall. Received: {biases}")
+        super().__init__(**kwargs)
+        self.biases = biases
+
+    def build(self, input_shape):
+        self.offsets = self.add_weight(
+            (len(self.biases),),
+            initializer=lambda shape, dtype: ops.cast(self.biases, dtype),
+            name="offsets",
+        )
+
+    def call(self, x):
+        return x + ops.cast(self.offsets, x.dtype)
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], len(self.biases))
+
+    def get_config(self):
+        return {**super().get_config(), "biases": self.biases}
+
+
+def threshold_biases(scores, n_levels=LEVELS):
+    """Biases with which an untrained network gives every level its share.
+
+    With equal biases the first steps only learn how frequent the levels are, and a rare
+    one may never be predicted. Each level counts as seen once more than it was.
+
+    Args:
+        scores: Whole numbers 1 to `n_levels`.
+        n_levels: Number of levels. Defaults to 5.
+
+    Returns:
+        float64 `(n_levels - 1,)`: the logit of P(score > k), k = 1, 2, ...
+    """
+    counts = np.bincount(np.asarray(scores, int) - 1, minlength=n_levels) + 1.0
+    above = 1 - np.cumsum(counts)[:-1] / counts.sum()
+    return np.log(above / (1 - above))
+
+
+def score_levels(scores, n_levels=LEVELS):
+    """Whether each score is above each threshold.
+
+    Example:
+    ```python
+    score_levels([3.0])   # [[1., 1., 0., 0.]]
+    ```
+
+    Args:
+        scores: Array or tensor `(batch,)`, 1 to `n_levels`.
+        n_levels: Number of levels. Defaults to 5.
+
+    Returns:
+        float32 `(batch, n_levels - 1)`, 0 or 1.
+    """
+    scores = ops.expand_dims(ops.cast(scores, "float32"), -1)
+    return ops.cast(scores > ops.arange(1, n_levels, dtype="float32"), "float32")
+
+
+def coral_loss(levels, logits):
+    """Sum over the thresholds of the cross-entropy of "above or not".
+
+    Args:
+        levels: `(batch, thresholds)`, 0 or 1.
+        logits: `(batch, thresholds)`.
+
+    Returns:
+        `(batch,)`.
+
+    Reference:
+        Cao et al. (2020), equation 4, each threshold as important.
+    """
+    # log(1 + e^z) - tz, the cross-entropy without overflow
+    return ops.sum(ops.softplus(logits) - levels * logits, axis=-1)
+
+
+def coral_scores(logits):
+    """Expected score: 1 and the chance of each further level.
+
+    Args:
+        logits: NumPy array `(batch, thresholds)`.
+
+    Returns:
+        float `(batch,)`, 1 to thresholds + 1.
+    """
+    logits = np.asarray(logits, np.float64)
+    return 1 + np.sum(0.5 * (1 + np.tanh(logits / 2)), axis=-1)  # sigmoid
+
+
+NETWORKS = {"small": SmallNet, "animecnn": AnimeCNN, "alexnet": AlexNet}
+OBJECTIVES = "regression", "coral"
+
+
+@keras.saving.register_keras_serializable(package="facescore")
+class Scorer(Trainable):
+    """A network that learns one person's scores of pictures, 1 to 5.
+
+    "regression", the article's, learns the standardised score `(score - mean) / scale`
+    by its squared error; `mean` and `scale` are those of the scores it is trained on,
+    so that an untrained network says about the mean. "coral" learns for each threshold
+    whether the score is above it, and predicts the expected score; its first biases
+    give each score its share.
+
+    Example:
+    ```python
+    scorer = Scorer(SmallNet(96), mean=2.9, scale=1.3)
+    scorer.compile(keras.optimizers.AdamW(2e-3))
+    scorer.fit(crops, scores)             # uint8 (n, 96, 96, 3), float (n,)
+    scorer.predict_scores(crops)          # float32 (n,)
+    ```
+
+    Args:
+        network: A model from pictures, signed scale, to one number each.
+        objective: "regression" or "coral". Defaults to "regression".
+        mean: Mean of the training scores. Defaults to 3.
+        scale: Standard deviation of the training scores. Defaults to 1.414, that of
+            scores that are equally frequent.
+        biases: First biases of "coral"; see `facescore.scorer.model.threshold_biases`.
+            Defaults to those of equally frequent scores.
+        margin: (top, sides, bottom) with which the crops were cut, so that
+            `facescore.score` can cut alike. Defaults to that of `crop_face`.
+        square: Whether they were cut square, likewise. Defaults to `True`.
+        **kwargs: Passed to `keras.Model`.
+
+    Call arguments:
+        pictures: uint8 `(batch, height, width, 3)`.
+
+    Returns:
+        `(batch, 1)`, standardised, or `(batch, 4)`, logits of P(score > k).
+
+    Raises:
+        ValueError: for an unknown objective, or a scale that is not positive.
+    """
+
+    def __init__(
+        self,
+        network,
+        objective="regression",
+        *,
+        mean=3.0,
+        scale=2**0.5,
+        biases=(1.3863, 0.4055, -0.4055, -1.3863),
+        margin=MARGIN,
+        square=True,
+        **kwargs,
+    ):
+        if objective not in OBJECTIVES:
+            raise ValueError(
+                f"`objective` must be one of {OBJECTIVES}. Received: {objective!r}"
+            )
+        if not scale > 0:
+            raise ValueError(f"`scale` must be positive. Received: scale={scale}")
+        super().__init__({"mse" if objective == "regression" else "coral": 1}, **kwargs)
+        self.network, self.objective = network, objective
+        self.mean, self.scale = float(mean), float(scale)
+        self.margin, self.square = tuple(margin), bool(square)
+        self.biases = tuple(float(b) for b in biases)
+        self.thresholds = None
+        if objective == "coral":
+            self.thresholds = CoralThresholds(self.biases, dtype="float32")
+            self.thresholds.build((None, 1))
+        self.built = True
+
+    @property
+    def image_size(self):
+        """(width, height) in pixels of the pictures that the network takes."""
+        return self.network.image_size
+
+    def call(self, pictures, training=False):
+        value = self.network(uint8_to_signed(pictures), training=training)
+        return value if self.thresholds is None else self.thresholds(value)
+
+    def parts(self, x, y, y_pred, training):
+        scores = ops.reshape(ops.cast(y, "float32"), (-1,))
+        if self.objective == "coral":
+            levels = score_levels(scores, len(self.biases) + 1)
+            return {"coral": coral_loss(levels, y_pred)}
+        target = (scores - self.mean) / self.scale
+        return {"mse": ops.square(y_pred[:, 0] - target)}
+
+    def predict_scores(self, pictures, batch_size=64):
+        """Score pictures that have the network's size.
+
+        Args:
+            pictures: uint8 `(n, height, width, 3)`.
+            batch_size: Most pictures at once. Defaults to 64.
+
+        Returns:
+            float32 `(n,)`. A regression may go a little beyond 1 to 5.
+        """
+        outputs = []
+        for start in range(0, len(pictures), batch_size):
+            part = np.asarray(pictures[start : start + batch_size])
+            n = len(part)
+            # Filled up to a power of two: few shapes, few compilations.
+            full = min(batch_size, 1 << (n - 1).bit_length())
+            part = np.concatenate([part, np.repeat(part[-1:], full - n, axis=0)])
+            outputs.append(np.asarray(self.predict_on_batch(part), "float32")[:n])
+        if not outputs:
+            return np.zeros(0, "float32")
+        outputs = np.concatenate(outputs)
+        if self.objective == "coral":
+            return coral_scores(outputs).astype("float32")
+        return outputs[:, 0] * np.float32(self.scale) + np.float32(self.mean)
+
+    def get_config(self):
+        config = super().get_config()
+        config.update(
+            network=keras.saving.serialize_keras_object(self.network),
+            objective=self.objective,
+            mean=self.mean,
+            scale=self.scale,
+            biases=list(self.biases),
+            margin=list(self.margin),
+            square=self.square,
+        )
+        return config
+
+    @classmethod
+    def from_config(cls, config):
+        config = dict(config)
+        network = keras.saving.deserialize_keras_object(config.pop("network"))
+        return cls(network, config.pop("objective"), **config)
+
+
+def build_scorer(settings, *, synchronised=False):
+    """Build the scorer that a run's settings describe, untrained.
+
+    Args:
+        settings: Dict, as `Run.settings`.
+        synchronised: See `SmallNet`; other networks have no batch statistics.
+
+    Returns:
+        A `Scorer`.
+    """
+    options = dict(settings["network_options"])
+    if synchronised and settings["network"] == "small":
+        options["synchronised"] = True
+    network = NETWORKS[settings["network"]](settings["image_size"], **options)
+    names = "mean", "scale", "biases", "margin", "square"
+    chosen = {name: settings[name] for name in names}
+    return Scorer(network, settings["objective"], **chosen)
+
+
+def load_scorer(run):
+    """Load a trained scorer, ready for `facescore.score`.
+
+    Example:
+    ```python
+    scorer = facescore.load_scorer("runs/taste")
+    faces = facescore.score("picture.png", scorer=scorer)
+    ```
+
+    Args:
+        run: A run folder (its path, or the `Run` that `facescore.train_scorer`
+            returned), whose best weights are taken; or the path of a `.keras` file.
+
+    Returns:
+        A `Scorer`.
+
+    Raises:
+        ValueError: where there is no such run, or no weights in it.
+    """
+    if isinstance(run, (str, Path)) and Path(run).suffix == ".keras":
+        if not Path(run).is_file():
+            raise ValueError(f"There is no file {run}: name a run folder or its file.")
+        return keras.saving.load_model(run, compile=False)
+    run = open_run(run, "scorer")
+    if not run.weights_path.exists():
+        raise ValueError(
+            f"{run.folder} has no {run.weights_path.name} yet: wait for the training's "
+            "first epoch to end, or train again."
+        )
+    scorer = build_scorer(run.settings)
+    try:
+        scorer.load_weights(run.weights_path)
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"{run.weights_path} does not hold this run's weights ({reason}): "
+            "train again, or take another run."
+        ) from error
+    return scorer

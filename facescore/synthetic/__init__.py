@@ -1,0 +1,1 @@
+"""Draw scenes and a taste to learn from."""

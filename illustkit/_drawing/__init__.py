@@ -1,1 +1,0 @@
-"""The parts of a drawn character, from the pencil up to the backdrop."""

@@ -1,0 +1,260 @@
+"""Writing pictures."""
+
+import numpy as np
+
+from illustkit.images.formats import (
+    HOLDS,
+    HOLDS_EXIF,
+    HOLDS_ICC,
+    ImageError,
+    check_image,
+    check_path,
+    encode,
+    format_of,
+    write_bytes,
+)
+from illustkit.images.read import GREY, as_stored, is_key, palette_alpha
+
+_ICC_SPACE = {
+    "1": b"GRAY",
+    "L": b"GRAY",
+    "LA": b"GRAY",
+    "I;16": b"GRAY",
+    "F": b"GRAY",
+    "CMYK": b"CMYK",
+}
+
+
+def write_picture(path, rgb, *, like):
+    """Write `rgb` in the size, mode, depth and orientation of the picture it came from.
+
+    Pixels whose 8-bit colour equals `like.rgb` keep the file's own samples (palette
+    index, CMYK, 16-bit value), so PNG, BMP, GIF, TIFF, PPM and lossless WebP give them
+    back bit for bit; so does alpha, and the colour under it. EXIF (with its
+    orientation: the pixels are turned back) and the ICC profile stay; XMP and text are
+    left out. A JPEG is compressed with the quantisation tables and subsampling of the
+    original.
+
+    Choices where something has to give:
+
+    - Grey, 1-bit: changed pixels become their luma (BT.601), 1-bit ones at 128.
+    - Palette: new colours take free entries; when more than 256 are needed a PNG, BMP
+      or TIFF is saved as RGB(A), a GIF takes the nearest colour of its palette.
+    - CMYK: changed pixels are written without black ink.
+    - An extension other than the original's: what that format holds, else 8-bit RGB(A).
+    - An animation: its first frame only.
+
+    Example:
+    ```python
+    write_picture("out/character.png", rgb, like=read_picture("character.png"))
+    ```
+
+    Args:
+        path: The file to write; the extension names the format.
+        rgb: uint8 `(height, width, 3)`, upright, raw colour as in `like.rgb`.
+        like: The `Picture` from `read_picture`.
+
+    Returns:
+        The path written.
+
+    Raises:
+        ImageError: If the size differs, the extension is unknown, the format cannot
+            hold the picture's transparency, or the file cannot be written.
+    """
+    path, format = check_path(path), format_of(path)
+    check_image(rgb, name="rgb")
+    if rgb.shape != like.rgb.shape:
+        raise ImageError(
+            f"{path}: rgb must have the shape of {like.path}, {like.rgb.shape}. "
+            f"Received: {rgb.shape}"
+        )
+    if format == "TIFF" and like.bits > 8 and like.samples.dtype == np.uint8:
+        raise ImageError(
+            f"{path}: {like.bits}-bit colour cannot be written as TIFF. "
+            "Write a .png instead (8 bits)."
+        )
+    try:
+        samples, mode, palette, transparency = store(like, rgb, format)
+    except ImageError as error:
+        raise ImageError(f"{path}: {error}") from None
+    options = dict(like.encoding) if format == like.format else {}
+    if mode != like.mode:
+        options.pop("compression", None)  # group4 holds 1 bit only
+    if format in HOLDS_EXIF:
+        samples = as_stored(samples, like.orientation)
+        options["exif"] = like.exif
+    profile = like.icc_profile or b""
+    if format in HOLDS_ICC and profile[16:20] == _ICC_SPACE.get(mode, b"RGB "):
+        options["icc_profile"] = profile
+    data = encode(
+        path,
+        samples,
+        mode,
+        format,
+        palette=palette,
+        transparency=transparency,
+        **options,
+    )
+    return write_bytes(path, data)
+
+
+def store(picture, rgb, format):
+    """Return what `encode` needs to save `rgb` as `picture` was saved.
+
+    Args:
+        picture: The `Picture` that was read.
+        rgb: uint8 `(height, width, 3)`, upright, raw colour.
+        format: Pillow's name of the format to be written.
+
+    Returns:
+        `(samples, mode, palette, transparency)`, upright.
+
+    Raises:
+        ImageError: When the format cannot hold the picture's transparency or colours.
+    """
+    if picture.mode not in HOLDS[format] or _too_deep(picture, format):
+        return _plain(picture, rgb, format)
+    changed = (rgb != picture.rgb).any(axis=-1)
+    colours = rgb[changed]
+    samples = picture.samples.copy()
+    if picture.mode == "P":
+        return _store_palette(picture, rgb, changed, format)
+    if picture.mode in GREY:
+        values = _to_depth(grey_of(colours), samples, picture.white)
+        if samples.ndim == 2:
+            samples[changed] = values
+        else:
+            samples[changed, 0] = values
+    elif picture.mode == "CMYK":
+        # Without black ink the 8-bit colour comes back exactly.
+        samples[changed, :3] = 255 - colours
+        samples[changed, 3] = 0
+    else:
+        samples[changed, :3] = _to_depth(colours, samples, picture.white)
+    transparency = picture.transparency
+    if transparency is None:
+        return samples, picture.mode, None, None
+    key = is_key(samples, transparency)
+    if (key == (picture.alpha == 0)).all() and format in ("PNG", "GIF"):
+        return samples, picture.mode, None, transparency
+    # The key colour came up where the picture is opaque, or left where it is not.
+    if samples.dtype == np.uint16 and format == "PNG":
+        alpha = picture.alpha * np.uint16(257)
+        return np.stack([samples, alpha], axis=-1), "LA", None, None
+    return _plain(picture, rgb, format)
+
+
+def _too_deep(picture, format):
+    if picture.samples.dtype == np.uint16 and picture.samples.ndim == 3:
+        return format != "PNG"
+    return False
+
+
+def _to_depth(values, samples, white):
+    # White goes to white and every 8-bit step comes back as itself.
+    if samples.dtype == bool:
+        return values >= 128
+    if samples.dtype == np.uint8:
+        return values
+    return (values * (np.float64(white) / 255)).astype(samples.dtype)
+
+
+def grey_of(rgb):
+    """Return ITU-R BT.601 luma as Pillow rounds it: exact for grey colours."""
+    red, green, blue = np.moveaxis(rgb.astype(np.uint32), -1, 0)
+    return ((19595 * red + 38470 * green + 7471 * blue + 32768) >> 16).astype(np.uint8)
+
+
+def _plain(picture, rgb, format):
+    """8-bit grey or RGB with alpha: for what the format cannot hold as it came."""
+    alpha = picture.alpha
+    if alpha is not None and (alpha == 255).all():
+        alpha = None
+    grey = picture.mode in GREY
+    modes = ("LA", "RGBA") if alpha is not None else ("L", "RGB")
+    mode = next((m for m in modes[not grey :] if m in HOLDS[format]), None)
+    if mode is None:
+        what = "transparency" if alpha is not None else "more than 256 colours"
+        raise ImageError(f"{format} does not hold {what}. Write a .png instead.")
+    colour = grey_of(rgb)[..., None] if mode in ("L", "LA") else rgb
+    if alpha is not None:
+        return np.concatenate([colour, alpha[..., None]], axis=-1), mode, None, None
+    return (colour[..., 0] if mode == "L" else colour), mode, None, None
+
+
+def _store_palette(picture, rgb, changed, format):
+    """Keep the palette while all colours fit in 256; the old ones keep their index."""
+    alpha = palette_alpha(256, picture.transparency)[: len(picture.palette), None]
+    one_clear = np.count_nonzero(alpha < 255) <= 1 and alpha.min() in (0, 255)
+    if picture.alpha is not None and format != "PNG":
+        if format != "GIF" or not one_clear:
+            return _plain(picture, rgb, format)
+    entries = np.concatenate([picture.palette, alpha], axis=-1)
+    wanted = np.full((np.count_nonzero(changed), 4), 255, np.uint8)
+    wanted[:, :3] = rgb[changed]
+    if picture.alpha is not None:
+        wanted[:, 3] = picture.alpha[changed]
+    wanted, inverse = np.unique(_packed(wanted), return_inverse=True)
+    new = wanted[~np.isin(wanted, _packed(entries))].view(np.uint8).reshape(-1, 4)
+    # A GIF has one transparent index, and no other mode to go over to.
+    fits = len(entries) + len(new) <= 256
+    if fits and (format != "GIF" or (new[:, 3] == 255).all()):
+        entries = np.concatenate([entries, new])
+    elif format != "GIF":
+        return _plain(picture, rgb, format)
+    samples = picture.samples.copy()
+    samples[changed] = _nearest(wanted.view(np.uint8).reshape(-1, 4), entries)[inverse]
+    transparency = picture.transparency
+    if (entries[:, 3] < 255).any():
+        transparency = entries[:, 3].tobytes()
+        if format == "GIF":
+            transparency = transparency.find(b"\0")
+    return samples, "P", entries[:, :3], transparency
+
+
+def _packed(rgba):
+    return np.ascontiguousarray(rgba).view(np.uint32).reshape(-1)
+
+
+def _nearest(colours, entries):
+    """Index of the entry of equal opacity nearest in RGB; the first of equals."""
+    best = np.full(len(colours), 1 << 30, np.int32)
+    index = np.zeros(len(colours), np.uint8)
+    for i, entry in enumerate(entries.astype(np.int32)):
+        step = colours.astype(np.int32) - entry
+        distance = (step[:, :3] ** 2).sum(axis=1) + (step[:, 3] != 0) * (1 << 20)
+        closer = distance < best
+        best[closer], index[closer] = distance[closer], i
+    return index
+
+
+def write_image(path, image):
+    """Write a picture or a mask; the whole file appears at once or not at all.
+
+    Missing folders are made. PNG, BMP, PPM, TIFF and WebP are lossless; JPEG and AVIF
+    are written at quality 95 with full colour resolution.
+
+    Example:
+    ```python
+    write_image("out/character.png", image)
+    ```
+
+    Args:
+        path: The file; its extension names the format.
+        image: uint8 RGB `(height, width, 3)`, or a grey mask `(height, width)`.
+
+    Returns:
+        The path written.
+
+    Raises:
+        ImageError: For a wrong array, an unknown extension, or a place that cannot be
+            written.
+    """
+    format = format_of(path)
+    if format == "GIF":
+        raise ImageError(f"{path}: GIF holds 256 colours only. Write a .png instead.")
+    grey = isinstance(image, np.ndarray) and image.ndim == 2
+    rgb = check_image(np.stack([image] * 3, -1) if grey else image)
+    mode = "L" if grey and format not in ("AVIF", "WEBP") else "RGB"
+    samples = image if mode == "L" else rgb
+    return write_bytes(path, encode(path, samples, mode, format))

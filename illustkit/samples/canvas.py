@@ -1,0 +1,218 @@
+"""The sheet a character is drawn on: anti-aliased fills, strokes and clipping."""
+
+import contextlib
+
+import cv2
+import numpy as np
+
+from illustkit.samples.curves import ellipse, normals
+
+# Points reach OpenCV as fixed-point integers with this many fractional bits.
+SHIFT = 4
+
+
+class Canvas:
+    """A sheet with a frame of its own.
+
+    Points and widths are given in units of the frame, y down; `placed` gives the
+    same sheet with another frame. The sheet is finer than the picture that is
+    asked for; `picture` brings it down to size.
+
+    Args:
+        pixels: Sheet, uint8 `(h, w, 3)`, drawn into.
+        matrix: Affine map `(2, 3)` from the frame to pixels of the sheet.
+        finest: Least width of a line, in pixels of the sheet.
+    """
+
+    def __init__(self, pixels, matrix, *, finest=1.2):
+        self.pixels = pixels
+        self.matrix = np.asarray(matrix, float)
+        self.unit = float(np.sqrt(abs(np.linalg.det(self.matrix[:, :2]))))
+        self.finest = finest
+
+    @classmethod
+    def blank(cls, size):
+        """A white sheet for a picture of `size` = (width, height); frame in pixels."""
+        width, height = size
+        fineness = 2 if max(size) > 256 else 3 if max(size) > 128 else 4
+        pixels = np.full((height * fineness, width * fineness, 3), 255, np.uint8)
+        matrix = [[fineness, 0, 0], [0, fineness, 0]]
+        return cls(pixels, matrix, finest=0.6 * fineness)
+
+    def picture(self, size):
+        """The sheet brought down to `size` = (width, height)."""
+        return cv2.resize(self.pixels, size, interpolation=cv2.INTER_AREA)
+
+    def placed(self, x=0.0, y=0.0, *, scale=1.0, angle=0.0, flip=False):
+        """The same sheet with its frame moved, scaled, turned and mirrored."""
+        c, s = np.cos(np.radians(angle)) * scale, np.sin(np.radians(angle)) * scale
+        turn = np.array([[c, -s], [s, c]])
+        if flip:
+            turn[:, 0] *= -1
+        linear = self.matrix[:, :2]
+        offset = linear @ (x, y) + self.matrix[:, 2]
+        matrix = np.column_stack([linear @ turn, offset])
+        return Canvas(self.pixels, matrix, finest=self.finest)
+
+    def to_sheet(self, points):
+        """Pixels of the sheet for `points` of the frame."""
+        return np.asarray(points, float) @ self.matrix[:, :2].T + self.matrix[:, 2]
+
+    def _fixed(self, sheet_points):
+        # OpenCV puts whole numbers at the middle of a pixel.
+        return np.rint((sheet_points - 0.5) * (1 << SHIFT)).astype(np.int32)
+
+    def fill(self, points, colour):
+        """Fill a closed outline."""
+        fixed = self._fixed(self.to_sheet(points))
+        cv2.fillPoly(self.pixels, [fixed], colour, cv2.LINE_AA, SHIFT)
+
+    def fill_all(self, outlines, colour):
+        """Fill outlines `(k, n, 2)` that do not overlap, each of n points."""
+        fixed = self._fixed(self.to_sheet(outlines))
+        cv2.fillPoly(self.pixels, list(fixed), colour, cv2.LINE_AA, SHIFT)
+
+    def _width(self, width):
+        return max(width * self.unit, self.finest)
+
+    def outline(self, points, colour, width=0.03, *, sharp=False):
+        """Line around a closed outline, heavier where it faces down.
+
+        Args:
+            points: Outline `(n, 2)`.
+            colour: RGB.
+            width: Mean width, in units.
+            sharp: The outline has needle-like tips, such as hair.
+        """
+        sheet = self.to_sheet(points)
+        normal = normals(sheet, closed=True)
+        # The sense of the outline does not matter: only how steep the line is.
+        weight = 0.72 + 0.5 * np.abs(normal[:, 1:])
+        half = normal * weight * (self._width(width) / 2)
+        ring = [self._fixed(sheet + half), self._fixed(sheet - half)]
+        cv2.fillPoly(self.pixels, ring, colour, cv2.LINE_AA, SHIFT)
+        if sharp:  # there the ring crosses itself and leaves a hole: go over it
+            core, thin = [self._fixed(sheet)], max(1, round(0.5 * self._width(width)))
+            cv2.polylines(self.pixels, core, True, colour, thin, cv2.LINE_AA, SHIFT)
+
+    def shape(self, points, colour, line, width=0.03):
+        """Fill and outline."""
+        self.fill(points, colour)
+        self.outline(points, line, width)
+
+    def stroke(self, points, colour, width=0.03, *, ends=(0.25, 0.25), swell=0.0):
+        """Open line that thins out at its ends, like that of a pen.
+
+        Args:
+            points: Polyline `(n, 2)`.
+            colour: RGB.
+            width: Width at its middle, in units.
+            ends: Share of the width left at the first and the last point.
+            swell: Place (0 to 1) of the widest point; 0 keeps it in the middle.
+        """
+        sheet = self.to_sheet(points)
+        along = np.linspace(0, 1, len(sheet))
+        profile = np.interp(along, [0, swell or 0.5, 1], [ends[0], 1, ends[1]])
+        profile = 1 - (1 - profile) ** 2
+        half = normals(sheet) * (profile[:, None] * (self._width(width) / 2))
+        ribbon = np.concatenate([sheet + half, (sheet - half)[::-1]])
+        cv2.fillPoly(self.pixels, [self._fixed(ribbon)], colour, cv2.LINE_AA, SHIFT)
+
+    def dot(self, x, y, radius, colour):
+        """Fill a circle."""
+        count = 12 if radius * self.unit < 6 else 24 if radius * self.unit < 40 else 72
+        self.fill(ellipse(x, y, radius, count=count), colour)
+
+    def _window(self, sheet_points):
+        """Part of the sheet the points span: its corner and the pixels."""
+        height, width = self.pixels.shape[:2]
+        left, top = np.floor(sheet_points.min(axis=0)).astype(int) - 1
+        right, bottom = np.ceil(sheet_points.max(axis=0)).astype(int) + 2
+        left, top = max(left, 0), max(top, 0)
+        right, bottom = min(right, width), min(bottom, height)
+        if right <= left or bottom <= top:
+            return None
+        return (left, top), self.pixels[top:bottom, left:right]
+
+    @contextlib.contextmanager
+    def inside(self, points):
+        """A canvas with the same frame, of which only the inside of `points` stays.
+
+        Example:
+        >>> with canvas.inside(face) as clipped:
+        ...     clipped.fill(shadow, (230, 180, 170))
+        """
+        sheet = self.to_sheet(points)
+        window = self._window(sheet)
+        if window is None:  # out of the picture: draw on a scrap
+            scrap = np.zeros((1, 1, 3), np.uint8)
+            yield Canvas(scrap, self.matrix, finest=self.finest)
+            return
+        corner, region = window
+        matrix = self.matrix.copy()
+        matrix[:, 2] -= corner
+        part = Canvas(region.copy(), matrix, finest=self.finest)
+        yield part
+        mask = np.zeros(region.shape[:2], np.uint8)
+        cv2.fillPoly(mask, [self._fixed(sheet - corner)], 255, cv2.LINE_8, SHIFT)
+        cv2.copyTo(part.pixels, mask, region)
+
+    def wash(self, stops):
+        """Cover the whole sheet with a vertical run of colours.
+
+        Args:
+            stops: Pairs of (y in the frame, colour), y rising.
+        """
+        if len(stops) == 1:
+            height, width = self.pixels.shape[:2]
+            cv2.rectangle(self.pixels, (0, 0), (width, height), stops[0][1], cv2.FILLED)
+            return
+        heights = self.to_sheet([(0.0, y) for y, _ in stops])[:, 1]
+        rows = np.arange(len(self.pixels))
+        colours = np.array([colour for _, colour in stops], float)
+        ramp = np.stack(
+            [np.interp(rows, heights, channel) for channel in colours.T], axis=1
+        )
+        self.pixels[:, :1] = np.rint(ramp).astype(np.uint8)[:, None]
+        done, width = 1, self.pixels.shape[1]
+        while done < width:  # by doubling, which is far faster than broadcasting
+            more = min(done, width - done)
+            self.pixels[:, done : done + more] = self.pixels[:, :more]
+            done += more
+
+    def graded(self, points, stops):
+        """Fill a closed outline with a vertical run of colours: see `wash`."""
+        with self.inside(points) as part:
+            part.wash(stops)
+
+    def shadow(self, points, strength=0.25):
+        """Darken the inside of an outline, a little less in blue than in the rest."""
+        sheet = self.to_sheet(points)
+        window = self._window(sheet)
+        if window is None:
+            return
+        corner, region = window
+        mask = np.zeros(region.shape[:2], np.uint8)
+        cv2.fillPoly(mask, [self._fixed(sheet - corner)], 255, cv2.LINE_8, SHIFT)
+        kept = 1 - strength * np.array((0.9, 1.0, 0.62))
+        table = np.rint(np.arange(256)[:, None] * kept).astype(np.uint8)[:, None]
+        cv2.copyTo(cv2.LUT(region, table), mask, region)
+
+    def glow(self, x, y, rx, ry, colour, strength=0.6):
+        """Soft ellipse of colour that fades to nothing at its rim."""
+        rim = self.to_sheet(ellipse(x, y, rx, ry, count=24))
+        window = self._window(rim)
+        if window is None:
+            return
+        corner, region = window
+        inverse = np.linalg.inv(self.matrix[:, :2])
+        origin = inverse @ (np.asarray(corner) + 0.5 - self.matrix[:, 2])
+        height, width = region.shape[:2]
+        columns = np.arange(width, dtype=np.float32)
+        rows = np.arange(height, dtype=np.float32)[:, None]
+        u = (origin[0] - x + inverse[0, 0] * columns + inverse[0, 1] * rows) / rx
+        v = (origin[1] - y + inverse[1, 0] * columns + inverse[1, 1] * rows) / ry
+        weight = np.clip(1 - u * u - v * v, 0, 1)[..., None] * np.float32(strength)
+        ground = region.astype(np.float32)
+        ground += (np.asarray(colour, np.float32) - ground) * weight
+        region[:] = np.rint(ground).astype(np.uint8)

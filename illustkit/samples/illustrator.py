@@ -1,0 +1,253 @@
+"""A procedural illustrator: cartoon characters and face icons, whole and clothed.
+
+The pictures stand in for a data set wherever none is at hand. They come from a
+seed alone, the same bytes every time, and they are free of any rights.
+"""
+
+import operator
+from typing import NamedTuple
+
+import numpy as np
+
+from illustkit.samples import backgrounds, faces, garments, heads, limbs
+from illustkit.samples.bottoms import draw_bottom
+from illustkit.samples.canvas import Canvas
+from illustkit.samples.colours import pick
+from illustkit.samples.outfits import choose_outfit
+
+# Height of the picture in units of the body, and the share of it above the chin.
+_FRAMINGS = {
+    "figure": (8.9, 0.35),
+    "knees": (6.9, 0.42),
+    "waist": (5.6, 0.52),
+    "bust": (5.0, 0.59),
+}
+
+
+class Character(NamedTuple):
+    """A picture and what is known about it.
+
+    Args:
+        image: uint8 RGB array `(height, width, 3)`.
+        face_box: Tight box of the face, (left, top, right, bottom) in pixels: from
+            cheek to cheek and from the fringe to the chin.
+        garment_box: Box of the upper garment, from the collar to the waist.
+        attributes: Names of what was drawn: hair colour, expression, pattern, ...
+    """
+
+    image: np.ndarray
+    face_box: tuple
+    garment_box: tuple
+    attributes: dict
+
+
+def draw_character(seed, size=(600, 848)):
+    """Draw one clothed cartoon character.
+
+    Example:
+    >>> character = draw_character(7)
+    >>> character.image.shape
+    (848, 600, 3)
+
+    Args:
+        seed: Non-negative integer. The same seed gives the same picture; another
+            size shows the same character.
+        size: (width, height) in pixels, each 16 or more.
+
+    Returns:
+        A `Character`: image (uint8 RGB), face and garment boxes (pixels), attributes.
+
+    Raises:
+        ValueError: if `size` is too small to draw on.
+    """
+    width, height = _checked_size(size)
+    rng = np.random.default_rng(seed)
+    head, outfit = heads.choose_head(rng), choose_outfit(rng)
+    framing = pick(rng, ("figure", "knees", "waist", "waist", "bust"))
+    scene = pick(rng, backgrounds.BACKGROUNDS)
+    poses = [pick(rng, limbs.ARMS) for _ in range(2)]
+    if "clasp" in poses:
+        poses = ["clasp", "clasp"]
+    tilt, lean = rng.uniform(-9, 9), rng.uniform(-3, 3)
+    shift, grow = rng.uniform(-1, 1), rng.uniform(0.94, 1.04)
+    strokes = int(rng.integers(2**31))
+
+    sheet = Canvas.blank((width, height))
+    backdrop = sheet.placed(scale=float(width))
+    backgrounds.draw_background(backdrop, scene, rng, height / width)
+
+    tall, above = _FRAMINGS[framing]
+    unit = grow * min(height / tall, width / 3.5)
+    # A broad picture cannot hold a broad figure lower down than its own height.
+    chin = above * height if unit * tall > 0.9 * height else above * unit * tall
+    spare = max(0.0, width / 2 - 1.6 * unit)
+    x = width / 2 + 0.5 * shift * spare
+    body = sheet.placed(x, chin, scale=unit, angle=lean)
+    skull = body.placed(0, -0.05, angle=tilt).placed(0, -0.95)
+
+    pen = np.random.default_rng(strokes)
+    heads.draw_head_back(skull, head, pen)
+    _draw_body(body, head, outfit, poses)
+    heads.draw_head_front(skull, head, pen)
+
+    return Character(
+        image=sheet.picture((width, height)),
+        face_box=_box(sheet, skull, faces.face_extent(head.face), (width, height)),
+        garment_box=_box(sheet, body, _corners(garments.EXTENT), (width, height)),
+        attributes={
+            "hair_colour": head.hair_name,
+            "hair_style": head.style,
+            "fringe": head.fringe_kind,
+            "eye_colour": head.eye_name,
+            "skin": head.skin_name,
+            "expression": head.face.expression,
+            "accessory": head.accessory,
+            "garment": outfit.garment,
+            "garment_colour": outfit.colour,
+            "pattern": outfit.pattern,
+            "bottom": outfit.bottom,
+            "pose": "+".join(poses),
+            "framing": framing,
+            "background": scene,
+        },
+    )
+
+
+def draw_face_icon(seed, size=128):
+    """Draw a head on white, as one of a set of icons by a single illustrator.
+
+    Example:
+    >>> draw_face_icon(3).shape
+    (128, 128, 3)
+
+    Args:
+        seed: Non-negative integer. The same seed gives the same picture.
+        size: Width and height in pixels, 16 or more.
+
+    Returns:
+        uint8 RGB array `(size, size, 3)` with white corners.
+
+    Raises:
+        ValueError: if `size` is too small to draw on.
+    """
+    _checked_size((size, size))
+    rng = np.random.default_rng(seed)
+    head = heads.choose_head(rng, icon=True)
+    tilt = rng.uniform(-6, 6)
+    sheet = Canvas.blank((size, size))
+    skull = sheet.placed(size / 2, 0.535 * size, scale=0.26 * size, angle=tilt)
+    pen = np.random.default_rng(int(rng.integers(2**31)))
+    heads.draw_head_back(skull, head, pen)
+    heads.draw_head_front(skull, head, pen)
+    return sheet.picture((size, size))
+
+
+def draw_head(seed, size=128):
+    """Draw one head on nothing, to be pasted onto other pictures.
+
+    Example:
+    >>> picture, face_box = draw_head(5, size=64)
+    >>> picture.shape[2]
+    4
+
+    Args:
+        seed: Non-negative integer. The same seed gives the same head.
+        size: Longer side of the face's box in pixels, over 0. Defaults to 128.
+
+    Returns:
+        `(picture, face_box)`: uint8 RGBA, about twice as wide as the face, and the
+        face's box, float xyxy in its pixels.
+
+    Raises:
+        ValueError: if `size` is not positive.
+    """
+    if not size > 0:
+        raise ValueError(f"A face has a size over 0. Received: size={size}")
+    rng = np.random.default_rng(seed)
+    head = heads.choose_head(rng, icon=bool(rng.random() < 0.5))
+    tilt, strokes = rng.uniform(-14, 14), int(rng.integers(2**31))
+    unit = size / 1.94  # a face is 1.94 units wide
+    side = int(np.ceil(4.2 * unit))
+    shots = []
+    for grey in (255, 0):
+        sheet = Canvas.blank((side, side))
+        sheet.pixels[:] = grey
+        skull = sheet.placed(side / 2, 0.5 * side, scale=unit, angle=tilt)
+        pen = np.random.default_rng(strokes)
+        heads.draw_head_back(skull, head, pen)
+        heads.draw_head_front(skull, head, pen)
+        shots.append(sheet.picture((side, side)))
+    # white: aC + (1-a)255; black: aC. Their difference is (1-a)255.
+    alpha = 255 - (shots[0].astype(int) - shots[1]).max(axis=-1).clip(0, 255)
+    colour = np.minimum(shots[1] * (255 / np.maximum(alpha, 1))[..., None], 255)
+    picture = np.dstack([colour, alpha]).round().astype(np.uint8)
+    points = skull.to_sheet(faces.face_extent(head.face)) / (len(sheet.pixels) / side)
+    return picture, np.concatenate([points.min(axis=0), points.max(axis=0)])
+
+
+def draw_background(seed, size=(600, 848)):
+    """Draw what stands behind a character, and nothing else.
+
+    Example:
+    >>> draw_background(2, (64, 48)).shape
+    (48, 64, 3)
+
+    Args:
+        seed: Non-negative integer, or a `np.random.Generator` to go on drawing from.
+        size: (width, height) in pixels, each 16 or more.
+
+    Returns:
+        uint8 RGB array `(height, width, 3)`.
+
+    Raises:
+        ValueError: if `size` is too small to draw on.
+    """
+    width, height = _checked_size(size)
+    rng = np.random.default_rng(seed)
+    sheet = Canvas.blank((width, height))
+    scene = pick(rng, backgrounds.BACKGROUNDS)
+    backdrop = sheet.placed(scale=float(width))
+    backgrounds.draw_background(backdrop, scene, rng, height / width)
+    return sheet.picture((width, height))
+
+
+def _draw_body(body, head, outfit, poses):
+    skin, line = head.face.skin, head.line
+    sides = list(zip((-1, 1), poses, strict=True))
+    for side, pose in sides:
+        if limbs.arm_is_behind(pose):
+            limbs.draw_upper_arm(body, side, pose, outfit, skin, line=line)
+            limbs.draw_forearm(body, side, pose, outfit, skin, line=line)
+    limbs.draw_legs(body, outfit, skin, line=line)
+    faces.draw_neck(body, skin, 0.29, line=line)
+    if not garments.tucked(outfit):
+        draw_bottom(body, outfit, line=line)
+    garments.draw_torso(body, outfit, line=line)
+    sides = [(side, pose) for side, pose in sides if not limbs.arm_is_behind(pose)]
+    for side, pose in sides:
+        limbs.draw_upper_arm(body, side, pose, outfit, skin, line=line)
+    garments.draw_cut(body, outfit, line=line)
+    if garments.tucked(outfit):
+        draw_bottom(body, outfit, line=line)
+    for side, pose in sides:
+        limbs.draw_forearm(body, side, pose, outfit, skin, line=line)
+
+
+def _checked_size(size):
+    width, height = (operator.index(n) for n in size)
+    if min(width, height) < 16:
+        raise ValueError(f"A picture needs 16 pixels each way. Received: size={size}")
+    return width, height
+
+
+def _corners(extent):
+    left, top, right, bottom = extent
+    return np.array([(left, top), (right, top), (right, bottom), (left, bottom)])
+
+
+def _box(sheet, frame, points, size):
+    """Box around `points` of a frame, in whole pixels of the picture."""
+    points = (frame.to_sheet(points) - sheet.matrix[:, 2]) / sheet.unit
+    low = np.maximum(np.floor(points.min(axis=0)), 0)
+    high = np.minimum(np.ceil(points.max(axis=0)), size)
+    return tuple(int(n) for n in (*low, *high))

@@ -1,0 +1,1 @@
+"""Train models: batches, runs, callbacks, optimizers."""

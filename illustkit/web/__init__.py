@@ -1,0 +1,1 @@
+"""The loopback page server that the packages' pages use."""

@@ -1,0 +1,175 @@
+"""What a local page's server answers, and whom it refuses."""
+
+import http.server
+import inspect
+import json
+import secrets
+import sys
+import urllib.parse
+from pathlib import Path
+
+PAGES = Path(__file__).parents[2] / "facescore" / "pages"
+_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+_POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+_POLICY += "connect-src 'self'; base-uri 'none'; form-action 'none'; "
+_POLICY += "frame-ancestors 'none'"
+_MAX_BODY = 1_000_000
+_MAX_NUMBER_DIGITS = 9
+
+
+class RefusedError(Exception):
+    """A request that is answered with a status and one line."""
+
+    def __init__(self, status, message):
+        super().__init__(message)
+        self.status = status
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Answers GET of the page, its files and pictures, GET and POST of functions.
+
+    Attributes:
+        owner: The `LocalServer`, set by a subclass.
+    """
+
+    owner = None
+    protocol_version = "HTTP/1.1"
+    server_version = "facescore"
+    sys_version = ""
+    timeout = 30
+
+    def do_GET(self):  # noqa: N802
+        self._answer(self._get)
+
+    def do_POST(self):  # noqa: N802
+        self._answer(self._post)
+
+    def log_message(self, *_):
+        pass
+
+    def _answer(self, find):
+        try:
+            self._check_host()
+            status, body, kind, headers = find()
+        except RefusedError as error:
+            self.close_connection = True
+            status, headers = error.status, {"Connection": "close"}
+            body, kind = _json({"error": str(error)})
+        except ValueError as error:
+            status, headers = 422, {}
+            body, kind = _json({"error": str(error)})
+        except Exception as error:
+            print(f"facescore: {type(error).__name__}: {error}", file=sys.stderr)
+            status, headers = 500, {}
+            body, kind = _json({"error": f"{type(error).__name__}: {error}"})
+        self.send_response(status)
+        headers = {"Cache-Control": "no-store", **headers}
+        headers |= {
+            "Content-Type": kind,
+            "Content-Length": str(len(body)),
+            "Content-Security-Policy": _POLICY,
+            "Cross-Origin-Resource-Policy": "same-origin",
+            "Referrer-Policy": "no-referrer",
+            "X-Content-Type-Options": "nosniff",
+        }
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _check_host(self):
+        port = self.owner.port
+        if self.headers.get("Host") not in (f"127.0.0.1:{port}", f"localhost:{port}"):
+            raise RefusedError(421, f"This page is at 127.0.0.1:{port} only.")
+
+    def _check_token(self, given):
+        if not secrets.compare_digest(given.encode(), self.owner.token.encode()):
+            raise RefusedError(403, "Open the address that the command printed.")
+
+    @property
+    def _cookie(self):
+        return f"facescore_{self.owner.port}"
+
+    def _check_cookie(self):
+        pairs = (
+            p.strip().partition("=") for p in self.headers.get("Cookie", "").split(";")
+        )
+        self._check_token(next((v for k, _, v in pairs if k == self._cookie), ""))
+
+    def _get(self):
+        url = urllib.parse.urlsplit(self.path)
+        query = dict(urllib.parse.parse_qsl(url.query))
+        if url.path == "/" and "token" in query:
+            self._check_token(query["token"])
+            cookie = (
+                f"{self._cookie}={query['token']}; HttpOnly; SameSite=Strict; Path=/"
+            )
+            return 303, b"", "text/plain", {"Location": "/", "Set-Cookie": cookie}
+        self._check_cookie()
+        if url.path == "/":
+            page = (PAGES / self.owner.app.page).read_text("utf-8")
+            body = page.replace("{{token}}", self.owner.token).encode("utf-8")
+            return 200, body, _TYPES[".html"], {}
+        kind, _, name = url.path[1:].partition("/")
+        if kind == "static" and name in _static_files():
+            return 200, (PAGES / name).read_bytes(), _TYPES[Path(name).suffix], {}
+        if kind == "picture":
+            number, _, side = name.partition("/")
+            data = self.owner.app.pictures.encoded(_number(number), _number(side))
+            return 200, data, "image/jpeg", {"Cache-Control": "private, max-age=3600"}
+        if kind == "api" and name in self.owner.app.gets:
+            numbers = {key: _number(value) for key, value in query.items()}
+            function = self.owner.app.gets[name]
+            try:
+                inspect.signature(function).bind(**numbers)
+            except TypeError as error:
+                raise RefusedError(400, f"Wrong query: {error}") from error
+            return 200, *_json(function(**numbers)), {}
+        raise RefusedError(404, "No such address.")
+
+    def _post(self):
+        self._check_cookie()
+        origin = self.headers.get("Origin")
+        if origin is not None and origin != f"http://{self.headers['Host']}":
+            raise RefusedError(403, f"Requests from {origin} are refused.")
+        self._check_token(self.headers.get("X-Token", ""))
+        kind, _, name = self.path[1:].partition("/")
+        if kind != "api" or name not in self.owner.app.posts:
+            raise RefusedError(404, "No such address.")
+        body = self._read_json()
+        with self.owner.lock:
+            return 200, *_json(self.owner.app.posts[name](body)), {}
+
+    def _read_json(self):
+        length = self.headers.get("Content-Length", "")
+        if not (length.isascii() and length.isdigit()):
+            raise RefusedError(411, "A length is due.")
+        if len(length) > _MAX_NUMBER_DIGITS or int(length) > _MAX_BODY:
+            raise RefusedError(413, f"At most {_MAX_BODY} bytes.")
+        try:
+            body = json.loads(self.rfile.read(int(length)))
+        except (ValueError, RecursionError) as error:
+            raise RefusedError(400, f"No JSON: {error}") from error
+        if not isinstance(body, dict):
+            raise RefusedError(400, "A JSON object is due.")
+        return body
+
+
+def _static_files():
+    return {p.name for p in PAGES.iterdir() if p.suffix in {*_TYPES} - {".html"}}
+
+
+def _number(text):
+    if not (text.isascii() and text.isdigit() and len(text) <= _MAX_NUMBER_DIGITS):
+        raise RefusedError(404, "No such address: a number is due.")
+    return int(text)
+
+
+def _json(value):
+    data = json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8")
+    return data, "application/json; charset=utf-8"

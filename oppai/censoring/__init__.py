@@ -1,0 +1,1 @@
+"""Censor pictures: mosaics, blur, light, white, black."""

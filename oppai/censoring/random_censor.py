@@ -1,0 +1,163 @@
+"""Censors of every kind, drawn at random: what the default restorer learns from."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from oppai.censoring.block_grid import Grid, block_means, spreading
+from oppai.censoring.censor import blend
+from oppai.censoring.filters import gaussian_blur
+from oppai.censoring.masks import irregular_mask
+
+
+@dataclass(frozen=True)
+class Censored:
+    """A censored picture and what is known of the censor.
+
+    Args:
+        picture: uint8 RGB `(height, width, 3)`.
+        mask: uint8 `(height, width)`, 255 = valid, 0 = hole, between = soft rim.
+        kind: "mosaic", "light", "white" or "black".
+        grid: The mosaic's `Grid`, or `None`.
+    """
+
+    picture: np.ndarray
+    mask: np.ndarray
+    kind: str
+    grid: Grid | None
+
+
+def draw_censor(picture, rng, *, mosaics=0.7, blocks=(4, 32), grid=None, jpeg=0.35):
+    """Censor a picture somewhere, with a censor of some kind.
+
+    Mosaics have blocks that are square or not, of averaged or sampled colours, on a
+    grid that starts anywhere; the others are light, white-out and black bars. The hole
+    is a rectangle, an ellipse, a turned rectangle or a free form, its rim hard or soft;
+    some pictures have been through a JPEG afterwards.
+
+    Example:
+    ```python
+    censored = draw_censor(patch, np.random.default_rng(0))
+    ```
+
+    Args:
+        picture: uint8 RGB `(height, width, 3)`; it stays as it is.
+        rng: `np.random.Generator`.
+        mosaics: Share of mosaics. Defaults to 0.7.
+        blocks: Least and greatest side of a block in pixels. Defaults to `(4, 32)`.
+        grid: The `Grid` of the mosaics, instead of a drawn one. Defaults to `None`.
+        jpeg: Share of pictures that have been through a JPEG of quality 60 to 100.
+            Defaults to 0.35.
+
+    Returns:
+        A `Censored`.
+    """
+    height, width = picture.shape[:2]
+    is_mosaic = rng.random() < mosaics
+    ratio = (0.15, 0.65) if is_mosaic else (0.06, 0.35)
+    mask = draw_mask((width, height), rng, hole_ratio=ratio)
+    if is_mosaic:
+        kind, grid = "mosaic", draw_grid(rng, blocks) if grid is None else grid
+        censored = blend(picture, _mosaic(picture, grid, rng), mask)
+    else:
+        grid = None
+        kind = ("light", "white", "black")[rng.choice(3, p=(0.35, 0.4, 0.25))]
+        filling = np.full_like(picture, 0 if kind == "black" else 255)
+        if kind == "light":
+            light = rng.uniform(0.6, 1.2) * (255.0 - mask[..., None])
+            censored = np.rint(np.minimum(picture + light, 255)).astype(np.uint8)
+        else:
+            censored = blend(picture, filling, mask)
+    if rng.random() < jpeg:
+        censored = through_jpeg(censored, int(rng.integers(60, 101)))
+    return Censored(censored, mask, kind, grid)
+
+
+def draw_grid(rng, blocks=(4, 32)):
+    """Draw a mosaic's grid; small blocks are as likely as large ones.
+
+    Args:
+        rng: `np.random.Generator`.
+        blocks: Least and greatest side in pixels.
+
+    Returns:
+        A `Grid` of whole pixels.
+    """
+    least, most = blocks
+    width = least * (most / least) ** rng.random()
+    height = width * (2 ** rng.uniform(-1, 1) if rng.random() < 0.2 else 1)
+    block = [int(np.clip(np.rint(v), least, most)) for v in (width, height)]
+    return Grid(block, [int(rng.integers(0, b)) for b in block])
+
+
+def draw_mask(size, rng, *, hole_ratio):
+    """Draw the mask of a censor: a rectangle, an ellipse or a free form.
+
+    Args:
+        size: `(width, height)`.
+        rng: `np.random.Generator`.
+        hole_ratio: Least and greatest part of the picture in the hole, rim aside.
+
+    Returns:
+        uint8 `(height, width)`, 255 = valid, 0 = hole, between = soft rim.
+    """
+    shape = rng.choice(4, p=(0.45, 0.2, 0.15, 0.2))
+    if shape == 3:
+        mask = irregular_mask(size, rng, hole_ratio=hole_ratio)
+    else:
+        mask = _plain_shape(size, rng, hole_ratio, shape)
+    if rng.random() < 0.4:
+        mask = gaussian_blur(mask, rng.uniform(1, 8) * min(size) / 256)
+    return mask
+
+
+def _plain_shape(size, rng, hole_ratio, shape):
+    import cv2
+
+    width, height = size
+    mask = np.full((height, width), 255, np.uint8)
+    area = width * height * rng.uniform(*hole_ratio)
+    aspect = 2 ** rng.uniform(-1, 1)
+    sides = np.array([np.sqrt(area * aspect), np.sqrt(area / aspect)])
+    sides = np.minimum(sides, 0.9 * np.array(size))
+    middle = rng.uniform(sides / 2, np.array(size) - sides / 2)
+    x, y = np.rint(middle).astype(int).tolist()
+    a, b = np.maximum(np.rint(sides / 2), 2).astype(int).tolist()
+    if shape == 0:
+        mask[max(y - b, 0) : y + b, max(x - a, 0) : x + a] = 0
+    elif shape == 1:
+        cv2.ellipse(mask, (x, y), (a, b), rng.uniform(0, 180), 0, 360, 0, cv2.FILLED)
+    else:
+        turned = cv2.boxPoints(((x, y), (2 * a, 2 * b), rng.uniform(0, 180)))
+        cv2.fillConvexPoly(mask, np.rint(turned).astype(np.int32), 0)
+    return mask
+
+
+def _mosaic(picture, grid, rng):
+    blurred = picture
+    if rng.random() < 0.1:  # the chapter blurs before its mosaic
+        blurred = gaussian_blur(picture, rng.uniform(0.2, 0.6) * min(grid.block))
+    height, width = picture.shape[:2]
+    (bx, by), (x, y) = grid.block, grid.origin
+    if rng.random() < 0.1:  # programs without a filter sample one pixel of a block
+        at_x = _middles(width, int(bx), int(x))
+        at_y = _middles(height, int(by), int(y))
+        return blurred[at_y][:, at_x]
+    means = np.rint(block_means(blurred, grid))
+    rows, columns = spreading(height, by, y), spreading(width, bx, x)
+    return means[rows.argmax(1)][:, columns.argmax(1)].astype(np.uint8)
+
+
+def _middles(length, block, origin):
+    pixel = np.arange(length)
+    middle = (pixel - origin) // block * block + origin + block // 2
+    return np.clip(middle, 0, length - 1)
+
+
+def through_jpeg(picture, quality):
+    """What a JPEG of that quality makes of a picture: uint8 RGB, as it was given."""
+    import cv2
+
+    bgr = np.ascontiguousarray(picture[..., ::-1])
+    _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1])

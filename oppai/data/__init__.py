@@ -1,0 +1,1 @@
+"""Metadata, patches and batches to train on."""

@@ -1,0 +1,294 @@
+"""Crops of whole pictures, censored in every way, as the mosaic network takes them."""
+
+import numpy as np
+
+from illustkit.training.batches import Batches
+from oppai.censoring.block_grid import Grid
+from oppai.censoring.censor import box_mask, censor
+from oppai.censoring.masks import irregular_mask
+from oppai.censoring.random_censor import Censored, draw_censor
+from oppai.data.mosaic_frames import (
+    Frame,
+    frame_case,
+    frame_scale,
+    mosaic_inputs,
+    resized,
+    stack_inputs,
+)
+
+KINDS = ("mosaic", "light", "white", "irregular")
+
+
+class CensoredPatches(Batches):
+    """Batches `((censored, mask), truth)`, uint8, drawn anew in every epoch.
+
+    For each patch a kind of censoring, its block size and its blur are drawn, and
+    whether the patch is mirrored. The draw depends on the seed, the epoch and the
+    place alone, on no backend. What `fixed=True` makes is the same in every epoch and
+    for every batch size, as a validation set should be.
+
+    Example:
+    ```python
+    batches = CensoredPatches(patches.select(training), batch_size=32, blocks=(6, 12))
+    (censored, mask), truth = batches[0]
+    ```
+
+    Args:
+        patches: `oppai.data.dataset.Patches`.
+        batch_size: Patches in a batch, over all replicas. Defaults to 32.
+        seed: Int or tuple of ints. Defaults to 0.
+        shuffle: Whether each epoch has its own order. Defaults to `True`, and to
+            `False` where `fixed`.
+        kinds: Kinds to draw from, each as likely: `"mosaic"`, `"light"` and `"white"`
+            over the box, and `"irregular"`, a free form filled with white anywhere. A
+            kind given twice comes twice as often. Defaults to `("mosaic",)`.
+        blocks: Least and greatest side of a mosaic block in pixels of the patch.
+            Defaults to `(8, 8)`.
+        blur_sizes: Least and greatest standard deviation in pixels of the rim.
+            Defaults to `(10, 10)`.
+        picture_blur: Standard deviation of the blur before the mosaic. Defaults to 5.
+        coverage: Part of the box's sides that is censored. Defaults to 0.8.
+        shift_grid: Whether the mosaic's grid starts anywhere, as in a patch cut from a
+            censored picture, instead of in the corner. Defaults to `False`.
+        hole_ratio: Least and greatest part of a patch that a free form covers.
+            Defaults to `(0.1, 0.4)`.
+        flip: Whether to mirror every other patch. Defaults to `True`, and to `False`
+            where `fixed`.
+        fixed: Whether the epoch changes nothing. Defaults to `False`.
+        **kwargs: Passed to `Batches`.
+
+    Returns:
+        Of `batches[i]`: censored `(batch, size, size, 3)`, mask
+        `(batch, size, size, 1)` with 255 = valid and 0 = hole, truth
+        `(batch, size, size, 3)`.
+
+    Raises:
+        ValueError: for an unknown kind, a range out of order, or fewer patches than a
+            batch holds.
+
+    Reference:
+        The chapter ("DeepCreamPyで学ぶモザイク除去", chapter 10), "Overall plan".
+    """
+
+    def __init__(
+        self,
+        patches,
+        *,
+        batch_size=32,
+        seed=0,
+        shuffle=None,
+        kinds=("mosaic",),
+        blocks=(8, 8),
+        blur_sizes=(10, 10),
+        picture_blur=5,
+        coverage=0.8,
+        shift_grid=False,
+        hole_ratio=(0.1, 0.4),
+        flip=None,
+        fixed=False,
+        **kwargs,
+    ):
+        shuffle = not fixed if shuffle is None else shuffle
+        super().__init__(
+            len(patches), batch_size=batch_size, seed=seed, shuffle=shuffle, **kwargs
+        )
+        if isinstance(kinds, str) or not kinds or set(kinds) - set(KINDS):
+            raise ValueError(f"`kinds` is a tuple out of {KINDS}. Received: {kinds!r}")
+        if not 1 <= blocks[0] <= blocks[1]:
+            raise ValueError(
+                f"`blocks` is (least, most), from 1 up. Received: {blocks}"
+            )
+        if not 0 <= blur_sizes[0] <= blur_sizes[1]:
+            raise ValueError(
+                f"`blur_sizes` is (least, most), from 0 up. Received: {blur_sizes}"
+            )
+        self.patches = patches
+        self.kinds, self.blocks, self.blur_sizes = tuple(kinds), blocks, blur_sizes
+        self.picture_blur, self.coverage = picture_blur, coverage
+        self.shift_grid, self.hole_ratio = shift_grid, hole_ratio
+        self.flip = not fixed if flip is None else flip
+        self.fixed = fixed
+
+    def make(self, indices, rng):
+        samples = []
+        for index in indices:
+            if self.fixed:
+                rng = np.random.default_rng((*self.seed, int(index)))
+            samples.append(self._draw(index, rng))
+        censored, mask, truth = (np.stack(part) for part in zip(*samples, strict=True))
+        return (censored, mask[..., None]), truth
+
+    def _draw(self, index, rng):
+        truth = np.asarray(self.patches.patches[index])
+        box = self.patches.boxes[index]
+        side = len(truth)
+        if self.flip and rng.random() < 0.5:
+            left, top, right, bottom = box
+            truth, box = truth[:, ::-1], (side - right, top, side - left, bottom)
+        truth = np.ascontiguousarray(truth)
+        kind = self.kinds[rng.integers(len(self.kinds))]
+        if kind == "irregular":
+            mask = irregular_mask((side, side), rng, hole_ratio=self.hole_ratio)
+            return censor(truth, mask, kind="white"), mask, truth
+        mask = box_mask(
+            (side, side),
+            box,
+            blur_size=rng.uniform(*self.blur_sizes),
+            coverage=self.coverage,
+        )
+        block = rng.integers(self.blocks[0], self.blocks[1] + 1)
+        origin = rng.integers(0, block, 2) if self.shift_grid else (0, 0)
+        censored = censor(
+            truth,
+            mask,
+            kind=kind,
+            block=block,
+            picture_blur=self.picture_blur,
+            origin=origin,
+        )
+        return censored, mask, truth
+
+
+# Blocks' sides in pixels; shares and scales of the pictures.
+BLOCKS = (4, 12)
+LEVELS = (1, 0.7, 0.5)
+LEVEL_SHARES = (0.5, 0.3, 0.2)
+
+
+class CensoredCrops(Batches):
+    """Random crops of whole pictures with random censors, as `MosaicUNet` takes them.
+
+    Mosaics have blocks of 4 to 12 pixels in the picture or in the picture shrunk, and
+    are brought to the network's scale as `oppai.data.mosaic_frames` does it.
+
+    Args:
+        pictures: List of uint8 RGB arrays.
+        steps: Batches in an epoch.
+        batch_size: Crops in a batch.
+        patch: Side of a crop in pixels. Defaults to 128.
+        mosaics: Share of mosaics. Defaults to 0.8.
+        seed: Int. Defaults to 0.
+    """
+
+    def __init__(self, pictures, steps, batch_size, *, patch=128, mosaics=0.8, seed=0):
+        super().__init__(
+            steps * batch_size, batch_size=batch_size, seed=seed, shuffle=False
+        )
+        self.patch, self.mosaics = patch, mosaics
+        self.levels = [
+            [_shrunk(picture, scale) for picture in pictures] for scale in LEVELS
+        ]
+
+    def make(self, indices, rng):
+        return as_batch([self._draw(rng) for _ in indices])
+
+    def _draw(self, rng):
+        grid, window = None, (self.patch, self.patch)
+        if rng.random() < self.mosaics:
+            grid = self._draw_grid(rng)
+            scales = frame_scale(grid)
+            window = [round(self.patch / scale) for scale in scales]
+        truth = self._crop(window, rng)
+        case = draw_censor(truth, rng, mosaics=grid is not None, grid=grid)
+        frame = Frame((0, 0, *truth.shape[1::-1]), (self.patch, self.patch))
+        return framed(case, frame), frame.take(truth)
+
+    def _draw_grid(self, rng):
+        sides = [BLOCKS[0] * (BLOCKS[1] / BLOCKS[0]) ** rng.random()] * 2
+        if rng.random() < 0.1:
+            sides[rng.integers(2)] *= 2 ** rng.uniform(-1, 1)
+        block = [int(np.clip(np.rint(side), 3, 16)) for side in sides]
+        # Found grids lie a little off, and small pictures hold no whole block.
+        aligned = rng.random() < 0.85
+        return Grid(block, (0, 0) if aligned else [rng.integers(b) for b in block])
+
+    def _crop(self, window, rng):
+        while True:
+            level = self.levels[rng.choice(len(LEVELS), p=LEVEL_SHARES)]
+            picture = level[rng.integers(len(level))]
+            # Small pictures stand in the window's corner, their edges repeated.
+            height, width = picture.shape[:2]
+            x, y = (
+                int(rng.integers(0, max(n - w, 0) + 1))
+                for n, w in zip((width, height), window, strict=True)
+            )
+            box = x, y, x + window[0], y + window[1]
+            crop = Frame(box, tuple(window)).take(picture)
+            # An empty background teaches little more than to keep still.
+            if crop.std() > 8 or rng.random() < 0.15:
+                break
+        if rng.random() < 0.5:
+            crop = crop[:, ::-1]
+        if rng.random() < 0.3 and window[0] == window[1]:
+            crop = crop.transpose(1, 0, 2)
+        if rng.random() < 0.3:
+            crop = crop[..., rng.permutation(3)]
+        return np.ascontiguousarray(crop)
+
+
+def held_out_cases(pictures, size=256):
+    """Three fixed cases of every picture: small blocks, large blocks and white-out.
+
+    Args:
+        pictures: List of uint8 RGB arrays.
+        size: Side of the patches in pixels. Defaults to 256.
+
+    Returns:
+        List of `(Censored, truth)`, the kinds in turn.
+    """
+    cases = []
+    for number, picture in enumerate(pictures):
+        rng = np.random.default_rng((7, number))
+        height, width = picture.shape[:2]
+        side = min(height, width, size)  # at the picture's scale, as in training
+        y, x = (height - side) // 2, (width - side) // 2
+        truth = resized(picture[y : y + side, x : x + side], (size, size))
+        box = [size * v for v in (0.25, 0.25, 0.75, 0.75)]
+        mask = box_mask((size, size), box, blur_size=0, coverage=1)
+        for kind, least, most in (
+            ("mosaic", 6, 10),
+            ("mosaic", 12, 20),
+            ("white", 1, 1),
+        ):
+            block = int(rng.integers(least, most + 1))
+            origin = rng.integers(0, block, 2)
+            censored = censor(
+                truth, mask, kind=kind, block=block, picture_blur=0, origin=origin
+            )
+            grid = Grid((block, block), origin) if kind == "mosaic" else None
+            cases.append((Censored(censored, mask, kind, grid), truth))
+    return cases
+
+
+def as_batch(cases):
+    """Inputs and truths of several cases.
+
+    Args:
+        cases: List of `(Censored, truth)`, all of one size.
+
+    Returns:
+        `(x, y)` as `MosaicRestorer.fit` takes them.
+    """
+    inputs = [mosaic_inputs(c.picture, c.mask, c.grid) for c, _ in cases]
+    return stack_inputs(inputs), np.stack([truth for _, truth in cases])
+
+
+def framed(case, frame):
+    """A censored picture as it lies in a frame.
+
+    Args:
+        case: A `Censored`.
+        frame: A `oppai.data.mosaic_frames.Frame`.
+
+    Returns:
+        A `Censored` of the frame's size, whose mask is 0 or 255.
+    """
+    picture, mask, grid, _ = frame_case(
+        frame, case.picture, case.mask < 255, case.grid, None
+    )
+    return Censored(picture, np.where(mask, 0, 255).astype(np.uint8), case.kind, grid)
+
+
+def _shrunk(picture, scale):
+    height, width = picture.shape[:2]
+    return resized(picture, (round(width * scale), round(height * scale)))

@@ -1,0 +1,1 @@
+"""Find what is censored in a picture."""

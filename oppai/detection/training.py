@@ -1,0 +1,430 @@
+"""Fits what `oppai.detection.lattice` weighs evidence with: a logistic regression.
+
+Of the evidence and its products: what a number of steps says depends on the cells.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from illustkit.training.batches import Batches
+from oppai.censoring.block_grid import Grid
+from oppai.censoring.random_censor import draw_censor, draw_grid, through_jpeg
+from oppai.detection.lattice import with_products
+from oppai.detection.segmenter import (
+    CHANNELS,
+    DILATIONS,
+    FEATURES,
+    PARTS,
+    cell_targets,
+    lattice_features,
+    steps,
+    to_cells,
+)
+from oppai.detection.solid import SIDE, SOLID_CHANNELS, SOLID_DILATIONS, flat_features
+
+CELLS = 24  # cells along a view's side
+
+
+def train_cell_network(pictures, path, *, steps=6000, batch_size=16, seed=0):
+    """Train the finder's network and write its weights.
+
+    Example:
+    ```python
+    train_cell_network(pictures, "oppai/weights/censor_finder.npz")
+    ```
+
+    Args:
+        pictures: List of uint8 RGB arrays without censors.
+        path: Place of the weights, `.npz`, written as float16.
+        steps: Batches to train on, each seen once. Defaults to 6000, some 20 minutes of
+            one CPU core.
+        batch_size: Views in a batch, even: each comes with its transpose. Defaults
+            to 16.
+        seed: Int. Defaults to 0.
+
+    Returns:
+        The trained `keras.Model`, from cells' features to the logits of their samples.
+    """
+    views = _Views(pictures, steps, batch_size, seed)
+    return fit_network(views, path, "", CHANNELS, DILATIONS, steps=steps, seed=seed)
+
+
+def fit_network(batches, path, name, channels, dilations, *, steps, seed):
+    """Fit a network of cells, and add its weights to a file's.
+
+    Args:
+        batches: `Batches` of `(cells, targets)`, as `_Views` draws them.
+        path: Place of the weights, `.npz`, written as float16; what it has of other
+            networks stays.
+        name: What the names of the weights begin with.
+        channels: Of a sample.
+        dilations: Of the convolutions, one after another.
+        steps: Number of batches.
+        seed: Int.
+
+    Returns:
+        The trained `keras.Model`, from cells' features to the logits of their samples.
+    """
+    import keras
+
+    keras.utils.set_random_seed(seed)
+    inputs = keras.Input((None, None, PARTS * PARTS * channels))
+    x = keras.layers.Conv2D(FEATURES, 1, activation="relu", name="embed")(inputs)
+    for k, dilation in enumerate(dilations):
+        look = keras.layers.Conv2D(
+            FEATURES,
+            3,
+            padding="same",
+            dilation_rate=dilation,
+            activation="relu",
+            name=f"look_{k}",
+        )
+        x = x + look(x)
+    outputs = keras.layers.Conv2D(PARTS * PARTS, 1, name="share")(x)
+    model = keras.Model(inputs, outputs)
+    rate = keras.optimizers.schedules.CosineDecay(
+        1e-4, steps, warmup_target=4e-3, warmup_steps=min(60, steps // 2)
+    )
+    optimizer = keras.optimizers.AdamW(rate, weight_decay=1e-4, clipnorm=1.0)
+    model.compile(optimizer, _loss)
+    model.fit(batches, shuffle=False)
+    weights = {}
+    for layer in model.layers:
+        if layer.weights:
+            kernel, bias = (np.asarray(v) for v in layer.get_weights())
+            kernel = kernel[0, 0] if kernel.shape[0] == 1 else kernel
+            weights[f"{name}{layer.name}.w"] = kernel.astype(np.float16)
+            weights[f"{name}{layer.name}.b"] = bias.astype(np.float16)
+    add_weights(path, weights)
+    return model
+
+
+def add_weights(path, weights):
+    """Add weights to those of a file, `.npz`, which is made where there is none."""
+    known = {}
+    if Path(path).exists():
+        with np.load(path) as file:
+            known = dict(file)
+    np.savez_compressed(path, **(known | weights))
+
+
+def _loss(truth, logits):
+    """Cross entropy and soft Dice, where the picture is."""
+    from keras import ops
+
+    target, known = ops.split(truth, 2, axis=-1)
+    entropy = ops.maximum(logits, 0) - logits * target
+    entropy = (entropy + ops.log1p(ops.exp(-ops.abs(logits)))) * known
+    share, target = ops.sigmoid(logits) * known, target * known
+    both = ops.sum(share * target, (1, 2, 3))
+    either = ops.sum(share, (1, 2, 3)) + ops.sum(target, (1, 2, 3))
+    return ops.mean(entropy, (1, 2, 3)) + 0.3 * (1 - (2 * both + 20) / (either + 20))
+
+
+class _Views(Batches):
+    """Views of 24x24 cells, censored or not, each followed by its transpose."""
+
+    def __init__(self, pictures, n_batches, batch_size, seed):
+        super().__init__(n_batches, batch_size=1, seed=seed, shuffle=False)
+        self.pictures, self.n_views = pictures, batch_size // 2
+
+    def make(self, indices, rng):
+        x, y = zip(*(self._draw(rng) for _ in range(self.n_views)), strict=True)
+        x, y = np.stack(x), np.stack(y)
+        turned = [4, 5, 6, 7, 0, 1, 2, 3, 9, 8, 10, 11]
+        x = np.concatenate([x, x.swapaxes(1, 2)[..., turned]])
+        y = np.concatenate([y, y.swapaxes(1, 2)])
+        return to_cells(x), np.concatenate(
+            [to_cells(y[..., :1]), to_cells(y[..., 1:])], -1
+        )
+
+    def _draw(self, rng):
+        grid = draw_grid(rng)
+        picture = self._crop(grid.block, rng)
+        height, width = picture.shape[:2]
+        if rng.random() < 0.85:
+            case = draw_censor(picture, rng, mosaics=1, grid=grid)
+            picture, hole = case.picture, case.mask < 128
+        else:
+            hole = np.zeros((height, width), bool)
+            if rng.random() < 0.5:
+                picture = through_jpeg(picture, int(rng.integers(50, 101)))
+        grey = _grey(picture)
+        block, origin = (
+            tuple(int(v) for v in pair) for pair in (grid.block, grid.origin)
+        )
+        if not hole.any():
+            # A lattice that the picture's longest steps lie on is the hardest to tell.
+            origin = _strongest(grey) % block[0], _strongest(grey.T) % block[1]
+        rows, columns = np.nonzero(hole if hole.any() else ~hole)
+        n = rng.integers(len(rows))
+        left, top = columns[n] - CELLS * block[0] // 2, rows[n] - CELLS * block[1] // 2
+        left += (origin[0] - left) % block[0]
+        top += (origin[1] - top) % block[1]
+        region = left, top, left + CELLS * block[0], top + CELLS * block[1]
+        lattice = block[0], origin[0], block[1], origin[1]
+        features, _ = lattice_features(grey, lattice, region)
+        share = cell_targets(hole, lattice, region)
+        # Nothing is asked beyond the picture.
+        x = np.arange(CELLS * PARTS) * block[0] / PARTS + left
+        y = np.arange(CELLS * PARTS) * block[1] / PARTS + top
+        known = ((y >= 0) & (y < height))[:, None] & ((x >= 0) & (x < width))
+        return features, np.stack([share, known], -1, dtype=np.float32)
+
+    def _crop(self, block, rng):
+        """Part of a picture, 20 to 60 cells wide where it is large enough."""
+        import cv2
+
+        while True:
+            picture = self.pictures[rng.integers(len(self.pictures))]
+            scale = rng.uniform(0.6, 1.5) if rng.random() < 0.3 else 1
+            cells = rng.uniform(20, 60)
+            size = [max(64, int(cells * b / scale)) for b in block]
+            y, x = (
+                int(rng.integers(0, max(1, n - s + 1)))
+                for n, s in zip(picture.shape[:2], size[::-1], strict=True)
+            )
+            crop = picture[y : y + size[1], x : x + size[0]]
+            if crop.std() > 8 or rng.random() < 0.1:
+                break
+        if scale != 1:
+            way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+            crop = cv2.resize(crop, None, fx=scale, fy=scale, interpolation=way)
+        return np.ascontiguousarray(crop[:, ::-1] if rng.random() < 0.5 else crop)
+
+
+def _strongest(grey):
+    return int(steps(np.ascontiguousarray(grey))[1].sum(0, dtype=np.int64).argmax())
+
+
+def _grey(picture):
+    import cv2
+
+    return cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+
+
+def train_flat_network(pictures, path, *, steps=8000, batch_size=8, seed=0):
+    """Train the network that finds white, light and black, and add its weights.
+
+    Example:
+    ```python
+    train_flat_network(pictures, "oppai/weights/censor_finder.npz")
+    ```
+
+    Args:
+        pictures: List of uint8 RGB arrays without censors.
+        path: Place of the finder's weights, `.npz`.
+        steps: Batches to train on, each seen once. Defaults to 8000, some 20
+            minutes of two CPU cores.
+        batch_size: Pictures in a batch. Defaults to 8.
+        seed: Int. Defaults to 0.
+
+    Returns:
+        The trained `keras.Model`, from cells' features to the logits of their samples.
+    """
+    views = _Pictures(pictures, steps, batch_size, seed)
+    return fit_network(
+        views, path, "flat.", SOLID_CHANNELS, SOLID_DILATIONS, steps=steps, seed=seed
+    )
+
+
+class _Pictures(Batches):
+    """Pictures, censored or not, as the network sees them."""
+
+    def __init__(self, pictures, n_batches, batch_size, seed):
+        super().__init__(n_batches, batch_size=1, seed=seed, shuffle=False)
+        self.pictures, self.n = pictures, batch_size
+
+    def make(self, indices, rng):
+        x, y = zip(*(self._draw(rng) for _ in range(self.n)), strict=True)
+        y = np.stack(y)
+        return to_cells(np.stack(x)), np.concatenate(
+            [to_cells(y[..., :1]), to_cells(y[..., 1:])], -1
+        )
+
+    def _draw(self, rng):
+        import cv2
+
+        picture = vary(self.pictures[rng.integers(len(self.pictures))], rng)
+        height, width = picture.shape[:2]
+        hole = np.zeros((height, width), np.float32)
+        if rng.random() < 0.55:
+            # Half of the censors lie in a part of the picture, and are smaller.
+            part = _part((height, width), rng, 0.3) if rng.random() < 0.5 else np.s_[:]
+            jpeg = 0.35 if part == np.s_[:] else 0
+            inner = np.ascontiguousarray(picture[part])
+            case = draw_censor(inner, rng, mosaics=0, jpeg=jpeg)
+            picture[part], hole[part] = case.picture, case.mask < 128
+        elif rng.random() < 0.35:
+            picture = through_jpeg(picture, int(rng.integers(30, 101)))
+        features, size = flat_features(picture)
+        target = np.zeros((SIDE, SIDE, 2), np.float32)
+        way = cv2.INTER_AREA if SIDE < max(height, width) else cv2.INTER_LINEAR
+        target[: size[1], : size[0], 0] = cv2.resize(hole, size, interpolation=way)
+        target[: size[1], : size[0], 1] = 1
+        return features, target
+
+
+def vary(picture, rng):
+    """A part of a picture, mirrored, its colours exchanged, its background white.
+
+    Some are made smaller, some are grey, printed in dots or enlarged pixel by pixel.
+
+    Args:
+        picture: uint8 RGB `(height, width, 3)`; it stays as it is.
+        rng: `np.random.Generator`.
+
+    Returns:
+        uint8 RGB, its own memory.
+    """
+    import cv2
+
+    if rng.random() < 0.4:
+        picture = picture[_part(picture.shape, rng, 0.5)]
+    picture = picture[:, :: rng.choice((-1, 1))].copy()
+    if rng.random() < 0.25:
+        picture[(picture == picture[0, 0]).all(2)] = rng.choice((255, 255, 0))
+    if rng.random() < 0.5:
+        picture = picture[..., rng.permutation(3)]
+    if rng.random() < 0.4:
+        scale = rng.uniform(0.7 * SIDE, 2 * SIDE) / max(picture.shape)
+        if scale < 1:
+            way = {"fx": scale, "fy": scale, "interpolation": cv2.INTER_AREA}
+            picture = cv2.resize(np.ascontiguousarray(picture), None, **way)
+    if rng.random() < 0.15:
+        picture = _grey_flat_training(picture, rng)
+    elif rng.random() < 0.03:
+        n = rng.integers(4, 9)
+        picture = picture[::n, ::n].repeat(n, 0).repeat(n, 1)
+    return np.ascontiguousarray(picture)
+
+
+def _grey_flat_training(picture, rng):
+    """A picture in grey, every second one in dots of a print."""
+    import cv2
+
+    grey = cv2.cvtColor(np.ascontiguousarray(picture), cv2.COLOR_RGB2GRAY)
+    if rng.random() < 0.5:
+        turn = np.exp(1j * rng.uniform(0, np.pi)) * 2 * np.pi / rng.uniform(3, 14)
+        y, x = np.indices(grey.shape)
+        u, v = x * turn.real - y * turn.imag, x * turn.imag + y * turn.real
+        grey = 255 * (grey > 127.5 + 63 * (np.cos(u) + np.cos(v))).astype(np.uint8)
+    return grey[..., None].repeat(3, 2)
+
+
+def _part(shape, rng, least):
+    """Slices of a part of a picture, with sides of `least` of its own and more."""
+    slices = []
+    for length in shape[:2]:
+        side = int(np.ceil(length * rng.uniform(least, 1)))
+        start = int(rng.integers(0, length - side + 1))
+        slices.append(slice(start, start + side))
+    return tuple(slices)
+
+
+def train_evidence(pictures, path, *, seed=0):
+    """Learn how much every kind of evidence weighs and add it to the finder's weights.
+
+    Each picture is searched twice: as it is or, every second time, as a JPEG of low
+    quality, and with a mosaic. What the network takes for a mosaic is one where at
+    least half of it is and its lattice is right.
+
+    Example:
+    ```python
+    train_evidence(pictures, "oppai/weights/censor_finder.npz")
+    ```
+
+    Args:
+        pictures: List of uint8 RGB arrays without censors, other ones than the network
+            has been trained on where there are enough.
+        path: Place of the finder's weights, `.npz`.
+        seed: Int. Defaults to 0.
+
+    Returns:
+        `(evidence, truth)`: float32 `(n, 14)` and bool `(n,)`, what has been seen.
+    """
+    found = []
+    for n, picture in enumerate(pictures):
+        found += label_candidates(picture, np.random.default_rng((seed, n)))
+    return fit_evidence(found, path)
+
+
+def label_candidates(picture, rng):
+    """What the network takes for mosaics, without one and with one in the picture.
+
+    Args:
+        picture: uint8 RGB array without censors.
+        rng: `np.random.Generator`.
+
+    Returns:
+        List of `(evidence, truth)`.
+    """
+    clean = picture
+    if rng.random() < 0.5:
+        clean = through_jpeg(picture, int(rng.integers(10, 96)))
+    found = [(part.evidence, False) for part in _candidates(clean)]
+    grid = draw_grid(rng)
+    if rng.random() < 0.3:
+        # As programs draw them: from the corner, where a JPEG has its blocks too.
+        grid = Grid([int(rng.choice((8, 8, 8, 16, 16, 24, 32)))] * 2)
+    case = draw_censor(picture, rng, mosaics=1, grid=grid, jpeg=0.5)
+    block, origin = grid.block, grid.origin
+    right = block[0], origin[0] % block[0], block[1], origin[1] % block[1]
+    for part in _candidates(case.picture):
+        hole = case.mask[part.place] < 128
+        is_there = (hole & part.mask).sum() > 0.5 * part.mask.sum()
+        found.append((part.evidence, part.lattice == right and bool(is_there)))
+    return found
+
+
+def fit_evidence(found, path):
+    """Fit the regression to labelled evidence and add it to the weights.
+
+    Args:
+        found: List of `(evidence, truth)`.
+        path: Place of the finder's weights, `.npz`.
+
+    Returns:
+        `(evidence, truth)`: float32 `(n, 14)` and bool `(n,)`.
+    """
+    evidence = np.stack([seen for seen, _ in found])
+    truth = np.array([is_mosaic for _, is_mosaic in found])
+    mean, scale = evidence.mean(0), evidence.std(0) + 1e-3
+    weights, bias = fit_logistic(with_products((evidence - mean) / scale), truth)
+    learned = {"mean": mean, "scale": scale, "w": weights, "b": bias}
+    add_weights(path, {f"evidence.{k}": np.float32(v) for k, v in learned.items()})
+    return evidence, truth
+
+
+def fit_logistic(x, truth, *, decay=3.0, steps=50):
+    """Logistic regression by Newton's method.
+
+    Args:
+        x: float `(n, m)`.
+        truth: bool `(n,)`.
+        decay: Half of it times the weights' squares is added to the loss, the sum of
+            the cross entropies. Defaults to 3.
+        steps: Of Newton's method. Defaults to 50.
+
+    Returns:
+        `(weights, bias)`, float64.
+    """
+    x = np.c_[x, np.ones(len(x))].astype(np.float64)
+    penalty = np.r_[np.full(x.shape[1] - 1, decay), 0]
+    weights = np.zeros(x.shape[1])
+    for _ in range(steps):
+        p = 1 / (1 + np.exp(-np.clip(x @ weights, -30, 30)))
+        gradient = x.T @ (p - truth) + penalty * weights
+        curvature = (x * (p * (1 - p) + 1e-6)[:, None]).T @ x + np.diag(penalty)
+        weights -= np.linalg.solve(curvature, gradient)
+    return weights[:-1], weights[-1]
+
+
+def _candidates(picture):
+    """All that the network takes for a mosaic."""
+    import cv2
+
+    from oppai.detection.mosaic import candidates
+
+    return candidates(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY))

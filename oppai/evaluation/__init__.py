@@ -1,0 +1,1 @@
+"""Measure restorers beside filters."""

@@ -1,0 +1,1 @@
+"""Restore pictures of any size, files and folders."""

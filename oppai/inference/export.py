@@ -1,0 +1,171 @@
+"""A restorer's network as a file that runs without Keras: ONNX or TFLite."""
+
+import importlib.util
+import json
+import tempfile
+import warnings
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from illustkit.files import write_whole
+from illustkit.training.trainable import precision
+
+OUTPUT = "restored"
+
+
+def export_restorer(restorer, path, *, image_size=256):
+    """Export what maps a network's inputs to its output, for ONNX Runtime or LiteRT.
+
+    The file computes in float32, takes one square picture of a fixed size, and needs
+    neither Keras nor this package. Inputs and output go by these names, float32,
+    channels last; in TFLite they are those of its only signature:
+
+    | | name | shape | |
+    |-|-|-|-|
+    | `Restorer` | `picture` | (1, s, s, 3) | signed scale, −1 to 1 |
+    | | `mask` | (1, s, s, 1) | 1 valid, 0 hole |
+    | `MosaicRestorer` | `censored` | (1, s, s, 3) | all five as |
+    | | `base` | (1, s, s, 3) | `oppai.data.mosaic_frames.mosaic_inputs` |
+    | | `hints` | (1, s, s, 8) | makes them, with the batch |
+    | | `rows` | (1, s, s) | as first axis |
+    | | `columns` | (1, s, s) | |
+    | output of both | `restored` | (1, s, s, 3) | signed scale: clip it |
+
+    What the output holds outside the hole means nothing: take the picture there. The
+    ONNX file's metadata and the TFLite file's description tell names, scale and size.
+
+    Example:
+    ```python
+    export_restorer(oppai.load_restorer("runs/first"), "restorer.onnx")
+    session = onnxruntime.InferenceSession("restorer.onnx")
+    picture = uint8_to_signed(censored)[None]  # (1, 256, 256, 3)
+    mask = (mask == 255).astype("float32")[None, ..., None]
+    (restored,) = session.run(["restored"], {"picture": picture, "mask": mask})
+    ```
+
+    Args:
+        restorer: An `oppai.Restorer` or an `oppai.MosaicRestorer`.
+        path: The file to write, `.onnx` or `.tflite`; one that is there is replaced
+            once the new one is whole. Its folder has to exist.
+        image_size: Side of the pictures in pixels, divisible by what the network
+            shrinks by. Defaults to 256.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: for another suffix, a missing folder, a missing package, a size
+            that does not fit, and Keras on another backend than TensorFlow, which
+            neither exporter serves.
+    """
+    path = check_export(path)
+    if not isinstance(image_size, int) or image_size < 1:
+        raise ValueError(
+            f"`image_size` is a number of pixels from 1 up. Received: {image_size!r}"
+        )
+    model = _fixed(restorer.network, image_size)
+    about = {
+        "network": f"oppai {type(restorer.network).__name__}",
+        "image_size": image_size,
+        "inputs": sorted(model.input),
+        "output": OUTPUT,
+        "colours": "RGB, signed scale: -1 black, 1 white",
+    }
+    return write_whole(path, FORMATS[path.suffix](model, about))
+
+
+def check_export(path):
+    """Tell what stands in the way of an export, before anything is loaded.
+
+    Args:
+        path: The file to write.
+
+    Returns:
+        The path as a `Path`.
+
+    Raises:
+        ValueError: as of `export_restorer`, but for the size.
+    """
+    path = Path(path)
+    if path.suffix not in FORMATS:
+        raise ValueError(f"{path}: a restorer is exported as .onnx or .tflite.")
+    if not path.parent.is_dir():
+        raise ValueError(f"{path}: there is no folder {path.parent}: make it first.")
+    if (backend := keras.backend.backend()) != "tensorflow":
+        raise ValueError(
+            f"{path}: exporting needs Keras on TensorFlow, not on {backend}: set "
+            "KERAS_BACKEND=tensorflow for this command. What was trained on another "
+            "backend loads there."
+        )
+    needed = ("tf2onnx", "onnx") if path.suffix == ".onnx" else ()
+    for package in needed:
+        if importlib.util.find_spec(package) is None:
+            raise ValueError(
+                f'{path}: ONNX needs {package}: pip install "illustkit[export]", '
+                "or export to .tflite, which needs nothing more."
+            )
+    return path
+
+
+def _fixed(network, image_size):
+    config = {**network.get_config(), "image_size": image_size}
+    if "dtype" in config:
+        config["dtype"] = "float32"
+    with precision("float32"):
+        same = type(network).from_config(config)
+        same.set_weights(network.get_weights())
+        inputs = {
+            x.name: keras.Input(batch_shape=(1, *x.shape[1:]), name=x.name)
+            for x in same.inputs
+        }
+        given = inputs if isinstance(same.input, dict) else list(inputs.values())
+        model = keras.Model(inputs, {OUTPUT: same(given)})
+    # Keras exports only models that were called.
+    model({name: np.zeros(x.shape, "float32") for name, x in inputs.items()})
+    return model
+
+
+def _signature(model):
+    specs = {
+        name: keras.InputSpec(shape=x.shape, dtype="float32", name=name)
+        for name, x in model.input.items()
+    }
+    return [specs]
+
+
+def _onnx(model, about):
+    import onnx
+
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        # of Keras' own mending of tf2onnx for NumPy 2
+        warnings.simplefilter("ignore", FutureWarning)
+        file = Path(folder, "network.onnx")
+        model.export(
+            file, format="onnx", verbose=False, input_signature=_signature(model)
+        )
+        exported = onnx.load(file)
+    exported.doc_string = about["network"]
+    onnx.helper.set_model_props(
+        exported,
+        {k: v if isinstance(v, str) else json.dumps(v) for k, v in about.items()},
+    )
+    onnx.checker.check_model(exported, full_check=True)
+    return exported.SerializeToString()
+
+
+def _tflite(model, about):
+    import tensorflow as tf
+    from tensorflow.lite.tools import flatbuffer_utils
+
+    with tempfile.TemporaryDirectory() as folder:
+        model.export(folder, verbose=False, input_signature=_signature(model))
+        # Its operations are TFLite's own alone: no runtime of TensorFlow is needed.
+        data = tf.lite.TFLiteConverter.from_saved_model(folder).convert()
+    exported = flatbuffer_utils.convert_bytearray_to_object(bytearray(data))
+    exported.description = json.dumps(about).encode()
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(exported))
+
+
+FORMATS = {".onnx": _onnx, ".tflite": _tflite}

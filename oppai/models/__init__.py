@@ -1,0 +1,1 @@
+"""Networks, the restorers built on them, and their weights."""

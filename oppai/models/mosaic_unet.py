@@ -1,0 +1,221 @@
+"""The mosaic-aware network: a residual U-Net over what a filter can do."""
+
+import keras
+from keras import layers, ops
+
+from oppai.data.mosaic_frames import HINTS
+from oppai.layers import PConv2D
+
+
+@keras.saving.register_keras_serializable(package="oppai")
+class MosaicUNet(keras.Model):
+    """U-Net that sees the mosaic, and adds what it learnt to the upsampled block means.
+
+    The stem joins a plain convolution over everything that is seen with a partial one
+    over the picture alone, in which missing content is a hole. Stages of residual
+    blocks without normalisation (EDSR) shrink by strides and grow by nearest pixels,
+    with sums for skips. The last convolution gives a change of the base and a gate: the
+    change is completed by what its block means lack to those of the mosaic, as far as
+    the gate is open. A fully open gate projects on the pictures that have this mosaic.
+
+    Example:
+    ```python
+    network = oppai.MosaicUNet(widths=(16, 24, 32), blocks=(1, 1, 1))
+    inputs = mosaic_inputs(censored, mask, Grid((8, 8)))
+    network({k: v[None] for k, v in inputs.items()}).shape  # (1, height, width, 3)
+    ```
+
+    Args:
+        image_size: Side of the square pictures, or `None` for any size; divisible by
+            `2 ** (len(widths) - 1)`. Defaults to `None`.
+        widths: Channels of each stage; each next one has half the size. Defaults to
+            `(16, 32, 64, 128, 192)`.
+        blocks: Residual blocks of each stage, of the encoder and again of the decoder
+            (the deepest stands once). Defaults to `(0, 1, 2, 2, 3)`.
+        slope: Of the leaky ReLU. Defaults to 0.2.
+        consistency: "gate", "always" (a gate that is always open) or "never".
+            Defaults to `"gate"`.
+        dtype: Dtype policy of the convolutions; the output is float32. Defaults to
+            `None`, the global policy.
+        **kwargs: `name` and `trainable`.
+
+    Call arguments:
+        inputs: Dict of float32 tensors, as of `oppai.data.mosaic_frames.mosaic_inputs` with
+            the batch as first axis.
+
+    Returns:
+        `(batch, height, width, 3)`, float32, signed scale; outside the hole it means
+        nothing.
+
+    Raises:
+        ValueError: for arguments or sizes that do not fit together.
+
+    Reference:
+        Lim et al., "Enhanced Deep Residual Networks for Single Image Super-Resolution"
+        (2017); Liu et al. 2018 (the partial convolution).
+    """
+
+    def __init__(
+        self,
+        image_size=None,
+        *,
+        widths=(16, 32, 64, 128, 192),
+        blocks=(0, 1, 2, 2, 3),
+        slope=0.2,
+        consistency="gate",
+        dtype=None,
+        **kwargs,
+    ):
+        widths, blocks = tuple(widths), tuple(blocks)
+        if not 2 <= len(widths) == len(blocks):
+            raise ValueError(
+                "widths and blocks must be equally long, at least two. "
+                f"Received: {widths=}, {blocks=}"
+            )
+        if consistency not in ("gate", "always", "never"):
+            raise ValueError(
+                "`consistency` is 'gate', 'always' or 'never'. "
+                f"Received: {consistency!r}"
+            )
+        step = 2 ** (len(widths) - 1)
+        if (image_size or 0) % step:
+            raise ValueError(
+                f"`image_size` must be divisible by {step}. Received: {image_size}"
+            )
+        side = image_size
+        parts = _Parts(slope, dtype)
+        inputs = {
+            "censored": keras.Input((side, side, 3), name="censored"),
+            "base": keras.Input((side, side, 3), name="base"),
+            "hints": keras.Input((side, side, HINTS), name="hints"),
+            "rows": keras.Input((side, side), name="rows"),
+            "columns": keras.Input((side, side), name="columns"),
+        }
+        missing = inputs["hints"][..., 1:2]
+        seen = layers.Concatenate(name="seen")(
+            [inputs["base"], inputs["censored"], inputs["hints"]]
+        )
+        x = parts.convolution(widths[0], name="stem")(seen)
+        known, _ = PConv2D(widths[0], 5, dtype=dtype, name="stem_partial")(
+            [inputs["censored"], 1 - missing]
+        )
+        x = parts.activate(layers.Add(dtype=dtype, name="stem_sum")([x, known]))
+        skips = []
+        for i, (width, n) in enumerate(zip(widths, blocks, strict=True)):
+            if i:
+                x = parts.convolution(width, 2, name=f"down_{i}")(x)
+                x = parts.activate(x)
+            for k in range(n):
+                x = parts.residual(x, width, f"encoder_{i}_{k}")
+            skips.append(x)
+        for i in reversed(range(len(widths) - 1)):
+            x = parts.convolution(widths[i], name=f"up_{i}")(x)
+            x = layers.UpSampling2D(2, dtype=dtype, name=f"enlarge_{i}")(x)
+            x = layers.Add(dtype=dtype, name=f"skip_{i}")([x, skips[i]])
+            x = parts.activate(x)
+            for k in range(blocks[i]):
+                x = parts.residual(x, widths[i], f"decoder_{i}_{k}")
+        # Not zero at first: a network that begins at the base stays there for long.
+        x = parts.convolution(4, name="last")(x)
+        restored = Completion(consistency, dtype="float32", name="restored")(
+            [x, inputs["base"], inputs["censored"], inputs["hints"]]
+            + [inputs["rows"], inputs["columns"]]
+        )
+        super().__init__(inputs=inputs, outputs=restored, **kwargs)
+        self.image_size = image_size
+        self.step = step
+        self._arguments = {
+            "image_size": image_size,
+            "widths": widths,
+            "blocks": blocks,
+            "slope": slope,
+            "consistency": consistency,
+        }
+
+    def get_config(self):
+        return {"name": self.name, "trainable": self.trainable, **self._arguments}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
+
+@keras.saving.register_keras_serializable(package="oppai")
+class Completion(layers.Layer):
+    """Adds a change to the base, and what the sum's block means lack to the mosaic's.
+
+    With the block averages `B`, the censored picture `c` and the sum `f`, the result is
+    `f + g · (B c − B f)` in blocks that lie wholly in the hole; the gate `g` is between
+    0 and 1. Where the mosaic's colours are the means of its blocks, an open gate cannot
+    make the picture worse: it is the orthogonal projection on a plane that the truth
+    lies in.
+
+    Args:
+        consistency: "gate", "always" or "never". Defaults to `"gate"`.
+        **kwargs: Passed to `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: `[change and gate (batch, height, width, 4), base, censored, hints,
+            rows, columns]`.
+
+    Returns:
+        `(batch, height, width, 3)`.
+    """
+
+    def __init__(self, consistency="gate", **kwargs):
+        super().__init__(**kwargs)
+        self.consistency = consistency
+
+    def call(self, inputs):
+        last, base, censored, hints, rows, columns = inputs
+        result = base + last[..., :3]
+        if self.consistency == "never":
+            return result
+        mosaic = hints[..., :1] - hints[..., 1:2]
+        lack = _blockwise(
+            ops.concatenate([censored - result, mosaic], -1), rows, columns
+        )
+        whole = ops.cast(lack[..., 3:] > 0.999, lack.dtype)
+        gate = whole
+        if self.consistency == "gate":
+            gate = whole * ops.sigmoid(last[..., 3:] + 2.0)
+        return result + gate * lack[..., :3]
+
+    def compute_output_shape(self, input_shape):
+        return tuple(input_shape[1])
+
+    def get_config(self):
+        return {**super().get_config(), "consistency": self.consistency}
+
+
+def _blockwise(x, rows, columns):
+    x = ops.einsum("bij,bjwc->biwc", rows, x)
+    return ops.einsum("bkw,biwc->bikc", columns, x)
+
+
+class _Parts:
+    """Makes the layers of a network, all of one slope and dtype."""
+
+    def __init__(self, slope, dtype):
+        self.slope, self.dtype = slope, dtype
+
+    def convolution(self, filters, strides=1, *, name, scale=2.0):
+        return layers.Conv2D(
+            filters,
+            3,
+            strides,
+            padding="same",
+            kernel_initializer=keras.initializers.VarianceScaling(scale),
+            dtype=self.dtype,
+            name=name,
+        )
+
+    def activate(self, x):
+        return layers.LeakyReLU(self.slope, dtype=self.dtype)(x)
+
+    def residual(self, x, filters, name):
+        y = self.convolution(filters, name=f"{name}_a")(x)
+        y = self.activate(y)
+        # Small at first, so that a deep sum keeps its size.
+        y = self.convolution(filters, name=f"{name}_b", scale=0.1)(y)
+        return layers.Add(dtype=self.dtype, name=f"{name}_sum")([x, y])

@@ -1,0 +1,1 @@
+"""Download the chapter's pictures from Pixiv."""

@@ -1,0 +1,207 @@
+import json
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+import diffusion.network.model
+from diffusion.network.model import Diffuser, load_diffuser
+from diffusion.training.train import NoisedIcons
+
+SLIM = {"image_size": (6, 4), "dim": 4}
+
+
+def batch_of(channels=3, n=4, size=(4, 6), timesteps=20, see_own=0.5):
+    rng = np.random.default_rng(0)
+    return {
+        "pictures": rng.integers(0, 256, (n, *size, channels), "uint8"),
+        "t": np.linspace(0, timesteps - 1, n).astype("int32"),
+        "noise": rng.standard_normal((n, *size, channels), dtype="float32"),
+        "see_own": (np.arange(n) < n * see_own).astype("float32"),
+    }
+
+
+def by_hand(x, timesteps=20):
+    """√ᾱ and √(1 - ᾱ) of a batch by the formula of the cosine schedule, and x0."""
+    steps = np.arange(timesteps + 1) / timesteps
+    bar = np.cos((steps + 0.008) / 1.008 * np.pi / 2) ** 2
+    betas = np.minimum(1 - bar[1:] / bar[:-1], 0.999)
+    alphas = np.cumprod(1 - betas)[x["t"]].reshape(-1, 1, 1, 1)
+    x0 = x["pictures"] / 127.5 - 1
+    return np.sqrt(alphas), np.sqrt(1 - alphas), x0
+
+
+@pytest.mark.parametrize("version", ["0.25.3", "2"])
+@pytest.mark.parametrize("min_snr_gamma", [None, 5.0])
+@pytest.mark.parametrize("objective", ["noise", "x0", "v"])
+def test_the_loss_is_the_papers(slim, objective, min_snr_gamma, version):
+    x = batch_of()
+    signal, scale, x0 = by_hand(x)
+    wanted = {"noise": x["noise"], "x0": x0, "v": signal * x["noise"] - scale * x0}
+    snr = (signal**2 / scale**2)[:, 0, 0, 0]
+    held = np.minimum(snr, min_snr_gamma or np.inf)
+    weight = {"noise": held / snr, "x0": held, "v": held / (snr + 1)}[objective]
+    if version == "0.25.3" and min_snr_gamma is None:
+        weight = np.ones_like(snr)
+    for loss, power in (("l1", 1), ("mse", 2)):
+        diffuser = Diffuser(
+            {**SLIM, "version": version},
+            timesteps=20,
+            objective=objective,
+            loss=loss,
+            min_snr_gamma=min_snr_gamma,
+        )
+        found = diffuser(x)
+        x_t = (signal * x0 + scale * x["noise"]).astype("float32")
+        output = ops.convert_to_numpy(diffuser.unet([x_t, x["t"]]))
+        np.testing.assert_allclose(ops.convert_to_numpy(found), output, atol=2e-5)
+        parts = diffuser.parts(x, None, found, True)
+        error = np.abs(output - wanted[objective]) ** power
+        expected = weight * error.mean(axis=(1, 2, 3))
+        np.testing.assert_allclose(
+            ops.convert_to_numpy(parts.pop(loss)), expected, rtol=2e-4, atol=1e-5
+        )
+        assert parts == {}
+
+
+def estimate_of(diffuser, x):
+    """x_t, and the first estimate of the clean pictures, by hand."""
+    signal, scale, x0 = by_hand(x)
+    x_t = (signal * x0 + scale * x["noise"]).astype("float32")
+    noise = ops.convert_to_numpy(diffuser.unet([x_t, x["t"], 0 * x_t]))
+    return x_t, np.clip((x_t - scale * noise) / signal, -1, 1).astype("float32")
+
+
+def test_the_own_estimate_is_seen_where_it_should_be(slim):
+    x = batch_of(see_own=0.5)
+    diffuser = Diffuser({**SLIM, "self_condition": True}, timesteps=20)
+    x_t, own = estimate_of(diffuser, x)
+    assert np.abs(own).max() == 1 and np.abs(own).min() < 0.9
+    own[2:] = 0
+    expected = ops.convert_to_numpy(diffuser.unet([x_t, x["t"], own]))
+    found = ops.convert_to_numpy(diffuser(x))
+    # 1/√ᾱ is over 100 at the last timestep: rounding of float32 grows with it.
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+    unseen = ops.convert_to_numpy(diffuser.unet([x_t, x["t"], 0 * x_t]))
+    assert np.abs(found - unseen)[:2].max(axis=(1, 2, 3)).min() > 0.01
+    np.testing.assert_allclose(found[2:], unseen[2:], atol=1e-5)
+
+
+def test_no_gradient_passes_the_own_estimate(slim, monkeypatch):
+    x = batch_of(see_own=1.0)
+    x["t"] = np.int32([2, 4, 6, 8])
+
+    def step(diffuser, weights):
+        diffuser.unet.set_weights(weights)
+        diffuser.compile(keras.optimizers.SGD(1.0))
+        diffuser.train_on_batch(x)
+        return np.concatenate([w.ravel() for w in diffuser.unet.get_weights()])
+
+    network = {**SLIM, "self_condition": True}
+    first = Diffuser(network, timesteps=20)
+    weights = first.unet.get_weights()
+    _, own = estimate_of(first, x)
+    found = step(first, weights)
+    with monkeypatch.context() as patch:
+        constant = ops.convert_to_tensor(own)
+        patch.setattr(diffusion.network.model, "predict_x0", lambda *a: constant)
+        expected = step(Diffuser(network, timesteps=20), weights)
+    np.testing.assert_allclose(found, expected, atol=2e-5)
+    with monkeypatch.context() as patch:
+        patch.setattr(diffusion.network.model.ops, "stop_gradient", lambda value: value)
+        leaking = step(Diffuser(network, timesteps=20), weights)
+    assert np.abs(leaking - expected).max() > 1e-3
+
+
+def test_the_noise_to_learn_stays_exact_in_bfloat16(slim, monkeypatch):
+    from illustkit.training.trainable import precision
+
+    seen = []
+    original = diffusion.network.model.q_sample
+
+    def q_sample(schedule, x0, t, noise):
+        seen.append(keras.backend.standardize_dtype(noise.dtype))
+        return original(schedule, x0, t, noise)
+
+    monkeypatch.setattr(diffusion.network.model, "q_sample", q_sample)
+    with precision("mixed_bfloat16"):
+        diffuser = Diffuser(SLIM, timesteps=20)
+    output = diffuser(batch_of())
+    assert seen == ["float32"]
+    assert keras.backend.standardize_dtype(output.dtype) == "float32"
+    inner = [layer.compute_dtype for layer in diffuser.unet.layers]
+    assert "bfloat16" in inner
+    assert {w.dtype for w in diffuser.weights} <= {"float32", "uint32"}
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_it_learns_compiled_or_not(slim, jit_compile):
+    # Two colours: each picture is of one, and the noise can be told.
+    pictures = np.zeros((8, 4, 6, 3), np.uint8)
+    pictures[::2] = 255
+    batches = NoisedIcons(pictures, steps=30, batch_size=8, timesteps=20)
+    diffuser = Diffuser(SLIM, timesteps=20, loss="mse")
+    diffuser.compile(keras.optimizers.Adam(0.01), jit_compile=jit_compile)
+    fit = diffuser.fit(
+        batches, epochs=3, shuffle=False, verbose=0, callbacks=[batches.follow()]
+    )
+    losses = fit.history["loss"]
+    assert losses[-1] < 0.6 * losses[0] and losses == fit.history["mse"]
+    if jit_compile:
+        assert diffuser.jit_compile
+
+
+def test_the_denoiser_takes_the_average_or_the_weights(slim):
+    diffuser = Diffuser({**SLIM, "self_condition": True}, timesteps=20)
+    diffuser.unet.set_weights([w + 0.1 for w in diffuser.unet.get_weights()])
+    x_t = np.random.default_rng(0).normal(size=(3, 4, 6, 3))
+    t, own = np.int64([1, 1, 1]), np.full((3, 4, 6, 3), 0.5)
+    for average in (True, False):
+        network = diffuser.average if average else diffuser.unet
+        model = diffuser.denoiser(average=average)
+        for given, seen in ((own, own), (None, 0 * own)):
+            found = model(x_t, t, given)
+            assert type(found) is np.ndarray and found.dtype == np.float32
+            inputs = [v.astype("float32") for v in (x_t, seen)]
+            expected = network([inputs[0], t.astype("int32"), inputs[1]])
+            np.testing.assert_allclose(found, ops.convert_to_numpy(expected), atol=1e-5)
+    assert not diffuser.average.trainable_weights
+
+
+def test_unknown_options_are_named(slim):
+    with pytest.raises(ValueError, match="`objective` is one of .*Received: 'eps'"):
+        Diffuser(SLIM, objective="eps")
+    with pytest.raises(ValueError, match="`loss` is one of .*Received: 'l2'"):
+        Diffuser(SLIM, loss="l2")
+
+
+def test_what_is_no_trained_model_is_told_in_one_line(slim, trained, tmp_path):
+    def message(folder):
+        with pytest.raises(ValueError) as error:
+            load_diffuser(folder)
+        assert "\n" not in str(error.value) and str(folder) in str(error.value)
+        return str(error.value)
+
+    assert "holds no run" in message(tmp_path)
+    (tmp_path / "settings.json").write_text(json.dumps({"objective": "coral"}))
+    assert "something else than a diffusion model" in message(tmp_path)
+    (tmp_path / "settings.json").write_text(json.dumps(trained.settings))
+    assert "wait for the training's first epoch" in message(tmp_path)
+    (tmp_path / "average.weights.h5").write_bytes(b"no weights")
+    assert "does not hold this run's weights" in message(tmp_path)
+    wider = {**trained.settings, "dim": 16}
+    (tmp_path / "settings.json").write_text(json.dumps(wider))
+    whole = (trained.folder / "average.weights.h5").read_bytes()
+    (tmp_path / "average.weights.h5").write_bytes(whole)
+    assert "does not hold this run's weights" in message(tmp_path)
+
+
+def test_both_networks_of_a_loaded_model_are_the_average(slim, trained):
+    loaded = load_diffuser(trained)
+    pairs = zip(loaded.unet.weights, loaded.average.weights, strict=True)
+    for own, average in pairs:
+        np.testing.assert_array_equal(
+            ops.convert_to_numpy(own), ops.convert_to_numpy(average)
+        )
+    assert (loaded.image_size, loaded.channels) == ((16, 16), 3)

@@ -1,0 +1,315 @@
+import csv
+import dataclasses
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import facescore.annotation.loop
+import facescore.detector.network
+import facescore.detector.prediction
+import facescore.detector.training
+from facescore.cli.main import COMMANDS, app
+from facescore.boxes import Face
+from facescore.labels import read_labels, write_labels
+from facescore.scorer.training import SCORER_PRESETS
+from illustkit.images import list_images, write_image
+from illustkit.training.runs import Run
+from tests.facescore.slim import Slim
+
+runner = CliRunner()
+BOX = 16, 8, 40, 32
+
+
+class Bright:
+    """Finds the one bright square of a picture; sure of it by 0.6."""
+
+    path = None
+
+    def __init__(self, path=None):
+        pass
+
+    def detect(self, image, **options):
+        rows, columns = np.nonzero(image[..., 1] > 60)
+        if not len(rows):
+            return []
+        box = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+        return [Face(tuple(map(float, box)), 0.6)]
+
+
+def run(*arguments):
+    return runner.invoke(app, [str(a) for a in arguments])
+
+
+def done(*arguments):
+    result = run(*arguments)
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+@pytest.fixture(scope="module")
+def patched():
+    """`runs/bright` is a detector, and the small scorer smaller still."""
+    with pytest.MonkeyPatch.context() as patch:
+        load_detector = facescore.detector.prediction.load_detector
+
+        def load(run):
+            return Bright() if run == "runs/bright" else load_detector(run)
+
+        patch.setattr(facescore.detector.prediction, "load_detector", load)
+        tiny = dataclasses.replace(
+            SCORER_PRESETS["small"],
+            network_options={"widths": (4, 6), "places": 2},
+        )
+        patch.setitem(SCORER_PRESETS, "small", tiny)
+        yield
+
+
+@pytest.fixture(scope="module")
+def walked(patched, tmp_path_factory):
+    """Pictures, of which the last has no face, then crops, then a trained scorer."""
+    folder, rng = tmp_path_factory.mktemp("walk"), np.random.default_rng(0)
+    lines = ["file,score"]
+    for i in range(20):
+        score = 1 + i % 5
+        image = rng.integers(0, 40, (48, 64, 3), "uint8")
+        image[8:32, 16:40] = rng.integers(45 * score + 20, 45 * score + 29, 3)
+        write_image(folder / "pictures" / f"{i:02d}.png", image)
+        lines.append(f"{i:02d}.png,{score}")
+    write_image(folder / "pictures" / "20.png", np.zeros((48, 64, 3), "uint8"))
+    (folder / "pictures" / "ratings.csv").write_text("\n".join(lines) + "\n")
+    bright = "--detector", "runs/bright"
+    done("crop", folder / "pictures", folder / "crops", *bright, "--size", 24)
+    output = done(
+        *("train-scorer", folder / "crops", "--run", folder / "run"),
+        *("--ratings", folder / "pictures", "--imgsz", 16, "--epochs", 2),
+        *("--batch", 4, "--holdout", 0.25, "--lr0", 0.004, "--strategy", "one"),
+        *("--objective", "coral", "--margin", "0.3,0.15,0", "--seed", 3),
+    )
+    assert "Best rank correlation" in output
+    return folder
+
+
+def rows_of(path):
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_detect_prints_and_saves_what_it_finds(walked, tmp_path):
+    options = "--detector", "runs/bright", "--output", tmp_path
+    output = done("detect", walked / "pictures", *options, "--save-txt", "--save_crop")
+    assert "20 faces in 21 pictures." in output
+    assert f"{walked / 'pictures' / '20.png'}  no face" in output
+    assert "00.png  16.0 8.0 40.0 32.0  0.600" in output
+    found = read_labels(tmp_path / "labels" / "00.txt", (64, 48))
+    np.testing.assert_allclose(found, [BOX], atol=1e-4)
+    assert (tmp_path / "labels" / "20.txt").read_text() == ""
+    assert len(list_images(tmp_path / "crops")) == 20
+    unsure = done("detect", walked / "pictures" / "00.png", *options, "--conf", 0.7)
+    assert "0 faces in 1 pictures." in unsure
+
+
+def test_detect_goes_on_after_a_broken_picture(patched, tmp_path):
+    write_image(tmp_path / "in" / "b.png", np.zeros((20, 20, 3), "uint8"))
+    (tmp_path / "in" / "a.png").write_bytes(b"no picture")
+    result = run("detect", tmp_path / "in", "--detector", "runs/bright")
+    assert result.exit_code == 2
+    assert "0 faces in 1 pictures." in result.output
+    assert result.stderr.startswith("facescore: ") and result.stderr.count("\n") == 1
+    assert str(tmp_path / "in" / "a.png") in result.stderr
+    write_image(tmp_path / "in" / "b.jpg", np.zeros((20, 20, 3), "uint8"))
+    result = run("detect", tmp_path / "in", "--detector", "runs/bright", "--save-txt")
+    assert result.exit_code == 2 and "saved by one name" in result.output
+
+
+def test_the_training_got_the_options(walked):
+    settings = json.loads((walked / "run" / "settings.json").read_text())
+    expected = {
+        **{"objective": "coral", "image_size": [16, 16], "epochs": 2, "seed": 3},
+        **{"batch_size": 4, "learning_rate": 0.004, "margin": [0.3, 0.15, 0.0]},
+        **{"holdout": 0.25, "square": True, "network": "small"},
+    }
+    assert {key: settings[key] for key in expected} == expected
+
+
+def test_evaluate_scorer_judges_by_the_held_out_alone(walked):
+    options = "--detector", "runs/bright", "--ratings", walked / "pictures"
+    output = done(
+        *("evaluate-scorer", walked / "crops", "--scorer", walked / "run"),
+        *(*options, "--pictures", walked / "pictures"),
+    )
+    split = json.loads((walked / "run" / "split.json").read_text())
+    rows = rows_of(walked / "run" / "evaluation" / "predictions.csv")
+    # a crop is called after its picture
+    assert {f"{row['file'][:2]}.png" for row in rows} == set(split["held_out"])
+    assert f"{len(rows)} crops that were not trained on" in output
+    errors = [abs(float(r["predicted"]) - int(r["score"])) for r in rows]
+    assert f"MAE       {np.mean(errors):8.3f}" in output
+    assert "JPEG quality 30" in output and "20 faces" in output
+    for name in ("agreement.csv", "distributions.png", "stability.txt"):
+        assert (walked / "run" / "evaluation" / name).is_file()
+
+
+def test_score_and_rank_agree(walked, tmp_path):
+    models = "--scorer", walked / "run", "--detector", "runs/bright"
+    table = tmp_path / "scores.csv"
+    done("score", walked / "pictures", *models, "--output", table)
+    scores = rows_of(table)
+    assert len(scores) == 21 and scores[-1]["score"] == ""
+    printed = done("score", walked / "pictures" / "00.png", *models).splitlines()
+    assert printed[0].startswith("file,left") and printed[1].endswith(
+        f"0.6000,{scores[0]['score']}"
+    )
+    output = done(
+        *("rank", walked / "pictures", *models, "--output", tmp_path / "ranking"),
+        *("--top-k", 3, "--duplicates", -1),
+    )
+    assert "20 ranked, 1 without a face" in output
+    ranked = rows_of(tmp_path / "ranking" / "ranking.csv")
+    found = {row["file"]: row["score"] for row in ranked}
+    for row in scores:
+        name = row["file"].rsplit("/", 1)[1]
+        if row["score"]:
+            assert float(found[name]) == pytest.approx(float(row["score"]), abs=0.002)
+    assert len(list((tmp_path / "ranking" / "top").glob("*.png"))) == 3
+    whole = done(
+        "score", walked / "pictures" / "20.png", *models[:2], "--detector=none"
+    )
+    assert "0.0,0.0,64.0,48.0,1.0000" in whole
+
+
+def test_a_detector_is_trained_evaluated_and_its_labels_go_to_coco(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(facescore.detector.network, "DetectorNetwork", Slim)
+    monkeypatch.setattr(facescore.detector.training, "DetectorNetwork", Slim)
+    rng, folder = np.random.default_rng(0), tmp_path / "set"
+    for i in range(4):
+        image = rng.integers(0, 99, (48, 64, 3), dtype=np.uint8)
+        write_image(folder / f"{i}.png", image)
+        write_labels(folder / f"{i}.txt", [BOX], (64, 48))
+    options = (
+        *("--preset", "tiny", "--epochs", 1, "--epoch-size", 2, "--batch", 2),
+        *("--imgsz", 32, "--lr0", 0.002, "--strategy", "one"),
+    )
+    output = done("train-detector", folder, "--run", tmp_path / "run", *options)
+    assert "AP50" in output
+    settings = json.loads((tmp_path / "run" / "settings.json").read_text())
+    assert (settings["image_size"], settings["learning_rate"]) == (32, 0.002)
+    output = done(
+        *("evaluate-detector", folder, "--detector", tmp_path / "run"),
+        *("--imgsz", 64, "--output", tmp_path / "evaluation"),
+    )
+    assert "4 faces in 4 pictures" in output
+    names = sorted(p.name for p in (tmp_path / "evaluation").iterdir())
+    assert names == ["examples-0.png", "precision-recall.png"]
+
+    def train(images, run, **settings):
+        assert [path.name for path in images] == [f"{i}.png" for i in range(4)]
+        assert (settings["preset"], settings["epochs"]) == ("tiny", 1)
+        assert settings["start_from"] == tmp_path / "run"
+        return Run(tmp_path / "run")
+
+    monkeypatch.setattr(facescore.detector.training, "train_detector", train)
+    options += "--start-from", tmp_path / "run"
+    output = done("annotate", "train", folder, "--run", tmp_path / "round", *options)
+    assert "AP50" in output
+    path = tmp_path / "faces.json"
+    assert "4 faces in 4" in done("export-coco", folder, path)
+    done("import-coco", path, tmp_path / "back")
+    for i in range(4):
+        there = read_labels(tmp_path / "back" / f"{i}.txt", (64, 48))
+        np.testing.assert_allclose(there, [BOX], atol=1e-3)
+
+
+def test_annotate_suggests_and_serves(patched, walked, tmp_path, monkeypatch):
+    folder = tmp_path / "pictures"
+    for path in list_images(walked / "pictures")[:3]:
+        (folder / path.name).parent.mkdir(exist_ok=True)
+        (folder / path.name).write_bytes(path.read_bytes())
+    xml = tmp_path / "cascade.xml"
+    xml.write_text("none")
+    monkeypatch.setattr(Bright, "path", xml)
+    monkeypatch.setattr(facescore.annotation.loop, "Cascade", Bright)
+    output = done("annotate", "start", folder, "--first", 2)
+    assert "2 faces in 2 of 2 pictures" in output and "1 new, 2 suggested" in output
+
+    served = []
+
+    def serve(app, **options):
+        served.append((type(app).__name__, options))
+
+    monkeypatch.setattr("illustkit.web.server.serve", serve)
+    monkeypatch.setattr("facescore.annotation.rate.serve", serve)
+    done("annotate", "review", folder, "--no-browser", "--port", 8123)
+    done("rate", folder, "--no-browser", "--port", 8124)
+    assert [name for name, _ in served] == ["ReviewApp", "RatingApp"]
+    assert [o["port"] for _, o in served] == [8123, 8124]
+    assert not any(o["open_browser"] for _, o in served)
+
+
+MISTAKES = [
+    (["detect", "nowhere.png", "--detector", "runs/none"], "nowhere.png: no such"),
+    (["detect", "a.png", "--detector", "nowhere"], "nowhere holds no run"),
+    (["train-detector", "nowhere"], "nowhere: no such"),
+    (["train-detector", "nowhere", "--preset", "huge"], "'tiny'"),
+    (["evaluate-detector", "nowhere", "--detector", "nothing"], "holds no run"),
+    (["crop", "a", "b", "--margin", "1,2"], "3 numbers"),
+    (["train-scorer", "nowhere"], "nowhere"),
+    (["train-scorer", "nowhere", "--objective", "guess"], "'coral'"),
+    (["score", "a.png", "--scorer", "nowhere"], "holds no run"),
+    (["score", "nowhere.png", "--scorer", "nothing"], "nowhere.png: no such"),
+    (["evaluate-scorer", "a", "--scorer", "nowhere"], "holds no run"),
+    (["rank", "nowhere", "--scorer", "nothing"], "nowhere"),
+    (["annotate", "train", "nowhere"], "nowhere"),
+    (["annotate", "label", "nowhere"], "nowhere"),
+    (["rate", "nowhere", "--no-browser"], "nowhere"),
+    (["export-coco", "nowhere", "a.json"], "nowhere"),
+    (["import-coco", "nowhere.json", "a"], "nowhere.json"),
+]
+
+
+@pytest.mark.parametrize("arguments, message", MISTAKES, ids=lambda v: str(v)[:40])
+def test_mistakes_end_in_one_line_and_exit_code_2(
+    arguments, message, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    write_image(tmp_path / "a.png", np.zeros((20, 20, 3), "uint8"))
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert message in result.output and result.output.count("\n") == 1
+    assert "Traceback" not in result.output
+
+
+def test_every_wrong_label_has_a_line_of_its_own(tmp_path):
+    for i in range(3):
+        write_image(tmp_path / f"{i}.png", np.zeros((20, 20, 3), "uint8"))
+        (tmp_path / f"{i}.txt").write_text("0 2 2 2 2\n" if i else "")
+    result = run("export-coco", tmp_path, tmp_path / "a.json")
+    assert result.exit_code == 2
+    lines = result.output.splitlines()
+    assert [f"{i}.txt, line 1" in line for i, line in enumerate(lines, 1)] == [True] * 2
+
+
+def test_help_has_examples_and_loads_nothing_heavy():
+    code = (
+        "import sys, facescore, facescore.__main__; "
+        "print({'keras', 'cv2', 'numpy', 'PIL', 'matplotlib'} & set(sys.modules))"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert shown.stdout.strip() == "set()", shown.stderr
+    names = [[f.__name__.replace("_", "-")] for f, _ in COMMANDS] + [["demo"]]
+    names += [["annotate", step] for step in ("start", "review", "train", "label")]
+    for name in names:
+        shown = done(*name, "--help")
+        assert f"Example: facescore {' '.join(name)}" in " ".join(shown.split())
+
+
+def test_every_export_is_there():
+    for name in facescore.__all__:
+        assert callable(getattr(facescore, name))

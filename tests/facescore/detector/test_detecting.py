@@ -1,0 +1,196 @@
+import numpy as np
+import pytest
+
+from facescore.boxes import Face
+from facescore.detector.network import BINS, grid_cells
+from facescore.detector.prediction import (
+    Detector,
+    as_detector,
+    candidates,
+    detect_faces,
+    detect_folder,
+    load_detector,
+    whole,
+    windows,
+)
+from facescore.labels import read_labels, read_predictions
+from illustkit.images import write_image
+
+RED = (255, 0, 0)
+
+
+class RedSquares:
+    """In the place of a network: each cell whose pixel is red gives its red square.
+
+    It knows squares of 16 pixels whose corner has coordinates that 16 divides.
+    """
+
+    def predict_on_batch(self, pictures):
+        centres, strides = grid_cells(pictures.shape[2:0:-1])
+        raw = np.full((len(pictures), len(centres), 4 * BINS + 1), -9.0, "float32")
+        for i, picture in enumerate(pictures.astype(int)):
+            for c in np.flatnonzero(strides == 8):
+                x, y = centres[c].astype(int)
+                if picture[y, x, 0] - picture[y, x, 1:].max() < 128:
+                    continue
+                red = picture[..., 0] - picture[..., 1:].max(axis=-1) > 128
+                left, right, top, bottom = x, x, y, y
+                while left > 0 and red[y, left - 1]:
+                    left -= 1
+                while right < red.shape[1] and red[y, right]:
+                    right += 1
+                while top > 0 and red[top - 1, x]:
+                    top -= 1
+                while bottom < red.shape[0] and red[bottom, x]:
+                    bottom += 1
+                raw[i, c, -1] = 3.0
+                sides = np.array([x - left, y - top, right - x, bottom - y]) / 8
+                for k, side in enumerate(sides):
+                    low = int(side)
+                    part = np.clip(np.array([1 - side + low, side - low]), 1e-9, 1)
+                    logits = np.full(BINS, -40.0)
+                    logits[low : low + 2] = np.log(part)[: BINS - low]
+                    raw[i, c, k * BINS : (k + 1) * BINS] = logits
+        return raw
+
+
+@pytest.fixture
+def detector():
+    detector = object.__new__(Detector)
+    detector.network = RedSquares()
+    return detector
+
+
+def picture(size, squares):
+    image = np.full((size[1], size[0], 3), 180, np.uint8)
+    for left, top, right, bottom in squares:
+        image[top:bottom, left:right] = RED
+    return image
+
+
+def found(faces):
+    return sorted(tuple(np.round(face.box).astype(int).tolist()) for face in faces)
+
+
+def test_candidates_are_decoded_by_the_loop():
+    rng = np.random.default_rng(0)
+    raw = rng.normal(0, 1, (21, 65)).astype("float32")
+    boxes, scores = candidates(raw, 32, 0.5)
+    centres, strides = grid_cells((32, 32))
+    rows = [c for c in range(21) if raw[c, -1] >= 0]
+    assert len(boxes) == len(rows) > 3
+    for row, c in enumerate(rows):
+        sides = []
+        for logits in raw[c, :-1].reshape(4, BINS).astype("float64"):
+            p = np.exp(logits) / np.exp(logits).sum()
+            sides.append(strides[c] * (p * np.arange(BINS)).sum())
+        expected = np.tile(centres[c], 2) + np.multiply(sides, (-1, -1, 1, 1))
+        np.testing.assert_allclose(boxes[row], expected, rtol=1e-5)
+        assert scores[row] == pytest.approx(1 / (1 + np.exp(-raw[c, -1])))
+
+
+def test_faces_come_back_in_pixels_of_the_picture(detector):
+    squares = [(10, 20, 50, 60), (70, 10, 110, 50)]
+    faces = detector.detect(picture((120, 80), squares), imgsz=96)
+    np.testing.assert_allclose(found(faces), squares, atol=2)
+    assert all(face.confidence == pytest.approx(1 / (1 + np.exp(-3))) for face in faces)
+    assert detector.detect(picture((120, 80), squares), imgsz=96, conf=0.96) == []
+    assert detector.detect(picture((64, 64), []), imgsz=64) == []
+    # Other sizes are rounded up to what the network takes.
+    rounded = detector.detect(picture((120, 80), squares), imgsz=70)
+    assert rounded == detector.detect(picture((120, 80), squares), imgsz=96)
+    with pytest.raises(ValueError, match="Received: 0"):
+        detector.detect(picture((64, 64), []), imgsz=0)
+
+
+def test_tiles_find_what_is_small_once_each(detector):
+    # Too small to be seen whole at 64 pixels; some lie on the rims of the windows.
+    squares = [
+        (3, 5, 13, 15),
+        (90, 100, 101, 111),
+        (180, 44, 192, 56),
+        (60, 60, 70, 70),
+    ]
+    large = picture((256, 192), squares)
+    assert len(detector.detect(large, imgsz=64)) < 4
+    faces = detector.detect(large, imgsz=64, tile=64)
+    np.testing.assert_allclose(found(faces), sorted(squares), atol=1)
+
+
+def test_windows_cover_the_picture_and_overlap():
+    assert windows((100, 50), 128) == windows((100, 50)) == [(0, 0, 100, 50)]
+    first, *rest = windows((200, 90), 64)
+    assert first == (0, 0, 200, 90)
+    sheet = np.zeros((90, 200), int)
+    for left, top, right, bottom in rest:
+        assert (right - left, bottom - top) == (64, 64)
+        sheet[top:bottom, left:right] += 1
+    assert sheet.min() >= 1
+    lefts = sorted({window[0] for window in rest})
+    assert np.diff(lefts).max() <= 48
+    with pytest.raises(ValueError, match="tile"):
+        windows((200, 90), 8)
+
+
+def test_a_window_gives_up_what_it_cuts():
+    boxes = np.array([(60, 10, 70, 20), (66, 10, 90, 20), (100, 10, 127.5, 20)])
+    kept = whole(boxes, (64, 0, 128, 64), (200, 64), 2)
+    assert kept.tolist() == [False, True, False]
+    assert whole(boxes, (64, 0, 128, 64), (128, 64), 2).tolist() == [False, True, True]
+
+
+def test_a_folder_is_written_as_it_was_asked_for(detector, tmp_path):
+    pictures = tmp_path / "pictures"
+    write_image(pictures / "a" / "1.png", picture((64, 64), [(16, 16, 48, 48)]))
+    write_image(pictures / "2.png", picture((64, 64), []))
+    options = {"save_txt": True, "save_crop": True, "imgsz": 64}
+    results = dict(detect_folder(pictures, detector, tmp_path / "out", **options))
+    assert [len(results[pictures / n]) for n in ("2.png", "a/1.png")] == [0, 1]
+    boxes = read_labels(tmp_path / "out/labels/a/1.txt", (64, 64))
+    np.testing.assert_allclose(boxes, [(16, 16, 48, 48)], atol=1)
+    assert len(read_labels(tmp_path / "out/labels/2.txt", (64, 64))) == 0
+    assert [p.name for p in (tmp_path / "out/crops").rglob("*.png")] == ["1-0.png"]
+    list(detect_folder(pictures, detector, tmp_path / "c", save_conf=True, imgsz=64))
+    _, confidence = read_predictions(tmp_path / "c/labels/a/1.txt", (64, 64))
+    assert confidence == pytest.approx(1 / (1 + np.exp(-3)), abs=1e-4)
+    with pytest.raises(ValueError, match="out=None"):
+        next(detect_folder(pictures, detector, save_txt=True))
+
+
+def test_any_detector_can_be_given(tmp_path):
+    class Other:
+        def detect(self, image):
+            return [Face((0, 0, 1, 1))]
+
+    other = Other()
+    assert as_detector(other) is other
+    assert detect_faces(np.zeros((8, 8, 3), np.uint8), other) == [Face((0, 0, 1, 1))]
+    with pytest.raises(ValueError, match="holds no run"):
+        load_detector(tmp_path)
+
+
+def test_what_lies_outside_the_picture_is_no_face(detector, tmp_path):
+    class Padding(RedSquares):
+        def predict_on_batch(self, pictures):
+            raw = super().predict_on_batch(pictures)
+            raw[:, 0, -1] = 3.0  # the corner of the letterbox, no pixel of the picture
+            raw[:, 0, :-1] = 0.0
+            raw[:, 0, : 4 * BINS : BINS] = 40.0  # all four sides at 0
+            return raw
+
+    detector.network = Padding()
+    image = picture((128, 32), [(40, 8, 64, 24)])
+    write_image(tmp_path / "in" / "a.png", image)
+    options = {"save_txt": True, "imgsz": 128}
+    ((_, faces),) = detect_folder(tmp_path / "in", detector, tmp_path / "o", **options)
+    np.testing.assert_allclose(found(faces), [(40, 8, 64, 24)], atol=1)
+
+
+def test_unsure_faces_of_any_detector_are_left_out():
+    class Two:
+        def detect(self, image):
+            return [Face((0, 0, 4, 4), 0.7), Face((4, 4, 8, 8), 0.5)]
+
+    image = np.zeros((8, 8, 3), np.uint8)
+    assert len(detect_faces(image, Two())) == 2
+    assert detect_faces(image, Two(), conf=0.6) == [Face((0, 0, 4, 4), 0.7)]

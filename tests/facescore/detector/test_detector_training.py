@@ -1,0 +1,111 @@
+import json
+
+import keras
+import numpy as np
+import pytest
+
+import facescore.detector.training
+from facescore.detector.prediction import detect_faces, load_network
+from facescore.detector.training import (
+    begin_with,
+    choose_detector_settings,
+    split_pictures,
+    train_detector,
+)
+from illustkit.images import write_image
+from illustkit.training.runs import Run
+from tests.facescore.slim import Slim
+
+SETTINGS = {
+    "preset": "tiny",
+    "image_size": 32,
+    "validation_size": 32,
+    "batch_size": 2,
+    "epoch_size": 4,
+    "epochs": 2,
+    "widths": (2, 2, 4, 4, 4),
+    "depths": (1, 1, 1, 1),
+    "head": 2,
+    "close_mosaic": 1,
+    "sheet_every": 1,
+    "verbose": 0,
+}
+
+
+class StopAfter(keras.callbacks.Callback):
+    """Ends the training after its first epoch, as a kill does."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.model.stop_training = True
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder of labelled pictures, and a network that is quick to train."""
+    monkeypatch.setattr(facescore.detector.network, "DetectorNetwork", Slim)
+    monkeypatch.setattr(facescore.detector.training, "DetectorNetwork", Slim)
+    rng = np.random.default_rng(0)
+    for i in range(6):
+        image = rng.integers(0, 99, (32, 32, 3), dtype=np.uint8)
+        image[8:24, 8:24] = 255
+        write_image(tmp_path / "set" / f"{i}.png", image)
+        (tmp_path / "set" / f"{i}.txt").write_text("0 0.5 0.5 0.5 0.5\n")
+    return tmp_path
+
+
+def weights(run):
+    return np.concatenate([w.ravel() for w in load_network(run).get_weights()])
+
+
+@pytest.mark.usefixtures("eagerly")
+def test_a_stopped_training_goes_on_as_if_it_had_not_been(folder):
+    images = folder / "set"
+    whole = train_detector(images, folder / "whole", holdout=0.34, **SETTINGS)
+    stopped = {"holdout": 0.34, **SETTINGS}
+    train_detector(images, folder / "parts", callbacks=[StopAfter()], **stopped)
+    assert Run(folder / "parts").epochs_done == 1
+    parts = train_detector(images, folder / "parts", **stopped)
+    assert parts.epochs_done == whole.epochs_done == 2
+    for name, values in whole.history.items():
+        np.testing.assert_allclose(parts.history[name], values, rtol=1e-4)
+    np.testing.assert_allclose(weights(parts), weights(whole), atol=1e-5)
+    assert {"box", "cls", "dfl", "val_ap", "val_ap50"} < set(whole.history)
+    split = json.loads((whole.folder / "split.json").read_text())
+    assert (len(split["train"]), len(split["held_out"])) == (4, 2)
+    names = [path.name for path in sorted(whole.pictures.iterdir())]
+    assert names == ["epoch-0001.png", "epoch-0002.png"]
+
+    assert isinstance(detect_faces(images / "0.png", whole, imgsz=32), list)
+    network = Slim(SETTINGS["widths"], SETTINGS["depths"], SETTINGS["head"])
+    begin_with(network, whole)
+    found = np.concatenate([w.ravel() for w in network.get_weights()])
+    np.testing.assert_array_equal(found, weights(whole))
+    with pytest.raises(ValueError, match="same widths"):
+        begin_with(Slim((2, 2, 2, 2, 2), (1, 1, 1, 1), 2), whole)
+
+
+def test_a_split_leaves_both_sides_something():
+    names = [f"{i}.png" for i in range(10)]
+    training, held_out = split_pictures(names, holdout=0.01)
+    assert len(training) == 9 and len(held_out) == 1
+    assert sorted(training + held_out) == names
+    assert split_pictures(names[::-1], holdout=0.3) == split_pictures(
+        names, holdout=0.3
+    )
+    with pytest.raises(ValueError, match="1 pictures"):
+        split_pictures(names[:1])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"preset": "huge"}, "Received: 'huge'"),
+        ({"epoch": 3}, r"Received: \['epoch'\]"),
+        ({"image_size": 100}, "multiple of 32"),
+        ({"epochs": 0}, "at least 1"),
+        ({"optimizer": "lion"}, "Received: 'lion'"),
+    ],
+)
+def test_wrong_settings_are_told(settings, message):
+    with pytest.raises(ValueError, match=message):
+        choose_detector_settings(**settings)

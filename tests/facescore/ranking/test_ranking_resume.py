@@ -1,0 +1,96 @@
+import os
+
+import numpy as np
+import pytest
+
+from illustkit.images import read_image, write_image
+from tests.facescore.rankings import (
+    Scorer,
+    find_bright,
+    make_folder,
+    picture,
+    run,
+)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return make_folder(tmp_path)
+
+
+def test_interrupted_and_resumed(folder, monkeypatch):
+    monkeypatch.setattr("facescore.ranking.pipeline._BATCH", 2)
+    whole = run(folder, output=folder.parent / "whole")
+    seen = []
+
+    def interrupted(image):
+        seen.append(image)
+        if len(seen) == 5:
+            raise KeyboardInterrupt
+        return find_bright(image)
+
+    interrupted.__qualname__ = find_bright.__qualname__  # one detector, to the journal
+    with pytest.raises(KeyboardInterrupt):
+        run(folder, detector=interrupted)
+    journal = folder.parent / "ranking" / "ranking.jsonl"
+    done = journal.read_bytes().splitlines()[1:]
+    assert len(done) == 4  # two batches
+    # A kill in the middle of a line.
+    with open(journal, "ab") as file:
+        file.write(b'{"file":"two.png","fac')
+    again = run(folder)
+    assert again.done == 3 and again.pictures == whole.pictures  # two, and the broken
+    assert run(folder).done == 2
+
+    # A picture that changed, one that is new, one that went.
+    write_image(folder / "low.png", picture(255, 255))
+    os.utime(folder / "low.png", ns=(1, 1))
+    write_image(folder / "new.png", picture(0, 30))
+    (folder / "two.png").unlink()
+    again = run(folder)
+    assert again.done == 4
+    names = [p.file for p in again.pictures]
+    assert names[:3] == ["low.png", "sub/high.png", "new.png"] and len(names) == 6
+
+    class Other(Scorer):
+        pass
+
+    with pytest.raises(ValueError, match="another scorer"):
+        run(folder, scorer=Other())
+    assert run(folder, scorer=Other(), resume=False).done == 6
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(lines[0] + b"nonsense\n" + lines[1])
+    with pytest.raises(ValueError, match="line 2: is no record"):
+        run(folder, scorer=Other())
+
+
+def test_memory_holds_a_few_pictures_only(tmp_path):
+    """What is alive at a time does not depend on how many there are."""
+    import gc
+    import weakref
+
+    for n in range(60):
+        write_image(tmp_path / "pictures" / f"{n}.png", picture(4 * n, 0))
+    alive, most = weakref.WeakSet(), []
+
+    class Held(Scorer):
+        def predict_scores(self, crops):
+            gc.collect()
+            most.append(sum(1 for _ in alive))
+            return super().predict_scores(crops)
+
+    class Marked(np.ndarray):  # plain arrays take no weak references in a set
+        __hash__ = object.__hash__
+
+    from facescore.ranking import pipeline
+
+    def read(path):
+        image = read_image(path).view(Marked)
+        alive.add(image)
+        return image
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline, "read_image", read)
+        ranking = run(tmp_path / "pictures", scorer=Held())
+    assert ranking.done == 60 and len(most) == 8
+    assert 1 <= max(most) <= 2 * 8 + 2

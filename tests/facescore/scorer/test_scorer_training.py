@@ -1,0 +1,153 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facescore.scorer.training import HeldOutScores
+from facescore.scorer.data import held_out_ratings
+from facescore.scorer.model import load_scorer
+from facescore.scorer.prediction import score_crops
+from facescore.scorer.training import (
+    SCORER_PRESETS,
+    choose_scorer_settings,
+    train_scorer,
+)
+from illustkit.images import list_images, write_image
+from illustkit.training.runs import Run
+
+TINIEST = {
+    "objective": "coral",
+    "image_size": 16,
+    "network_options": {"widths": (4, 6), "places": 2},
+    "batch_size": 8,
+    "epochs": 2,
+    "strategy": "one",
+    "holdout": 0.25,
+    "verbose": 0,
+}
+
+
+@pytest.fixture(scope="module")
+def crops(tmp_path_factory):
+    """Forty crops whose score is their brightness."""
+    folder, rng = tmp_path_factory.mktemp("crops"), np.random.default_rng(0)
+    for i in range(40):
+        score = 1 + i % 5
+        light = rng.integers(40 * score, 40 * score + 30, (16, 16, 3), "uint8")
+        write_image(folder / f"{score}/{i}.png", light)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(crops, tmp_path_factory):
+    return train_scorer(crops, tmp_path_factory.mktemp("runs") / "run", **TINIEST)
+
+
+def test_the_run_holds_what_scoring_and_evaluating_need(trained, crops):
+    columns = {"epoch", "loss", "coral", "val_mae", "val_spearman"}
+    assert set(trained.history) == columns
+    split = json.loads((trained.folder / "split.json").read_text("utf-8"))
+    names, held_out = [str(path) for path in list_images(crops)], split["held_out"]
+    assert sorted(split["train"] + held_out) == sorted(names)
+    known = [int(name.split("/")[-2]) for name in split["train"]]
+    assert trained.settings["mean"] == pytest.approx(np.mean(known))
+    assert trained.settings["scale"] == pytest.approx(np.std(known))
+    scorer = load_scorer(trained)
+    assert (scorer.objective, scorer.image_size) == ("coral", (16, 16))
+    assert held_out_ratings(trained, crops) == [
+        (Path(name), int(name.split("/")[-2])) for name in names if name in held_out
+    ]
+    # What the history says of the best epoch holds for the weights that were kept.
+    found = score_crops(held_out, scorer)
+    best = int(np.argmax(trained.history["val_spearman"]))
+    true = [int(name.split("/")[-2]) for name in held_out]
+    mae = np.abs(found - true).mean()
+    assert trained.history["val_mae"][best] == pytest.approx(mae, abs=1e-4)
+
+
+def test_training_again_resumes_to_the_weights_of_an_unbroken_run(
+    trained, crops, tmp_path
+):
+    import keras
+
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 1:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_scorer(crops, tmp_path / "run", callbacks=[Stop()], **TINIEST)
+    assert Run(tmp_path / "run").epochs_done == 1
+    resumed = train_scorer(crops, tmp_path / "run", **TINIEST)
+    assert resumed.history == trained.history
+    expected = load_scorer(trained).get_weights()
+    for a, b in zip(expected, load_scorer(resumed).get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_no_order_counts_as_none():
+    class Constant:
+        def predict_scores(self, pictures):
+            return np.full(len(pictures), 2.0, "float32")
+
+    class Held(list):
+        scores = np.float32([1, 4])
+
+    callback = HeldOutScores(Held([0, 1]))
+    callback._model, logs = Constant(), {}
+    callback.on_epoch_end(0, logs)
+    assert logs == {"val_mae": 1.5, "val_spearman": 0.0}
+
+
+def test_another_run_in_the_folder_is_not_overwritten(trained, crops):
+    with pytest.raises(ValueError, match="other settings .learning_rate"):
+        train_scorer(crops, trained.folder, **TINIEST, learning_rate=0.5)
+
+
+def test_a_crop_that_cannot_be_read_can_be_taken_away(crops, tmp_path):
+    for path in list_images(crops)[:20]:
+        copy = tmp_path / "crops" / path.relative_to(crops)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(path.read_bytes())
+    broken = tmp_path / "crops/1/broken.png"
+    broken.write_bytes(b"no picture")
+    settings = {**TINIEST, "batch_size": 4, "epochs": 1}
+    with pytest.raises(ValueError, match="broken.png"):
+        train_scorer(tmp_path / "crops", tmp_path / "run", **settings)
+    broken.unlink()
+    train_scorer(tmp_path / "crops", tmp_path / "run", **settings)
+    with pytest.raises(ValueError, match="trained on every picture"):
+        known = held_out_ratings(Run(tmp_path / "run"), tmp_path / "crops")
+        for path, _ in known:
+            path.unlink()
+        held_out_ratings(Run(tmp_path / "run"), tmp_path / "crops")
+
+
+def test_the_presets_of_the_article():
+    whole, face = (SCORER_PRESETS[f"alexnet-{name}"] for name in ("whole", "face"))
+    assert (whole.image_size, face.image_size) == ((640, 360), (360, 360))
+    assert whole.network == face.network == "alexnet"
+    assert whole.epochs == face.epochs == 50 and whole.objective == "regression"
+    chosen = choose_scorer_settings(
+        "alexnet-face", image_size=90, network_options={"hidden_units": 1024}
+    )
+    assert chosen.image_size == (90, 90)
+    assert chosen.network_options == {"hidden_units": 1024}
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"preset": "huge"}, "'alexnet-face', 'alexnet-whole', 'animecnn', 'small'"),
+        ({"colour": 1}, r"Received: \['colour'\]"),
+        ({"objective": "mse"}, "Received: 'mse'"),
+        ({"network": "vgg"}, "Received: 'vgg'"),
+        ({"optimizer": "sgd9"}, "Received: 'sgd9'"),
+        ({"epochs": 0}, "Received: 0"),
+        ({"zoom": (1.2, 0.8)}, r"Received: \(1.2, 0.8\)"),
+    ],
+)
+def test_wrong_settings_are_named(settings, message):
+    with pytest.raises(ValueError, match=message):
+        choose_scorer_settings(**settings)

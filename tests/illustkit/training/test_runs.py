@@ -1,0 +1,125 @@
+import json
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from illustkit.training.batches import Batches
+from illustkit.training.runs import Backup, Run, StopOnNaN
+
+
+class Mirror(Batches):
+    def make(self, indices, rng):
+        x = rng.normal(size=(len(indices), 4)).astype("float32")
+        return x, x[:, ::-1].copy()
+
+
+def train(folder, epochs, *extra):
+    """Train a small model with a dropout-free BatchNorm and a stateful optimizer."""
+    keras.utils.set_random_seed(1)
+    model = keras.Sequential(
+        [keras.Input((4,)), keras.layers.BatchNormalization(), keras.layers.Dense(4)]
+    )
+    model.compile(keras.optimizers.Adam(1e-2), "mse")
+    batches, held_out = Mirror(32, batch_size=8), Mirror(8, batch_size=8, seed=5)
+    run = Run.start(folder, {"epochs": epochs, "width": 4})
+    model.fit(
+        batches,
+        epochs=epochs,
+        shuffle=False,
+        validation_data=held_out,
+        verbose=0,
+        callbacks=[batches.follow(), *run.callbacks(), *extra],
+    )
+    return run, model
+
+
+KILLED = """
+import os, sys
+sys.path.insert(0, {root!r})
+import keras
+from tests.illustkit.training.test_runs import train
+
+class Kill(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        if batch == 2 and self.model.optimizer.iterations > 9:
+            os.kill(os.getpid(), 9)
+
+train({folder!r}, 5, Kill())
+"""
+
+
+def test_a_killed_process_resumes_to_the_same_weights(tmp_path):
+    whole, expected = train(tmp_path / "whole", 5)
+    root = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
+    code = KILLED.format(root=root, folder=str(tmp_path / "killed"))
+    assert subprocess.run([sys.executable, "-c", code]).returncode == -9
+    assert Run(tmp_path / "killed").epochs_done == 2
+
+    resumed, model = train(tmp_path / "killed", 5)
+    for a, b in zip(expected.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert resumed.history == whole.history
+    assert resumed.history["epoch"] == [0, 1, 2, 3, 4]
+    assert len(list((resumed.folder / "backup" / "worker-0").iterdir())) == 1
+
+
+def test_rows_after_the_backup_are_dropped(tmp_path):
+    run, _ = train(tmp_path / "run", 2)
+    path = run.folder / "history.csv"
+    rows = path.read_text().splitlines()
+    path.write_text("\n".join([*rows, rows[-1].replace("1,", "2,", 1)]) + "\n")
+    run, _ = train(tmp_path / "run", 3)
+    assert run.history["epoch"] == [0, 1, 2]
+
+
+def test_a_half_written_backup_is_not_used(tmp_path):
+    run, _ = train(tmp_path / "run", 2)
+    part = run.folder / "backup" / "worker-0" / "epoch-00003.part"
+    part.mkdir()
+    (part / "latest.weights.h5").write_bytes(b"half")
+    assert Backup(part.parent).epochs_done == 2
+    run, _ = train(tmp_path / "run", 3)
+    assert run.epochs_done == 3
+
+
+def test_a_resumed_run_keeps_its_best_weights(tmp_path):
+    run, _ = train(tmp_path / "run", 2)
+    checkpoint = next(
+        c for c in run.callbacks("val_loss") if hasattr(c, "save_best_only")
+    )
+    assert checkpoint.best == min(run.history["val_loss"])
+
+
+def test_workers_that_see_other_backups_are_stopped(tmp_path, monkeypatch):
+    # What the second of two workers finds where the folder is on a disk of its own.
+    monkeypatch.setattr(Backup, "_epochs_of_all", lambda self: [2, 0])
+    with pytest.raises(ValueError, match=r"the epochs \[2, 0\].*disk that they all"):
+        train(tmp_path / "run", 1)
+
+
+def test_other_settings_are_refused_and_more_epochs_taken(tmp_path):
+    Run.start(tmp_path, {"epochs": 2, "width": 4})
+    with pytest.raises(ValueError, match="width: 4 there, 8 now"):
+        Run.start(tmp_path, {"epochs": 2, "width": 8})
+    assert Run.start(tmp_path, {"epochs": 9, "width": 4}).settings["epochs"] == 9
+    assert json.loads((tmp_path / "settings.json").read_text())["epochs"] == 9
+
+
+def test_folders_without_a_run_are_named(tmp_path):
+    with pytest.raises(ValueError, match="holds no run"):
+        Run(tmp_path)
+    (tmp_path / "settings.json").write_text("{")
+    with pytest.raises(ValueError, match="settings.json cannot be read"):
+        Run(tmp_path)
+
+
+def test_nan_names_the_part_that_began_it():
+    with pytest.raises(FloatingPointError, match="step 3 .*\n?.*Not finite: style_out"):
+        StopOnNaN().on_train_batch_end(
+            3, {"loss": float("nan"), "style_out": float("inf"), "hole": 0.5}
+        )
+    StopOnNaN().on_train_batch_end(3, {"loss": 1.0})

@@ -1,0 +1,139 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from illustkit.images import read_image, write_image
+from oppai.cli.main import app
+from oppai.cli.demo import demo, draw_samples
+
+from tests.oppai.test_training import TINIEST
+
+runner = CliRunner()
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory):
+    """A demo of twelve small samples, run twice: the second goes on at its end."""
+    folder = tmp_path_factory.mktemp("demo")
+    settings = {k: v for k, v in TINIEST.items() if k != "holdout"}
+    settings |= {"minimum": 256, "n_samples": 12, "n_shown": 1, "holdout": 0.3}
+    page = demo(folder, **settings)
+    before = page.stat().st_mtime_ns
+    assert demo(folder, **settings).stat().st_mtime_ns > before
+    return folder
+
+
+def run(*arguments):
+    return runner.invoke(app, [str(a) for a in arguments])
+
+
+def test_the_demo_shows_pictures_figure_table_and_curves(shown):
+    page = (shown / "index.html").read_text("utf-8")
+    sources = [part.split("'")[0] for part in page.split("<img src='")[1:]]
+    assert len(sources) == 7
+    for name in [*sources, "figures/0.png", "history.png"]:
+        assert name in page
+        assert read_image(shown / name).std() > 5
+    for method in ("censored", "Telea", "prediction"):
+        assert f"<td>{method}</td>" in page
+    assert (shown / "evaluation.csv").read_text().count("\n") > 6
+    pictures = [read_image(shown / source).astype(int) for source in sources]
+    censored, restored, truth = pictures[:3]
+    mosaic = (censored != truth).any(-1)
+    error, before = (np.abs(p - truth)[mosaic].mean() for p in (restored, censored))
+    assert error < 0.95 * before  # by the weights in the package
+    censored, own, restored, truth = pictures[3:]
+    assert (restored != censored).any() and (own != censored).any()
+    assert (censored != truth).any()
+    # Outside the hole nothing may have changed.
+    untouched = (censored == truth).all(-1)
+    assert 0.5 < untouched.mean() < 1
+
+
+def test_samples_are_drawn_once(tmp_path):
+    draw_samples(tmp_path / "a", tmp_path / "a.json", 2, size=(64, 96), progress=False)
+    first = (tmp_path / "a" / "sample-0000.png").stat().st_mtime_ns
+    draw_samples(tmp_path / "a", tmp_path / "a.json", 3, size=(64, 96), progress=False)
+    assert (tmp_path / "a" / "sample-0000.png").stat().st_mtime_ns == first
+    assert len(list((tmp_path / "a").iterdir())) == 3
+
+
+def test_restore_by_box_by_mask_and_by_paint(shown, tmp_path):
+    picture = next(iter(sorted((shown / "samples").iterdir())))
+    options = ["--run", shown / "run"]
+    by_box = "--box", "100,300,180,360", "--output", tmp_path / "box.png"
+    done = run("restore", picture, *by_box, *options)
+    assert done.exit_code == 0, done.output
+    before, after = read_image(picture), read_image(tmp_path / "box.png")
+    changed = (before != after).any(-1)
+    assert changed[310:350, 110:170].mean() > 0.5
+    changed[300 - 30 : 360 + 30, 100 - 30 : 180 + 30] = False
+    assert not changed.any()
+
+    mask = np.zeros(before.shape, "uint8")
+    mask[300:360, 100:180] = 255
+    write_image(tmp_path / "mask.png", mask)
+    painted = before.copy()
+    painted[300:360, 100:180] = 0, 255, 0
+    write_image(tmp_path / "painted.png", painted)
+    for source, *how in [
+        (picture, "--mask", tmp_path / "mask.png"),
+        (tmp_path / "painted.png", "--mask-colour", "0,255,0"),
+    ]:
+        output = tmp_path / f"by{how[0]}.png"
+        done = run("restore", source, *how, *options, "--output", output)
+        assert done.exit_code == 0, done.output
+        result = read_image(output)
+        assert (result[310:350, 110:170] != before[310:350, 110:170]).any()
+        assert not (result == (0, 255, 0)).all(-1).any()
+
+
+def test_evaluate_prints_the_table_and_writes_a_csv(shown, tmp_path):
+    pictures = shown / "samples", shown / "samples.json"
+    options = "--run", shown / "run", "--kind", "irregular"
+    done = run("evaluate", *pictures, *options, "--output", tmp_path / "e.csv")
+    assert done.exit_code == 0, done.output
+    assert "Navier-Stokes" in done.output and "irregular" in done.output
+    assert (tmp_path / "e.csv").read_text().startswith("kind,hole_ratio,method")
+
+
+MISTAKES = [
+    (["train", "nowhere", "nothing.json"], "nothing.json"),
+    (["restore", "a.png", "--box", "1,2,3,4", "--run", "nowhere"], "holds no run"),
+    (["restore", "a.png", "--box", "1,2,3"], "4 numbers"),
+    (["evaluate", "a", "b.json", "--run", "nowhere"], "holds no run"),
+    (["demo", "--images", "a"], "both the folder"),
+    (["demo", "--preset", "huge", "--images", "a", "--meta", "b"], "'tiny'"),
+]
+
+
+@pytest.mark.parametrize("arguments, message", MISTAKES, ids=lambda v: str(v)[:40])
+def test_mistakes_end_in_one_line_and_exit_code_2(
+    arguments, message, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)  # away from a run of one's own
+    done = run(*arguments)
+    assert done.exit_code == 2
+    assert message in done.output and done.output.count("\n") == 1
+    assert "Traceback" not in done.output
+
+
+def test_a_broken_picture_is_named_and_the_others_restored(shown, tmp_path):
+    folder = tmp_path / "in"
+    write_image(folder / "a.png", read_image(shown / "samples" / "sample-1000.png"))
+    (folder / "b.png").write_bytes(b"no picture")
+    done = run("restore", folder, "--box", "100,300,180,360", "--run", shown / "run")
+    assert done.exit_code == 2
+    assert "b.png" in done.output and (folder / "restored" / "a.png").exists()
+    assert sorted(p.name for p in folder.iterdir()) == ["a.png", "b.png", "restored"]
+
+
+def test_help_has_an_example_and_loads_no_network():
+    code = "import sys, oppai.__main__; print({'keras', 'cv2'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "set()", done.stderr
+    for command in ("train", "restore", "evaluate", "demo"):
+        assert "Example" in run(command, "--help").output

@@ -1,0 +1,177 @@
+import cv2
+import numpy as np
+import pytest
+
+from illustkit.images import ImageError
+from illustkit.samples import draw_character, draw_face_icon
+from oppai.censoring.block_grid import Grid
+from oppai.detection import segmenter
+from oppai.detection.find_censored import find_censored, find_mosaics
+from oppai.detection.segmenter import censored_share, to_cells
+from oppai.detection.training import train_cell_network
+
+SIZE = 300, 424
+BOX = 85, 140, 225, 300
+
+
+@pytest.fixture(scope="module")
+def character():
+    return draw_character(3, SIZE).image
+
+
+def hole_of(box=BOX, size=SIZE):
+    left, top, right, bottom = box
+    hole = np.zeros(size[::-1], bool)
+    hole[top:bottom, left:right] = True
+    return hole
+
+
+def mosaic_of(picture, block, origin):
+    out = picture.copy()
+    for y in range(origin[1] % block[1] - block[1], len(out), block[1]):
+        for x in range(origin[0] % block[0] - block[0], out.shape[1], block[0]):
+            cell = out[max(y, 0) : y + block[1], max(x, 0) : x + block[0]]
+            if cell.size:
+                cell[:] = np.rint(cell.mean((0, 1)))
+    return out
+
+
+def put(picture, filling, hole):
+    return np.where(hole[..., None], filling, picture).astype(np.uint8)
+
+
+def through_jpeg(picture, quality):
+    _, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return cv2.imdecode(data, cv2.IMREAD_COLOR)
+
+
+def iou(a, b):
+    return (a & b).sum() / (a | b).sum()
+
+
+@pytest.mark.parametrize("quality", [None, 75])
+@pytest.mark.parametrize(
+    "block, origin", [((6, 6), (1, 4)), ((10, 13), (7, 2)), ((20, 20), (5, 11))]
+)
+def test_a_mosaic_and_its_grid_are_found(character, block, origin, quality):
+    hole = hole_of()
+    censored = put(character, mosaic_of(character, block, origin=origin), hole)
+    censored = censored if quality is None else through_jpeg(censored, quality)
+    found = find_censored(censored)
+    (region,) = found.regions
+    assert region.kind == "mosaic"
+    assert region.grid == Grid(block, origin)
+    assert iou(found.mask == 0, hole) > 0.9
+
+
+def test_an_ellipse_with_a_soft_rim_is_found(character):
+    share = np.zeros(SIZE[::-1], np.float32)
+    cv2.ellipse(share, (150, 220), (80, 100), 0, 0, 360, 1, cv2.FILLED)
+    soft = cv2.GaussianBlur(share, (0, 0), 2)[..., None]
+    mosaic = mosaic_of(character, (8, 8), origin=(3, 3))
+    censored = np.rint(character * (1 - soft) + mosaic * soft).astype(np.uint8)
+    found = find_censored(censored)
+    assert found.regions[0].grid == Grid((8, 8), (3, 3))
+    assert iou(found.mask == 0, share > 0.5) > 0.7
+
+
+def test_two_mosaics_are_two_regions_and_make_up_the_mask(character):
+    boxes = (100, 40, 190, 130), (90, 230, 230, 360)
+    censored = character.copy()
+    for box, block in zip(boxes, (7, 12), strict=True):
+        mosaic = mosaic_of(character, (block, block), origin=box[:2])
+        censored = put(censored, mosaic, hole_of(box))
+    before = censored.copy()
+    found = find_censored(censored)
+    assert {region.grid.block for region in found.regions} == {(7.0, 7.0), (12.0, 12.0)}
+    hole = np.zeros(SIZE[::-1], int)
+    for region in found.regions:
+        left, top, right, bottom = region.box
+        assert region.hole.shape == (bottom - top, right - left)
+        assert region.hole[[0, -1]].any(1).all()
+        assert region.hole[:, [0, -1]].any(0).all()
+        hole[top:bottom, left:right] += region.hole
+    np.testing.assert_array_equal(found.mask, np.where(hole, 0, 255))
+    assert hole.max() == 1 and found.mask.dtype == np.uint8
+    np.testing.assert_array_equal(censored, before)
+
+
+@pytest.mark.parametrize("kind", ["white", "black", "light"])
+def test_plain_censors_upon_detail_are_found(kind):
+    # Stripes: lines end on every side of the censor.
+    y, x = np.mgrid[:240, :240]
+    picture = np.where(((x + y) // 9 % 2)[..., None], (60, 110, 90), (190, 160, 120))
+    share = hole_of((70, 80, 180, 150), (240, 240)).astype(np.float32)[..., None]
+    if kind == "light":
+        share = cv2.GaussianBlur(share, (0, 0), 4)[..., None]
+    colour = 0 if kind == "black" else 255
+    censored = np.rint(picture * (1 - share) + colour * share).astype(np.uint8)
+    found = find_censored(censored)
+    (region,) = found.regions
+    assert region.kind == kind and region.grid is None
+    assert iou(found.mask == 0, share[..., 0] > 0.5) > 0.85
+
+
+def clean_pictures():
+    for seed in range(8):
+        yield f"character {seed}", draw_character(seed, SIZE).image
+        yield f"icon {seed}", draw_face_icon(seed)
+    yield "JPEG", through_jpeg(draw_character(1, SIZE).image, 12)
+    board = np.indices((20, 20)).sum(0) % 2 * 200
+    yield "checkerboard", board.repeat(12, 0).repeat(12, 1)[..., None].repeat(3, 2)
+    yield "pixel art", draw_face_icon(1, size=40).repeat(8, 0).repeat(8, 1)
+    yield "noise", np.random.default_rng(0).integers(0, 256, (200, 200, 3))
+    yield "white", np.full((200, 200, 3), 255)
+    page = np.full((200, 200, 3), 120)
+    page[50:150, 40:160] = 255  # a plain rectangle upon one colour is no censor
+    yield "page", page
+
+
+def test_nothing_is_found_in_clean_pictures():
+    pictures = ((name, picture.astype(np.uint8)) for name, picture in clean_pictures())
+    found = {name: find_censored(picture) for name, picture in pictures}
+    assert {name for name, f in found.items() if f.regions} == set()
+    assert all((f.mask == 255).all() for f in found.values())
+
+
+def test_marked_crops_may_show_nothing_but_a_mosaic():
+    pixels = draw_face_icon(1, size=40).repeat(8, 0).repeat(8, 1)
+    assert {region.grid for region in find_mosaics(pixels)} == {Grid((8, 8))}
+    assert not find_censored(pixels).regions
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 3), (2, 3000), (3000, 30), (11, 11)])
+def test_odd_sizes_are_searched(size):
+    picture = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    assert find_censored(picture).mask.shape == size
+
+
+def test_bad_pictures_are_told_in_one_line(tmp_path):
+    for bad in (tmp_path / "none.png", np.zeros((4, 4, 3), np.float32)):
+        with pytest.raises(ImageError) as error:
+            find_censored(bad)
+        assert "\n" not in str(error.value)
+
+
+def test_strips_find_what_the_whole_finds(character, monkeypatch):
+    mosaic = mosaic_of(character, (5, 5), origin=(2, 3))
+    censored = put(character, mosaic, hole_of((40, 60, 260, 380)))
+    whole = find_censored(censored)
+    monkeypatch.setattr(mosaic, "_STRIP", 900)
+    strips = find_censored(censored)
+    assert iou(whole.mask == 0, strips.mask == 0) > 0.97
+
+
+@pytest.mark.usefixtures("eagerly")
+def test_training_writes_weights_that_numpy_reads(character, tmp_path, monkeypatch):
+    path = tmp_path / "weights.npz"
+    model = train_cell_network([character], path, steps=1, batch_size=2)
+    monkeypatch.setattr(segmenter, "WEIGHTS", path)
+    segmenter.load_weights.cache_clear()
+    features = np.random.default_rng(0).normal(size=(40, 28, 12)).astype(np.float32)
+    share = censored_share(features)
+    segmenter.load_weights.cache_clear()
+    logits = np.asarray(model(to_cells(features)[None]))[0].reshape(10, 7, 4, 4)
+    expected = 1 / (1 + np.exp(-logits.transpose(0, 2, 1, 3).reshape(40, 28)))
+    np.testing.assert_allclose(share, expected, atol=2e-3)  # stored as float16
+    assert share.std() > 0.01

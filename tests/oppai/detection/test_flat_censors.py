@@ -1,0 +1,163 @@
+import cv2
+import numpy as np
+import pytest
+
+import oppai
+from illustkit.samples import draw_character
+from oppai.detection import segmenter
+from oppai.detection.find_censored import find_censored
+from oppai.detection.segmenter import to_cells
+from oppai.detection.solid import (
+    SOLID_CHANNELS,
+    flat_features,
+    flat_regions,
+    flat_share,
+    with_rim,
+)
+from oppai.detection.training import train_flat_network, vary
+
+SIZE = 300, 424
+BARS = [(70, 150, 200, 230), (30, 60, 120, 170), (120, 210, 260, 330)]
+
+
+@pytest.fixture(scope="module")
+def character():
+    return draw_character(11, SIZE).image
+
+
+def censored(picture, box, kind):
+    """A picture under a bar, or under white that fades out, and the share hidden."""
+    left, top, right, bottom = box
+    share = np.zeros(picture.shape[:2], np.float32)
+    share[top:bottom, left:right] = 1
+    if kind == "light":
+        share = cv2.GaussianBlur(share, (0, 0), 5)
+    colour = 0 if kind == "black" else 255
+    mixed = picture + share[..., None] * (np.float32(colour) - picture)
+    return np.rint(mixed).astype(np.uint8), share
+
+
+def iou(a, b):
+    return (a & b).sum() / (a | b).sum()
+
+
+def test_features_are_means_of_the_pixels():
+    rng = np.random.default_rng(0)
+    picture = rng.integers(0, 256, (192, 384, 3), np.uint8)
+    picture[:40, :100] = 255
+    picture[100:130, 200:300] = 3
+    features, size = flat_features(picture)
+    assert size == (192, 96) and features.shape == (192, 192, SOLID_CHANNELS)
+    assert not features[96:].any() and (features[:96, :, 7] == 1).all()
+
+    def means(a):
+        return a.reshape(96, 2, 192, 2, -1).mean((1, 3)).squeeze()
+
+    np.testing.assert_allclose(
+        features[:96, :, :3], means(picture / 127.5 - 1), atol=0.6 / 127.5
+    )
+    white, black = (picture >= 250).all(2), (picture <= 8).all(2)
+    np.testing.assert_allclose(features[:96, :, 3], means(white), atol=0.003)
+    np.testing.assert_allclose(features[:96, :, 4], means(black), atol=0.003)
+    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(int)
+    x, y = np.zeros_like(grey), np.zeros_like(grey)
+    x[:, 1:], y[1:] = np.diff(grey, axis=1), np.diff(grey, axis=0)
+    some = np.maximum(np.abs(x), np.abs(y)) > 12
+    np.testing.assert_allclose(features[:96, :, 5], means(some), atol=0.003)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 700), (700, 3), (192, 192), (60, 33)])
+def test_odd_sizes_have_features(size):
+    features, (columns, rows) = flat_features(np.full((*size, 3), 128, np.uint8))
+    assert max(columns, rows) == 192 and min(columns, rows) >= 1
+    assert features[..., 7].sum() == columns * rows
+    assert flat_share(np.full((*size, 3), 128, np.uint8)).shape == (rows, columns)
+
+
+@pytest.mark.usefixtures("eagerly")
+def test_training_adds_a_network_that_numpy_runs(character, tmp_path, monkeypatch):
+    path = tmp_path / "weights.npz"
+    np.savez(path, other=np.arange(3))
+    model = train_flat_network([character], path, steps=1, batch_size=2)
+    monkeypatch.setattr(segmenter, "WEIGHTS", path)
+    segmenter.load_weights.cache_clear()
+    share = flat_share(character)
+    weights = segmenter.load_weights()
+    segmenter.load_weights.cache_clear()
+    np.testing.assert_array_equal(weights["other"], np.arange(3))
+    logits = np.asarray(model(to_cells(flat_features(character)[0])[None]))[0]
+    logits = logits.reshape(48, 48, 4, 4).transpose(0, 2, 1, 3).reshape(192, 192)
+    expected = 1 / (1 + np.exp(-logits[: share.shape[0], : share.shape[1]]))
+    np.testing.assert_allclose(share, expected, atol=2e-3)  # stored as float16
+    assert share.std() > 0.001
+
+
+def test_pictures_vary_and_their_pixels_stay(character):
+    before = character.copy()
+    rng = np.random.default_rng(0)
+    seen = [vary(character, rng) for _ in range(60)]
+    np.testing.assert_array_equal(character, before)
+    assert len({picture.shape for picture in seen}) > 10
+    assert all(p.dtype == np.uint8 and p.shape[2] == 3 for p in seen)
+    assert any((p == p[..., :1]).all() for p in seen)
+
+
+@pytest.mark.parametrize("kind", ["white", "black", "light"])
+@pytest.mark.parametrize("box", BARS)
+def test_what_hides_a_character_is_found(character, box, kind):
+    picture, share = censored(character, box, kind)
+    before = picture.copy()
+    found = find_censored(picture)
+    np.testing.assert_array_equal(picture, before)
+    assert [region.kind for region in found.regions] == [kind]
+    assert found.regions[0].grid is None
+    assert iou(found.mask == 0, share > 0.5) > (0.8 if kind == "light" else 0.93)
+
+
+def test_regions_share_no_pixel_and_make_up_the_mask(character):
+    picture, share = censored(character, BARS[1], "white")
+    picture, other = censored(picture, (150, 90, 240, 170), "white")
+    picture, third = censored(picture, BARS[2], "black")
+    found = find_censored(picture)
+    assert {region.kind for region in found.regions} == {"white", "black"}
+    count = np.zeros(share.shape, int)
+    for region in found.regions:
+        left, top, right, bottom = region.box
+        count[top:bottom, left:right] += region.hole
+    np.testing.assert_array_equal(count == 1, found.mask == 0)
+    assert count.max() == 1 and iou(count > 0, share + other + third > 0.5) > 0.9
+
+
+def test_regions_lie_where_the_mask_says(character):
+    picture, share = censored(character, BARS[0], "black")
+    ((kind, mask, (x, y)),) = flat_regions(picture)
+    whole = np.zeros(share.shape, bool)
+    whole[y : y + mask.shape[0], x : x + mask.shape[1]] = mask
+    assert kind == "black" and iou(whole, share > 0.5) > 0.93
+
+
+@pytest.mark.parametrize("kind, widest", [("black", 4), ("light", 20)])
+def test_the_rim_is_as_wide_as_what_fades(kind, widest):
+    picture = np.full((240, 240, 3), (90, 120, 160), np.uint8)
+    picture, share = censored(picture, (60, 70, 180, 150), kind)
+    half = share > 0.5
+    region = oppai.detection.find_censored.FoundRegion(
+        (0, 0, 240, 240), kind, None, half
+    )
+    mask, (x, y) = with_rim(picture, region)
+    whole = np.zeros(half.shape, bool)
+    whole[y : y + mask.shape[0], x : x + mask.shape[1]] = mask
+    assert whole[share > 0.15].all()
+    distance = cv2.distanceTransform((~half).astype(np.uint8), cv2.DIST_L2, 5)
+    assert not whole[distance > widest].any()
+
+
+def test_no_glow_is_left_where_light_was_restored():
+    y, x = np.mgrid[:256, :256]
+    stripes = ((x + y) // 24 % 2)[..., None]
+    picture = np.where(stripes, (60, 110, 90), (150, 120, 90)).astype(np.uint8)
+    seen, share = censored(picture, (80, 80, 180, 170), "light")
+    assert seen.max() == 255
+    restored = oppai.restore(seen)
+    assert restored[share > 0.02].max() < 200
+    np.testing.assert_array_equal(restored[share == 0][::7], seen[share == 0][::7])

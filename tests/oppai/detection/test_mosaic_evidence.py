@@ -1,0 +1,148 @@
+import numpy as np
+import pytest
+
+from oppai.detection import segmenter, training
+from oppai.detection.lattice import (
+    NAMES,
+    comb_score,
+    gather_evidence,
+    is_lattice,
+    lattice_scores,
+    weigh,
+)
+from oppai.detection.mosaic import MosaicPart
+from oppai.detection.segmenter import PARTS
+from oppai.detection.training import fit_logistic, train_evidence
+
+
+def test_comb_score_is_the_part_of_the_steps_on_the_comb_less_chance():
+    profile = np.array([0, 2, 1, 0, 0, 2, 0, 0, 0, 1], float)
+    # On the comb of block 4 from 1: 2 + 2 + 1 of 6; by chance a quarter.
+    assert comb_score(profile, 4, 1) == pytest.approx((5 / 6 - 1 / 4) / (3 / 4))
+    assert comb_score(np.ones(24), 4, 2) == pytest.approx(0)
+    assert comb_score(np.eye(1, 24, 6)[0], 4, 2) == pytest.approx(1)
+
+
+def test_steps_on_the_lattice_score_one_and_others_less():
+    cells = np.random.default_rng(0).integers(0, 256, (9, 8), np.uint8)
+    grey = np.zeros((100, 100), np.uint8)
+    grey[20:83, 30:78] = cells.repeat(7, 0).repeat(6, 1)
+    mask, corner = np.ones((61, 46), bool), (31, 21)
+    on = lattice_scores(grey, (6, 0, 7, 6), mask, corner)
+    assert on == pytest.approx([1, 1])
+    beside = lattice_scores(grey, (6, 1, 7, 6), mask, corner)
+    assert beside[0] < 0 and beside[1] == pytest.approx(1)
+
+
+@pytest.fixture
+def case():
+    """6x5 cells of which 4x4 are inside, every second side a step of 4 levels."""
+    rng = np.random.default_rng(1)
+    on = np.zeros((6 * PARTS, 5 * PARTS, 2), np.float32)
+    whole = rng.random((6, 5, 2)) < 0.5
+    for row, column, axis in zip(*np.nonzero(whole), strict=True):
+        part = np.s_[row * PARTS : (row + 1) * PARTS]
+        other = np.s_[column * PARTS : (column + 1) * PARTS]
+        if axis == 0:
+            on[part, column * PARTS, 0] = np.log1p(4) / 3
+        else:
+            on[row * PARTS, other, 1] = np.log1p(4) / 3
+    on[PARTS, 2 * PARTS + 1, 1] = np.log1p(9) / 3  # a part of a side
+    inside = np.zeros((6, 5), bool)
+    inside[1:5, 1:] = True
+    part = inside.repeat(PARTS, 0).repeat(PARTS, 1)
+    middles = rng.integers(0, 256, (6, 5))
+    share = np.where(part, 0.9, 0.1).astype(np.float32)
+    return on, whole, inside, part, middles, share
+
+
+def test_evidence_counts_sides_between_cells_inside(case):
+    on, whole, inside, part, middles, share = case
+    seen = gather_evidence(on, middles, share, part, (8, 0, 16, 8), (0.5, 0.9))
+    sides, lines = 0, (set(), set())
+    for row in range(6):
+        for column in range(5):
+            for axis, before in ((0, (row, column - 1)), (1, (row - 1, column))):
+                if min(before) >= 0 and inside[row, column] and inside[before]:
+                    if whole[row, column, axis]:
+                        sides += 1
+                        lines[axis].add((column, row)[axis])
+    named = dict(zip(NAMES, seen, strict=True))
+    assert named["sides, 2 levels"] == pytest.approx(np.log1p(sides))
+    assert named["sides, 6 levels"] == 0
+    assert named["lines"] == pytest.approx(np.log1p(min(map(len, lines))))
+    assert named["colours"] == pytest.approx(np.log1p(len(set(middles[inside] // 6))))
+    assert named["sureness"] == pytest.approx(np.log(9) / 4, abs=1e-5)
+    assert named["least of the lattice's scores"] == pytest.approx(0.5)
+    assert named["mean of the lattice's scores"] == pytest.approx(0.7)
+    assert named["grid of a JPEG"] == 1
+    assert named["size of a block"] == pytest.approx(np.log2(128) / 2 - 3)
+    assert named["cells"] == pytest.approx(np.log1p(16))
+
+
+def test_a_lattice_needs_two_lines_each_way_and_four_colours(case):
+    on, _, _, part, middles, share = case
+    rest = (8, 1, 8, 1), (1, 1)
+    assert is_lattice(gather_evidence(on, middles, share, part, *rest))
+    assert not is_lattice(gather_evidence(on, middles * 0, share, part, *rest))
+    on = on.copy()
+    on[:, PARTS * 3 :, 0] = 0
+    on[:, : PARTS * 2 + 1, 0] = 0
+    assert not is_lattice(gather_evidence(on, middles, share, part, *rest))
+
+
+def test_a_larger_part_of_the_same_kind_says_the_same():
+    rng = np.random.default_rng(2)
+    middles = rng.integers(0, 256, (40, 40))
+    on = np.zeros((160, 160, 2), np.float32)
+    on[:, ::PARTS, 0] = on[::PARTS, :, 1] = np.log1p(4) / 3
+    share = np.full((160, 160), 0.9, np.float32)
+    rest = (6, 0, 6, 0), (0.8, 0.9)
+    small = gather_evidence(on, middles, share, share > 0.5, *rest)
+    on, share = np.tile(on, (4, 4, 1)), np.tile(share, (4, 4))
+    large = gather_evidence(on, np.tile(middles, (4, 4)), share, share > 0.5, *rest)
+    np.testing.assert_allclose(large, small, atol=0.03)
+    assert weigh(large) == pytest.approx(weigh(small), abs=0.3)
+
+
+def test_the_regression_is_where_the_loss_is_least():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(400, len(NAMES)))
+    truth = x[:, 0] - 2 * x[:, 3] + 0.5 + rng.logistic(size=400) > 0
+    weights, bias = fit_logistic(x, truth, decay=4)
+
+    def loss(w):
+        z = x @ w[:-1] + w[-1]
+        return np.logaddexp(0, np.where(truth, -z, z)).sum() + 2 * (w[:-1] ** 2).sum()
+
+    best = np.r_[weights, bias]
+    for step in np.eye(len(best)) * 1e-3:
+        assert loss(best) < loss(best + step) and loss(best) < loss(best - step)
+    assert weights[0] == pytest.approx(1, abs=0.35)
+    assert weights[3] == pytest.approx(-2, abs=0.5)
+
+
+def test_training_adds_weights_that_weigh_reads(tmp_path, monkeypatch):
+    path = tmp_path / "weights.npz"
+    path.write_bytes(segmenter.WEIGHTS.read_bytes())
+    rng = np.random.default_rng(0)
+    seen = rng.normal(size=(60, len(NAMES))).astype(np.float32)
+    place = (8, 0, 8, 0), np.ones((9, 9), bool), (0, 0)
+    found = ([MosaicPart(*place, e) for e in part] for part in np.split(seen, 6))
+    monkeypatch.setattr(training, "_candidates", lambda _: next(found))
+    pictures = [rng.integers(0, 256, (80, 80, 3), np.uint8) for _ in range(3)]
+    evidence, truth = train_evidence(pictures, path)
+    assert len(evidence) == 60 and not truth[:10].any()
+    monkeypatch.setattr(segmenter, "WEIGHTS", path)
+    segmenter.load_weights.cache_clear()
+    weights = segmenter.load_weights()
+    odds = weigh(seen[0])
+    segmenter.load_weights.cache_clear()
+    x = [
+        (v - m) / s
+        for v, m, s in zip(seen[0], seen.mean(0), seen.std(0) + 1e-3, strict=True)
+    ]
+    x += [x[i] * x[j] for i in range(len(NAMES)) for j in range(i, len(NAMES))]
+    expected = sum(a * b for a, b in zip(x, weights["evidence.w"], strict=True))
+    assert odds == pytest.approx(expected + weights["evidence.b"], rel=1e-3, abs=1e-4)
+    assert weights["share.w"].any()

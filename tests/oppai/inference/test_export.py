@@ -1,0 +1,196 @@
+import json
+import warnings
+
+import keras
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+import oppai
+from illustkit.images import uint8_to_signed
+from illustkit.samples import draw_character
+from oppai.censoring.block_grid import Grid
+from oppai.censoring.censor import censor
+from oppai.cli import export
+from oppai.data.mosaic_frames import mosaic_inputs, stack_inputs
+from oppai.inference.export import export_restorer
+from oppai.models.mosaic_unet import MosaicUNet
+from oppai.models.pconv_unet import PConvUNet
+from oppai.models.restorers import MosaicRestorer, Restorer
+
+SIZE = 32
+SHAPES = {
+    "chapter": {"picture": (1, SIZE, SIZE, 3), "mask": (1, SIZE, SIZE, 1)},
+    "mosaic": {
+        "censored": (1, SIZE, SIZE, 3),
+        "base": (1, SIZE, SIZE, 3),
+        "hints": (1, SIZE, SIZE, 8),
+        "rows": (1, SIZE, SIZE),
+        "columns": (1, SIZE, SIZE),
+    },
+}
+
+
+def slim(name, dtype="float32"):
+    """A small network of any size, with weights such as a training leaves."""
+    if name == "chapter":
+        network = PConvUNet(
+            None,
+            widths=(3, 4),
+            strides=(1, 2),
+            kernels=(3, 3),
+            repeats=1,
+            see_censored=True,
+            dtype=dtype,
+        )
+    else:
+        network = MosaicUNet(widths=(3, 4), blocks=(0, 1), dtype=dtype)
+    rng = np.random.default_rng(0)
+    for variable in network.weights:
+        low = 0.5 if "variance" in variable.path else -0.4
+        variable.assign(rng.uniform(low, low + 0.8, variable.shape))
+    return network
+
+
+def restorer_of(network):
+    if isinstance(network, MosaicUNet):
+        return MosaicRestorer(network)
+    return Restorer(network, {"valid": 1.0, "hole": 1.0})
+
+
+def inputs_of(name, kind):
+    """A drawn character's patch, mosaicked or whited out, as the network takes it."""
+    patch = draw_character(3, size=(96, 128)).image[16 : 16 + SIZE, 32 : 32 + SIZE]
+    mask = np.full((SIZE, SIZE), 255, np.uint8)
+    mask[6:27, 8:29] = 0
+    censored = censor(patch, mask, kind=kind, block=4, picture_blur=1)
+    if name == "mosaic":
+        grid = Grid((4, 4)) if kind == "mosaic" else None
+        return stack_inputs([mosaic_inputs(censored, mask, grid)])
+    valid = (mask == 255).astype("float32")[None, ..., None]
+    return {"picture": uint8_to_signed(censored)[None], "mask": valid}
+
+
+def onnx_runner(path):
+    runtime = pytest.importorskip("onnxruntime")
+    session = runtime.InferenceSession(path)
+    metadata = session.get_modelmeta().custom_metadata_map
+    assert json.loads(metadata["image_size"]) == SIZE
+    assert metadata["output"] == "restored"
+    assert {x.type for x in session.get_inputs()} == {"tensor(float)"}
+    shapes = {x.name: tuple(x.shape) for x in session.get_inputs()}
+    return shapes, lambda x: session.run(None, x)[0]
+
+
+def tflite_runner(path):
+    tf = pytest.importorskip("tensorflow")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        interpreter = tf.lite.Interpreter(str(path))
+    signature = interpreter.get_signature_runner()
+    details = signature.get_input_details()
+    assert {x["dtype"] for x in details.values()} == {np.float32}
+    shapes = {name: tuple(x["shape"]) for name, x in details.items()}
+    return shapes, lambda x: signature(**x)["restored"]
+
+
+RUNNERS = {".onnx": onnx_runner, ".tflite": tflite_runner}
+
+
+def needs(suffix):
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("the exporters need Keras on TensorFlow")
+    if suffix == ".onnx":
+        pytest.importorskip("tf2onnx")
+
+
+@pytest.mark.parametrize("suffix", RUNNERS)
+@pytest.mark.parametrize("name", SHAPES)
+def test_the_file_computes_what_keras_does(tmp_path, name, suffix):
+    needs(suffix)
+    network, half = slim(name), slim(name, "mixed_bfloat16")
+    path = tmp_path / f"a{suffix}"
+    # Trained in half precision, it is exported in single.
+    assert export_restorer(restorer_of(half), path, image_size=SIZE) == path
+    assert [x.name for x in tmp_path.iterdir()] == [path.name]
+    shapes, run = RUNNERS[suffix](path)
+    assert shapes == SHAPES[name]
+    for kind in ("mosaic", "white"):
+        x = inputs_of(name, kind)
+        given = x if name == "mosaic" else [x["picture"], x["mask"]]
+        expected = np.asarray(network(given))
+        assert expected.std() > 0.1
+        np.testing.assert_allclose(run(x), expected, atol=1e-4)
+
+
+def test_a_square_size_that_the_network_cannot_shrink(tmp_path):
+    needs(".tflite")
+    for name in SHAPES:
+        with pytest.raises(ValueError, match="divisible by 2"):
+            export_restorer(
+                restorer_of(slim(name)), tmp_path / "a.tflite", image_size=33
+            )
+    with pytest.raises(ValueError, match="from 1 up. Received: 0"):
+        export_restorer(restorer_of(slim(name)), tmp_path / "a.tflite", image_size=0)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def command(monkeypatch):
+    loaded = []
+
+    def load(run):
+        loaded.append(run)
+        return restorer_of(slim("mosaic"))
+
+    monkeypatch.setattr(oppai, "load_restorer", load, raising=False)
+    app = typer.Typer()
+    export.register(app)
+
+    def run(*arguments):
+        return CliRunner().invoke(app, [str(a) for a in arguments])
+
+    run.loaded = loaded
+    return run
+
+
+def test_mistakes_are_told_before_anything_is_loaded(tmp_path, monkeypatch, command):
+    needs(".tflite")
+    there = tmp_path / "there.tflite"
+    there.write_text("mine")
+    mistakes = {
+        tmp_path / "a.h5": "exported as .onnx or .tflite",
+        tmp_path / "no" / "a.onnx": "there is no folder",
+        there: "is there already",
+    }
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    mistakes[tmp_path / "a.onnx"] = (
+        'ONNX needs tf2onnx: pip install "illustkit[export]"'
+    )
+    for path, message in mistakes.items():
+        result = command(path)
+        assert result.exit_code == 2 and not command.loaded
+        assert message in result.stderr and str(path) in result.stderr
+        assert result.stderr.count("\n") == 1
+    assert there.read_text() == "mine"
+
+
+@pytest.mark.parametrize("suffix", RUNNERS)
+def test_another_backend_cannot_export(tmp_path, monkeypatch, suffix):
+    if keras.backend.backend() == "tensorflow":
+        monkeypatch.setattr("keras.backend.backend", lambda: "jax")
+    with pytest.raises(ValueError, match="on TensorFlow, not on .*KERAS_BACKEND=tens"):
+        export_restorer(restorer_of(slim("mosaic")), tmp_path / f"a{suffix}")
+
+
+def test_the_command(tmp_path, command):
+    needs(".tflite")
+    path = tmp_path / "a.tflite"
+    path.write_text("old")
+    result = command(path, "--image-size", 16, "--overwrite", "--run", "runs/first")
+    assert result.exit_code == 0, result.output
+    assert command.loaded == ["runs/first"]
+    assert result.stdout == f"{path}: 0.0 MB\n"
+    shapes, _ = tflite_runner(path)
+    assert shapes["rows"] == (1, 16, 16)

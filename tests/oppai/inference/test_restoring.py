@@ -1,0 +1,267 @@
+"""What `oppai.restore` promises, shown with predictors whose answer is known."""
+
+import numpy as np
+import pytest
+
+from oppai.inference.restore import restore
+
+
+class Identity:
+    """Predicts the patch that it gets, and keeps what it was shown."""
+
+    blend = 1.0
+
+    def __init__(self, image_size=32):
+        self.image_size = image_size
+        self.seen = []
+
+    def restore_patches(self, censored, mask):
+        self.seen += list(zip(censored.copy(), mask.copy(), strict=True))
+        return self.predict(censored, mask)
+
+    def predict(self, censored, mask):
+        return censored.copy()
+
+
+class Constant(Identity):
+    def __init__(self, colour=(200, 30, 90), **kwargs):
+        super().__init__(**kwargs)
+        self.colour = np.array(colour, np.uint8)
+
+    def predict(self, censored, mask):
+        return np.broadcast_to(self.colour, censored.shape)
+
+
+def noise(height, width, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def smooth(height, width):
+    y, x = np.mgrid[:height, :width]
+    return np.stack([x * 255 / width, y * 255 / height, 128 + 0 * x], -1).astype(
+        "uint8"
+    )
+
+
+@pytest.mark.parametrize(
+    "size, boxes",
+    [
+        ((300, 280), [(100, 90, 160, 150)]),
+        ((300, 280), [(-9, -9, 30, 30), (250.5, 280.5, 999, 999)]),  # in the corners
+        ((300, 280), [(0, 0, 280, 20)]),  # along a whole side
+        ((40, 400), [(30, 2, 390, 38)]),  # longer than the picture is high
+        ((3, 300), [(100, 0, 200, 3)]),
+        ((17, 5), [(1, 1, 2, 2)]),
+        ((1, 2), [(0, 0, 1, 1)]),
+    ],
+)
+@pytest.mark.parametrize("image_size", [32, 256])
+def test_outside_stays_bit_exact_and_inside_is_the_prediction(size, boxes, image_size):
+    picture = noise(*size)
+    given = picture.copy()
+    restorer = Constant(image_size=image_size)
+    restored = restore(picture, boxes=boxes, restorer=restorer, feather=0)
+    marked = np.zeros(size, bool)
+    for left, top, right, bottom in boxes:
+        rows = slice(max(int(top), 0), int(np.ceil(bottom)))
+        marked[rows, max(int(left), 0) : int(np.ceil(right))] = True
+    assert (restored[~marked] == given[~marked]).all()
+    assert (restored[marked] == restorer.colour).all()
+    assert (picture == given).all()
+    assert not np.shares_memory(restored, picture)
+    for patch, mask in restorer.seen:
+        assert patch.shape == (image_size, image_size, 3)
+        assert mask.shape == (image_size, image_size, 1)
+        assert set(np.unique(mask)) == {0, 255}
+
+
+def test_identity_gives_the_whole_picture_back_where_nothing_is_resampled():
+    picture = noise(300, 300)
+    for blend in (0.5, 1.0):
+        restored = restore(
+            picture, boxes=[(20, 30, 90, 80)], restorer=Identity(256), blend=blend
+        )
+        assert (restored == picture).all()
+
+
+def test_what_is_resampled_stays_near_on_a_smooth_picture():
+    picture = smooth(700, 500)
+    box = (40, 60, 460, 500)
+    restored = restore(picture, boxes=[box], restorer=Identity(128), feather=4)
+    assert np.abs(restored.astype(int) - picture).max() <= 3
+
+
+def test_soft_mask_and_blend_by_hand():
+    picture = np.full((64, 64, 3), 100, np.uint8)
+    mask = np.zeros((64, 64), np.uint8)
+    mask[20:40, 20:40] = 255
+    mask[20, 20:40] = 102  # alpha 0.4
+    restorer = Constant((200, 100, 0))
+    restored = restore(picture, mask=mask, restorer=restorer, blend=0.5)
+    # 100 + 1 · 0.5 · (p − 100) and 100 + 0.4 · 0.5 · (p − 100), to a rounding
+    assert np.abs(restored[30, 30].astype(int) - [150, 100, 50]).max() <= 1
+    assert np.abs(restored[20, 30].astype(int) - [120, 100, 80]).max() <= 1
+    assert (restored[mask == 0] == 100).all()
+    half = Constant((200, 100, 0))
+    half.blend = 0.5
+    assert (restore(picture, mask=mask, restorer=half) == restored).all()
+
+
+def test_feather_leaves_no_seam():
+    picture = np.full((80, 80, 3), 100, np.uint8)
+    restored = restore(
+        picture, boxes=[(30, 30, 50, 50)], restorer=Constant((190, 190, 190)), feather=8
+    )
+    row = restored[40, :, 0].astype(int)
+    assert (row[30:50] == 190).all()
+    assert np.abs(np.diff(row)).max() <= 11  # 90 levels over 9 steps
+    assert (row[:22] == 100).all() and (row[58:] == 100).all() and row[22] > 100
+
+
+def test_feather_leaves_a_tiny_picture_something_to_restore_from():
+    for side, box in ((9, (2, 2, 7, 7)), (3, (1, 1, 2, 2)), (2, (0, 0, 1, 2))):
+        picture = noise(side, side)
+        restored = restore(picture, boxes=[box], restorer=Constant(), feather=8)
+        assert (restored[box[1] : box[3], box[0] : box[2]] == (200, 30, 90)).all()
+        assert (restored[-1, -1] == picture[-1, -1]).all()
+
+
+def test_overlapping_boxes_are_predicted_once_and_far_ones_apart():
+    picture = noise(900, 300)
+    overlapping = [(50, 50, 100, 100), (80, 80, 140, 140), (90, 60, 110, 130)]
+    restorer = Constant()
+    restore(picture, boxes=overlapping, restorer=restorer)
+    assert len(restorer.seen) == 1
+    restorer = Constant()
+    restore(picture, boxes=[*overlapping, (50, 800, 90, 850)], restorer=restorer)
+    assert len(restorer.seen) == 2
+
+
+def test_network_sees_every_marked_pixel_as_hole_also_of_other_regions():
+    picture = np.zeros((400, 400, 3), np.uint8)
+    boxes = [(100, 100, 160, 160), (200, 100, 215, 250)]
+    for left, top, right, bottom in boxes:
+        picture[top:bottom, left:right] = 255
+    for image_size in (64, 100, 256, 300):
+        restorer = Identity(image_size)
+        restore(picture, boxes=boxes, restorer=restorer, feather=0)
+        for patch, mask in restorer.seen:
+            # Not a trace of the white in what is called valid.
+            assert patch[mask[..., 0] == 255].max() == 0
+            assert (mask == 0).mean() < 0.4
+
+
+class Number(Identity):
+    """Predicts 0, 80, 160, ... for the first, second, third square."""
+
+    def predict(self, censored, mask):
+        first = len(self.seen) - len(censored)
+        values = 80 * np.arange(first, len(self.seen))
+        return np.zeros_like(censored) + values.astype("uint8")[:, None, None, None]
+
+
+def test_long_box_is_tiled_without_a_seam_between_the_squares():
+    picture = np.zeros((100, 230, 3), np.uint8)
+    restorer = Number(image_size=100)
+    restored = restore(picture, boxes=[(5, 30, 225, 70)], restorer=restorer, feather=0)
+    assert len(restorer.seen) == 3
+    row = restored[50, 5:225, 0].astype(int)
+    assert row[0] == 0 and row[-1] == 160
+    assert 0 <= np.diff(row).min() and np.diff(row).max() <= 4
+
+
+def test_region_within_the_bounds_of_another_and_thin_pictures():
+    picture = noise(100, 300)
+    mask = np.zeros((100, 300), bool)
+    mask[90:94, 10:290] = mask[10:94, 10:14] = True  # an L, longer than 100
+    mask[20:70, 130:180] = True  # predicted first, since larger
+    restored = restore(picture, mask=mask, restorer=Constant(), feather=0)
+    assert (restored[mask] == (200, 30, 90)).all()
+    assert (restored[~mask] == picture[~mask]).all()
+    restorer = Constant()
+    restore(noise(2, 900), boxes=[(50, 0, 850, 1)], restorer=restorer, feather=0)
+    assert len(restorer.seen) < 30
+
+
+def test_narrow_strip_keeps_its_resolution():
+    picture = noise(600, 2000)
+    restorer = Identity(256)
+    restored = restore(picture, boxes=[(20, 300, 1980, 320)], restorer=restorer)
+    assert (restored == picture).all()  # squares of 256: nothing is resampled
+    assert len(restorer.seen) == 12
+
+
+def test_square_without_context_grows():
+    picture = noise(60, 200)
+    restorer = Constant(image_size=64)
+    mask = np.zeros((60, 200), bool)
+    mask[:, :150] = True
+    restored = restore(picture, mask=mask, restorer=restorer, feather=0)
+    assert (restored[:, :150] == restorer.colour).all()
+    assert all((mask == 255).any() for _, mask in restorer.seen)
+
+
+def test_many_specks_share_a_square():
+    picture = noise(256, 256)
+    mask = np.zeros((256, 256), bool)
+    mask[40:210:10, 40:210:10] = True
+    restorer = Constant(image_size=256)
+    restored = restore(picture, mask=mask, restorer=restorer, feather=0)
+    assert len(restorer.seen) == 1
+    assert (restored[mask] == restorer.colour).all()
+    assert (restored[~mask] == picture[~mask]).all()
+
+
+def test_batches_do_not_change_the_result():
+    picture = noise(700, 700)
+    boxes = [(20 + 200 * i, 20 + 200 * j, 80 + 200 * i, 80 + 200 * j)
+             for i in range(3) for j in range(3)]  # fmt: skip
+
+    class Inverse(Identity):
+        def predict(self, censored, mask):
+            sizes.append(len(censored))
+            return 255 - censored
+
+    sizes = []
+    one = restore(picture, boxes=boxes, restorer=Inverse(64), batch_size=1)
+    assert max(sizes) == 1
+    four = restore(picture, boxes=boxes, restorer=Inverse(64), batch_size=4)
+    assert max(sizes) == 4
+    assert (one == four).all()
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        (
+            {"boxes": [(0, 0, 9, 9)], "mask_colour": (0, 255, 0)},
+            "boxes and mask_colour",
+        ),
+        ({"boxes": []}, "nothing to restore"),
+        ({"boxes": [(50, 0, 60, 9)]}, r"wholly outside .* 40x30 .*\(50, 0, 60, 9\)"),
+        ({"boxes": [(5, 5, 5, 9)]}, "left < right"),
+        ({"boxes": [(0, 0, float("nan"), 9)]}, "finite"),
+        ({"boxes": [(0, 0, 9)]}, "four finite numbers"),
+        ({"boxes": [(0, 0, 40, 30)]}, "whole picture"),
+        ({"mask": np.zeros((30, 40), bool)}, "nothing to restore"),
+        ({"mask": np.ones((30, 40), np.uint8)}, "nothing to restore"),
+        ({"mask": np.ones((30, 40))}, "bool or uint8 .*float64"),
+        ({"mask": np.ones((40, 30), bool)}, "40x30 pixels. Received: 30x40"),
+        ({"mask_colour": (0, 255, 0)}, "Nothing is painted"),
+        ({"mask_colour": (0, 255, 0), "blend": 0.5}, "blend is 1 there"),
+        ({"mask_colour": (0, 999, 0)}, "0..255"),
+        ({"boxes": [(0, 0, 9, 9)], "blend": 2}, "0..1. Received: blend=2"),
+        ({"boxes": [(0, 0, 9, 9)], "feather": -1}, "feather"),
+    ],
+)
+def test_mistakes_get_one_clear_line(options, words):
+    with pytest.raises(ValueError, match=words) as error:
+        restore(smooth(30, 40), restorer=Constant(), **options)
+    assert "\n" not in str(error.value)
+
+
+def test_single_pixel_and_wrong_arrays():
+    with pytest.raises(ValueError, match="whole picture .* 1x1"):
+        restore(noise(1, 1), boxes=[(0, 0, 1, 1)], restorer=Constant())
+    with pytest.raises(ValueError, match="uint8 RGB"):
+        restore(np.zeros((4, 4, 3)), boxes=[(0, 0, 1, 1)], restorer=Constant())

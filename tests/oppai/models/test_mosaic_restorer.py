@@ -1,0 +1,146 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from illustkit.images import write_image
+from illustkit.samples import draw_face_icon
+from illustkit.training.runs import Run
+from oppai.censoring.block_grid import Grid
+from oppai.censoring.censor import censor
+from oppai.data.batches import CensoredCrops, as_batch, held_out_cases
+from oppai.models.mosaic_unet import MosaicUNet
+from oppai.models.pretrained import load_shipped, save_shipped
+from oppai.models.restorers import MosaicRestorer, load_restorer
+from oppai.training import train_mosaic
+
+TINY = {"widths": (6, 8, 12), "blocks": (0, 1, 1)}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("mosaic")
+    for i in range(6):
+        write_image(folder / "pictures" / f"{i}.png", draw_face_icon(i, 96))
+    run = train_mosaic(
+        folder / "pictures",
+        folder / "run",
+        held_out=["4.png", "5.png"],
+        samples=0,
+        patch=32,
+        network=TINY,
+        epochs=4,
+        steps=4,
+        batch_size=4,
+        precision="float32",
+        verbose=0,
+    )
+    return folder, run
+
+
+def test_losses_and_measures_equal_numpy():
+    pictures = [draw_face_icon(i, 64) for i in range(3)]
+    x, y = as_batch(held_out_cases(pictures, 64)[:5])
+    restorer = MosaicRestorer(MosaicUNet(**TINY))
+    prediction = np.asarray(restorer(x))
+    parts = restorer.parts(x, y, prediction, training=False)
+    for i in range(5):
+        hole = x["hints"][i, ..., 0] == 1
+        error = (prediction[i] - (y[i] / 127.5 - 1))[hole]
+        distance = np.sqrt(error**2 + 1e-6).mean()
+        np.testing.assert_allclose(parts["charbonnier"][i], distance, rtol=1e-4)
+        log_mse = np.log(np.mean(error**2) + 4e-5)
+        np.testing.assert_allclose(parts["log_mse"][i], log_mse, rtol=1e-4)
+        clipped = (np.clip(prediction[i], -1, 1) - (y[i] / 127.5 - 1))[hole] / 2
+        psnr = -10 * np.log10(np.mean(clipped**2))
+        np.testing.assert_allclose(parts["psnr"][i], psnr, rtol=1e-4)
+
+
+def test_restoring_patches_keeps_what_is_valid(trained):
+    restorer = MosaicRestorer(MosaicUNet(**TINY))
+    truth = np.stack([draw_face_icon(i, 64) for i in range(3)])
+    mask = np.full((64, 64), 255, np.uint8)
+    mask[16:48, 16:48] = 0
+    grid = Grid((8, 8), (3, 5))
+    censored = np.stack(
+        [censor(p, mask, block=8, picture_blur=0, origin=(3, 5)) for p in truth]
+    )
+    masks = np.repeat(mask[None], 3, 0)
+    one = restorer.restore_patches(censored, masks, [grid, None, grid], batch_size=2)
+    np.testing.assert_array_equal(one[masks == 255], truth[masks == 255])
+    for i, g in enumerate([grid, None, grid]):
+        alone = restorer.restore_patches(censored[i : i + 1], masks[i : i + 1], [g])
+        assert np.abs(alone[0].astype(int) - one[i]).max() <= 1
+
+
+def test_training_learns_is_measured_and_resumes(trained, tmp_path):
+    folder, run = trained
+    history = run.history
+    assert history["charbonnier"][-1] < history["charbonnier"][0]
+    assert len((run.folder / "curve.csv").read_text().splitlines()) == 2
+    settings = {**run.settings, "epochs": 2}
+    assert settings["model"] == "mosaic"
+    options = {
+        name: run.settings[name]
+        for name in ("samples", "patch", "network", "steps", "batch_size", "precision")
+    }
+    for epochs in (2, 4):
+        again = train_mosaic(
+            folder / "pictures",
+            tmp_path / "run",
+            held_out=["4.png", "5.png"],
+            epochs=epochs,
+            verbose=0,
+            **options,
+        )
+    # while the rate stays, the number of all epochs changes nothing
+    np.testing.assert_allclose(
+        again.history["charbonnier"][:1], history["charbonnier"][:1], rtol=1e-5
+    )
+    assert Run(again.folder).epochs_done == 4
+
+
+def test_batches_depend_on_seed_and_number_alone():
+    pictures = [draw_face_icon(i, 96) for i in range(3)]
+    one, two = (CensoredCrops(pictures, 3, 2, patch=32, seed=5) for _ in range(2))
+    one[0]
+    for name, value in one[1][0].items():
+        np.testing.assert_array_equal(value, two[1][0][name])
+    assert one[1][1].shape == (2, 32, 32, 3)
+
+
+def test_shipped_weights_keep_what_the_network_says(trained, tmp_path):
+    restorer = MosaicRestorer(MosaicUNet(**TINY))
+    path = save_shipped(restorer, tmp_path / "a.npz")
+    again = load_shipped(path)
+    x, _ = as_batch(held_out_cases([draw_face_icon(1, 64)], 64))
+    np.testing.assert_allclose(again(x), restorer(x), atol=5e-3)  # float16 storage
+    path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(ValueError, match="holds no restorer"):
+        load_shipped(path)
+
+
+def test_runs_and_whole_files_load(trained, tmp_path):
+    _, run = trained
+    restorer = load_restorer(run.folder)
+    x, _ = as_batch(held_out_cases([draw_face_icon(1, 64)], 64))
+    expected = restorer.predict_on_batch(x)
+    restorer.save(tmp_path / "a.keras")
+    # A fresh process does not know the classes yet.
+    code = (
+        "import sys, oppai, numpy as np\n"
+        "restorer = oppai.load_restorer(sys.argv[1])\n"
+        "x = dict(np.load(sys.argv[2]))\n"
+        "np.save(sys.argv[3], restorer.predict_on_batch(x))\n"
+    )
+    np.savez(tmp_path / "x.npz", **x)
+    names = [tmp_path / name for name in ("a.keras", "x.npz", "y.npy")]
+    subprocess.run([sys.executable, "-c", code, *names], check=True)
+    np.testing.assert_allclose(np.load(names[2]), expected, atol=1e-5)
+
+
+def test_a_held_out_name_that_is_not_there(tmp_path):
+    write_image(tmp_path / "a.png", draw_face_icon(1, 64))
+    with pytest.raises(ValueError, match="no picture b.png"):
+        train_mosaic(tmp_path, tmp_path / "run", held_out=["b.png"])
