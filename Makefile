@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 PARALLEL = -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-colab
+.PHONY: demo test docs test-colab
 
 demo: $(BIN)/installed
 	$(BIN)/oppai demo
@@ -10,7 +10,12 @@ demo: $(BIN)/installed
 test: $(BIN)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 	$(BIN)/python -m pytest $(PARALLEL)
+
+# The documentation, in site/; a broken link or reference is an error.
+docs: $(BIN)/installed-docs
+	$(BIN)/mkdocs build --strict --quiet
 
 # Both sets of packages that Colab has, in environments of their own: half an hour.
 test-colab: $(BIN)/installed
@@ -19,4 +24,8 @@ test-colab: $(BIN)/installed
 $(BIN)/installed: setup.cfg pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --editable ".[test]"
+	touch $@
+
+$(BIN)/installed-docs: $(BIN)/installed
+	$(BIN)/python -m pip install --quiet --editable ".[docs]"
 	touch $@
