@@ -3,73 +3,171 @@
 import ast
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from tests.conftest import ROOT
 
-PACKAGES = ("illustkit", "oppai", "facescore", "diffusion")
-SOURCES = [p for name in PACKAGES for p in sorted((ROOT / name).rglob("*.py"))]
-# What a file of data, losses or metrics may not know: anything with weights.
-NETWORK = {"layers", "transposed", "unet", "_stages", "_partial", "restorer"}
-NETWORK |= {"training", "restoring", "demo"}
-KNOW_NO_NETWORK = ("dataset", "batches", "censor", "patches", "losses", "metrics")
+# The rooms of each package, from the ground up: a file or folder may import from the
+# floors below its own, and within its own folder.
+FLOORS = {
+    "illustkit": [
+        {"_keras_compat", "_lazy", "_moved", "errors", "files", "runtime"},
+        {"images", "tensors", "yolo"},
+        {"samples", "training", "figures", "cli"},
+        {"web"},
+    ],
+    "oppai": [
+        {"layers", "losses", "metrics"},
+        {"censoring"},
+        {"data"},
+        {"models", "detection", "pixiv"},
+        {"inference"},
+        {"presets"},
+        {"training", "evaluation"},
+        {"cli", "pages"},
+    ],
+    "facescore": [
+        {"boxes"},
+        {"labels", "crops"},
+        {"detector"},
+        {"scorer"},
+        {"ranking"},
+        {"annotation", "synthetic"},
+        {"cli", "pages"},
+    ],
+    "diffusion": [
+        {"schedules", "process", "watermark"},
+        {"icons"},
+        {"network"},
+        {"sampling"},
+        {"evaluation"},
+        {"training"},
+        {"experiment"},
+        {"pages"},
+        {"cli"},
+    ],
+}
+PACKAGES = tuple(FLOORS)
+FILES = [p for name in PACKAGES for p in sorted((ROOT / name).rglob("*.py"))]
+HEAVY = ("tensorflow", "jax", "keras", "cv2", "matplotlib", "PIL", "pixivpy3", "scipy")
 
 
-def imports_of(path, top_level=False):
-    """Every module that a file imports, as "package.module"."""
+def module_of(path: Path) -> str:
+    """Return the dotted name of a file; a package's `__init__` has the package's."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def is_module(name: str) -> bool:
+    place = ROOT.joinpath(*name.split("."))
+    return place.with_suffix(".py").is_file() or place.is_dir()
+
+
+def imports_of(path: Path, top_level: bool = False) -> set[str]:
+    """Return every module that a file imports, relative imports resolved."""
     tree = ast.parse(path.read_text("utf-8"))
-    nodes = tree.body if top_level else ast.walk(tree)
-    for node in nodes:
+    package = module_of(path).split(".")
+    if path.name != "__init__.py":
+        package = package[:-1]
+    imported = set()
+    for node in tree.body if top_level else ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            imported |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            base = package[: len(package) + 1 - node.level] if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            for alias in node.names:
+                name = f"{module}.{alias.name}"
+                ours = module.split(".")[0] in PACKAGES
+                imported.add(name if ours and is_module(name) else module)
+    return imported
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
+def floor_of(module: str) -> int:
+    package, *rooms = module.split(".")
+    if not rooms or rooms[0] in ("__main__", "__init__"):
+        return len(FLOORS[package])
+    for floor, names in enumerate(FLOORS[package]):
+        if rooms[0] in names:
+            return floor
+    raise AssertionError(f"{module} is in no room: add it to FLOORS")
+
+
+def test_the_reader_of_imports_sees_every_form(tmp_path, monkeypatch):
+    """Worked by hand: absolute, of a sub-module, relative, inside a function."""
+    place = tmp_path / "oppai" / "models"
+    place.mkdir(parents=True)
+    (tmp_path / "oppai" / "layers.py").touch()
+    (place / "unet.py").touch()
+    file = place / "new.py"
+    file.write_text(
+        "import os.path\nfrom oppai import layers\nfrom . import unet\n"
+        "from ..layers import PConv2D\nfrom .unet import x as y\n"
+        "def f():\n    from keras import ops\n    import cv2\n"
+    )
+    monkeypatch.setattr("tests.test_imports.ROOT", tmp_path)
+    ours = {"oppai.layers", "oppai.models.unet"}
+    assert imports_of(file) == {"os.path", "keras", "cv2", *ours}
+    assert imports_of(file, top_level=True) == {"os.path", *ours}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_imports_run_one_way(path):
-    package = path.relative_to(ROOT).parts[0]
-    allowed = {package, "illustkit"}
-    others = {name.split(".")[0] for name in imports_of(path)} & set(PACKAGES)
-    assert others <= allowed, f"siblings import one another: {others - allowed}"
-    at_import = {name.split(".")[0] for name in imports_of(path, top_level=True)}
-    assert not at_import & {"tensorflow", "jax", "matplotlib", "pixivpy3"}
+    module = module_of(path)
+    package, *rooms = module.split(".")
+    for name in imports_of(path):
+        other, *other_rooms = name.split(".")
+        if other not in PACKAGES:
+            continue
+        if other != package:
+            assert other == "illustkit", f"{module} imports its sibling {name}"
+        elif rooms and other_rooms and rooms[0] != other_rooms[0]:
+            assert floor_of(name) < floor_of(module), f"{module} imports {name}"
 
 
-@pytest.mark.parametrize("name", KNOW_NO_NETWORK)
-def test_data_losses_and_metrics_know_no_network(name):
-    known = {
-        m.split(".")[1] for m in imports_of(ROOT / "oppai" / f"{name}.py") if "." in m
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_files_of_a_room_import_one_another_in_a_circle(package):
+    graph = {
+        module_of(path): imports_of(path)
+        for path in FILES
+        if path.relative_to(ROOT).parts[0] == package and path.name != "__init__.py"
     }
-    assert not known & NETWORK
+    remaining = {name: imported & set(graph) for name, imported in graph.items()}
+    while leaves := [name for name, imported in remaining.items() if not imported]:
+        for name in leaves:
+            del remaining[name]
+        for imported in remaining.values():
+            imported.difference_update(leaves)
+    assert not remaining
 
 
-def test_layers_unet_and_restorer_build_on_one_another():
-    def oppai_imports(name):
-        found = imports_of(ROOT / "oppai" / f"{name}.py")
-        return {m.split(".")[1] for m in found if m.startswith("oppai.")}
-
-    assert not oppai_imports("layers") & {"unet", "_stages", "restorer", "training"}
-    assert not oppai_imports("unet") & {"restorer", "training", "losses"}
-    assert "unet" in oppai_imports("restorer")
-    assert "training" not in oppai_imports("restorer")
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_no_file_loads_a_backend_at_import(path):
+    loaded = {name.split(".")[0] for name in imports_of(path, top_level=True)}
+    assert not loaded & {"tensorflow", "jax", "matplotlib", "pixivpy3"}
 
 
-@pytest.mark.parametrize("package", ["illustkit", "oppai", "facescore", "diffusion"])
+@pytest.mark.parametrize("package", PACKAGES)
 def test_importing_a_package_loads_nothing_heavy(package):
-    heavy = ("keras", "tensorflow", "jax", "cv2", "matplotlib", "PIL", "pixivpy3")
-    code = f"import sys, {package}; print([m for m in {heavy} if m in sys.modules])"
+    code = f"import sys, {package}; print([m for m in {HEAVY} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("package", ["illustkit", "oppai", "facescore", "diffusion"])
-def test_every_public_name_can_be_had(package):
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_public_name_is_one_object_with_a_docstring(package):
+    """Asked twice, and again after every sub-module is loaded."""
     module = __import__(package)
     assert module.__all__
-    for name in module.__all__:
-        assert getattr(module, name).__doc__
+    first = {name: getattr(module, name) for name in module.__all__}
+    for path in FILES:
+        name = module_of(path)
+        if name.startswith(f"{package}.") and not name.endswith("__main__"):
+            __import__(name)
+    for name, value in first.items():
+        assert getattr(module, name) is value, name
+        assert getattr(value, "__doc__", None), name
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = module.nothing
