@@ -23,7 +23,7 @@ def commands(group, path=()):
 
 @pytest.mark.parametrize("package", TRAINING)
 def test_training_commands_take_a_strategy_and_a_precision(package):
-    app = importlib.import_module(f"{package}.__main__").app
+    app = importlib.import_module(f"{package}.cli.main").app
     found = {
         name: {option for p in command.params for option in p.opts}
         for name, command in commands(typer.main.get_command(app))
