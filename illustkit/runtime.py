@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 import sys
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -210,7 +211,7 @@ def check_precision(name, strategy):
     out, which has to be the same everywhere.
 
     Args:
-        name: A dtype policy, as of `illustkit.training.trainable.precision`.
+        name: A dtype policy, as of `precision`.
         strategy: What `get_strategy` returned.
 
     Raises:
@@ -222,6 +223,29 @@ def check_precision(name, strategy):
             f"TensorFlow cannot train in mixed_float16 on {n} devices at once: take "
             "precision mixed_bfloat16 or float32, or strategy one."
         )
+
+
+@contextlib.contextmanager
+def precision(name: str) -> Iterator[None]:
+    """Return a context in which layers are made with a dtype policy.
+
+    Example:
+    ```python
+    with precision("mixed_bfloat16"):
+        model = build()
+    ```
+
+    Args:
+        name: "float32", "mixed_bfloat16" or "mixed_float16".
+    """
+    import keras
+
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def n_workers():
@@ -255,34 +279,10 @@ def _workers_strategy():
     # One a process: another would cut the connections that the first has made.
     import tensorflow as tf
 
-    _reduce_scalar_logs()
+    from illustkit._keras_compat import average_scalar_logs
+
+    average_scalar_logs()
     return tf.distribute.MultiWorkerMirroredStrategy()
-
-
-def _reduce_scalar_logs():
-    """Let several workers average scalar logs, where Keras reduces over axis 0.
-
-    Reference:
-        https://github.com/keras-team/keras/issues/20585
-    """
-    import keras
-    from keras.src.backend.tensorflow import trainer
-
-    if getattr(trainer.reduce_per_replica, "takes_scalars", False):
-        return
-    original = trainer.reduce_per_replica
-
-    def reduce_per_replica(values, strategy, reduction):
-        if trainer._collective_all_reduce_multi_worker(strategy) and (
-            reduction in ("auto", "mean")
-        ):
-            return keras.tree.map_structure(
-                lambda value: strategy.reduce("MEAN", value, axis=None), values
-            )
-        return original(values, strategy, reduction)
-
-    reduce_per_replica.takes_scalars = True
-    trainer.reduce_per_replica = reduce_per_replica
 
 
 # Keras' backends by the names that people know.

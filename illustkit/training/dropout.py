@@ -1,16 +1,49 @@
-"""Dropout that leaves out other units on every device."""
+"""Dropout that drops different units on every device and in every epoch."""
+
+from typing import Any
 
 import keras
+import numpy as np
+from keras import ops
 
-from illustkit.training.trainable import ReplicaSeed
+
+@keras.saving.register_keras_serializable(package="illustkit")
+class ReplicaSeed(keras.random.SeedGenerator):
+    """A seed generator that gives every replica numbers of its own.
+
+    `keras.random.SeedGenerator` draws the same numbers on each replica of a
+    `tf.distribute.Strategy`, so that two halves of a batch get equal noise.
+
+    Example:
+    ```python
+    seeds = ReplicaSeed(1)
+    noise = keras.random.normal((8, 8), seed=seeds)
+    ```
+
+    Args:
+        seed: An int. Defaults to a random one.
+    """
+
+    def next(self, ordered: bool = True) -> Any:
+        seed = super().next(ordered)
+        if keras.backend.backend() != "tensorflow":
+            return seed
+        import tensorflow as tf
+
+        context = tf.distribute.get_replica_context()
+        if context is None or context.num_replicas_in_sync == 1:
+            return seed
+        replica = ops.cast(context.replica_id_in_sync_group, seed.dtype)
+        return seed + ops.stack([replica * 1000003, ops.zeros((), seed.dtype)])
 
 
 @keras.saving.register_keras_serializable(package="illustkit")
 class Dropout(keras.layers.Layer):
-    """`keras.layers.Dropout` with a mask of its own on each replica.
+    """Drops units by a mask of its own on each replica.
 
-    Keras draws the same mask on every replica of a `tf.distribute.Strategy`, so that
-    the first sample of each share of a batch loses the same units.
+    `keras.layers.Dropout` draws the same mask on every replica of a
+    `tf.distribute.Strategy`: the first sample of each replica loses the same units
+    (`tests/illustkit/test_strategy.py` shows it).
 
     Example:
     ```python
@@ -18,29 +51,29 @@ class Dropout(keras.layers.Layer):
     ```
 
     Args:
-        rate: Share of the values that is left out, 0 to 1; the others grow so that
-            their mean stays.
+        rate: Fraction of the values that is dropped, 0 to 1; the others grow so that
+            the expected sum stays.
         seed: Int. Defaults to a random one.
         **kwargs: `name`, `dtype`.
 
     Call arguments:
         x: A tensor of any shape.
-        training: Whether to leave anything out.
+        training: Whether to drop anything.
 
     Returns:
-        The same shape.
+        A tensor of the same shape.
 
     Raises:
-        ValueError: where `rate` is not from 0 to 1.
+        ValueError: If `rate` is not from 0 to 1.
 
     Reference:
         Srivastava et al., "Dropout: A Simple Way to Prevent Neural Networks from
         Overfitting" (2014).
     """
 
-    def __init__(self, rate, seed=None, **kwargs):
+    def __init__(self, rate: float, seed: int | None = None, **kwargs: Any) -> None:
         if not 0 <= rate <= 1:
-            raise ValueError(f"`rate` is a share from 0 to 1. Received: rate={rate}")
+            raise ValueError(f"`rate` is a fraction from 0 to 1. Received: rate={rate}")
         super().__init__(**kwargs)
         self.rate, self.seed = rate, seed
         if rate > 0:
@@ -55,5 +88,32 @@ class Dropout(keras.layers.Layer):
     def compute_output_shape(self, input_shape):
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "rate": self.rate, "seed": self.seed}
+
+
+class EpochSeeds(keras.callbacks.Callback):
+    """Sets the seeds of dropout at the beginning of each epoch, by the epoch's number.
+
+    Keras saves no seeds with the weights, so that a resumed training would otherwise
+    drop other units than one that never stopped.
+
+    Example:
+    ```python
+    model.fit(batches, callbacks=[batches.follow(), EpochSeeds(1)])
+    ```
+
+    Args:
+        seed: Int.
+    """
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self.seed = seed
+
+    def on_epoch_begin(self, epoch, logs=None):
+        states = [v for v in self.model.variables if v.name == "seed_generator_state"]
+        for number, state in enumerate(states):
+            first = np.random.SeedSequence((self.seed, number)).generate_state(1)[0]
+            # (seed, count of draws); a million draws an epoch never meet the next
+            state.assign(np.asarray([first >> 1, epoch * 10**6], state.dtype))

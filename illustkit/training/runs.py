@@ -4,118 +4,26 @@ import csv
 import json
 import math
 import os
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 
+from illustkit.files import write_whole
 from illustkit.runtime import n_workers, worker_index
-
-
-class History(keras.callbacks.CSVLogger):
-    """Adds a row an epoch, to the columns that are there already.
-
-    `keras.callbacks.CSVLogger` writes the numbers of a resumed training one after
-    another, under whatever column: those that log more or fewer of them than before
-    would stand in the wrong place.
-
-    Args:
-        path: The CSV.
-    """
-
-    def __init__(self, path):
-        super().__init__(str(path), append=True)
-
-    def on_train_begin(self, logs=None):
-        super().on_train_begin(logs)
-        with open(self.filename, newline="", encoding="utf-8") as file:
-            columns = next(csv.reader(file), [])
-        self.keys = columns[1:] or None
-
-
-class Backup(keras.callbacks.BackupAndRestore):
-    """`keras.callbacks.BackupAndRestore` that a kill cannot leave half-written.
-
-    Weights, optimizer and epoch stand in one folder named by the epoch, which appears
-    with one rename. It stays when the training ends, so that more epochs can follow.
-    Of several workers the first one writes, and all begin with what it wrote.
-
-    Args:
-        folder: Path of the backups.
-    """
-
-    def __init__(self, folder):
-        self.folder = Path(folder)
-        super().__init__(str(self._newest() or self.folder), delete_checkpoint=False)
-
-    @property
-    def epochs_done(self):
-        """Number of epochs that the newest backup has seen; 0 without one."""
-        newest = self._newest()
-        return int(newest.name.split("-")[1]) if newest else 0
-
-    def _newest(self):
-        whole = [f for f in self.folder.glob("epoch-*") if f.suffix != ".part"]
-        return max(whole, key=lambda f: int(f.name.split("-")[1]), default=None)
-
-    def on_train_begin(self, logs=None):
-        super().on_train_begin(logs)
-        done = self._epochs_of_all()
-        if len(set(done)) > 1:
-            raise ValueError(
-                "The workers do not see the same backup in "
-                f"{self.folder}: they would go on after the epochs {done}. "
-                "Name a run folder on a disk that they all share."
-            )
-
-    def on_train_end(self, logs=None):
-        super().on_train_end(logs)
-        self._epochs_of_all()  # waits until the first worker has written everything
-
-    def _epochs_of_all(self):
-        """The number of epochs that each worker finds in the folder."""
-        if n_workers() == 1:
-            return [self.epochs_done]
-        import tensorflow as tf
-
-        strategy, mine = self.model.distribute_strategy, tf.constant([self.epochs_done])
-        # Workers can gather in a graph only.
-        return tf.function(lambda: strategy.gather(mine, axis=0))().numpy().tolist()
-
-    def _save_model(self):
-        if worker_index() > 0:
-            return
-        before = self._newest()
-        folder = self.folder / f"epoch-{self._current_epoch:05d}"
-        part = folder.with_suffix(".part")
-        _remove_tree(part)
-        part.mkdir(parents=True)
-        self.model.save_weights(part / "latest.weights.h5")
-        (part / "training_metadata.json").write_text(
-            json.dumps({"epoch": self._current_epoch, "batch": 0})
-        )
-        _remove_tree(folder)
-        os.replace(part, folder)
-        if before is not None and before != folder:
-            _remove_tree(before)
-
-
-def _remove_tree(folder):
-    if folder.is_dir():
-        for path in folder.iterdir():
-            path.unlink()
-        folder.rmdir()
-
 
 SETTINGS, HISTORY, BEST = "settings.json", "history.csv", "best.weights.h5"
 
 
 class Run:
-    """One training's folder.
+    """The folder of one training.
 
-    It holds `settings.json`, `best.weights.h5`, `history.csv` (a row an epoch, a
-    column a logged number), `pictures/`, and `backup/`, from which a killed process
-    goes on as if it had never stopped. Where several workers train, the folder lies
-    on a disk that they share: the first of them writes it, and all go on from it.
+    It holds `settings.json`, `best.weights.h5`, `history.csv` (one row per epoch, one
+    column per logged number), `pictures/`, and `backup/`, from which a killed process
+    resumes as if it had never stopped. Several workers need a folder on a disk that
+    they share: the first worker writes it, and all of them resume from it.
 
     Example:
     ```python
@@ -128,10 +36,13 @@ class Run:
         folder: Path of an existing run.
 
     Raises:
-        ValueError: where the folder holds no run.
+        ValueError: If the folder holds no run.
     """
 
-    def __init__(self, folder):
+    folder: Path
+    settings: dict[str, Any]
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
         try:
             self.settings = json.loads((self.folder / SETTINGS).read_text("utf-8"))
@@ -147,81 +58,138 @@ class Run:
             ) from None
 
     @classmethod
-    def start(cls, folder, settings, may_change=("epochs",)):
-        """Make a run, or go on with the one that stands there.
+    def check(
+        cls,
+        folder: str | os.PathLike[str],
+        settings: Mapping[str, Any],
+        *,
+        kind: "RunKind | None" = None,
+        may_change: Collection[str] = ("epochs",),
+    ) -> None:
+        """Refuse a folder that holds another run. Nothing is written.
 
         Args:
-            folder: Path; made where it is missing.
-            settings: Dict that JSON can hold; what the model needs to be built again.
-            may_change: Settings that may differ from those of the run that stands
-                there, such as more epochs.
-
-        Returns:
-            A `Run`.
+            folder: Path of the run to be; it need not exist.
+            settings: Dict that JSON can hold, as for `start`.
+            kind: What is trained.
+            may_change: Settings that may differ from those of the stored run, such as
+                more epochs.
 
         Raises:
-            ValueError: where another run, with other settings, stands there.
+            ValueError: If a run of another kind or with other settings is stored there.
         """
-        folder = Path(folder)
+        if not Path(folder, SETTINGS).exists():
+            return
+        stored = (kind.open(folder) if kind else cls(folder)).settings
         settings = json.loads(json.dumps(settings))
-        if (folder / SETTINGS).exists():
-            there = cls(folder).settings
-            other = sorted(
-                name
-                for name in {*there, *settings} - set(may_change)
-                if there.get(name) != settings.get(name)
+        differences = [
+            f"{name}: {stored.get(name)!r} there, {settings.get(name)!r} now"
+            for name in sorted({*stored, *settings} - {*may_change, "kind"})
+            if stored.get(name) != settings.get(name)
+        ]
+        if differences:
+            raise ValueError(
+                f"{folder} holds a run with other settings ({', '.join(differences)}). "
+                "Name another folder, or give the same settings to go on."
             )
-            if other:
-                raise ValueError(
-                    f"{folder} holds a run with other settings ("
-                    + ", ".join(
-                        f"{name}: {there.get(name)!r} there, {settings.get(name)!r} now"
-                        for name in other
-                    )
-                    + "). Name another folder, or give the same settings to go on."
-                )
-        if worker_index() == 0:
-            (folder / "pictures").mkdir(parents=True, exist_ok=True)
-            text = json.dumps(settings, indent=1, ensure_ascii=False)
-            _replace_text(folder / SETTINGS, text)
+
+    @classmethod
+    def start(
+        cls,
+        folder: str | os.PathLike[str],
+        settings: Mapping[str, Any],
+        *,
+        kind: "RunKind | None" = None,
+        may_change: Collection[str] = ("epochs",),
+    ) -> "Run":
+        """Make a run, or resume the one that is stored there.
+
+        Args:
+            folder: Path; made if it is missing.
+            settings: Dict that JSON can hold: what is needed to build the model again.
+            kind: What is trained; `settings.json` records its name as "kind".
+            may_change: Settings that may differ from those of the stored run, such as
+                more epochs.
+
+        Returns:
+            The `Run`.
+
+        Raises:
+            ValueError: If a run of another kind or with other settings is stored there.
+        """
+        cls.check(folder, settings, kind=kind, may_change=may_change)
         run = cls.__new__(cls)
-        run.folder, run.settings = folder, settings
+        run.folder = Path(folder)
+        run.settings = json.loads(json.dumps(settings))
+        if kind:
+            run.settings = {"kind": kind.name, **run.settings}
+        if worker_index() == 0:
+            run.pictures.mkdir(parents=True, exist_ok=True)
+            text = json.dumps(run.settings, indent=1, ensure_ascii=False)
+            write_whole(run.folder / SETTINGS, text)
         return run
 
     @property
-    def weights_path(self):
+    def weights_path(self) -> Path:
         """Path of the weights that were best by validation."""
         return self.folder / BEST
 
     @property
-    def pictures(self):
+    def pictures(self) -> Path:
         """Path of the folder of sample pictures."""
         return self.folder / "pictures"
 
     @property
-    def history(self):
-        """Dict from a column's name to its list of floats, one an epoch."""
+    def history(self) -> dict[str, list[float]]:
+        """Dict from a column's name to its list of floats, one per epoch."""
         path = self.folder / HISTORY
         if not path.exists():
             return {}
         with open(path, newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
         columns = {k: [_number(row[k]) for row in rows] for k in (rows or [{}])[0]}
-        # Keras foresees columns of a validation, whether there is one or not.
+        # Keras writes the columns of a validation even if there is none.
         return {k: v for k, v in columns.items() if not all(map(math.isnan, v))}
 
     @property
-    def epochs_done(self):
-        """Number of epochs after which the backup was written; 0 without one."""
+    def epochs_done(self) -> int:
+        """Number of epochs after which the backup was written; 0 without a backup."""
         return Backup(self._backup_folder).epochs_done
 
     @property
-    def _backup_folder(self):
-        # Every worker has the same weights: the first one's backup is everyone's.
+    def _backup_folder(self) -> Path:
+        # Every worker has the same weights: the first worker's backup serves all.
         return self.folder / "backup" / "worker-0"
 
-    def callbacks(self, monitor="val_loss", mode="min"):
-        """Stock callbacks that write the folder and resume from it.
+    def load_weights(self, model: keras.Model, name: str = BEST) -> None:
+        """Load weights of this run into a model that its settings describe.
+
+        Args:
+            model: The built model.
+            name: File in the run's folder. Defaults to the best weights.
+
+        Raises:
+            ValueError: If there is no such file, or it fits another model.
+        """
+        path = self.folder / name
+        if not path.exists():
+            raise ValueError(
+                f"{self.folder} has no {name} yet: wait for the training's first epoch "
+                "to end, or train again."
+            )
+        try:
+            model.load_weights(path)
+        except (OSError, ValueError, KeyError) as error:
+            reason = str(error).splitlines()[0]
+            raise ValueError(
+                f"{path} does not hold this run's weights ({reason}): train again, or "
+                "take another run."
+            ) from error
+
+    def callbacks(
+        self, monitor: str | None = "val_loss", mode: str = "min"
+    ) -> list[keras.callbacks.Callback]:
+        """Return the callbacks that write the folder and resume from it.
 
         Args:
             monitor: Logged number by which weights are best; `None` keeps no best
@@ -232,7 +200,7 @@ class Run:
             List of `keras.callbacks.Callback`. Call it before `fit`, at every start.
         """
         backup = Backup(self._backup_folder)
-        callbacks = [StopOnNaN()]
+        callbacks: list[keras.callbacks.Callback] = [StopOnNaN()]
         if worker_index() == 0:
             history = self._keep_epochs(backup.epochs_done)
             if monitor is not None:
@@ -258,39 +226,214 @@ class Run:
         history = self.history
         if history and len(history["epoch"]) > n:
             lines = (self.folder / HISTORY).read_text("utf-8").splitlines(True)
-            _replace_text(self.folder / HISTORY, "".join(lines[: n + 1]) if n else "")
+            write_whole(self.folder / HISTORY, "".join(lines[: n + 1]) if n else "")
         return {k: v[:n] for k, v in history.items()}
 
 
-class StopOnNaN(keras.callbacks.Callback):
-    """Stops at the first loss that is not finite, and says which part began it.
+@dataclass(frozen=True)
+class RunKind:
+    """What a run trains, so that a scorer's run is not opened as a detector's.
+
+    `settings.json` records the kind's name. Runs of versions before this record are
+    recognised by the names of their settings.
+
+    Example:
+    ```python
+    SCORER = RunKind("scorer", frozenset({"network", "objective", "margin"}))
+    run = Run.start("runs/taste", settings, kind=SCORER)
+    SCORER.open("runs/taste").settings["kind"]  # "scorer"
+    ```
+
+    Args:
+        name: Words for it, such as "detector".
+        known_by: Names of settings that every run of the kind has, and no run of
+            another kind.
+    """
+
+    name: str
+    known_by: frozenset[str] = frozenset()
+
+    def matches(self, settings: Mapping[str, Any]) -> bool:
+        """Return whether a run with these settings is of this kind."""
+        if "kind" in settings:
+            return settings["kind"] == self.name
+        return self.known_by <= set(settings)
+
+    def open(self, run: "str | os.PathLike[str] | Run") -> Run:
+        """Open a run of this kind.
+
+        Args:
+            run: A run folder, or a `Run`.
+
+        Returns:
+            The `Run`.
+
+        Raises:
+            ValueError: If there is no run, or one of another kind.
+        """
+        run = run if isinstance(run, Run) else Run(run)
+        if not self.matches(run.settings):
+            raise ValueError(
+                f"{run.folder} holds a run of something else than a {self.name}. "
+                "Name another folder."
+            )
+        return run
+
+
+def load_run(
+    run: "str | os.PathLike[str] | Run",
+    kind: RunKind,
+    build: Callable[[dict[str, Any]], keras.Model],
+    *,
+    weights: str = BEST,
+) -> keras.Model:
+    """Load the trained model of a run folder or of a `.keras` file.
+
+    Example:
+    ```python
+    scorer = load_run("runs/taste", SCORER, build_scorer)
+    ```
+
+    Args:
+        run: A run folder (its path, or a `Run`), or the path of a `.keras` file.
+        kind: What the run has to be of.
+        build: Function from the run's settings to the untrained model.
+        weights: File in the run's folder. Defaults to the best weights.
+
+    Returns:
+        The model. Import the modules of its classes before: Keras has to know them.
 
     Raises:
-        FloatingPointError: naming the parts that are not finite.
+        ValueError: If there is no such run or file, or no weights in it.
+    """
+    if not isinstance(run, Run) and Path(run).suffix == ".keras":
+        if not Path(run).is_file():
+            raise ValueError(f"There is no file {run}: name a run folder or its file.")
+        return keras.saving.load_model(run, compile=False)
+    run = kind.open(run)
+    model = build(run.settings)
+    run.load_weights(model, weights)
+    return model
+
+
+class StopOnNaN(keras.callbacks.Callback):
+    """Stops at the first loss that is not finite, and names the terms that caused it.
+
+    Raises:
+        FloatingPointError: If the loss is not finite.
     """
 
     def on_train_batch_end(self, batch, logs=None):
         loss = (logs or {}).get("loss")
         if loss is None or math.isfinite(float(loss)):
             return
-        guilty = [k for k, v in logs.items() if k != "loss" and not _finite(v)]
+        terms = [
+            name
+            for name, value in logs.items()
+            if name != "loss" and not math.isfinite(float(value))
+        ]
         raise FloatingPointError(
             f"The loss became {float(loss)} at step {batch} of this epoch. "
-            f"Not finite: {', '.join(guilty) or 'only the sum, a regulariser say'}. "
+            f"Not finite: {', '.join(terms) or 'only the sum, a regulariser say'}. "
             "The last good epoch is kept; go on from it with a smaller learning rate "
             "or precision float32."
         )
 
 
+class History(keras.callbacks.CSVLogger):
+    """Appends one row per epoch, under the columns that the file already has.
+
+    `keras.callbacks.CSVLogger` does not read the header of the file that it appends to:
+    a resumed training that logs more or fewer numbers would fill the wrong columns.
+
+    Args:
+        path: The CSV.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        super().__init__(str(path), append=True)
+
+    def on_train_begin(self, logs=None):
+        super().on_train_begin(logs)
+        with open(self.filename, newline="", encoding="utf-8") as file:
+            columns = next(csv.reader(file), [])
+        self.keys = columns[1:] or None
+
+
+class Backup(keras.callbacks.BackupAndRestore):
+    """Saves the training's state so that a kill never leaves a half-written backup.
+
+    `keras.callbacks.BackupAndRestore` overwrites weights and epoch one after the other.
+    Here both are in a folder named after the epoch, which appears with one rename. It
+    stays when the training ends, so that more epochs can follow. The first of several
+    workers writes it, and all of them start from it.
+
+    Args:
+        folder: Path of the backups.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+        super().__init__(str(self._newest() or self.folder), delete_checkpoint=False)
+
+    @property
+    def epochs_done(self) -> int:
+        """Number of epochs that the newest backup has seen; 0 without a backup."""
+        newest = self._newest()
+        return int(newest.name.split("-")[1]) if newest else 0
+
+    def _newest(self):
+        whole = [f for f in self.folder.glob("epoch-*") if f.suffix != ".part"]
+        return max(whole, key=lambda f: int(f.name.split("-")[1]), default=None)
+
+    def on_train_begin(self, logs=None):
+        super().on_train_begin(logs)
+        done = self._epochs_of_all()
+        if len(set(done)) > 1:
+            raise ValueError(
+                "The workers do not see the same backup in "
+                f"{self.folder}: they would go on after the epochs {done}. "
+                "Name a run folder on a disk that they all share."
+            )
+
+    def on_epoch_end(self, epoch, logs=None):
+        if worker_index() > 0:
+            return
+        before = self._newest()
+        folder = self.folder / f"epoch-{epoch + 1:05d}"
+        part = folder.with_suffix(".part")
+        _remove_tree(part)
+        part.mkdir(parents=True)
+        # The names under which `BackupAndRestore` looks for them.
+        self.model.save_weights(part / "latest.weights.h5")
+        metadata = json.dumps({"epoch": epoch + 1, "batch": 0})
+        (part / "training_metadata.json").write_text(metadata)
+        _remove_tree(folder)
+        os.replace(part, folder)
+        if before is not None and before != folder:
+            _remove_tree(before)
+
+    def on_train_end(self, logs=None):
+        super().on_train_end(logs)
+        self._epochs_of_all()  # waits until the first worker has written everything
+
+    def _epochs_of_all(self):
+        """Return the number of epochs that each worker finds in the folder."""
+        if n_workers() == 1:
+            return [self.epochs_done]
+        import tensorflow as tf
+
+        strategy, mine = self.model.distribute_strategy, tf.constant([self.epochs_done])
+        # Workers can gather in a graph only.
+        return tf.function(lambda: strategy.gather(mine, axis=0))().numpy().tolist()
+
+
+def _remove_tree(folder):
+    if folder.is_dir():
+        for path in folder.iterdir():
+            path.unlink()
+        folder.rmdir()
+
+
 def _number(text):
     return float("nan" if text in ("", "NA") else text)
-
-
-def _finite(value):
-    return math.isfinite(float(value))
-
-
-def _replace_text(path, text):
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)

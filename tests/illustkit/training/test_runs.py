@@ -1,5 +1,4 @@
 import json
-import os
 import subprocess
 import sys
 
@@ -8,7 +7,16 @@ import numpy as np
 import pytest
 
 from illustkit.training.batches import Batches
-from illustkit.training.runs import Backup, Run, StopOnNaN
+from illustkit.training.fit import fit_run
+from illustkit.training.runs import (
+    BEST,
+    Backup,
+    Run,
+    RunKind,
+    StopOnNaN,
+    load_run,
+)
+from tests.conftest import ROOT
 
 
 class Mirror(Batches):
@@ -24,15 +32,17 @@ def train(folder, epochs, *extra):
         [keras.Input((4,)), keras.layers.BatchNormalization(), keras.layers.Dense(4)]
     )
     model.compile(keras.optimizers.Adam(1e-2), "mse")
-    batches, held_out = Mirror(32, batch_size=8), Mirror(8, batch_size=8, seed=5)
-    run = Run.start(folder, {"epochs": epochs, "width": 4})
-    model.fit(
-        batches,
+    run = fit_run(
+        model,
+        Mirror(32, batch_size=8),
+        Run.start(folder, {"epochs": epochs, "width": 4}),
         epochs=epochs,
-        shuffle=False,
-        validation_data=held_out,
+        seed=1,
+        monitor="val_loss",
+        mode="min",
+        callbacks=extra,
         verbose=0,
-        callbacks=[batches.follow(), *run.callbacks(), *extra],
+        validation_data=Mirror(8, batch_size=8, seed=5),
     )
     return run, model
 
@@ -54,8 +64,7 @@ train({folder!r}, 5, Kill())
 
 def test_a_killed_process_resumes_to_the_same_weights(tmp_path):
     whole, expected = train(tmp_path / "whole", 5)
-    root = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
-    code = KILLED.format(root=root, folder=str(tmp_path / "killed"))
+    code = KILLED.format(root=str(ROOT), folder=str(tmp_path / "killed"))
     assert subprocess.run([sys.executable, "-c", code]).returncode == -9
     assert Run(tmp_path / "killed").epochs_done == 2
 
@@ -99,6 +108,64 @@ def test_workers_that_see_other_backups_are_stopped(tmp_path, monkeypatch):
     monkeypatch.setattr(Backup, "_epochs_of_all", lambda self: [2, 0])
     with pytest.raises(ValueError, match=r"the epochs \[2, 0\].*disk that they all"):
         train(tmp_path / "run", 1)
+
+
+def test_another_run_is_refused_before_anything_is_written(tmp_path):
+    line = RunKind("line", frozenset({"width"}))
+    Run.check(tmp_path, {"width": 8}, kind=line)
+    assert not list(tmp_path.iterdir())
+    Run.start(tmp_path, {"epochs": 2, "width": 4}, kind=line)
+    before = (tmp_path / "settings.json").read_text()
+    Run.check(tmp_path, {"epochs": 3, "width": 4}, kind=line)
+    with pytest.raises(ValueError, match="width: 4 there, 8 now"):
+        Run.check(tmp_path, {"epochs": 2, "width": 8}, kind=line)
+    assert (tmp_path / "settings.json").read_text() == before
+
+
+def test_kinds_of_runs_are_told_apart_with_and_without_a_record(tmp_path):
+    kinds = {
+        "line": RunKind("line", frozenset({"width"})),
+        "curve": RunKind("curve", frozenset({"degree"})),
+    }
+    settings = {"line": {"width": 4}, "curve": {"degree": 2}}
+    for name, other in (("line", "curve"), ("curve", "line")):
+        new = Run.start(tmp_path / f"{name}-new", settings[name], kind=kinds[name])
+        assert new.settings == {"kind": name, **settings[name]}
+        old = Run.start(tmp_path / f"{name}-old", settings[name])
+        assert old.settings == settings[name]
+        for run in (new, old):
+            assert kinds[name].open(run) is run
+            assert kinds[name].open(run.folder).settings == run.settings
+            with pytest.raises(ValueError, match=f"something else than a {other}"):
+                kinds[other].open(run)
+            with pytest.raises(ValueError, match=f"something else than a {other}"):
+                Run.start(run.folder, settings[other], kind=kinds[other])
+        # A resumed run of an older version has its kind recorded.
+        Run.start(old.folder, settings[name], kind=kinds[name])
+        assert Run(old.folder).settings == new.settings
+
+
+def test_a_trained_model_is_loaded_from_its_run_or_its_file(tmp_path):
+    def build(settings):
+        return keras.Sequential([keras.Input((settings["width"],)), layer(1)])
+
+    layer, line = keras.layers.Dense, RunKind("line", frozenset({"width"}))
+    run = Run.start(tmp_path / "run", {"width": 4}, kind=line)
+    with pytest.raises(ValueError, match=f"has no {BEST} yet"):
+        load_run(run, line, build)
+    model = build(run.settings)
+    model.save_weights(run.weights_path)
+    model.save(tmp_path / "model.keras")
+    for source in (run, run.folder, str(tmp_path / "model.keras")):
+        loaded = load_run(source, line, build)
+        for a, b in zip(loaded.get_weights(), model.get_weights(), strict=True):
+            np.testing.assert_array_equal(a, b)
+    with pytest.raises(ValueError, match="There is no file .*no.keras"):
+        load_run(tmp_path / "no.keras", line, build)
+    model = keras.Sequential([keras.Input((4,)), layer(2)])
+    model.save_weights(tmp_path / "run" / "wide.weights.h5")
+    with pytest.raises(ValueError, match="does not hold this run's weights"):
+        load_run(run, line, build, weights="wide.weights.h5")
 
 
 def test_other_settings_are_refused_and_more_epochs_taken(tmp_path):

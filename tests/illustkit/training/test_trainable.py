@@ -9,9 +9,9 @@ from illustkit.training.trainable import EpochSeeds, Trainable
 class Line(Trainable):
     """y = w·x, whose two parts a hand can differentiate."""
 
-    def __init__(self, part_weights=None, **kwargs):
+    def __init__(self, term_weights=None, **kwargs):
         super().__init__(
-            part_weights or {"square": 1.0, "size": 0.5, "shown": 0.0},
+            term_weights or {"square": 1.0, "size": 0.5, "shown": 0.0},
             monitors=("largest",),
             **kwargs,
         )
@@ -24,7 +24,7 @@ class Line(Trainable):
     def call(self, x):
         return self.dense(x)
 
-    def parts(self, x, y, y_pred, training):
+    def terms(self, x, y, y_pred, training):
         error = (y_pred - y)[:, 0]
         parts = {
             "square": error**2,

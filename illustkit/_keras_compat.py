@@ -1,0 +1,122 @@
+"""Every touch of private Keras, with its reason: what a new Keras may break.
+
+`tests/illustkit/test_keras_compat.py` holds a test of each. Keras 3.10 to 3.15 pass.
+"""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+
+class GlobalClipping:
+    """Makes an optimizer's `global_clipnorm` that of the whole batch's gradient.
+
+    Under `tf.distribute` Keras clips each replica's gradients by the norm of these
+    alone, before it adds them up: two replicas whose gradients (3, 0) and (0, 4) are
+    clipped to a norm of 1 give the sum (1, 1), where one device gives (0.6, 0.8). Put
+    this class before the optimizer's, and register the new class.
+
+    Private: overrides `Optimizer._clip_gradients`, since `Optimizer.apply` clips after
+    it has accumulated gradients, and has no public step between the two.
+
+    Example:
+    ```python
+    @keras.saving.register_keras_serializable(package="mine")
+    class ClippedSGD(GlobalClipping, keras.optimizers.SGD):
+        '''SGD that clips gradients by the norm of the whole batch's.'''
+
+    optimizer = ClippedSGD(0.1, global_clipnorm=10.0)
+    ```
+
+    Reference:
+        Pascanu et al., "On the difficulty of training recurrent neural networks"
+        (2013), section 3.2.
+    """
+
+    def _clip_gradients(self, grads: list[Any]) -> list[Any]:
+        if not self.global_clipnorm:  # type: ignore[attr-defined]  # the optimizer's
+            return super()._clip_gradients(grads)  # type: ignore[misc]  # likewise
+        squares = [ops.sum(ops.square(ops.cast(g, "float32"))) for g in _summed(grads)]
+        norm = ops.sqrt(sum(squares))
+        limit = self.global_clipnorm  # type: ignore[attr-defined]
+        scale = limit / ops.maximum(norm, limit)
+        return [g if g is None else g * ops.cast(scale, g.dtype) for g in grads]
+
+
+def _summed(grads: list[Any]) -> list[Any]:
+    """Return the gradients that are not `None`, summed over the replicas."""
+    grads = [g for g in grads if g is not None]
+    if keras.backend.backend() != "tensorflow":
+        return grads
+    import tensorflow as tf
+
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return grads
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, grads)
+
+
+class BuiltFromOneReplica(keras.Model):
+    """A model that learns its shapes from one replica's batch.
+
+    Keras averages the first batch over the replicas of a `tf.distribute.Strategy` to
+    learn its shapes. That fails for integers, and for several workers.
+
+    Private: overrides `Trainer._maybe_symbolic_build` and reads `_distribute_strategy`,
+    which is `None` without a strategy; the public `distribute_strategy` never is.
+    """
+
+    def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None):
+        strategy = getattr(self, "_distribute_strategy", None)
+        if strategy is not None and iterator is not None:
+            first = next(next(iter(iterator))[2])
+            data_batch = keras.tree.map_structure(
+                lambda value: strategy.experimental_local_results(value)[0], first
+            )
+            iterator = None
+        super()._maybe_symbolic_build(iterator, data_batch)
+
+
+def average_scalar_logs() -> None:
+    """Let several workers average scalar logs, where Keras reduces over axis 0.
+
+    Private: replaces `reduce_per_replica` in Keras' TensorFlow trainer, which has no
+    public place for it. A second call changes nothing.
+
+    Reference:
+        https://github.com/keras-team/keras/issues/20585
+    """
+    from keras.src.backend.tensorflow import trainer
+
+    if getattr(trainer.reduce_per_replica, "takes_scalars", False):
+        return
+    original = trainer.reduce_per_replica
+
+    def reduce_per_replica(values, strategy, reduction):
+        if trainer._collective_all_reduce_multi_worker(strategy) and (
+            reduction in ("auto", "mean")
+        ):
+            return keras.tree.map_structure(
+                lambda value: strategy.reduce("MEAN", value, axis=None), values
+            )
+        return original(values, strategy, reduction)
+
+    reduce_per_replica.takes_scalars = True  # type: ignore[attr-defined]
+    trainer.reduce_per_replica = reduce_per_replica
+
+
+def sync_jax_state(model: keras.Model) -> None:
+    """Bring a model's variables up to date within `fit`; on TensorFlow they always are.
+
+    On JAX the steps of an epoch keep their state outside the model, so that a callback
+    that reads weights sees those of the epoch's beginning.
+
+    Private: calls `Model.jax_state_sync`, which Keras' own callbacks call and its
+    documentation does not mention.
+
+    Args:
+        model: The model that is trained.
+    """
+    if keras.backend.backend() == "jax":
+        model.jax_state_sync()

@@ -1,0 +1,139 @@
+"""Fit a model into a run folder: the steps that every training shares."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from illustkit.runtime import (
+    check_batch_size,
+    check_precision,
+    get_strategy,
+    precision,
+    scope,
+    worker_index,
+)
+from illustkit.training.batches import Batches
+from illustkit.training.dropout import EpochSeeds
+from illustkit.training.runs import Run
+
+
+@dataclass(frozen=True)
+class Devices:
+    """The devices that a training shares its batches among, from `choose_devices`.
+
+    Attributes:
+        strategy: What `illustkit.get_strategy` returned: a `tf.distribute.Strategy`, or
+            `None` on JAX.
+        precision: Name of the dtype policy.
+        replicas: Number of devices that share a batch.
+    """
+
+    strategy: Any
+    precision: str
+    replicas: int
+
+    @contextlib.contextmanager
+    def building(self, seed: int | None = None) -> Iterator[None]:
+        """Return the context to build and compile a model in.
+
+        Args:
+            seed: Seeds Keras, NumPy and Python first. Defaults to leaving them.
+        """
+        if seed is not None:
+            keras.utils.set_random_seed(seed)
+        with scope(self.strategy), precision(self.precision):
+            yield
+
+
+def choose_devices(
+    strategy: str = "auto", *, batch_size: int, precision: str = "float32"
+) -> Devices:
+    """Choose the devices of a training; call it before anything else touches them.
+
+    Args:
+        strategy: Kind of `illustkit.get_strategy`. Defaults to "auto".
+        batch_size: Samples in a batch, over all devices.
+        precision: "float32", "mixed_bfloat16" or "mixed_float16".
+
+    Returns:
+        The `Devices`.
+
+    Raises:
+        ValueError: If the batch cannot be shared evenly, or the devices cannot train
+            with this precision.
+    """
+    chosen = get_strategy(strategy)
+    replicas = check_batch_size(batch_size, chosen)
+    check_precision(precision, chosen)
+    return Devices(chosen, precision, replicas)
+
+
+def fit_run(
+    model: keras.Model,
+    batches: Batches,
+    run: Run,
+    *,
+    epochs: int,
+    seed: int,
+    monitor: str | None = None,
+    mode: str = "max",
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    verbose: str | int = "auto",
+    **options: Any,
+) -> Run:
+    """Fit a model, or resume its training after the last whole epoch.
+
+    The result is that of a training that was never stopped. The loss that stops being
+    finite ends the training and is named; the best weights, the history and the backup
+    go into the run's folder.
+
+    Example:
+    ```python
+    devices = choose_devices("auto", batch_size=16)
+    run = Run.start("runs/first", {"epochs": 10, "seed": 1})
+    with devices.building(seed=1):
+        model = build_and_compile()
+    fit_run(model, batches, run, epochs=10, seed=1, monitor="val_psnr")
+    ```
+
+    Args:
+        model: The compiled model.
+        batches: The training's `Batches`.
+        run: Where to write; see `Run`.
+        epochs: Number of epochs, those of a resumed run included.
+        seed: Decides what dropout leaves out.
+        monitor: Logged number by which weights are best; `None` keeps no best weights.
+        mode: "max" or "min" of `monitor`.
+        callbacks: More callbacks. They come before those that save, so that what they
+            log is saved.
+        verbose: As in `keras.Model.fit`. Defaults to "auto".
+        **options: More arguments of `keras.Model.fit`, such as `validation_data`.
+
+    Returns:
+        The same run.
+
+    Raises:
+        FloatingPointError: If the loss is not finite.
+    """
+    model.fit(
+        batches,
+        epochs=epochs,
+        shuffle=False,  # the batches shuffle themselves
+        verbose=verbose,
+        callbacks=[
+            batches.follow(),
+            EpochSeeds(seed),
+            *callbacks,
+            *run.callbacks(monitor, mode),
+        ],
+        **options,
+    )
+    return run
+
+
+def is_quiet(verbose: str | int) -> bool:
+    """Return whether this process prints nothing: silenced, or not the first worker."""
+    return verbose == 0 or worker_index() > 0
