@@ -1,13 +1,74 @@
-"""What one evaluation of a model says: the clean picture and the noise in x_t."""
+"""The arithmetic of diffusion: x_t from x0 and ε, and x0 and ε from a network's output.
+
+The first three functions hold the formulas, for NumPy arrays and for backend tensors.
+The training calls them through `q_sample` … `q_posterior`, with a timestep for each
+picture; the samplers call them through `Denoiser`, with one timestep for all pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from keras import ops
+
+from diffusion.schedules import Schedule
+
+Tensor = Any
+"""A NumPy array or a tensor of the Keras backend."""
 
 OBJECTIVES = "noise", "x0", "v"
 VERSIONS = "0.25.3", "2"
 
 
-def q_sample(schedule, x0, t, noise):
+def add_noise(x0: Tensor, noise: Tensor, signal: Tensor, sigma: Tensor) -> Tensor:
+    """Compute x_t = √ᾱ x0 + √(1 - ᾱ) ε.
+
+    Args:
+        x0: Clean pictures, NumPy array or tensor.
+        noise: ε, of the shape of `x0`.
+        signal: √ᾱ, a Python float (which keeps float32 as it is) or a tensor that
+            broadcasts.
+        sigma: √(1 - ᾱ), likewise.
+
+    Returns:
+        x_t.
+    """
+    return signal * x0 + sigma * noise
+
+
+def noise_in(x_t: Tensor, x0: Tensor, signal: Tensor, sigma: Tensor) -> Tensor:
+    """Compute ε = (x_t - √ᾱ x0) / √(1 - ᾱ); see `add_noise`."""
+    return (x_t - signal * x0) / sigma
+
+
+def x0_and_noise(
+    objective: str, x_t: Tensor, output: Tensor, signal: Tensor, sigma: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Compute the x0 and the ε that a network's output stands for.
+
+    Args:
+        objective: What the network predicts: "noise", "x0" or "v".
+        x_t: Noisy pictures, NumPy array or tensor.
+        output: The network's output, of the shape of `x_t`.
+        signal: √ᾱ; see `add_noise`.
+        sigma: √(1 - ᾱ).
+
+    Returns:
+        `(x0, noise)`, x0 not clipped.
+
+    Reference:
+        Ho, Jain, Abbeel, Denoising Diffusion Probabilistic Models, 2020, equation 15.
+    """
+    if objective == "noise":
+        return (x_t - sigma * output) / signal, output
+    if objective == "x0":
+        return output, noise_in(x_t, output, signal, sigma)
+    return signal * x_t - sigma * output, sigma * x_t + signal * output
+
+
+def q_sample(schedule: Schedule, x0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
     """Add the noise of timestep t to clean pictures: x_t = √ᾱ x0 + √(1 - ᾱ) ε.
 
     Example:
@@ -30,12 +91,13 @@ def q_sample(schedule, x0, t, noise):
         Ho, Jain, Abbeel, Denoising Diffusion Probabilistic Models, 2020, equation 4.
     """
     x0, noise = _float32(x0, noise)
-    signal = _at(schedule.sqrt_alphas_cumprod, t, x0)
-    return signal * x0 + _at(schedule.sqrt_one_minus_alphas_cumprod, t, x0) * noise
+    return add_noise(x0, noise, *_scales_at(schedule, t, x0))
 
 
-def target(schedule, objective, x0, t, noise):
-    """What the network learns to give for x_t.
+def target(
+    schedule: Schedule, objective: str, x0: Tensor, t: Tensor, noise: Tensor
+) -> Tensor:
+    """Compute what the network learns to predict for x_t.
 
     Example:
     ```python
@@ -54,7 +116,7 @@ def target(schedule, objective, x0, t, noise):
         float32, of the shape of `x0`.
 
     Raises:
-        ValueError: for an unknown objective.
+        ValueError: If `objective` is invalid.
 
     Reference:
         - Ho, Jain, Abbeel, Denoising Diffusion Probabilistic Models, 2020, section 3.2
@@ -67,16 +129,18 @@ def target(schedule, objective, x0, t, noise):
         return noise
     if objective == "x0":
         return x0
-    signal = _at(schedule.sqrt_alphas_cumprod, t, x0)
-    return signal * noise - _at(schedule.sqrt_one_minus_alphas_cumprod, t, x0) * x0
+    signal, sigma = _scales_at(schedule, t, x0)
+    return signal * noise - sigma * x0
 
 
-def predict_x0(schedule, objective, x_t, t, output):
-    """The clean picture that a network's output stands for, not clipped.
+def predict_x0(
+    schedule: Schedule, objective: str, x_t: Tensor, t: Tensor, output: Tensor
+) -> Tensor:
+    """Compute the clean picture that a network's output stands for, not clipped.
 
     Args:
         schedule: A `Schedule`.
-        objective: What the network gives: "noise", "x0" or "v".
+        objective: What the network predicts: "noise", "x0" or "v".
         x_t: Noisy pictures `(batch, height, width, channels)`.
         t: Their timesteps, int `(batch,)`.
         output: The network's output, of the shape of `x_t`.
@@ -85,23 +149,18 @@ def predict_x0(schedule, objective, x_t, t, output):
         float32, of the shape of `x_t`, signed scale.
 
     Raises:
-        ValueError: for an unknown objective.
+        ValueError: If `objective` is invalid.
 
     Reference:
         Ho, Jain, Abbeel, Denoising Diffusion Probabilistic Models, 2020, equation 15.
     """
     check_objective(objective)
     x_t, output = _float32(x_t, output)
-    if objective == "x0":
-        return output
-    signal, noise = schedule.sqrt_alphas_cumprod, schedule.sqrt_one_minus_alphas_cumprod
-    if objective == "noise":
-        return _at(1.0 / signal, t, x_t) * x_t - _at(noise / signal, t, x_t) * output
-    return _at(signal, t, x_t) * x_t - _at(noise, t, x_t) * output
+    return x0_and_noise(objective, x_t, output, *_scales_at(schedule, t, x_t))[0]
 
 
-def predict_noise(schedule, x_t, t, x0):
-    """The noise in x_t where `x0` is the clean picture: (x_t - √ᾱ x0) / √(1 - ᾱ).
+def predict_noise(schedule: Schedule, x_t: Tensor, t: Tensor, x0: Tensor) -> Tensor:
+    """Compute the noise in x_t, given the clean picture: (x_t - √ᾱ x0) / √(1 - ᾱ).
 
     Args:
         schedule: A `Schedule`.
@@ -113,12 +172,13 @@ def predict_noise(schedule, x_t, t, x0):
         ε, float32, of the shape of `x_t`.
     """
     x_t, x0 = _float32(x_t, x0)
-    signal, noise = schedule.sqrt_alphas_cumprod, schedule.sqrt_one_minus_alphas_cumprod
-    return _at(1.0 / noise, t, x_t) * x_t - _at(signal / noise, t, x_t) * x0
+    return noise_in(x_t, x0, *_scales_at(schedule, t, x_t))
 
 
-def q_posterior(schedule, x0, x_t, t):
-    """The distribution of x_{t-1} where both x_t and the clean picture are known.
+def q_posterior(
+    schedule: Schedule, x0: Tensor, x_t: Tensor, t: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Compute the distribution of x_{t-1}, given x_t and the clean picture.
 
     Args:
         schedule: A `Schedule`.
@@ -143,13 +203,19 @@ def q_posterior(schedule, x0, x_t, t):
 
 
 def loss_weights(
-    schedule, objective, *, min_snr_gamma=None, p2_gamma=0.0, p2_k=1.0, version="0.25.3"
-):
-    """Weight of each timestep in the loss.
+    schedule: Schedule,
+    objective: str,
+    *,
+    min_snr_gamma: float | None = None,
+    p2_gamma: float = 0.0,
+    p2_k: float = 1.0,
+    version: str = "0.25.3",
+) -> np.ndarray:
+    """Compute the weight of each timestep in the loss.
 
     Version "0.25.3" weighs all timesteps alike, whatever the objective; version "2"
     weighs as if the error were that of ε, so that "x0" has the weight SNR and "v" has
-    ᾱ. With `min_snr_gamma` the SNR is held to that number, in both versions; the p2
+    ᾱ. With `min_snr_gamma` the SNR is clipped to that number, in both versions; the p2
     weight (k + SNR)^-γ multiplies.
 
     Example:
@@ -169,7 +235,7 @@ def loss_weights(
         NumPy float64 `(timesteps,)`.
 
     Raises:
-        ValueError: for an unknown objective or version, or a γ or k out of its range.
+        ValueError: If `objective` or `version` is invalid, or a γ or k out of range.
 
     Reference:
         - Hang et al., Efficient Diffusion Training via Min-SNR Weighting Strategy, 2023
@@ -184,23 +250,25 @@ def loss_weights(
             f"Received: {min_snr_gamma}, {p2_gamma}, {p2_k}"
         )
     snr = schedule.snr
-    held = snr if min_snr_gamma is None else np.minimum(snr, float(min_snr_gamma))
+    clipped = snr if min_snr_gamma is None else np.minimum(snr, float(min_snr_gamma))
     weights = np.ones_like(snr)
     if min_snr_gamma is not None or version == "2":
-        weights = {"noise": held / snr, "x0": held, "v": held / (snr + 1)}[objective]
+        weights = {"noise": clipped / snr, "x0": clipped, "v": clipped / (snr + 1)}[
+            objective
+        ]
     return weights * (p2_k + snr) ** -p2_gamma
 
 
-def check_objective(objective):
-    """Raise a `ValueError` unless the objective is a known one."""
+def check_objective(objective: str) -> None:
+    """Raise a `ValueError` unless `objective` is one of `OBJECTIVES`."""
     if objective not in OBJECTIVES:
         raise ValueError(
             f"`objective` must be one of {OBJECTIVES}. Received: {objective!r}"
         )
 
 
-def check_version(version):
-    """Raise a `ValueError` unless the version is a known one."""
+def check_version(version: str) -> None:
+    """Raise a `ValueError` unless `version` is one of `VERSIONS`."""
     if version not in VERSIONS:
         raise ValueError(f"`version` must be one of {VERSIONS}. Received: {version!r}")
 
@@ -211,15 +279,21 @@ def _float32(*tensors):
     )
 
 
+def _scales_at(schedule, t, like):
+    """Return √ᾱ and √(1 - ᾱ) at the timesteps, as `_at`."""
+    signal, sigma = schedule.sqrt_alphas_cumprod, schedule.sqrt_one_minus_alphas_cumprod
+    return _at(signal, t, like), _at(sigma, t, like)
+
+
 def _at(values, t, like):
-    """Values at the timesteps, float32 `(batch, 1, …)` with as many axes as `like`."""
+    """Return values at the timesteps, float32 `(batch, 1, …)` of the rank of `like`."""
     values = ops.convert_to_tensor(values.astype("float32"))
     picked = ops.take(values, ops.cast(ops.convert_to_tensor(t), "int32"), axis=0)
     return ops.reshape(picked, (-1,) + (1,) * (len(like.shape) - 1))
 
 
 class Denoiser:
-    """A model that is asked for x0 and ε, in NumPy, at one timestep for all pictures.
+    """Calls a model for x0 and ε, in NumPy, at one timestep for all pictures.
 
     Example:
     ```python
@@ -232,24 +306,32 @@ class Denoiser:
             self-conditioning, from float32 `(n, height, width, channels)` and int32
             `(n,)` to the shape of `x_t`.
         schedule: A `Schedule`.
-        objective: What the model gives: "noise", "x0" or "v".
-        clip: Whether x0 is held to -1 to 1.
-        self_condition: Whether the model is given its last x0, zeros at first.
-            Defaults to `False`.
+        objective: What the model predicts: "noise", "x0" or "v".
+        clip: Whether to clip x0 to -1 to 1.
+        self_condition: Whether to give the model its last x0, zeros at first. Defaults
+            to `False`.
 
     Raises:
-        ValueError: for an unknown objective; when called, for a model whose output has
-            another shape, or is not finite.
+        ValueError: If `objective` is invalid; when called, if the model's output has
+            another shape than its input or is not finite.
     """
 
-    def __init__(self, model, schedule, objective, *, clip, self_condition=False):
+    def __init__(
+        self,
+        model: Callable[..., Any],
+        schedule: Schedule,
+        objective: str,
+        *,
+        clip: bool,
+        self_condition: bool = False,
+    ):
         check_objective(objective)
         self.model, self.schedule, self.objective = model, schedule, objective
         self.clip, self.self_condition = clip, self_condition
-        self._x0 = None
+        self._x0: np.ndarray | None = None
 
-    def __call__(self, x, t):
-        """Return x0 (clipped if so wished) and ε (of the x0 before clipping)."""
+    def __call__(self, x: np.ndarray, t: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return x0, clipped with `clip`, and the ε of the x0 before clipping."""
         inputs = [x, np.full(len(x), t, "int32")]
         if self.self_condition:
             inputs.append(np.zeros_like(x) if self._x0 is None else self._x0)
@@ -264,24 +346,18 @@ class Denoiser:
                 f"the model's output at timestep {t} is not finite: take weights from "
                 "before its training diverged, or another precision than float16."
             )
-        signal, scale = self._scales(t)
-        if self.objective == "noise":
-            x0, noise = (x - scale * output) / signal, output
-        elif self.objective == "x0":
-            x0, noise = output, self.noise_of(x, t, output)
-        else:
-            x0, noise = signal * x - scale * output, scale * x + signal * output
+        x0, noise = x0_and_noise(self.objective, x, output, *self._scales(t))
         if self.clip:
             x0 = np.clip(x0, -1.0, 1.0)
         self._x0 = x0
         return x0, noise
 
-    def noise_of(self, x, t, x0):
+    def noise_of(self, x: np.ndarray, t: int, x0: np.ndarray) -> np.ndarray:
         """Return the ε that leads from x0 to x at timestep t."""
-        signal, scale = self._scales(t)
-        return (x - signal * x0) / scale
+        return noise_in(x, x0, *self._scales(t))
 
     def _scales(self, t):
+        """Return √ᾱ and √(1 - ᾱ) at timestep t."""
         # Python floats keep float32 arrays as they are; NumPy's would widen them.
         return (
             float(self.schedule.sqrt_alphas_cumprod[t]),
@@ -289,8 +365,8 @@ class Denoiser:
         )
 
 
-def check_pictures(x, rng=None, *, name="x_T"):
-    """Return pictures as float32, or raise a `ValueError` that names them."""
+def check_pictures(x: Any, rng: Any = None, *, name: str = "x_T") -> np.ndarray:
+    """Return pictures as float32; raise a `ValueError` that names an invalid array."""
     x = np.asarray(x)
     if x.ndim != 4 or x.dtype.kind != "f":
         raise ValueError(

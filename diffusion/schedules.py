@@ -1,8 +1,12 @@
-"""Noise schedules: how much of the picture is left at each timestep, in float64."""
+"""Noise schedules: the signal and noise levels at each timestep, in float64."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 @dataclass(frozen=True, eq=False)
@@ -10,9 +14,9 @@ class Schedule:
     """The constants of one diffusion process, a float64 `(timesteps,)` array each.
 
     In the papers' symbols, with index t from 0 to T - 1: `betas` are β, `alphas` are
-    α = 1 - β, `alphas_cumprod` are ᾱ (the share of the picture's variance that is left)
-    and `alphas_cumprod_prev` are ᾱ of the timestep before, 1 at t = 0. The arrays are
-    read-only.
+    α = 1 - β, `alphas_cumprod` are ᾱ (the fraction of the variance that is still the
+    picture's) and `alphas_cumprod_prev` are ᾱ of the timestep before, 1 at t = 0. The
+    arrays are read-only.
 
     Example:
     ```python
@@ -23,11 +27,11 @@ class Schedule:
 
     Args:
         kind: Name of the schedule: "linear", "cosine" or "sigmoid".
-        options: Dict of that schedule's options, complete.
+        options: Dict of all options of that schedule.
         betas: β, float64 `(timesteps,)`, above 0 and below 1.
 
     Raises:
-        ValueError: for betas outside of 0 to 1.
+        ValueError: If a beta is not between 0 and 1.
 
     Reference:
         Ho, Jain, Abbeel, Denoising Diffusion Probabilistic Models, 2020, section 2;
@@ -35,7 +39,7 @@ class Schedule:
     """
 
     kind: str
-    options: dict
+    options: dict[str, float]
     betas: np.ndarray
     alphas: np.ndarray = field(init=False)
     alphas_cumprod: np.ndarray = field(init=False)
@@ -48,7 +52,7 @@ class Schedule:
     posterior_mean_coef2: np.ndarray = field(init=False)
     snr: np.ndarray = field(init=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         betas = np.array(self.betas, "float64")
         if betas.ndim != 1 or not len(betas) or not np.all((betas > 0) & (betas < 1)):
             raise ValueError(
@@ -59,7 +63,7 @@ class Schedule:
         alphas = 1.0 - betas
         bar = np.cumprod(alphas)
         before = np.concatenate([[1.0], bar[:-1]])
-        variance = betas * (1.0 - before) / (1.0 - bar)
+        of_x0, of_x_t, variance = posterior(alphas, betas, bar, before)
         values = {
             "options": dict(self.options),
             "betas": betas,
@@ -71,8 +75,8 @@ class Schedule:
             "posterior_variance": variance,
             # The variance is 0 at t = 0, where no noise is added.
             "posterior_log_variance_clipped": np.log(np.maximum(variance, 1e-20)),
-            "posterior_mean_coef1": betas * np.sqrt(before) / (1.0 - bar),
-            "posterior_mean_coef2": (1.0 - before) * np.sqrt(alphas) / (1.0 - bar),
+            "posterior_mean_coef1": of_x0,
+            "posterior_mean_coef2": of_x_t,
             "snr": bar / (1.0 - bar),
         }
         for name, value in values.items():
@@ -81,22 +85,50 @@ class Schedule:
             object.__setattr__(self, name, value)
 
     @property
-    def timesteps(self):
-        """T, the number of timesteps."""
+    def timesteps(self) -> int:
+        """Return T, the number of timesteps."""
         return len(self.betas)
 
     @property
-    def config(self):
-        """Dict from which `make_schedule(**config)` makes the same schedule."""
+    def config(self) -> dict:
+        """Return the dict with which `make_schedule(**config)` makes this schedule."""
         return {"kind": self.kind, "timesteps": self.timesteps, **self.options}
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         config = ", ".join(f"{name}={value!r}" for name, value in self.config.items())
         return f"make_schedule({config})"
 
 
-def make_schedule(kind="cosine", timesteps=1000, **options):
-    """Make one of the usual noise schedules.
+def posterior(
+    alpha: ArrayLike, beta: ArrayLike, bar: ArrayLike, bar_next: ArrayLike
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Compute the posterior q(x_s | x_t, x0) of a step from timestep t down to s.
+
+    The mean is `of_x0` · x0 + `of_x_t` · x_t. The step may skip timesteps: then α is
+    ᾱ_t/ᾱ_s.
+
+    Args:
+        alpha: α of the step, float or array.
+        beta: 1 - α.
+        bar: ᾱ_t.
+        bar_next: ᾱ_s; 1 for the clean picture.
+
+    Returns:
+        `(of_x0, of_x_t, variance)`, shaped as the arguments.
+
+    Reference:
+        Ho, Jain, Abbeel, Denoising Diffusion Probabilistic Models, 2020, equation 7.
+    """
+    alpha, beta, bar, bar_next = map(np.asarray, (alpha, beta, bar, bar_next))
+    of_x0 = beta * np.sqrt(bar_next) / (1.0 - bar)
+    of_x_t = (1.0 - bar_next) * np.sqrt(alpha) / (1.0 - bar)
+    return of_x0, of_x_t, beta * (1.0 - bar_next) / (1.0 - bar)
+
+
+def make_schedule(
+    kind: str = "cosine", timesteps: int = 1000, **options: float
+) -> Schedule:
+    """Make a linear, cosine or sigmoid noise schedule.
 
     Example:
     ```python
@@ -116,7 +148,7 @@ def make_schedule(kind="cosine", timesteps=1000, **options):
         A `Schedule`.
 
     Raises:
-        ValueError: for an unknown kind or option, or one that gives no schedule.
+        ValueError: If `kind` or an option is invalid, or a beta falls outside 0 to 1.
 
     Reference:
         - Ho, Jain, Abbeel, Denoising Diffusion Probabilistic Models, 2020, section 4
@@ -142,7 +174,7 @@ def make_schedule(kind="cosine", timesteps=1000, **options):
     if not np.all((betas > 0) & (betas < 1)):
         raise ValueError(
             f"a {kind} schedule of {timesteps} timesteps with {options} has betas "
-            "outside of 0 to 1: take more timesteps, or other options."
+            "outside of 0 to 1: take more timesteps or other options."
         )
     return Schedule(kind, options, betas)
 
@@ -159,7 +191,7 @@ def _cosine_betas(timesteps, *, s, max_beta):
 
 def _sigmoid_betas(timesteps, *, start, end, tau, max_beta):
     t = np.arange(timesteps + 1) / timesteps
-    # The two ends are float32, as in the code that trained the known models.
+    # The two ends are float32, as in the package whose checkpoints are loaded.
     first, last = _sigmoid(np.array([start / tau, end / tau], "float32"))
     bar = float(last) - _sigmoid((t * (end - start) + start) / tau)
     return _betas(bar / float(last - first), max_beta)
@@ -170,11 +202,11 @@ def _sigmoid(x):
 
 
 def _betas(bar, max_beta):
-    """β from ᾱ at T + 1 times, of which the first is the clean picture."""
+    """Compute β from ᾱ at T + 1 times, the first of which is the clean picture."""
     return np.clip(1.0 - bar[1:] / bar[:-1], 0.0, max_beta)
 
 
-_KINDS = {
+_KINDS: dict[str, tuple[Callable[..., np.ndarray], dict[str, float]]] = {
     "linear": (_linear_betas, {"beta_start": 1e-4, "beta_end": 0.02}),
     "cosine": (_cosine_betas, {"s": 0.008, "max_beta": 0.999}),
     "sigmoid": (

@@ -15,6 +15,7 @@ from diffusion.network.layers import (
     UpsampledConv,
     torch_uniform,
 )
+from diffusion.process import check_version
 from illustkit.training.dropout import Dropout
 
 
@@ -104,9 +105,6 @@ class Builder:
         if stay:
             return self.conv(x, filters, 3, name)
         return UpsampledConv(filters, dtype=self.dtype, name=f"{name}.1")(x)
-
-
-VERSIONS = ("0.25.3", "2")
 
 
 @keras.saving.register_keras_serializable(package="diffusion")
@@ -264,8 +262,7 @@ def _pair(image_size):
 
 
 def _check(version, dropout, dim, dim_mults, groups):
-    if version not in VERSIONS:
-        raise ValueError(f"`version` is one of {VERSIONS}. Received: {version!r}")
+    check_version(version)
     if not dim_mults or any(m != int(m) or m < 1 for m in dim_mults):
         raise ValueError(
             "`dim_mults` are whole numbers, at least one. "

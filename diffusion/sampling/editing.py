@@ -4,7 +4,7 @@ import numpy as np
 
 from diffusion.icons import as_channels, fit_icon
 from diffusion.network.model import Diffuser, load_diffuser
-from diffusion.process import Denoiser, check_pictures
+from diffusion.process import Denoiser, add_noise, check_pictures
 from diffusion.sampling.generate import size_of
 from diffusion.sampling.samplers import (
     ddim,
@@ -13,6 +13,7 @@ from diffusion.sampling.samplers import (
     draw_noise,
     picture_generators,
 )
+from diffusion.schedules import posterior
 from diffusion.watermark import OPACITY, WATERMARK, add_watermark, shown, write_marked
 from illustkit.figures import sheet
 from illustkit.images import (
@@ -148,28 +149,20 @@ def repaint(
             x = float(np.sqrt(keep)) * x + float(np.sqrt(1 - keep)) * noise()
             continue
         x0, _ = denoise(x, times[level])
-        x = _posterior_mean(x0, x, bar[level + 1], bar[after + 1])
+        bar_t, bar_next = bar[level + 1], bar[after + 1]
+        alpha = bar_t / bar_next
+        of_x0, of_x_t, variance = posterior(alpha, 1 - alpha, bar_t, bar_next)
+        x = float(of_x0) * x0 + float(of_x_t) * x
         given = known
         if after >= 0:
-            left = 1 - bar[after + 1]
-            ratio = bar[level + 1] / bar[after + 1]
-            variance = (1 - ratio) * left / (1 - bar[level + 1])
             x += float(np.sqrt(variance)) * noise()
-            given = float(np.sqrt(bar[after + 1])) * known
-            given = given + float(np.sqrt(left)) * noise()
+            scales = float(np.sqrt(bar_next)), float(np.sqrt(1 - bar_next))
+            given = add_noise(known, noise(), *scales)
         x = np.where(mask, given, x)
         done += 1
         if progress is not None:
             progress(done, total)
     return x
-
-
-def _posterior_mean(x0, x, bar, bar_after):
-    """Mean of q(x_after | x, x0) between any two noise levels."""
-    ratio = bar / bar_after
-    of_x0 = np.sqrt(bar_after) * (1 - ratio) / (1 - bar)
-    of_x = np.sqrt(ratio) * (1 - bar_after) / (1 - bar)
-    return float(of_x0) * x0 + float(of_x) * x
 
 
 def _check_mask(mask, shape):
@@ -263,11 +256,12 @@ def interpolate(
     t = int(t)
     weight = weight.reshape(-1, 1, 1, 1)
     # Noise that both share passes through the mix, so it can be added after.
-    x_t = float(schedule.sqrt_alphas_cumprod[t]) * (
-        (1 - weight) * first + weight * second
+    x_t = add_noise(
+        (1 - weight) * first + weight * second,
+        draw_noise(rng, first.shape[1:]),
+        float(schedule.sqrt_alphas_cumprod[t]),
+        float(schedule.sqrt_one_minus_alphas_cumprod[t]),
     )
-    noise = draw_noise(rng, first.shape[1:])
-    x_t += float(schedule.sqrt_one_minus_alphas_cumprod[t]) * noise
     options = {
         "objective": objective,
         "rng": rng,

@@ -3,6 +3,7 @@
 import numpy as np
 
 from diffusion.process import Denoiser, check_pictures, check_version
+from diffusion.schedules import posterior
 
 
 def picture_generators(seed, n, *, first=0):
@@ -231,7 +232,8 @@ def ddim(
             bar_t, bar_after = bar[t + 1], bar[after + 1]
         else:
             bar_t, bar_after = bar[t], bar[after]
-        sigma2 = (1 - bar_t / bar_after) * (1 - bar_after) / (1 - bar_t) * eta**2
+        alpha = bar_t / bar_after
+        sigma2 = posterior(alpha, 1 - alpha, bar_t, bar_after)[2] * eta**2
         x = float(np.sqrt(bar_after)) * x0
         if bar_after < 1:
             x += float(np.sqrt(max(1 - bar_after - sigma2, 0.0))) * noise
