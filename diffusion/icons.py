@@ -1,7 +1,10 @@
-"""A folder of icons as one array, and the batches a diffusion model learns from."""
+"""Read a folder of icons as one array, for training and for evaluation."""
+
+from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,29 +12,36 @@ import numpy as np
 
 from diffusion.watermark import shown
 from illustkit.images import ImageError, list_images, read_picture
+from illustkit.images.read import Picture
 
 MANIFEST, PICTURES = "icons.json", "icons.npy"
 CHANNELS = (1, 3, 4)
 
 
 class Icons(NamedTuple):
-    """Pictures of one size, and what became of each file.
+    """Holds pictures of one size, and what became of each file.
 
     Args:
         pictures: uint8 `(n, height, width, channels)`, grey, RGB or RGBA.
-        names: Their file names, relative to the folder.
-        resized: Names of those that had another size.
-        left_out: Pairs (name, reason) of files that could not be read.
+        names: File names relative to the folder, or numbers for an array.
+        resized: Names of the pictures that had another size.
+        left_out: Pairs (name, reason) of the files that cannot be read.
     """
 
     pictures: np.ndarray
-    names: list
-    resized: list
-    left_out: list
+    names: list[str]
+    resized: list[str]
+    left_out: list[list[str]]
 
-    def report(self):
-        """What was read, resized and left out, in lines for a person."""
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Return (width, height) in pixels."""
         height, width = self.pictures.shape[1:3]
+        return width, height
+
+    def report(self) -> str:
+        """Say in lines for a person what was read, resized and left out."""
+        width, height = self.image_size
         lines = [
             f"{len(self.names)} pictures of {width}x{height}, {len(self.resized)} of "
             f"them resized, {len(self.left_out)} left out."
@@ -40,8 +50,115 @@ class Icons(NamedTuple):
         return "\n".join(lines)
 
 
-def fit_icon(picture, image_size):
-    """Scale a picture so that it covers a size, and cut what stands over.
+def read_icons(
+    source: str | os.PathLike | np.ndarray,
+    image_size: Sequence[int] | None = None,
+    *,
+    channels: int = 3,
+    cache: str | os.PathLike | None = None,
+    progress: Callable[[int], object] | None = None,
+) -> Icons:
+    """Read a folder of pictures at one size.
+
+    Each picture is scaled to cover the size and cropped around its centre. Files that
+    cannot be read are left out with the reason. The grid that `sample_folder` lays
+    beside its pictures is passed over.
+
+    Example:
+    ```python
+    icons = read_icons("icons", (128, 128))
+    print(icons.report())
+    ```
+
+    Args:
+        source: Folder of pictures, searched recursively; or uint8
+            `(n, height, width, channels)`.
+        image_size: (width, height) in pixels. Defaults to the size of the first
+            picture.
+        channels: 1 for grey, 3 for RGB on white, 4 for RGBA. Defaults to 3.
+        cache: Folder for the array of a folder's pictures, so that many thousand
+            pictures take no memory and are read once. Defaults to memory alone.
+        progress: Called with the number of files done. Defaults to none.
+
+    Returns:
+        `Icons`.
+
+    Raises:
+        ValueError: If the folder holds no picture that can be read, `channels` is
+            invalid, or an array is not uint8 of so many channels.
+    """
+    if channels not in CHANNELS:
+        raise ValueError(f"`channels` is one of {CHANNELS}. Received: {channels}")
+    if isinstance(source, np.ndarray):
+        if source.dtype != np.uint8 or source.ndim != 4 or source.shape[-1] != channels:
+            raise ValueError(
+                f"Pictures are uint8 (n, height, width, {channels}). "
+                f"Received: {source.dtype} {source.shape}"
+            )
+        named = ((str(i), picture) for i, picture in enumerate(source))
+        return _collect(named, len(source), "The array", image_size, channels)
+    folder = Path(source)
+    paths = _pictures_of(folder)
+    size = None if image_size is None else list(image_size)
+    stamps = [[str(p), (s := p.stat()).st_mtime_ns, s.st_size] for p in paths]
+    key = {"size": size, "channels": channels, "stamps": stamps}
+    if cache is not None and (kept := _kept(Path(cache), key)):
+        return kept
+    named = ((path.relative_to(folder).as_posix(), path) for path in paths)
+    icons = _collect(
+        named, len(paths), str(folder), image_size, channels, cache, progress
+    )
+    return icons if cache is None else _keep(Path(cache), key, icons)
+
+
+def _pictures_of(folder: Path) -> list[Path]:
+    paths = list_images(folder)
+    if len(paths) > 1 and (folder / "settings.json").exists():
+        return [path for path in paths if path != folder / "grid.png"]
+    return paths
+
+
+def _collect(
+    named: Iterator[tuple[str, Path | np.ndarray]],
+    n: int,
+    where: str,
+    image_size: Sequence[int] | None,
+    channels: int,
+    cache: str | os.PathLike | None = None,
+    progress: Callable[[int], object] | None = None,
+) -> Icons:
+    """Fit pictures into one array of at most n, in memory or in the cache."""
+    pictures = np.empty((0, 0, 0, channels), np.uint8)
+    names: list[str] = []
+    resized: list[str] = []
+    left_out: list[list[str]] = []
+    for done, (name, item) in enumerate(named, 1):
+        try:
+            if isinstance(item, np.ndarray):
+                picture = item
+            else:
+                picture = as_channels(read_picture(item), channels)
+        except ImageError as error:
+            left_out.append([name, str(error)])
+        else:
+            if not names:
+                width, height = image_size or picture.shape[1::-1]
+                pictures = _room((n, height, width, channels), cache)
+            fitted = fit_icon(picture, (width, height))
+            if fitted is not picture:
+                resized.append(name)
+            pictures[len(names)] = fitted.reshape(height, width, channels)
+            names.append(name)
+        if progress is not None:
+            progress(done)
+    if not names:
+        reason = left_out[0][1] if left_out else "It is empty."
+        raise ValueError(f"{where}: no picture here can be read. {reason}")
+    return Icons(pictures[: len(names)], names, resized, left_out)
+
+
+def fit_icon(picture: np.ndarray, image_size: Sequence[int]) -> np.ndarray:
+    """Scale a picture to cover a size, and crop it around its centre.
 
     Pillow's filters look at every pixel when they make a picture smaller; others skip
     some, which costs several points of FID.
@@ -51,7 +168,7 @@ def fit_icon(picture, image_size):
         image_size: (width, height) in pixels.
 
     Returns:
-        uint8 of that size; the same array where it has the size already.
+        uint8 of that size; the same array if it has the size already.
 
     Reference:
         [On aliased resizing](https://arxiv.org/abs/2104.11222)
@@ -64,76 +181,17 @@ def fit_icon(picture, image_size):
     scale = max(height / picture.shape[0], width / picture.shape[1])
     image = Image.fromarray(picture)
     size = [max(1, round(n * scale)) for n in image.size]
-    size = max(size[0], width), max(size[1], height)
-    image = image.resize(size, Image.Resampling.LANCZOS)
-    left, top = (size[0] - width) // 2, (size[1] - height) // 2
+    covering = max(size[0], width), max(size[1], height)
+    image = image.resize(covering, Image.Resampling.LANCZOS)
+    left, top = (covering[0] - width) // 2, (covering[1] - height) // 2
     return np.asarray(image.crop((left, top, left + width, top + height)))
 
 
-def read_icons(folder, image_size, *, channels=3, cache=None, progress=None):
-    """Read a folder of pictures at one size.
-
-    Files that cannot be read are left out with the reason; the others are scaled to
-    cover the size, and cut to it about the middle.
-
-    Example:
-    ```python
-    icons = read_icons("icons", (128, 128))
-    print(icons.report())
-    ```
+def as_channels(picture: Picture, channels: int) -> np.ndarray:
+    """Convert a picture to the channels that a model takes.
 
     Args:
-        folder: Folder of pictures; its folders are looked through as well.
-        image_size: (width, height) in pixels.
-        channels: 1 for grey, 3 for RGB on white, 4 for RGBA. Defaults to 3.
-        cache: Folder to keep the array in, so that many thousand pictures need no
-            memory and are read once. Defaults to memory alone.
-        progress: Called with the number of files done. Defaults to none.
-
-    Returns:
-        `Icons`.
-
-    Raises:
-        ValueError: where the folder holds no picture that can be read.
-    """
-    if channels not in CHANNELS:
-        raise ValueError(f"`channels` is one of {CHANNELS}. Received: {channels}")
-    folder = Path(folder)
-    paths = list_images(folder)
-    stamps = [
-        [str(p), s.st_mtime_ns, s.st_size] for p, s in ((p, os.stat(p)) for p in paths)
-    ]
-    wanted = {"size": list(image_size), "channels": channels, "stamps": stamps}
-    if cache is not None and (kept := _kept(Path(cache), wanted)):
-        return kept
-    width, height = image_size
-    pictures = _room((len(paths), height, width, channels), cache)
-    names, resized, left_out = [], [], []
-    for n, path in enumerate(paths, 1):
-        name = path.relative_to(folder).as_posix()
-        try:
-            picture = as_channels(read_picture(path), channels)
-        except ImageError as error:
-            left_out.append([name, str(error)])
-        else:
-            fitted = fit_icon(picture, image_size)
-            if fitted is not picture:
-                resized.append(name)
-            pictures[len(names)] = fitted.reshape(height, width, channels)
-            names.append(name)
-        if progress is not None:
-            progress(n)
-    if not names:
-        raise ValueError(f"{folder}: no picture here can be read. {left_out[0][1]}")
-    icons = Icons(pictures[: len(names)], names, resized, left_out)
-    return icons if cache is None else _keep(Path(cache), wanted, icons)
-
-
-def as_channels(picture, channels):
-    """The samples of a picture as a model of so many channels takes them.
-
-    Args:
-        picture: What `illustkit.images.read_picture` gave.
+        picture: What `illustkit.images.read_picture` returned.
         channels: 1 for grey, 3 for RGB, both on white; 4 for RGBA.
 
     Returns:
@@ -145,7 +203,7 @@ def as_channels(picture, channels):
     rgba = np.dstack([picture.rgb, alpha])
     if channels == 4:
         return rgba
-    # The colours of a file go on where it is transparent: any of them may be there.
+    # A file may hold any colour under its transparent pixels.
     rgb = shown(rgba)
     if channels == 3:
         return rgb
@@ -154,7 +212,7 @@ def as_channels(picture, channels):
     return np.asarray(Image.fromarray(rgb).convert("L"))
 
 
-def _room(shape, cache):
+def _room(shape: tuple[int, ...], cache: str | os.PathLike | None) -> np.ndarray:
     if cache is None:
         return np.empty(shape, np.uint8)
     cache = Path(cache)
@@ -164,25 +222,25 @@ def _room(shape, cache):
     return np.lib.format.open_memmap(path, "w+", np.uint8, shape)
 
 
-def _keep(cache, wanted, icons):
+def _keep(cache, key, icons):
     (cache / MANIFEST).unlink(missing_ok=True)
     icons.pictures.flush()
-    # A training that still reads the file of before keeps it.
+    # A training that still reads the previous file keeps it.
     os.replace(cache / (PICTURES + ".part"), cache / PICTURES)
-    told = {**wanted, **icons._asdict()}
-    del told["pictures"]
+    manifest = {**key, **icons._asdict()}
+    del manifest["pictures"]
     part = cache / (MANIFEST + ".part")
-    part.write_text(json.dumps(told), encoding="utf-8")
+    part.write_text(json.dumps(manifest), encoding="utf-8")
     os.replace(part, cache / MANIFEST)
-    return _kept(cache, wanted)
+    return _kept(cache, key)
 
 
-def _kept(cache, wanted):
+def _kept(cache, key):
     try:
-        told = json.loads((cache / MANIFEST).read_text("utf-8"))
-        if any(told.pop(key) != value for key, value in wanted.items()):
+        manifest = json.loads((cache / MANIFEST).read_text("utf-8"))
+        if any(manifest.pop(name) != value for name, value in key.items()):
             return None
-        pictures = np.load(cache / PICTURES, mmap_mode="r")[: len(told["names"])]
-        return Icons(pictures, **told)
+        pictures = np.load(cache / PICTURES, mmap_mode="r")[: len(manifest["names"])]
+        return Icons(pictures, **manifest)
     except (OSError, ValueError, KeyError, TypeError):
         return None

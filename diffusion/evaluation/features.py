@@ -1,12 +1,11 @@
 """From pictures, or a folder of them, to features for FID and KID."""
 
 import os
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from illustkit.images import ImageError, list_images, read_image
+from illustkit.images import list_images, read_image
 
 GRID = 16  # side of the pictures that "pixels" compares
 
@@ -16,22 +15,6 @@ class Extractor(NamedTuple):
 
     name: str
     function: object
-
-
-class PictureSet(NamedTuple):
-    """Pictures of one size, and what became of each file.
-
-    Args:
-        pictures: uint8 RGB `(n, height, width, 3)`.
-        names: Names of the files, or numbers.
-        resized: How many had another size.
-        left_out: Reasons, one for every file that could not be read.
-    """
-
-    pictures: np.ndarray
-    names: list
-    resized: int
-    left_out: list
 
 
 def load_extractor(features="inception"):
@@ -111,55 +94,6 @@ def extract_features(pictures, features="inception", *, batch_size=32, progress=
     if not found:
         raise ValueError("There is no picture to take features from. Received: none")
     return np.concatenate(found)
-
-
-def read_set(source, image_size=None):
-    """Pictures of a folder at one size, as they are compared.
-
-    Those of another size are scaled to cover it and cut to it, as for a training.
-
-    Args:
-        source: A folder, or uint8 `(n, height, width, 3)`, which is taken as it is if
-            it has the size. A grid that `sample_folder` laid beside its pictures is
-            passed over.
-        image_size: (width, height). Defaults to the size of the first picture.
-
-    Returns:
-        `PictureSet`.
-
-    Raises:
-        ValueError: where the folder holds no picture that can be read.
-    """
-    from diffusion.icons import fit_icon
-
-    if isinstance(source, np.ndarray):
-        files = [str(i) for i in range(len(source))]
-        if source.dtype != np.uint8 or source.ndim != 4 or source.shape[-1] != 3:
-            raise ValueError(
-                "Pictures are uint8 (n, height, width, 3). "
-                f"Received: {source.dtype} {source.shape}"
-            )
-    else:
-        folder = Path(source)
-        source = list_images(folder)
-        if len(source) > 1 and (folder / "settings.json").exists():
-            source = [path for path in source if path.name != "grid.png"]
-        files = [path.relative_to(folder).as_posix() for path in source]
-    pictures, names, resized, left_out = [], [], 0, []
-    for name, item in zip(files, source, strict=True):
-        try:
-            picture = read_image(item)
-        except ImageError as error:
-            left_out.append(str(error))
-            continue
-        image_size = image_size or picture.shape[1::-1]
-        resized += picture.shape[1::-1] != tuple(image_size)
-        pictures.append(fit_icon(picture, image_size))
-        names.append(name)
-    if not pictures:
-        reason = left_out[0] if left_out else "it is empty."
-        raise ValueError(f"No picture can be read: {reason}")
-    return PictureSet(np.stack(pictures), names, int(resized), left_out)
 
 
 def _batches(pictures, batch_size):

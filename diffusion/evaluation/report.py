@@ -5,13 +5,14 @@ from pathlib import Path
 
 import numpy as np
 
-from diffusion.evaluation.features import extract_features, load_extractor, read_set
+from diffusion.evaluation.features import extract_features, load_extractor
 from diffusion.evaluation.memorisation import (
     find_neighbours,
     plot_neighbours,
     share_within,
 )
 from diffusion.evaluation.metrics import fid, kid, mae, new_work_index
+from diffusion.icons import read_icons
 from diffusion.watermark import read_note
 from illustkit.files import write_whole
 
@@ -141,8 +142,8 @@ def evaluate_pictures(
         The preprint, §5.1 and §5.3.
     """
     extractor = load_extractor(features)  # first: all else takes long
-    new = read_set(generated, image_size)
-    old = read_set(training, new.pictures.shape[2:0:-1])
+    new = read_icons(generated, image_size)
+    old = read_icons(training, new.image_size)
     for name, found in (("generated", new), ("training", old)):
         if len(found.names) < 4:
             raise ValueError(
@@ -153,7 +154,7 @@ def evaluate_pictures(
     result = {
         "n_generated": len(new.names),
         "n_training": len(old.names),
-        "image_size": list(new.pictures.shape[2:0:-1]),
+        "image_size": list(new.image_size),
         **_by_features(new, old, extractor, batch_size, progress),
         "mae": distance,
         "mae_definition": f"{definition}, {channels} of channels",
@@ -173,8 +174,8 @@ def evaluate_pictures(
             )
         ],
         "watermarked": _watermarked(generated, new.names),
-        "resized": new.resized + old.resized,
-        "left_out": new.left_out + old.left_out,
+        "resized": len(new.resized + old.resized),
+        "left_out": [reason for _, reason in new.left_out + old.left_out],
     }
     if output is not None:
         write_whole(output, json.dumps(result, indent=1, ensure_ascii=False))

@@ -126,3 +126,43 @@ def test_folders_without_a_picture_are_told_in_one_line(tmp_path):
     write_image(tmp_path / "b.png", flat(8, 8, 1, 2, 3))
     with pytest.raises(ValueError, match="Received: 2"):
         read_icons(tmp_path, (8, 8), channels=2)
+
+
+def test_an_empty_folder_is_named(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="empty"):
+        read_icons(tmp_path / "empty")
+
+
+def test_without_a_size_the_first_readable_picture_s_is_taken(tmp_path):
+    (tmp_path / "1.png").write_bytes(b"no picture")
+    save(tmp_path / "2.png", flat(8, 12, 1, 2, 3))
+    save(tmp_path / "3.png", flat(16, 24, 4, 5, 6))
+    save(tmp_path / "grid.png", flat(40, 40, 0, 0, 0))
+    icons = read_icons(tmp_path, cache=tmp_path / "cache")
+    assert icons.image_size == (12, 8) and icons.resized == ["3.png", "grid.png"]
+    # Beside its settings the grid is the sheet of the folder's own pictures.
+    (tmp_path / "settings.json").write_text("{}")
+    assert read_icons(tmp_path).names == ["2.png", "3.png"]
+
+
+def test_an_array_is_a_set_of_icons(tmp_path):
+    pictures = np.stack([flat(8, 12, i, i, i) for i in range(3)])
+    icons = read_icons(pictures)
+    np.testing.assert_array_equal(icons.pictures, pictures)
+    assert icons.names == ["0", "1", "2"] and not icons.resized + icons.left_out
+    smaller = read_icons(pictures, (6, 4))
+    assert smaller.pictures.shape == (3, 4, 6, 3) and len(smaller.resized) == 3
+    for wrong in (pictures / 255, pictures[0], pictures[..., :1]):
+        with pytest.raises(ValueError, match=r"uint8 \(n, height, width, 3\)"):
+            read_icons(wrong)
+    with pytest.raises(ValueError, match="empty"):
+        read_icons(pictures[:0])
+
+
+def test_training_and_evaluation_see_the_same_colours(tmp_path):
+    """Every colour under every alpha, against Pillow-free integer arithmetic."""
+    colour, alpha = np.meshgrid(np.arange(256), np.arange(256))
+    save(tmp_path / "a.png", np.dstack([colour, colour, colour, alpha]))
+    exact = np.rint((colour * alpha + 255.0 * (255 - alpha)) / 255)
+    np.testing.assert_array_equal(read_icons(tmp_path).pictures[0, ..., 0], exact)

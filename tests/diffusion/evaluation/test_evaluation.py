@@ -3,15 +3,14 @@ import json
 import numpy as np
 import pytest
 
+from diffusion.evaluation import report
 from diffusion.evaluation.features import (
     Extractor,
     extract_features,
     load_extractor,
-    read_set,
 )
 from diffusion.evaluation.inception import WeightsError
 from diffusion.evaluation.metrics import fid, kid, mae
-from diffusion.evaluation import report
 from diffusion.evaluation.report import (
     evaluate_pictures,
     format_evaluation,
@@ -101,7 +100,7 @@ def test_without_weights_it_stops_before_it_reads(monkeypatch, tmp_path):
     monkeypatch.setattr("urllib.request.urlopen", no_network)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.delenv("TORCH_HOME", raising=False)
-    monkeypatch.setattr(report, "read_set", lambda *a: pytest.fail("it read"))
+    monkeypatch.setattr(report, "read_icons", lambda *a: pytest.fail("it read"))
     for measure in (evaluate_pictures, nwi):
         with pytest.raises(WeightsError, match="no route to host") as caught:
             measure(tmp_path / "a", tmp_path / "b")
@@ -207,12 +206,3 @@ def test_pixels_are_means_of_blocks(icons):
     assert found.shape == (2, 768)
     # Pillow rounds along rows and along columns.
     np.testing.assert_allclose(found, blocks.reshape(2, -1), atol=1 / 255 + 1e-6)
-
-
-def test_a_folder_without_pictures_is_named(tmp_path):
-    with pytest.raises(ValueError, match="empty"):
-        (tmp_path / "empty").mkdir()
-        read_set(tmp_path / "empty")
-    (tmp_path / "a.png").write_bytes(b"no picture")
-    with pytest.raises(ValueError, match="a.png"):
-        read_set(tmp_path, (32, 32))

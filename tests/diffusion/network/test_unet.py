@@ -120,7 +120,7 @@ def test_sizes_that_do_not_divide_are_refused():
 @pytest.mark.parametrize(
     "options,message",
     [
-        ({"version": "1"}, "`version` is one of"),
+        ({"version": "1"}, "`version` must be one of"),
         ({"dim_mults": ()}, "`dim_mults`"),
         ({"dim_mults": (1, 1.5)}, "`dim_mults`"),
         ({"version": "0.25.3", "dropout": 0.1}, "dropout=0.1"),
