@@ -1,15 +1,54 @@
-"""Files: written whole or not at all, named within a folder, fetched if known."""
+"""Files: written whole or not at all, named within a folder, fetched if pinned."""
 
+import contextlib
 import hashlib
 import http.client
 import os
+import re
 import secrets
+import time
+import urllib.error
 import urllib.request
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+from illustkit.errors import UserError
 
-def write_whole(path, data):
-    """Write text (UTF-8) or bytes; a kill leaves the old file or the new, never a half.
+_BLOCK = 1 << 20  # bytes read at a time
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike) -> Iterator[Path]:
+    r"""Give a temporary neighbour of a file, which takes the file's name at the end.
+
+    A process that is killed leaves the old file or the new one, never a half. The
+    temporary name has 24 bytes, so that it fits wherever the file's own name fits.
+
+    Example:
+    ```python
+    with replacing("table.csv") as part, open(part, "w") as file:
+        file.write("a,b\n")
+    ```
+
+    Args:
+        path: The file; missing folders are made.
+
+    Yields:
+        `Path` to write to. At an exception it is removed, and `path` stays as it was.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{_prefix(path.name)}{secrets.token_hex(4)}.part")
+    try:
+        yield part
+        os.replace(part, path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def write_whole(path: str | os.PathLike, data: str | bytes) -> Path:
+    """Write text (UTF-8) or bytes: the whole file or none; see `replacing`.
 
     Args:
         path: The file; missing folders are made.
@@ -18,22 +57,84 @@ def write_whole(path, data):
     Returns:
         The path written.
     """
-    path = Path(path)
     data = data.encode("utf-8") if isinstance(data, str) else data
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        with open(part, "xb") as file:
-            file.write(data)
-        os.replace(part, path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-    return path
+    with replacing(path) as part, open(part, "xb") as file:
+        file.write(data)
+    return Path(path)
 
 
-def inside(folder, name):
-    r"""Path of a relative `name` within `folder`.
+def remove_leftovers(
+    paths: Iterable[str | os.PathLike], *, older_than: float = 0.0
+) -> None:
+    """Remove the temporary neighbours that killed writers of some files left behind.
+
+    Args:
+        paths: The files that were being written.
+        older_than: Age in seconds; younger ones stay, since another process may be at
+            work. Defaults to 0.
+    """
+    prefixes: dict[Path, set[str]] = {}
+    for path in map(Path, paths):
+        prefixes.setdefault(path.parent, set()).add(_prefix(path.name))
+    for folder, expected in prefixes.items():
+        for part in folder.glob(".????????-????????.part"):
+            with contextlib.suppress(OSError):
+                age = time.time() - part.stat().st_mtime
+                if part.name[:10] in expected and age >= older_than:
+                    part.unlink()
+
+
+def _prefix(name: str) -> str:
+    return f".{hashlib.sha256(os.fsencode(name)).hexdigest()[:8]}-"
+
+
+# Control characters, lone surrogates, and what Windows reads as a path.
+_NOT_PORTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff\\:]")
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+
+
+def unsafe_name(name: str, *, portable: bool = False) -> str | None:
+    r"""Say why a relative name from somebody else's file must not be used.
+
+    Example:
+    ```python
+    unsafe_name("a/1.png")                     # None
+    unsafe_name("../1.png")                    # "leaves its folder"
+    unsafe_name("10:30.png", portable=True)    # "is a path elsewhere on some systems"
+    ```
+
+    Args:
+        name: The name, with "/" between its parts.
+        portable: Whether it has to name one and the same file on every system, as a
+            name in an archive or in metadata has to. Defaults to `False`: a name of
+            this machine's own files, where "\" separates parts, too.
+
+    Returns:
+        The reason as a phrase, or `None` for a safe name.
+    """
+    parts = name.split("/") if portable else _parts(name)
+    windows = PureWindowsPath(name)
+    if not any(parts):
+        return "is empty"
+    if ".." in parts or windows.drive or windows.root:
+        return "leaves its folder"
+    if any(ord(c) < 32 for c in name):
+        return "holds a control character"
+    if not portable:
+        return None
+    if any(part in ("", ".") for part in parts):
+        return "leaves its folder"
+    if _NOT_PORTABLE.search(name) or any(_RESERVED.fullmatch(part) for part in parts):
+        return "is a path elsewhere on some systems"
+    if any(part != part.strip() for part in parts):
+        return "begins or ends with a blank"
+    if max(len(part.encode()) for part in parts) > 255:
+        return "is too long"
+    return None
+
+
+def inside(folder: str | os.PathLike, name: str, *, portable: bool = False) -> Path:
+    """Return the path of a relative name within a folder.
 
     Example:
     ```python
@@ -43,42 +144,45 @@ def inside(folder, name):
 
     Args:
         folder: The folder.
-        name: What a file of others says: with "/" or "\" between its parts.
+        name: A name from somebody else's file.
+        portable: As in `unsafe_name`.
 
     Returns:
         A `Path` under `folder`.
 
     Raises:
-        ValueError: if the name is empty, absolute, has a drive letter or climbs out.
+        UserError: If the name is empty, absolute, has a drive letter or leaves the
+            folder.
     """
     name = str(name)
-    windows = PureWindowsPath(name)
-    parts = PurePosixPath(name.replace("\\", "/")).parts
-    if (
-        not parts
-        or windows.drive
-        or windows.root
-        or ".." in parts
-        or any(ord(c) < 32 for c in name)
-    ):
-        raise ValueError(
-            f"A name of a file must stay within its folder. Received: {name!r}"
+    if (reason := unsafe_name(name, portable=portable)) is not None:
+        raise UserError(
+            f"A name of a file must stay within its folder; this one {reason}. "
+            f"Received: {name!r}"
         )
-    return Path(folder, *parts)
+    return Path(folder, *_parts(name))
+
+
+def _parts(name: str) -> tuple[str, ...]:
+    return PurePosixPath(name.replace("\\", "/")).parts
+
+
+def leads_outside(folder: str | os.PathLike, path: str | os.PathLike) -> bool:
+    """Return whether a path leaves a folder once its symbolic links are followed.
+
+    Args:
+        folder: The folder.
+        path: The path; it need not exist. One that no system could have (a loop, a
+            NUL, too long a name) counts as outside.
+    """
+    try:
+        return not Path(path).resolve().is_relative_to(Path(folder).resolve())
+    except (OSError, RuntimeError, ValueError):
+        return True
 
 
 def picture_size(path):
-    """Width and height of a picture file as it is seen, from its header alone.
-
-    Args:
-        path: The picture.
-
-    Returns:
-        (width, height) in pixels, turned as EXIF says.
-
-    Raises:
-        ValueError: naming the file, if it is no picture.
-    """
+    """Return `illustkit.images.picture_size(path)`; import it from there."""
     from PIL import Image
 
     try:
@@ -94,8 +198,8 @@ def picture_size(path):
     return (height, width) if turned in (5, 6, 7, 8) else (width, height)
 
 
-def cache_folder():
-    """Folder for files that can be fetched again.
+def cache_folder() -> Path:
+    """Return the folder for files that can be fetched again.
 
     Returns:
         `Path` of `$XDG_CACHE_HOME/illustkit`, or of `~/.cache/illustkit`.
@@ -104,8 +208,33 @@ def cache_folder():
     return Path(cache, "illustkit")
 
 
-def fetch_pinned(url, sha256, path, *, max_bytes, advice=""):
-    """Fetch a file whose content is known, unless it is there already.
+def is_pinned(path: str | os.PathLike, sha256: str) -> bool:
+    """Return whether a file has the pinned content.
+
+    Args:
+        path: The file.
+        sha256: Hexadecimal SHA-256.
+    """
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest() == sha256
+
+
+def fetch_pinned(
+    url: str,
+    sha256: str,
+    path: str | os.PathLike,
+    *,
+    max_bytes: int,
+    advice: str = "",
+    progress: bool = False,
+) -> Path:
+    """Fetch a file whose content is pinned, unless it is there already.
+
+    A transfer that breaks keeps its bytes beside the file, under a hidden name, and
+    the next call asks for the rest alone.
 
     Example:
     ```python
@@ -113,48 +242,109 @@ def fetch_pinned(url, sha256, path, *, max_bytes, advice=""):
     ```
 
     Args:
-        url: Where it is had, over HTTPS.
+        url: Its address, over HTTPS.
         sha256: Hexadecimal SHA-256 of its bytes.
-        path: The file; written as a whole, and only if its bytes are the pinned ones.
+        path: The file; it appears only if its bytes are the pinned ones.
         max_bytes: Largest size that is read.
         advice: What else to do, at the end of an error. Defaults to nothing.
+        progress: Whether to show a progress bar. Defaults to `False`.
 
     Returns:
         `Path` of the file.
 
     Raises:
-        ValueError: if the download fails, or gives anything else; nothing is kept.
+        UserError: If the download fails, or gives anything else.
     """
     path = Path(path)
     if path.is_file() and is_pinned(path, sha256):
         return path
-    try:
-        with urllib.request.urlopen(url, timeout=30) as answer:
-            data = answer.read(max_bytes + 1)
-    except (OSError, http.client.HTTPException) as error:
-        raise ValueError(
-            f"{url} could not be fetched ({error}). {advice}".strip()
-        ) from error
-    if hashlib.sha256(data).hexdigest() != sha256:
-        raise ValueError(
-            f"{url} gave another file than the one known (SHA-256 {sha256}); it was "
-            f"not kept. {advice}".strip()
-        )
-    return write_whole(path, data)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{sha256[:16]}.part")
+    with _locked(part):
+        # Another process may have fetched it while this one waited for the lock.
+        if path.is_file() and is_pinned(path, sha256):
+            _remove_empty(part)
+            return path
+        try:
+            with open(part, "ab") as file:
+                while not _transfer(url, file, max_bytes, progress):
+                    pass
+        except (OSError, http.client.HTTPException) as error:
+            _remove_empty(part)
+            raise UserError(
+                f"{url} could not be fetched ({error}). {advice}".strip()
+            ) from error
+        if not is_pinned(part, sha256):
+            part.unlink()
+            raise UserError(
+                f"{url} gave another file than the one known (SHA-256 {sha256}); it "
+                f"was not kept. {advice}".strip()
+            )
+        os.replace(part, path)
+    return path
 
 
-def is_pinned(path, sha256):
-    """Whether a file has the known content.
+def _transfer(url, file, max_bytes, progress):
+    """Append what `file` lacks of the address; whether that is now complete.
 
-    Args:
-        path: The file.
-        sha256: Hexadecimal SHA-256.
-
-    Returns:
-        bool.
+    Raises:
+        OSError: If the transfer broke off no further than the one before.
     """
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest() == sha256
+    from tqdm import tqdm
+
+    before = start = file.seek(0, os.SEEK_END)
+    request = url
+    if before:
+        request = urllib.request.Request(url, headers={"Range": f"bytes={before}-"})
+    try:
+        answer = urllib.request.urlopen(request, timeout=30)
+    except urllib.error.HTTPError as error:
+        if before and error.code == 416:  # no byte is missing
+            return True
+        raise
+    with answer as answer:
+        resumed = getattr(answer, "status", None) == 206
+        if before and not resumed:  # the server sends the whole again
+            file.truncate(0)
+            start = 0
+        length = getattr(answer, "length", None)
+        with tqdm(
+            desc=url.rsplit("/", 1)[-1],
+            total=None if length is None else start + length,
+            initial=start,
+            unit="B",
+            unit_scale=True,
+            disable=not progress,
+        ) as bar:
+            while block := answer.read(_BLOCK):
+                file.write(block)
+                bar.update(len(block))
+                if file.tell() > max_bytes:
+                    return True  # its checksum cannot be the pinned one
+        file.flush()
+        missing = getattr(answer, "length", None)
+    if missing and file.tell() <= before:
+        if not resumed:
+            file.truncate(0)
+        raise OSError(f"the transfer broke off {missing} bytes before its end")
+    return not missing
+
+
+@contextlib.contextmanager
+def _locked(part):
+    """Wait until no other process works at `part`, where the system can say that."""
+    try:
+        import fcntl
+    except ImportError:  # on Windows
+        yield
+        return
+    with open(part, "ab") as file:
+        with contextlib.suppress(OSError):  # a drive without locks
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _remove_empty(part):
+    with contextlib.suppress(OSError):
+        if not part.stat().st_size:
+            part.unlink()
