@@ -25,11 +25,12 @@ def moved_modules(package: str, homes: dict[str, str]) -> None:
     Args:
         package: The package's `__name__`.
         homes: Dict from a module's old path to its present one, both without the
-            package. A second call adds to the first.
+            package; a path that begins with "illustkit." is one of that package. A
+            second call adds to the first.
     """
-    _FINDER.homes.update(
-        {f"{package}.{old}": f"{package}.{new}" for old, new in homes.items()}
-    )
+    for old, new in homes.items():
+        home = new if new.startswith("illustkit.") else f"{package}.{new}"
+        _FINDER.homes[f"{package}.{old}"] = home
     if _FINDER not in sys.meta_path:
         # Last, so that the import of a module that exists never asks it.
         sys.meta_path.append(_FINDER)

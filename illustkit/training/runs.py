@@ -62,18 +62,18 @@ class Run:
         cls,
         folder: str | os.PathLike[str],
         settings: Mapping[str, Any],
+        may_change: Collection[str] = ("epochs",),
         *,
         kind: "RunKind | None" = None,
-        may_change: Collection[str] = ("epochs",),
     ) -> None:
         """Refuse a folder that holds another run. Nothing is written.
 
         Args:
             folder: Path of the run to be; it need not exist.
             settings: Dict that JSON can hold, as for `start`.
-            kind: What is trained.
             may_change: Settings that may differ from those of the stored run, such as
                 more epochs.
+            kind: What is trained.
 
         Raises:
             ValueError: If a run of another kind or with other settings is stored there.
@@ -98,18 +98,18 @@ class Run:
         cls,
         folder: str | os.PathLike[str],
         settings: Mapping[str, Any],
+        may_change: Collection[str] = ("epochs",),
         *,
         kind: "RunKind | None" = None,
-        may_change: Collection[str] = ("epochs",),
     ) -> "Run":
         """Make a run, or resume the one that is stored there.
 
         Args:
             folder: Path; made if it is missing.
             settings: Dict that JSON can hold: what is needed to build the model again.
-            kind: What is trained; `settings.json` records its name as "kind".
             may_change: Settings that may differ from those of the stored run, such as
                 more epochs.
+            kind: What is trained; `settings.json` records its name as "kind".
 
         Returns:
             The `Run`.
@@ -117,7 +117,7 @@ class Run:
         Raises:
             ValueError: If a run of another kind or with other settings is stored there.
         """
-        cls.check(folder, settings, kind=kind, may_change=may_change)
+        cls.check(folder, settings, may_change, kind=kind)
         run = cls.__new__(cls)
         run.folder = Path(folder)
         run.settings = json.loads(json.dumps(settings))

@@ -62,3 +62,9 @@ def test_a_new_place_that_is_missing_is_named(package):
     moved_modules(package, {"old": "new.nowhere"})
     with pytest.raises(ModuleNotFoundError, match=r"new\.nowhere"):
         importlib.import_module(f"{package}.old")
+
+
+def test_a_module_that_moved_to_illustkit_is_found(package):
+    moved_modules(package, {"old": "illustkit.training.presets"})
+    old = importlib.import_module(f"{package}.old")
+    assert old is importlib.import_module("illustkit.training.presets")
