@@ -2,6 +2,7 @@ import hashlib
 import http.server
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -187,14 +188,9 @@ def test_no_other_file_is_kept(server, tmp_path, data):
 
 
 def test_two_at_once(server, tmp_path):
-    threads = [
-        threading.Thread(target=fetch, args=(server, tmp_path / "file"))
-        for _ in range(3)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(3) as pool:
+        paths = [pool.submit(fetch, server, tmp_path / "file") for _ in range(3)]
+    assert {path.result() for path in paths} == {tmp_path / "file"}
     assert (tmp_path / "file").read_bytes() == DATA
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
 

@@ -1,0 +1,203 @@
+"""YOLO's label files: one box in a line, `class x y width height [confidence]`."""
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from illustkit.errors import UserError
+from illustkit.files import write_whole
+
+CLASSES = "classes.txt"
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_CLASS = re.compile(r"\d{1,5}", re.ASCII)
+_OVER = 0.01  # Ultralytics takes fractions up to 1.01; rounding of others goes that far
+_MAX_BYTES = 1_000_000
+
+
+class LabelError(UserError):
+    """A label file is invalid; one line for each problem, with file and line."""
+
+
+def label_path(image_path: str | os.PathLike) -> Path:
+    """Return where YOLO tools look for a picture's labels.
+
+    Example:
+    ```python
+    label_path("set/images/a/1.png")   # set/labels/a/1.txt
+    label_path("pictures/1.png")       # pictures/1.txt
+    ```
+
+    Args:
+        image_path: Path of the picture.
+
+    Returns:
+        `Path` ending in `.txt`: beside the picture, or with the last folder called
+        `images` turned into `labels`.
+    """
+    path = Path(image_path)
+    parts = list(path.parts)
+    for i in range(len(parts) - 2, -1, -1):
+        if parts[i] == "images":
+            parts[i] = "labels"
+            break
+    return Path(*parts).with_suffix(".txt")
+
+
+def read_classes(folder: str | os.PathLike) -> list[str]:
+    """Return the names of the classes, in order; empty without a `classes.txt`.
+
+    Args:
+        folder: Folder of the label files.
+    """
+    path = Path(folder, CLASSES)
+    return path.read_text("utf-8-sig").splitlines() if path.is_file() else []
+
+
+def read_rows(
+    path: str | os.PathLike,
+    *,
+    columns: int | None = None,
+    classes: Sequence[str] | None = None,
+) -> np.ndarray | None:
+    """Read the distinct lines of a label file.
+
+    Fractions up to 1.01 are accepted, as Ultralytics does.
+
+    Example:
+    ```python
+    rows = read_rows(label_path("set/images/1.png"), columns=5, classes=["face"])
+    boxes = to_pixels(rows[:, 1:5], (width, height))
+    ```
+
+    Args:
+        path: The text file.
+        columns: 5 for labels, 6 for predictions. Defaults to what the first line has.
+        classes: Names of the only classes allowed. Defaults to any.
+
+    Returns:
+        float64 `(n, columns)`: class, centre x and y, width, height as fractions of
+        the picture's, and the confidence; `None` where there is no such file.
+
+    Raises:
+        LabelError: Naming file and line of every problem.
+    """
+    try:
+        with open(path, "rb") as file:
+            data = file.read(_MAX_BYTES + 1)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise LabelError(f"{path}: cannot be read ({error.strerror}).") from error
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = "\0"
+    if len(data) > _MAX_BYTES or "\0" in text:
+        raise LabelError(f"{path}: is no label file. Write lines of numbers.")
+    rows, problems = [], []
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        columns = columns or (len(line.split()) if len(line.split()) == 6 else 5)
+        try:
+            rows.append(_parse_row(line.split(), columns, classes))
+        except ValueError as error:
+            problems.append(f"{path}, line {number}: {error}")
+    if problems:
+        raise LabelError(problems)
+    rows = list(dict.fromkeys(rows))
+    return np.asarray(rows, np.float64).reshape(len(rows), columns or 5)
+
+
+def _parse_row(words, columns, classes):
+    if len(words) != columns:
+        meant = {
+            5: "a label without a confidence, where predictions have six",
+            6: "a prediction with its confidence, no label; accept it in the review",
+        }.get(len(words), "a line is class, x, y, width, height")
+        raise ValueError(f"{len(words)} columns where {columns} are due: {meant}.")
+    for word in words:
+        if not _NUMBER.fullmatch(word):
+            raise ValueError(f"{word!r:.20} is no number.")
+    values = tuple(float(word) for word in words)
+    if classes is not None and values[0] not in range(len(classes)):
+        raise ValueError(
+            f"class {words[0]}: the only class is 0, {classes[0]}."
+            if len(classes) == 1
+            else f"class {words[0]}: there are {len(classes)}, counted from 0."
+        )
+    if classes is None and not _CLASS.fullmatch(words[0]):
+        raise ValueError(f"class {words[0]:.20}: a class is a number 0, 1, 2, …")
+    x, y, width, height = values[1:5]
+    if min(values[1:]) < 0 or max(values[1:5]) > 1 + _OVER:
+        raise ValueError(
+            "a fraction beyond 0..1: divide pixels by the picture's width and height."
+        )
+    if not (width > 0 and height > 0):
+        raise ValueError("a box without width or height. Take the line out.")
+    if x - width / 2 >= 1 or y - height / 2 >= 1:
+        raise ValueError("a box outside the picture. Take the line out.")
+    if columns == 6 and values[5] > 1:
+        raise ValueError(f"confidence {words[5]}: it is 0 to 1.")
+    return values
+
+
+def write_rows(path: str | os.PathLike, rows: np.ndarray, *, digits: int = 8) -> Path:
+    """Write a label file, the whole file or none.
+
+    Args:
+        path: The text file.
+        rows: `(n, 5)`, or `(n, 6)` with confidences, as `read_rows` returns them; an
+            empty list writes an empty file, which says that there is no object.
+        digits: Decimals of each fraction. Defaults to 8.
+
+    Returns:
+        The path written.
+
+    Raises:
+        ValueError: For a number that is not finite.
+    """
+    rows = np.asarray(rows, np.float64)
+    if not np.isfinite(rows).all():
+        raise ValueError(f"{path}: a box has finite corners. Received: {rows.tolist()}")
+    lines = [
+        f"{kind:.0f} " + " ".join(f"{v:.{digits}f}" for v in values) + "\n"
+        for kind, *values in rows.tolist()
+    ]
+    return write_whole(path, "".join(lines))
+
+
+def to_pixels(fractions: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
+    """Convert centres and sizes as fractions to corners in pixels.
+
+    Args:
+        fractions: `(n, 4)`: centre x, centre y, width, height.
+        image_size: (width, height) of the upright picture, in pixels.
+
+    Returns:
+        float64 `(n, 4)`, `(left, top, right, bottom)`, not clipped.
+    """
+    scaled = np.reshape(np.asarray(fractions, np.float64), (-1, 4)) * (
+        *image_size,
+        *image_size,
+    )
+    centre, half = scaled[:, :2], scaled[:, 2:] / 2
+    return np.concatenate([centre - half, centre + half], axis=1)
+
+
+def to_fractions(boxes: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
+    """Convert corners in pixels to centres and sizes as fractions.
+
+    Args:
+        boxes: `(n, 4)`, `(left, top, right, bottom)`.
+        image_size: (width, height) of the upright picture, in pixels.
+
+    Returns:
+        float64 `(n, 4)`: centre x, centre y, width, height.
+    """
+    first, second = np.split(np.reshape(np.asarray(boxes, np.float64), (-1, 4)), 2, 1)
+    boxes = np.concatenate([(first + second) / 2, second - first], axis=1)
+    return boxes / (*image_size, *image_size)
