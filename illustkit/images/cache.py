@@ -196,11 +196,11 @@ def store_pictures(
     folder = Path(folder)
     text = json.dumps([_VERSION, key], sort_keys=True)
     fingerprint = hashlib.sha256(text.encode()).hexdigest()
-    index, data = folder / f"{name}.json", folder / f"{name}-{fingerprint[:16]}.npy"
-    if (stored := _open(index, data, fingerprint)) is not None:
+    index, samples = folder / f"{name}.json", folder / f"{name}-{fingerprint[:16]}.npy"
+    if (stored := _open(index, samples, fingerprint)) is not None:
         return stored
-    remove_leftovers([index, data], older_than=_DAY)
-    with replacing(data) as part, open(part, "xb") as file:
+    remove_leftovers([index, samples], older_than=_DAY)
+    with replacing(samples) as part, open(part, "xb") as file:
         _write_header(file, 0)
         writer = PictureWriter(file)
         fill(writer)
@@ -210,10 +210,10 @@ def store_pictures(
     write_whole(index, json.dumps(record))
     for pattern in (f"{name}-{'?' * 16}.npy", *obsolete):
         for old in folder.glob(pattern):
-            if old not in (index, data):
+            if old not in (index, samples):
                 with contextlib.suppress(OSError):  # mapped, on Windows
                     old.unlink()
-    return _stored(np.load(data, mmap_mode="r"), json.loads(json.dumps(record)))
+    return _stored(np.load(samples, mmap_mode="r"), json.loads(json.dumps(record)))
 
 
 def _write_header(file, size):
@@ -230,13 +230,13 @@ def _index(writer):
     }
 
 
-def _open(index, data, fingerprint):
+def _open(index, samples, fingerprint):
     """`StoredPictures`, or `None` where they have to be stored."""
     try:
         record = json.loads(index.read_text("utf-8"))
         if (record["version"], record["fingerprint"]) != (_VERSION, fingerprint):
             return None
-        return _stored(np.load(data, mmap_mode="r"), record)
+        return _stored(np.load(samples, mmap_mode="r"), record)
     except (OSError, ValueError, KeyError, TypeError, EOFError, IndexError):
         return None
 
