@@ -61,7 +61,8 @@ class BuiltFromOneReplica(keras.Model):
     """A model that learns its shapes from one replica's batch.
 
     Keras averages the first batch over the replicas of a `tf.distribute.Strategy` to
-    learn its shapes. That fails for integers, and for several workers.
+    learn its shapes. Several workers cannot average a dict or a tuple ("Attempt to
+    convert a value with an unsupported type"), and no strategy averages bools.
 
     Private: overrides `Trainer._maybe_symbolic_build` and reads `_distribute_strategy`,
     which is `None` without a strategy; the public `distribute_strategy` never is.
@@ -80,6 +81,8 @@ class BuiltFromOneReplica(keras.Model):
 
 def average_scalar_logs() -> None:
     """Let several workers average scalar logs, where Keras reduces over axis 0.
+
+    Without it `fit` fails on two workers ("Invalid reduction dimension 0").
 
     Private: replaces `reduce_per_replica` in Keras' TensorFlow trainer, which has no
     public place for it. A second call changes nothing.
@@ -120,3 +123,14 @@ def sync_jax_state(model: keras.Model) -> None:
     """
     if keras.backend.backend() == "jax":
         model.jax_state_sync()
+
+
+def seed_states(model: keras.Model) -> list[keras.Variable]:
+    """Return the states of a model's seed generators, each (seed, count of draws).
+
+    Private: finds them by the name that `keras.random.SeedGenerator` gives its state.
+
+    Args:
+        model: A model, such as one with dropout.
+    """
+    return [v for v in model.variables if v.name == "seed_generator_state"]

@@ -6,6 +6,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from illustkit._keras_compat import seed_states
+
 
 @keras.saving.register_keras_serializable(package="illustkit")
 class ReplicaSeed(keras.random.SeedGenerator):
@@ -112,8 +114,7 @@ class EpochSeeds(keras.callbacks.Callback):
         self.seed = seed
 
     def on_epoch_begin(self, epoch, logs=None):
-        states = [v for v in self.model.variables if v.name == "seed_generator_state"]
-        for number, state in enumerate(states):
+        for number, state in enumerate(seed_states(self.model)):
             first = np.random.SeedSequence((self.seed, number)).generate_state(1)[0]
             # (seed, count of draws); a million draws an epoch never meet the next
             state.assign(np.asarray([first >> 1, epoch * 10**6], state.dtype))
