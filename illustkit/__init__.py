@@ -1,14 +1,18 @@
-"""The leaf that `oppai`, `facescore` and `diffusion` stand on."""
+"""Pictures, training runs, devices and files, for `oppai`, `facescore`, `diffusion`."""
 
-from illustkit._lazy import lazy_exports
+from illustkit._lazy import attach_stub
+from illustkit._moved import moved_modules
 
 __version__ = "0.1.0"
 
-__getattr__, __dir__, __all__ = lazy_exports(
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)
+
+# `.keras` files of version 0.1 record these modules.
+moved_modules(
     __name__,
     {
-        "images": ["read_image", "write_image"],
-        "runtime": ["choose_backend", "describe_devices", "get_strategy"],
-        "samples": ["draw_character", "draw_face_icon"],
+        "clipping": "training.optimizers",
+        "dropout": "training.dropout",
+        "trainable": "training.trainable",
     },
 )

@@ -1,37 +1,41 @@
-"""Names that load their module on first use, so that importing a package is fast."""
+"""Public names that load their module on first use, so that imports stay fast."""
 
-import importlib
+from collections.abc import Callable
+from typing import Any
 
-from illustkit.runtime import missing_backend
+import lazy_loader
 
 
-def lazy_exports(package, modules):
-    """Return `__getattr__`, `__dir__` and `__all__` for a package (PEP 562).
+def attach_stub(
+    package: str, file: str
+) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
+    """Return `lazy_loader.attach_stub`, with advice where Keras finds no backend.
 
     Example:
     ```python
-    __getattr__, __dir__, __all__ = lazy_exports(__name__, {"images": ["read_image"]})
+    __getattr__, __dir__, __all__ = attach_stub(__name__, __file__)
     ```
 
     Args:
         package: The package's `__name__`.
-        modules: Dict from a module's name in the package to the names it gives.
+        file: Its `__file__`; the `.pyi` beside it lists the rooms and public names.
 
     Returns:
-        The three module attributes; nothing is imported until a name is asked for.
-        Where Keras then finds no backend, the error says what to install.
+        `__getattr__`, `__dir__` and `__all__` of the package (PEP 562); `__all__` has
+        the public names alone.
     """
-    home = {name: module for module, names in modules.items() for name in names}
+    load, names, _ = lazy_loader.attach_stub(package, file)
 
-    def load(name):
-        if name not in home:
+    def load_or_advise(name: str) -> Any:
+        if name not in names():
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         try:
-            module = importlib.import_module(f"{package}.{home[name]}")
+            return load(name)
         except ModuleNotFoundError as error:
+            from illustkit.runtime import missing_backend
+
             if (advice := missing_backend(error)) is None:
                 raise
             raise ModuleNotFoundError(advice, name=error.name) from None
-        return getattr(module, name)
 
-    return load, lambda: sorted(home), sorted(home)
+    return load_or_advise, names, names()

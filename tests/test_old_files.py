@@ -4,7 +4,6 @@
 """
 
 import csv
-import importlib.util
 import json
 import subprocess
 import sys
@@ -29,19 +28,13 @@ LOADED = {
 }
 OPTIMIZERS = {
     "pconv_restorer": "Adam",
-    "mosaic_restorer": "oppai>ClippedAdam",
-    "detector": "facescore>ClippedSGD",
-    "scorer_regression": "facescore>ClippedAdamW",
-    "scorer_coral": "facescore>ClippedAdamW",
-    "unet_0_25_3": "diffusion>ClippedAdam",
-    "unet_2": "diffusion>ClippedAdam",
+    "mosaic_restorer": "illustkit>ClippedAdam",
+    "detector": "illustkit>ClippedSGD",
+    "scorer_regression": "illustkit>ClippedAdamW",
+    "scorer_coral": "illustkit>ClippedAdamW",
+    "unet_0_25_3": "illustkit>ClippedAdam",
+    "unet_2": "illustkit>ClippedAdam",
 }
-
-aliased = pytest.mark.xfail(
-    importlib.util.find_spec("oppai.restorer") is None,
-    reason="the packages do not name their moved modules yet",
-    strict=True,
-)
 
 # Runs in a process of its own, so that no class is registered beforehand.
 LOADING = """
@@ -300,7 +293,6 @@ def test_a_loader_reads_a_keras_file_of_its_models(loaded, name):
         assert_close(loaded[f"loader {name} {key}"], expected)
 
 
-@aliased
 @pytest.mark.parametrize("name", MODELS)
 def test_keras_reads_a_file_once_its_recorded_modules_are_imported(loaded, name):
     assert str(loaded.get(f"error {name}", "")) == ""
@@ -310,7 +302,6 @@ def test_keras_reads_a_file_once_its_recorded_modules_are_imported(loaded, name)
         assert_close(loaded[f"keras {name} {key}"], expected, atol=atol)
 
 
-@aliased
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_the_optimizer_of_a_file_is_that_of_its_training(loaded, name):
     assert str(loaded[f"optimizer {name}"]) == OPTIMIZERS[name]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from illustkit.images.formats import (
     EXTENSIONS,
@@ -269,6 +270,31 @@ def read_image(source, *, max_pixels=MAX_PIXELS):
     alpha = picture.alpha[..., None].astype(np.uint32)
     over_white = picture.rgb * alpha + 255 * (255 - alpha)
     return ((over_white + 127) // 255).astype(np.uint8)
+
+
+def picture_size(path):
+    """Return the size of a picture as it is seen, from its header alone.
+
+    Args:
+        path: The picture.
+
+    Returns:
+        (width, height) in pixels, turned as EXIF says.
+
+    Raises:
+        ImageError: If the file is no picture.
+    """
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            # Pillow turns a TIFF by itself, and its size with it.
+            turned = image.format != "TIFF" and image.getexif().get(0x0112, 1)
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ImageError(
+            f"{path}: no picture that can be read ({reason}). Fetch it again."
+        ) from error
+    return (height, width) if turned in (5, 6, 7, 8) else (width, height)
 
 
 def list_images(folder, recursive=True, *, allow_empty=False):

@@ -1,17 +1,5 @@
 """The procedural illustrator."""
 
-from illustkit._lazy import lazy_exports
+from illustkit._lazy import attach_stub
 
-__getattr__, __dir__, __all__ = lazy_exports(
-    __name__,
-    {
-        "illustrator": [
-            "Character",
-            "FaceIcon",
-            "draw_background",
-            "draw_character",
-            "draw_face_icon",
-            "draw_head",
-        ]
-    },
-)
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)
