@@ -1,6 +1,10 @@
 """The denoising network: a U-Net of residual blocks with attention at each level."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from numbers import Integral
+from typing import Any
 
 import keras
 from keras import layers
@@ -19,97 +23,9 @@ from diffusion.process import check_version
 from illustkit.training.dropout import Dropout
 
 
-class Builder:
-    """Adds named parts to the graph; the names are those of the checkpoints."""
-
-    def __init__(self, version, dropout, groups, dtype):
-        self.old = version == "0.25.3"
-        self.dropout, self.groups, self.dtype = dropout, groups, dtype
-
-    def conv(self, x, filters, kernel, name, strides=1, dtype=None):
-        fan_in = x.shape[-1] * kernel**2
-        return layers.Conv2D(
-            filters,
-            kernel,
-            strides,
-            padding="same",
-            kernel_initializer=torch_uniform(fan_in),
-            bias_initializer=torch_uniform(fan_in),
-            dtype=dtype or self.dtype,
-            name=name,
-        )(x)
-
-    def dense(self, x, units, name):
-        return layers.Dense(
-            units,
-            kernel_initializer=torch_uniform(x.shape[-1]),
-            bias_initializer=torch_uniform(x.shape[-1]),
-            dtype="float32",
-            name=name,
-        )(x)
-
-    def joined(self, *parts):
-        return layers.Concatenate(dtype=self.dtype)(parts)
-
-    def silu(self, x, name, dtype=None):
-        return layers.Activation("silu", dtype=dtype or self.dtype, name=name)(x)
-
-    def time(self, t, dim):
-        x = SinusoidalEmbedding(dim, name="time_mlp.0")(t)
-        x = self.dense(x, 4 * dim, "time_mlp.1")
-        # "gelu" is the exact one, as keras.activations.gelu; keras.ops.gelu is not.
-        x = layers.Activation("gelu", dtype="float32", name="time_mlp.2")(x)
-        x = self.dense(x, 4 * dim, "time_mlp.3")
-        self.embedding = self.silu(x, "time_silu", dtype="float32")
-
-    def norm(self, x, name):
-        norm = GroupNorm(self.groups, dtype=self.dtype, name=name)
-        return (norm if self.old else RMSNorm(dtype=self.dtype, name=name))(x)
-
-    def residual_block(self, x, filters, name):
-        film = self.dense(self.embedding, 2 * filters, f"{name}.mlp.1")
-        y = self.conv(x, filters, 3, f"{name}.block1.proj")
-        y = self.norm([y, film], f"{name}.block1.norm")
-        y = self.silu(y, f"{name}.block1.act")
-        if self.dropout:
-            dropout = Dropout(self.dropout, dtype=self.dtype)
-            y = dropout(y)
-        y = self.conv(y, filters, 3, f"{name}.block2.proj")
-        y = self.norm(y, f"{name}.block2.norm")
-        y = self.silu(y, f"{name}.block2.act")
-        if x.shape[-1] != filters:
-            x = self.conv(x, filters, 1, f"{name}.res_conv")
-        return layers.Add(dtype=self.dtype, name=f"{name}.sum")([y, x])
-
-    def attention(self, x, name, full):
-        # The older version wraps the attention twice: residual, normalisation.
-        inner, outer = (f"{name}.fn.fn", f"{name}.fn") if self.old else (name, name)
-        norm = ChannelNorm if self.old else RMSNorm
-        kind = FullAttention if full else LinearAttention
-        y = norm(dtype=self.dtype, name=f"{outer}.norm")(x)
-        tokens = 0 if self.old else 4
-        y = kind(memory_tokens=tokens, dtype=self.dtype, name=inner)(y)
-        if not full:
-            y = norm(dtype=self.dtype, name=f"{inner}.to_out.1")(y)
-        return layers.Add(dtype=self.dtype, name=f"{name}.sum")([y, x])
-
-    def shrink(self, x, filters, name, stay):
-        if stay:
-            return self.conv(x, filters, 3, name)
-        if self.old:
-            return self.conv(x, filters, 4, name, strides=2)
-        # 2×2 pixels joined, then a 1×1 convolution: a 2×2 convolution with stride 2.
-        return self.conv(x, filters, 2, f"{name}.1", strides=2)
-
-    def enlarge(self, x, filters, name, stay):
-        if stay:
-            return self.conv(x, filters, 3, name)
-        return UpsampledConv(filters, dtype=self.dtype, name=f"{name}.1")(x)
-
-
 @keras.saving.register_keras_serializable(package="diffusion")
 class UNet(keras.Model):
-    """Denoising U-Net: a noisy picture and its timestep in, the noise (or such) out.
+    """Predicts the noise (or x0, or v) of a noisy picture, given its timestep.
 
     Two versions of the same plan, layer for layer those of the PyTorch package
     `denoising-diffusion-pytorch`, so that its checkpoints can be loaded
@@ -121,9 +37,9 @@ class UNet(keras.Model):
       tokens in every attention, 2×2 pixels joined to shrink.
 
     Each level has two residual blocks and an attention on the way down, and again on
-    the way up, where each block takes a block's result of the way down beside its own
-    input. Weights begin as PyTorch's do. The time embedding is float32 under any
-    precision policy, and so is the output.
+    the way up, where each block also takes the result of a block on the way down.
+    Weights are initialised as PyTorch's. The time embedding and the output are float32
+    under any precision policy.
 
     Example:
     ```python
@@ -138,15 +54,16 @@ class UNet(keras.Model):
         dim: Channels of the first level. Defaults to 64.
         dim_mults: Channels of each level's result in multiples of `dim`. Defaults to
             `(1, 2, 4, 8)`.
-        channels: Of the pictures: 1 grey, 3 RGB, 4 RGBA. Defaults to 3.
+        channels: Channels of the pictures: 1 grey, 3 RGB, 4 RGBA. Defaults to 3.
         version: "0.25.3" or "2". Defaults to "0.25.3".
         self_condition: Take an earlier estimate of the clean picture (or zeros) as a
             third input. Defaults to `False`.
-        dropout: Share left out in the first half of each block in training; version
+        dropout: Fraction dropped in the first half of each block in training; version
             "2" alone has it. Defaults to 0.
-        groups: Of GroupNorm. Defaults to 8.
+        groups: Groups of GroupNorm. Defaults to 8.
         out_channels: Channels of the output. Defaults to `None`, as the pictures.
-        dtype: Dtype policy of all layers. Defaults to `None`, the global policy.
+        dtype: Dtype policy of all layers; the config holds its name. Defaults to
+            `None`, the global policy.
         **kwargs: `name` and `trainable`.
 
     Call arguments:
@@ -158,7 +75,8 @@ class UNet(keras.Model):
         float32 `(batch, height, width, out_channels)`.
 
     Raises:
-        ValueError: for arguments or picture sizes that do not fit together.
+        ValueError: If arguments do not fit together, or a picture's size is not
+            divisible as said.
 
     Reference:
         Ho et al., "Denoising Diffusion Probabilistic Models" (2020), appendix B;
@@ -168,25 +86,25 @@ class UNet(keras.Model):
 
     def __init__(
         self,
-        image_size=None,
-        dim=64,
-        dim_mults=(1, 2, 4, 8),
-        channels=3,
-        version="0.25.3",
-        self_condition=False,
-        dropout=0.0,
-        groups=8,
+        image_size: int | Sequence[int] | None = None,
+        dim: int = 64,
+        dim_mults: Sequence[int] = (1, 2, 4, 8),
+        channels: int = 3,
+        version: str = "0.25.3",
+        self_condition: bool = False,
+        dropout: float = 0.0,
+        groups: int = 8,
         *,
-        out_channels=None,
-        dtype=None,
-        **kwargs,
+        out_channels: int | None = None,
+        dtype: Any = None,
+        **kwargs: Any,
     ):
         dim_mults = tuple(dim_mults)
         width, height = _pair(image_size)
         _check(version, dropout, dim, dim_mults, groups)
         step = 2 ** (len(dim_mults) - 1)
         _check_size(height, width, step)
-        build = Builder(version, dropout, groups, dtype)
+        build = _Builder(version, dropout, groups, dtype)
 
         x_t = keras.Input((height, width, channels), name="x_t")
         t = keras.Input((), dtype="int32", name="t")
@@ -207,7 +125,7 @@ class UNet(keras.Model):
             x = build.residual_block(x, a, f"downs.{i}.1")
             x = build.attention(x, f"downs.{i}.2", full=i == last and version == "2")
             skips.append(x)
-            x = build.shrink(x, b, f"downs.{i}.3", stay=i == last)
+            x = build.shrink(x, b, f"downs.{i}.3", same_size=i == last)
         x = build.residual_block(x, dims[-1], "mid_block1")
         x = build.attention(x, "mid_attn", full=True)
         x = build.residual_block(x, dims[-1], "mid_block2")
@@ -216,7 +134,7 @@ class UNet(keras.Model):
                 x = build.joined(x, skips.pop())
                 x = build.residual_block(x, b, f"ups.{j}.{k}")
             x = build.attention(x, f"ups.{j}.2", full=j == 0 and version == "2")
-            x = build.enlarge(x, a, f"ups.{j}.3", stay=j == last)
+            x = build.enlarge(x, a, f"ups.{j}.3", same_size=j == last)
         x = build.residual_block(build.joined(x, first), dim, "final_res_block")
         out_channels = out_channels or channels
         out = build.conv(x, out_channels, 1, "final_conv", dtype="float32")
@@ -226,28 +144,26 @@ class UNet(keras.Model):
             dtype or keras.config.dtype_policy()
         )
         self.image_size = None if image_size is None else (width, height)
-        self.channels, self.version = channels, version
-        self.self_condition = self_condition
+        self.dim, self.dim_mults = dim, dim_mults
+        self.channels, self.out_channels = channels, out_channels
+        self.version, self.self_condition = version, self_condition
+        self.dropout, self.groups = dropout, groups
         self._step = step
-        self._arguments = {
-            "image_size": self.image_size,
-            "dim": dim,
-            "dim_mults": dim_mults,
-            "channels": channels,
-            "version": version,
-            "self_condition": self_condition,
-            "dropout": dropout,
-            "groups": groups,
-            "out_channels": out_channels,
-            "dtype": None if dtype is None else self.dtype_policy.name,
-        }
 
     def call(self, inputs, training=None, mask=None):
         _check_size(*inputs[0].shape[1:3], self._step)
         return super().call(inputs, training=training, mask=mask)
 
     def get_config(self):
-        return {"name": self.name, "trainable": self.trainable, **self._arguments}
+        names = "dim", "dim_mults", "channels", "version", "self_condition"
+        names += "dropout", "groups", "out_channels"
+        return {
+            "name": self.name,
+            "trainable": self.trainable,
+            "dtype": self.dtype_policy.name,
+            "image_size": self.image_size,
+            **{name: getattr(self, name) for name in names},
+        }
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
@@ -283,3 +199,90 @@ def _check_size(height, width, step):
             "2 for each level but the last: resize or pad them. "
             f"Received: height={height}, width={width}"
         )
+
+
+class _Builder:
+    """Adds named layers to the graph; the names are those of the checkpoints."""
+
+    def __init__(self, version, dropout, groups, dtype):
+        self.old = version == "0.25.3"
+        self.dropout, self.groups, self.dtype = dropout, groups, dtype
+
+    def conv(self, x, filters, kernel, name, strides=1, dtype=None):
+        fan_in = x.shape[-1] * kernel**2
+        return layers.Conv2D(
+            filters,
+            kernel,
+            strides,
+            padding="same",
+            kernel_initializer=torch_uniform(fan_in),
+            bias_initializer=torch_uniform(fan_in),
+            dtype=dtype or self.dtype,
+            name=name,
+        )(x)
+
+    def dense(self, x, units, name):
+        return layers.Dense(
+            units,
+            kernel_initializer=torch_uniform(x.shape[-1]),
+            bias_initializer=torch_uniform(x.shape[-1]),
+            dtype="float32",
+            name=name,
+        )(x)
+
+    def joined(self, *tensors):
+        return layers.Concatenate(dtype=self.dtype)(tensors)
+
+    def silu(self, x, name, dtype=None):
+        return layers.Activation("silu", dtype=dtype or self.dtype, name=name)(x)
+
+    def time(self, t, dim):
+        x = SinusoidalEmbedding(dim, name="time_mlp.0")(t)
+        x = self.dense(x, 4 * dim, "time_mlp.1")
+        # "gelu" is the exact one, as keras.activations.gelu; keras.ops.gelu is not.
+        x = layers.Activation("gelu", dtype="float32", name="time_mlp.2")(x)
+        x = self.dense(x, 4 * dim, "time_mlp.3")
+        self.embedding = self.silu(x, "time_silu", dtype="float32")
+
+    def norm(self, x, name):
+        norm = GroupNorm(self.groups, dtype=self.dtype, name=name)
+        return (norm if self.old else RMSNorm(dtype=self.dtype, name=name))(x)
+
+    def residual_block(self, x, filters, name):
+        film = self.dense(self.embedding, 2 * filters, f"{name}.mlp.1")
+        y = self.conv(x, filters, 3, f"{name}.block1.proj")
+        y = self.norm([y, film], f"{name}.block1.norm")
+        y = self.silu(y, f"{name}.block1.act")
+        if self.dropout:
+            y = Dropout(self.dropout, dtype=self.dtype)(y)
+        y = self.conv(y, filters, 3, f"{name}.block2.proj")
+        y = self.norm(y, f"{name}.block2.norm")
+        y = self.silu(y, f"{name}.block2.act")
+        if x.shape[-1] != filters:
+            x = self.conv(x, filters, 1, f"{name}.res_conv")
+        return layers.Add(dtype=self.dtype, name=f"{name}.sum")([y, x])
+
+    def attention(self, x, name, full):
+        # Version "0.25.3" wraps the attention twice: residual, normalisation.
+        inner, outer = (f"{name}.fn.fn", f"{name}.fn") if self.old else (name, name)
+        norm = ChannelNorm if self.old else RMSNorm
+        kind = FullAttention if full else LinearAttention
+        y = norm(dtype=self.dtype, name=f"{outer}.norm")(x)
+        tokens = 0 if self.old else 4
+        y = kind(memory_tokens=tokens, dtype=self.dtype, name=inner)(y)
+        if not full:
+            y = norm(dtype=self.dtype, name=f"{inner}.to_out.1")(y)
+        return layers.Add(dtype=self.dtype, name=f"{name}.sum")([y, x])
+
+    def shrink(self, x, filters, name, same_size):
+        if same_size:
+            return self.conv(x, filters, 3, name)
+        if self.old:
+            return self.conv(x, filters, 4, name, strides=2)
+        # 2×2 pixels joined, then a 1×1 convolution: a 2×2 convolution with stride 2.
+        return self.conv(x, filters, 2, f"{name}.1", strides=2)
+
+    def enlarge(self, x, filters, name, same_size):
+        if same_size:
+            return self.conv(x, filters, 3, name)
+        return UpsampledConv(filters, dtype=self.dtype, name=f"{name}.1")(x)
