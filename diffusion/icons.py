@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,9 +11,9 @@ import numpy as np
 
 from diffusion.watermark import shown
 from illustkit.images import ImageError, list_images, read_picture
+from illustkit.images.cache import PictureWriter, file_stamps, store_pictures
 from illustkit.images.read import Picture
 
-MANIFEST, PICTURES = "icons.json", "icons.npy"
 CHANNELS = (1, 3, 4)
 
 
@@ -89,26 +88,53 @@ def read_icons(
     """
     if channels not in CHANNELS:
         raise ValueError(f"`channels` is one of {CHANNELS}. Received: {channels}")
+    items: Sequence[Path | np.ndarray]
     if isinstance(source, np.ndarray):
         if source.dtype != np.uint8 or source.ndim != 4 or source.shape[-1] != channels:
             raise ValueError(
                 f"Pictures are uint8 (n, height, width, {channels}). "
                 f"Received: {source.dtype} {source.shape}"
             )
-        named = ((str(i), picture) for i, picture in enumerate(source))
-        return _collect(named, len(source), "The array", image_size, channels)
-    folder = Path(source)
-    paths = _pictures_of(folder)
-    size = None if image_size is None else list(image_size)
-    stamps = [[str(p), (s := p.stat()).st_mtime_ns, s.st_size] for p in paths]
-    key = {"size": size, "channels": channels, "stamps": stamps}
-    if cache is not None and (kept := _kept(Path(cache), key)):
-        return kept
-    named = ((path.relative_to(folder).as_posix(), path) for path in paths)
-    icons = _collect(
-        named, len(paths), str(folder), image_size, channels, cache, progress
+        names, items = [str(i) for i in range(len(source))], list(source)
+        where, key, cache = "The array", None, None
+    else:
+        folder = Path(source)
+        items = _pictures_of(folder)
+        names = [path.relative_to(folder).as_posix() for path in items]
+        size = None if image_size is None else list(image_size)
+        where = str(folder)
+        key = {"size": size, "channels": channels, "stamps": file_stamps(items)}
+
+    def fill(writer: PictureWriter) -> None:
+        size, left_out = image_size, []
+        for done, (name, item) in enumerate(zip(names, items, strict=True), 1):
+            try:
+                if isinstance(item, np.ndarray):
+                    picture = item
+                else:
+                    picture = as_channels(read_picture(item), channels)
+            except ImageError as error:
+                left_out.append([name, str(error)])
+            else:
+                size = size or picture.shape[1::-1]
+                fitted = fit_icon(picture, size)
+                samples = fitted.reshape(size[1], size[0], channels)
+                writer.add(samples, name=name, resized=fitted is not picture)
+            if progress is not None:
+                progress(done)
+        if not len(writer):
+            reason = left_out[0][1] if left_out else "It is empty."
+            raise ValueError(f"{where}: no picture here can be read. {reason}")
+        writer.details["left_out"] = left_out
+
+    # Version 0.1 kept the pictures in icons.npy.
+    stored = store_pictures(cache, key, fill, name="icons", obsolete=("icons.npy",))
+    return Icons(
+        stored.array,
+        [row["name"] for row in stored.rows],
+        [row["name"] for row in stored.rows if row["resized"]],
+        stored.details["left_out"],
     )
-    return icons if cache is None else _keep(Path(cache), key, icons)
 
 
 def _pictures_of(folder: Path) -> list[Path]:
@@ -116,45 +142,6 @@ def _pictures_of(folder: Path) -> list[Path]:
     if len(paths) > 1 and (folder / "settings.json").exists():
         return [path for path in paths if path != folder / "grid.png"]
     return paths
-
-
-def _collect(
-    named: Iterator[tuple[str, Path | np.ndarray]],
-    n: int,
-    where: str,
-    image_size: Sequence[int] | None,
-    channels: int,
-    cache: str | os.PathLike | None = None,
-    progress: Callable[[int], object] | None = None,
-) -> Icons:
-    """Fit pictures into one array of at most n, in memory or in the cache."""
-    pictures = np.empty((0, 0, 0, channels), np.uint8)
-    names: list[str] = []
-    resized: list[str] = []
-    left_out: list[list[str]] = []
-    for done, (name, item) in enumerate(named, 1):
-        try:
-            if isinstance(item, np.ndarray):
-                picture = item
-            else:
-                picture = as_channels(read_picture(item), channels)
-        except ImageError as error:
-            left_out.append([name, str(error)])
-        else:
-            if not names:
-                width, height = image_size or picture.shape[1::-1]
-                pictures = _room((n, height, width, channels), cache)
-            fitted = fit_icon(picture, (width, height))
-            if fitted is not picture:
-                resized.append(name)
-            pictures[len(names)] = fitted.reshape(height, width, channels)
-            names.append(name)
-        if progress is not None:
-            progress(done)
-    if not names:
-        reason = left_out[0][1] if left_out else "It is empty."
-        raise ValueError(f"{where}: no picture here can be read. {reason}")
-    return Icons(pictures[: len(names)], names, resized, left_out)
 
 
 def fit_icon(picture: np.ndarray, image_size: Sequence[int]) -> np.ndarray:
@@ -210,37 +197,3 @@ def as_channels(picture: Picture, channels: int) -> np.ndarray:
     from PIL import Image
 
     return np.asarray(Image.fromarray(rgb).convert("L"))
-
-
-def _room(shape: tuple[int, ...], cache: str | os.PathLike | None) -> np.ndarray:
-    if cache is None:
-        return np.empty(shape, np.uint8)
-    cache = Path(cache)
-    cache.mkdir(parents=True, exist_ok=True)
-    path = cache / (PICTURES + ".part")
-    path.unlink(missing_ok=True)
-    return np.lib.format.open_memmap(path, "w+", np.uint8, shape)
-
-
-def _keep(cache, key, icons):
-    (cache / MANIFEST).unlink(missing_ok=True)
-    icons.pictures.flush()
-    # A training that still reads the previous file keeps it.
-    os.replace(cache / (PICTURES + ".part"), cache / PICTURES)
-    manifest = {**key, **icons._asdict()}
-    del manifest["pictures"]
-    part = cache / (MANIFEST + ".part")
-    part.write_text(json.dumps(manifest), encoding="utf-8")
-    os.replace(part, cache / MANIFEST)
-    return _kept(cache, key)
-
-
-def _kept(cache, key):
-    try:
-        manifest = json.loads((cache / MANIFEST).read_text("utf-8"))
-        if any(manifest.pop(name) != value for name, value in key.items()):
-            return None
-        pictures = np.load(cache / PICTURES, mmap_mode="r")[: len(manifest["names"])]
-        return Icons(pictures, **manifest)
-    except (OSError, ValueError, KeyError, TypeError):
-        return None

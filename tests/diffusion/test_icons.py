@@ -102,16 +102,22 @@ def test_the_cache_is_used_until_something_changes(tmp_path, monkeypatch):
     assert len(read) == 5 and changed.pictures[:, 0, 0, 0].tolist() == [0, 99, 2, 3]
     # Who reads the file of before keeps it.
     assert again.pictures[:, 0, 0, 0].tolist() == [0, 1, 2, 3]
+    (samples,) = cache.glob("icons-*.npy")
     for spoil in (
         lambda: (cache / "icons.json").write_text("{"),
-        lambda: (cache / "icons.json").write_text(json.dumps([1])),
-        lambda: (cache / "icons.npy").write_bytes(b"half"),
+        lambda: samples.write_bytes(b"half"),
+        # As version 0.1 wrote them.
+        lambda: (cache / "icons.json").write_text(json.dumps({"size": [8, 8]})),
     ):
+        read.clear()
         spoil()
-        healed = read_icons(tmp_path / "in", (8, 8), cache=cache)
-        np.testing.assert_array_equal(healed.pictures, changed.pictures)
+        rebuilt = read_icons(tmp_path / "in", (8, 8), cache=cache)
+        np.testing.assert_array_equal(rebuilt.pictures, changed.pictures)
+        assert len(read) == 5
+    (cache / "icons.npy").touch()
     other = read_icons(tmp_path / "in", (4, 8), channels=1, cache=cache)
     assert other.pictures.shape == (4, 8, 4, 1)
+    assert not (cache / "icons.npy").exists()  # of version 0.1
 
 
 def test_folders_without_a_picture_are_told_in_one_line(tmp_path):
