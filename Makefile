@@ -15,7 +15,7 @@ test: $(BIN)/installed
 
 # The documentation, in site/; a broken link or reference is an error.
 docs: $(BIN)/installed-docs
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 # Both sets of packages that Colab has, in environments of their own: half an hour.
 test-colab: $(BIN)/installed

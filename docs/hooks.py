@@ -80,13 +80,22 @@ def move_links(text, source, target, repository):
 
 
 def reference(package):
-    """Return the reference page of a package: its exported names, by room."""
+    """Return the reference page of a package: its exported names, room by room."""
     stub = ast.parse((ROOT / package / "__init__.pyi").read_text("utf-8"))
-    lines = [f"# {package}", ""]
+    rooms = {}
     for node in stub.body:
         if isinstance(node, ast.ImportFrom) and node.module:
-            module = f"{package}.{node.module}" if node.level else node.module
-            lines += [f"## `{module}`", ""]
-            for alias in node.names:
-                lines += [f"::: {module}.{alias.name}", ""]
+            room = node.module.split(".")[0]
+            names = [(alias.name, f"{package}.{node.module}") for alias in node.names]
+            rooms.setdefault(room, []).extend(names)
+    lines = [f"# {package}", ""]
+    for room, names in rooms.items():
+        lines += [f"## {room.capitalize()}", ""]
+        for name, module in names:
+            lines += [f"::: {module}.{name}", "    options:"]
+            lines += [
+                f"      heading: {package}.{name}",
+                f"      toc_label: {name}",
+                "",
+            ]
     return "\n".join(lines)
