@@ -1,21 +1,157 @@
-"""What a notebook asks first: which accelerator is here, and what runs on it."""
+"""Find the devices of this machine, choose Keras' backend, and share batches."""
 
 import contextlib
 import functools
 import glob
-import importlib.util
 import json
 import os
 import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
-BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}
+from illustkit.errors import UserError
+
+# Keras' backends by the names that people know. The packages run on the first two.
+NAMES = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}
+SUPPORTED = "tensorflow", "jax"
+KINDS = "auto", "one", "mirrored", "multiworker", "tpu"
 
 
-def missing_backend(error):
-    """What to do about an import that failed for want of Keras' backend.
+def describe_devices() -> str:
+    """Describe the accelerators of this machine and what Keras runs on, in words.
+
+    It imports Keras, which fixes the backend: call `choose_backend` first. On
+    TensorFlow no device is claimed, so that `get_strategy` may follow.
+
+    Example:
+    >>> print(illustkit.describe_devices())
+    1 GPU (Tesla T4). Keras 3.13.2 runs on it through TensorFlow 2.20.0.
+
+    Returns:
+        A str of one sentence or more. If an accelerator of this machine cannot be used,
+        it says why and how to fix that.
+
+    Raises:
+        UserError: If Keras runs on neither TensorFlow nor JAX.
+    """
+    import keras
+
+    backend = keras.backend.backend()
+    if backend not in SUPPORTED:
+        raise UserError(
+            "Set KERAS_BACKEND to tensorflow or jax before Keras is imported. "
+            f"Received: KERAS_BACKEND={backend}"
+        )
+    find = {"tensorflow": _tensorflow_devices, "jax": _jax_devices}[backend]
+    version, devices = find()
+    library = f"{NAMES[backend]} {version}"
+    if not devices:
+        text = (
+            f"No GPU or TPU in use: Keras {keras.__version__} runs on "
+            f"{_count(_n_cores(), 'CPU core')} through {library}."
+        )
+        return " ".join([text, *_fixes(backend)])
+    kind, name = devices[0]
+    text = f"{_count(len(devices), kind)} ({name}). Keras {keras.__version__} "
+    if len(devices) == 1:
+        return f"{text}runs on it through {library}."
+    shared = {"tensorflow": "tf.distribute", "jax": "keras.distribution"}[backend]
+    return f"{text}shares every batch among them through {library} ({shared})."
+
+
+def _tensorflow_devices() -> tuple[str, list[tuple[str, str]]]:
+    """Return TensorFlow's version, and (kind, name) of each accelerator it reaches."""
+    import tensorflow as tf
+
+    devices = []
+    for kind in ("TPU", "GPU"):
+        for device in tf.config.list_physical_devices(kind):
+            details = tf.config.experimental.get_device_details(device)
+            devices.append((kind, details.get("device_name", device.name)))
+    return tf.__version__, devices
+
+
+def _jax_devices() -> tuple[str, list[tuple[str, str]]]:
+    """Return JAX's version, and (kind, name) of each accelerator it reaches."""
+    import jax
+
+    devices = [d for d in jax.devices() if d.platform != "cpu"]
+    return jax.__version__, [(d.platform.upper(), d.device_kind) for d in devices]
+
+
+def _fixes(backend: str) -> Iterator[str]:
+    """Say how to reach accelerators that are here and cannot be used."""
+    if tpu_files():
+        yield (
+            "A TPU is here, but it is not reached: restart the session and run the "
+            "cells from the first one on, with jax[tpu] installed and "
+            "KERAS_BACKEND=jax."
+        )
+    if glob.glob("/dev/nvidia[0-9]*"):
+        yield (
+            f"An NVIDIA GPU is here, but this {NAMES[backend]} does not reach it: "
+            "install the one that comes with CUDA."
+        )
+    if "google.colab" in sys.modules:
+        yield "Runtime > Change runtime type offers a T4 GPU and a TPU."
+
+
+def tpu_files() -> list[str]:
+    """Return the device files of a TPU's driver; an empty list without a TPU."""
+    return glob.glob("/dev/accel*") or glob.glob("/dev/vfio/[0-9]*")
+
+
+def _n_cores() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on Linux
+        return os.cpu_count() or 1
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}{'s' * (n != 1)}"
+
+
+def choose_backend() -> str:
+    """Choose Keras' backend for this machine, before anything imports Keras.
+
+    JAX if TensorFlow is not installed, as on Colab's TPU runtimes, or if a TPU is here
+    and JAX is installed; else TensorFlow. A `KERAS_BACKEND` that is set stays. Nothing
+    heavy is imported. Keras keeps the backend with which it was imported: after that,
+    this function only returns its name.
+
+    Example:
+    ```python
+    illustkit.choose_backend()
+    print(illustkit.describe_devices())
+    ```
+
+    Returns:
+        The backend's name, "tensorflow" or "jax", which the environment variable
+        `KERAS_BACKEND` now holds.
+
+    Raises:
+        UserError: If neither TensorFlow nor JAX is installed.
+    """
+    if "keras" in sys.modules:
+        return sys.modules["keras"].backend.backend()
+    if chosen := os.environ.get("KERAS_BACKEND"):
+        return chosen
+    installed = [name for name in SUPPORTED if find_spec(name) is not None]
+    if not installed:
+        raise UserError(
+            "Keras needs TensorFlow or JAX, and neither is installed here: "
+            'pip install "illustkit[tensorflow]"'
+        )
+    chosen = installed[-1] if tpu_files() else installed[0]
+    os.environ["KERAS_BACKEND"] = chosen
+    return chosen
+
+
+def missing_backend(error: ModuleNotFoundError) -> str | None:
+    """Explain an import that failed because Keras' backend is not installed.
 
     Keras takes the backend that `KERAS_BACKEND` names when it is imported, and
     TensorFlow without it. The library never chooses one itself.
@@ -29,42 +165,42 @@ def missing_backend(error):
     ```
 
     Args:
-        error: The `ModuleNotFoundError`.
+        error: The error of the import.
 
     Returns:
-        One line, or `None` where something else was missing or Keras has started.
+        One line that says what to install, or `None` if something else was missing or
+        Keras has started.
     """
     missing = (error.name or "").split(".")[0]
-    if missing not in BACKENDS or "keras" in sys.modules:
+    if missing not in NAMES or "keras" in sys.modules:
         return None
-    found = f"Keras finds no {BACKENDS[missing]}"
-    if missing != "tensorflow":
-        extra = "jax" if missing == "jax" else "tensorflow"
-        unset = "" if missing == "jax" else " and unset KERAS_BACKEND"
-        return f'{found}: pip install "illustkit[{extra}]"{unset}'
+    problem = f"Keras finds no {NAMES[missing]}"
+    if missing == "jax":
+        return f'{problem}: pip install "illustkit[jax]"'
+    if missing == "torch":
+        install = 'pip install "illustkit[tensorflow]"'
+        return f"{problem}: {install} and unset KERAS_BACKEND"
     install = 'pip install "illustkit[tensorflow]"'
-    if importlib.util.find_spec("jax") is not None:
-        return f"{found}. Set KERAS_BACKEND=jax, since JAX is here, or {install}"
+    if find_spec("jax") is not None:
+        return f"{problem}. Set KERAS_BACKEND=jax, since JAX is here, or {install}"
     return (
-        f'{found}: {install}, or pip install "illustkit[jax]" and set KERAS_BACKEND=jax'
+        f"{problem}: {install}, "
+        'or pip install "illustkit[jax]" and set KERAS_BACKEND=jax'
     )
 
 
-KINDS = ("auto", "one", "mirrored", "multiworker", "tpu")
-
-
-def get_strategy(kind="auto"):
+def get_strategy(kind: str = "auto") -> Any:
     """Choose the devices to train on.
 
-    Call it before anything else touches TensorFlow, and build and compile the
-    model inside `scope(strategy)`. On JAX every device found shares the batch
+    Call it before anything else touches TensorFlow, and build and compile the model
+    inside `scope(strategy)`. On JAX all devices share the batch
     (`keras.distribution.DataParallel`), and there is no strategy object.
 
-    Several machines train as one where the same command runs on each of them, with
+    Several machines train as one if the same command runs on each of them, with
     `TF_CONFIG` naming all workers and which of them this is, and the same run folder,
-    on a disk that they share. Each takes its share of every batch; the first one
-    writes the run. When one fails all stop: the same commands go on from the last
-    whole epoch.
+    on a disk that they share. Each takes its part of every batch; the first one writes
+    the run. If one fails, all stop: the same commands resume after the last whole
+    epoch.
 
     ```bash
     export TF_CONFIG='{"cluster": {"worker": ["10.0.0.1:2222", "10.0.0.2:2222"]},
@@ -81,21 +217,21 @@ def get_strategy(kind="auto"):
     ```
 
     Args:
-        kind: "auto" takes what is there (a TPU, the workers named in `TF_CONFIG`,
-            all GPUs, else one device); "one" takes the default device alone;
-            "mirrored" splits the batch over all GPUs, or over all logical CPUs
-            where there is no GPU; "multiworker" needs `TF_CONFIG`; "tpu" fails
-            loudly where TensorFlow has no TPU support. Defaults to "auto".
+        kind: "auto" takes what the machine has (a TPU, the workers named in
+            `TF_CONFIG`, all GPUs, else one device); "one" takes the default device;
+            "mirrored" splits the batch over all GPUs, or over all logical CPUs if there
+            is no GPU; "multiworker" needs `TF_CONFIG`; "tpu" raises if TensorFlow
+            reaches no TPU. Defaults to "auto".
 
     Returns:
-        A `tf.distribute.Strategy`, or `None` where Keras does not run on TensorFlow.
+        A `tf.distribute.Strategy`, or `None` if Keras does not run on TensorFlow.
 
     Raises:
-        ValueError: for an unknown kind, "multiworker" without `TF_CONFIG`, or
+        UserError: If the kind is unknown, or "multiworker" without `TF_CONFIG`, or
             "tpu" without a TPU.
     """
     if kind not in KINDS:
-        raise ValueError(f"`kind` must be one of {KINDS}. Received: kind={kind!r}")
+        raise UserError(f"`kind` must be one of {KINDS}. Received: kind={kind!r}")
     import keras
 
     if keras.backend.backend() != "tensorflow":
@@ -110,7 +246,7 @@ def get_strategy(kind="auto"):
             return _tpu_strategy(tf)
         except (ValueError, tf.errors.OpError) as error:
             if kind == "tpu":
-                raise ValueError(
+                raise UserError(
                     "This TensorFlow reaches no TPU. Set KERAS_BACKEND=jax before "
                     f"starting Python to train on it. TensorFlow said: {error}"
                 ) from error
@@ -119,7 +255,7 @@ def get_strategy(kind="auto"):
                 "without it. Set KERAS_BACKEND=jax before starting Python to use it."
             )
     if kind == "multiworker" and n_workers() < 2:
-        raise ValueError(
+        raise UserError(
             "Several workers need the environment variable TF_CONFIG with at least "
             f"two under cluster.worker. Received: {os.environ.get('TF_CONFIG')!r}"
         )
@@ -140,8 +276,28 @@ def get_strategy(kind="auto"):
     )
 
 
-def scope(strategy):
-    """Context in which a model, its optimizer and `compile` belong to `strategy`.
+def _tpu_strategy(tf: Any) -> Any:
+    resolver = tf.distribute.cluster_resolver.TPUClusterResolver(
+        tpu=os.environ.get("TPU_NAME", "local")
+    )
+    tf.config.experimental_connect_to_cluster(resolver)
+    tf.tpu.experimental.initialize_tpu_system(resolver)
+    return tf.distribute.TPUStrategy(resolver)
+
+
+@functools.cache
+def _workers_strategy() -> Any:
+    # One per process: another would cut the connections that the first has made.
+    import tensorflow as tf
+
+    from illustkit._keras_compat import average_scalar_logs
+
+    average_scalar_logs()
+    return tf.distribute.MultiWorkerMirroredStrategy()
+
+
+def scope(strategy: Any) -> contextlib.AbstractContextManager[Any]:
+    """Return the context in which a model, its optimizer and `compile` are shared.
 
     Args:
         strategy: What `get_strategy` returned; `None` changes nothing.
@@ -152,21 +308,8 @@ def scope(strategy):
     return contextlib.nullcontext() if strategy is None else strategy.scope()
 
 
-def own_folder(folder):
-    """A folder that no other worker writes to.
-
-    Args:
-        folder: Path that all workers were given.
-
-    Returns:
-        That `Path` for the first worker, for the others one beside it.
-    """
-    folder, i = Path(folder), worker_index()
-    return folder.with_name(f"{folder.name}-worker-{i}") if i else folder
-
-
-def replicas(strategy):
-    """Number of devices that share a batch.
+def replicas(strategy: Any) -> int:
+    """Return the number of devices that share a batch.
 
     Args:
         strategy: What `get_strategy` returned.
@@ -183,7 +326,7 @@ def replicas(strategy):
     return len(keras.distribution.list_devices())
 
 
-def check_batch_size(batch_size, strategy):
+def check_batch_size(batch_size: int, strategy: Any) -> int:
     """Refuse a batch that cannot be shared evenly.
 
     Args:
@@ -191,35 +334,35 @@ def check_batch_size(batch_size, strategy):
         strategy: What `get_strategy` returned.
 
     Returns:
-        Number of devices that share it, as `replicas` gives it.
+        The number of devices that share it, as from `replicas`.
 
     Raises:
-        ValueError: where the batch size is no multiple of that number.
+        UserError: If the batch size is no multiple of that number.
     """
     if batch_size % (n := replicas(strategy)):
-        raise ValueError(
+        raise UserError(
             f"`batch_size` must be a multiple of the {n} devices that share it. "
             f"Received: batch_size={batch_size}"
         )
     return n
 
 
-def check_precision(name, strategy):
+def check_precision(name: str, strategy: Any) -> None:
     """Refuse a precision that several devices of `tf.distribute` cannot train with.
 
     In "mixed_float16" each device decides by its own gradients whether a step is left
     out, which has to be the same everywhere.
 
     Args:
-        name: A dtype policy, as of `precision`.
+        name: A dtype policy, as for `precision`.
         strategy: What `get_strategy` returned.
 
     Raises:
-        ValueError: for "mixed_float16" on several of them.
+        UserError: If several of them would train in "mixed_float16".
     """
     n = 1 if strategy is None else strategy.num_replicas_in_sync
     if name == "mixed_float16" and n > 1:
-        raise ValueError(
+        raise UserError(
             f"TensorFlow cannot train in mixed_float16 on {n} devices at once: take "
             "precision mixed_bfloat16 or float32, or strategy one."
         )
@@ -248,168 +391,26 @@ def precision(name: str) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
-def n_workers():
-    """Number of worker processes that `TF_CONFIG` names; 1 without it."""
+def n_workers() -> int:
+    """Return the number of worker processes that `TF_CONFIG` names; 1 without it."""
     cluster = json.loads(os.environ.get("TF_CONFIG") or "{}").get("cluster", {})
     return max(1, len(cluster.get("worker", [])))
 
 
-def worker_index():
-    """Number of this process among the workers; 0 writes the shared files."""
+def worker_index() -> int:
+    """Return this process's number among the workers; 0 writes the shared files."""
     config = json.loads(os.environ.get("TF_CONFIG") or "{}")
     return int(config.get("task", {}).get("index", 0))
 
 
-def tpu_files():
-    """Files by which the driver of a TPU shows itself; an empty list without one."""
-    return glob.glob("/dev/accel*") or glob.glob("/dev/vfio/[0-9]*")
+def own_folder(folder: str | os.PathLike[str]) -> Path:
+    """Return a folder that no other worker writes to.
 
-
-def _tpu_strategy(tf):
-    resolver = tf.distribute.cluster_resolver.TPUClusterResolver(
-        tpu=os.environ.get("TPU_NAME", "local")
-    )
-    tf.config.experimental_connect_to_cluster(resolver)
-    tf.tpu.experimental.initialize_tpu_system(resolver)
-    return tf.distribute.TPUStrategy(resolver)
-
-
-@functools.cache
-def _workers_strategy():
-    # One a process: another would cut the connections that the first has made.
-    import tensorflow as tf
-
-    from illustkit._keras_compat import average_scalar_logs
-
-    average_scalar_logs()
-    return tf.distribute.MultiWorkerMirroredStrategy()
-
-
-# Keras' backends by the names that people know.
-NAMES = {"tensorflow": "TensorFlow", "jax": "JAX"}
-
-
-def choose_backend():
-    """Choose Keras' backend for this machine, before anything imports Keras.
-
-    JAX where TensorFlow is not installed, as on Colab's TPU runtimes, or where a TPU
-    is here and JAX is installed; else TensorFlow. A `KERAS_BACKEND` that is set stays.
-    Nothing heavy is imported. Keras keeps the backend with which it was imported:
-    after that this only says which it is.
-
-    Example:
-    ```python
-    illustkit.choose_backend()
-    print(illustkit.describe_devices())
-    ```
+    Args:
+        folder: Path that all workers were given.
 
     Returns:
-        The backend's name, "tensorflow" or "jax", which the environment variable
-        `KERAS_BACKEND` now holds.
-
-    Raises:
-        ValueError: where neither TensorFlow nor JAX is installed.
+        That `Path` for the first worker; for the others one beside it.
     """
-    if "keras" in sys.modules:
-        return sys.modules["keras"].backend.backend()
-    if chosen := os.environ.get("KERAS_BACKEND"):
-        return chosen
-    installed = [name for name in NAMES if find_spec(name) is not None]
-    if not installed:
-        raise ValueError(
-            "Keras needs TensorFlow or JAX, and neither is installed here: "
-            'pip install "illustkit[tensorflow]"'
-        )
-    chosen = installed[-1] if tpu_files() else installed[0]
-    os.environ["KERAS_BACKEND"] = chosen
-    return chosen
-
-
-def describe_devices():
-    """Say which accelerators are here and what Keras runs on, in words.
-
-    It imports Keras, which fixes the backend: call `choose_backend` first. No device
-    is claimed on TensorFlow, so that `get_strategy` may follow.
-
-    Example:
-    >>> print(illustkit.describe_devices())
-    1 GPU (Tesla T4). Keras 3.13.2 runs on it through TensorFlow 2.20.0.
-
-    Returns:
-        A str of one sentence or more. What keeps an accelerator of this machine from
-        being used is said, with the mend.
-
-    Raises:
-        ValueError: where Keras runs on neither TensorFlow nor JAX.
-    """
-    import keras
-
-    backend = keras.backend.backend()
-    if backend not in NAMES:
-        raise ValueError(
-            "Set KERAS_BACKEND to tensorflow or jax before Keras is imported. "
-            f"Received: KERAS_BACKEND={backend}"
-        )
-    find = {"tensorflow": _tensorflow_devices, "jax": _jax_devices}[backend]
-    version, devices = find()
-    library = f"{NAMES[backend]} {version}"
-    if not devices:
-        text = (
-            f"No GPU or TPU in use: Keras {keras.__version__} runs on "
-            f"{_count(_n_cores(), 'CPU core')} through {library}."
-        )
-        return " ".join([text, *_mends(backend)])
-    kind, name = devices[0]
-    text = f"{_count(len(devices), kind)} ({name}). Keras {keras.__version__} "
-    if len(devices) == 1:
-        return f"{text}runs on it through {library}."
-    shared = {"tensorflow": "tf.distribute", "jax": "keras.distribution"}[backend]
-    return f"{text}shares every batch among them through {library} ({shared})."
-
-
-def _tensorflow_devices():
-    """TensorFlow's version, and (kind, name) of each accelerator it reaches."""
-    import tensorflow as tf
-
-    found = []
-    for kind in ("TPU", "GPU"):
-        for device in tf.config.list_physical_devices(kind):
-            details = tf.config.experimental.get_device_details(device)
-            found.append((kind, details.get("device_name", device.name)))
-    return tf.__version__, found
-
-
-def _jax_devices():
-    """JAX's version, and (kind, name) of each accelerator it reaches."""
-    import jax
-
-    devices = [d for d in jax.devices() if d.platform != "cpu"]
-    return jax.__version__, [(d.platform.upper(), d.device_kind) for d in devices]
-
-
-def _mends(backend):
-    """What to do about accelerators that are here and cannot be used."""
-    if tpu_files():
-        yield (
-            "A TPU is here, but it is not reached: restart the session and run the "
-            "cells from the first one on, with jax[tpu] installed and "
-            "KERAS_BACKEND=jax."
-        )
-    if glob.glob("/dev/nvidia[0-9]*"):
-        yield (
-            f"An NVIDIA GPU is here, but this {NAMES[backend]} does not reach it: "
-            "install the one that comes with CUDA."
-        )
-    if "google.colab" in sys.modules:
-        yield "Runtime > Change runtime type offers a T4 GPU and a TPU."
-
-
-def _n_cores():
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on Linux
-        return os.cpu_count() or 1
-
-
-def _count(n, what):
-    return f"{n} {what}{'s' * (n != 1)}"
+    folder, i = Path(folder), worker_index()
+    return folder.with_name(f"{folder.name}-worker-{i}") if i else folder

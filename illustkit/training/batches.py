@@ -5,6 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 import keras
 import numpy as np
 
+from illustkit.errors import UserError
+
 
 class Batches(keras.utils.PyDataset):
     """Shuffled batches, each drawn from a generator of its own.
@@ -39,7 +41,7 @@ class Batches(keras.utils.PyDataset):
     def __init__(self, size, *, batch_size, seed=0, shuffle=True, lookahead=2):
         super().__init__()
         if size < batch_size:
-            raise ValueError(
+            raise UserError(
                 f"{size} samples do not fill one batch of {batch_size}: "
                 "take a smaller `batch_size`, or more pictures."
             )

@@ -62,7 +62,7 @@ def choose_devices(
         The `Devices`.
 
     Raises:
-        ValueError: If the batch cannot be shared evenly, or the devices cannot train
+        UserError: If the batch cannot be shared evenly, or the devices cannot train
             with this precision.
     """
     chosen = get_strategy(strategy)

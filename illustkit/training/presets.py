@@ -1,10 +1,18 @@
-"""Settings of a training: a preset by its name, with some fields changed."""
+"""Choose the settings of a training: a preset by its name, with some fields changed."""
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from illustkit.errors import UserError
+
+Preset = TypeVar("Preset")
 
 
-def choose_preset(presets, preset, settings):
-    """Take a preset, with those settings that the caller names in their place.
+def choose_preset(
+    presets: Mapping[str, Preset], preset: str, settings: Mapping[str, Any]
+) -> Preset:
+    """Return a preset, with the fields replaced that the caller names.
 
     Example:
     ```python
@@ -20,13 +28,14 @@ def choose_preset(presets, preset, settings):
         An instance of that dataclass.
 
     Raises:
-        ValueError: for an unknown preset or field.
+        UserError: If the preset or a field is unknown.
     """
     if preset not in presets:
-        raise ValueError(
+        raise UserError(
             f"`preset` must be one of {sorted(presets)}. Received: {preset!r}"
         )
-    known = {field.name for field in dataclasses.fields(presets[preset])}
-    if unknown := sorted(set(settings) - known):
-        raise ValueError(f"Settings are {sorted(known)}. Received: {unknown}")
-    return dataclasses.replace(presets[preset], **settings)
+    chosen: Any = presets[preset]
+    names = {field.name for field in dataclasses.fields(chosen)}
+    if unknown := sorted(set(settings) - names):
+        raise UserError(f"Settings are {sorted(names)}. Received: {unknown}")
+    return dataclasses.replace(chosen, **settings)

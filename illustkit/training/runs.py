@@ -11,6 +11,7 @@ from typing import Any
 
 import keras
 
+from illustkit.errors import UserError
 from illustkit.files import write_whole
 from illustkit.runtime import n_workers, worker_index
 
@@ -36,7 +37,7 @@ class Run:
         folder: Path of an existing run.
 
     Raises:
-        ValueError: If the folder holds no run.
+        UserError: If the folder holds no run.
     """
 
     folder: Path
@@ -47,12 +48,12 @@ class Run:
         try:
             self.settings = json.loads((self.folder / SETTINGS).read_text("utf-8"))
         except FileNotFoundError:
-            raise ValueError(
+            raise UserError(
                 f"{self.folder} holds no run: it has no {SETTINGS}. "
                 "Name the folder that a training printed."
             ) from None
         except (ValueError, OSError) as error:
-            raise ValueError(
+            raise UserError(
                 f"{self.folder / SETTINGS} cannot be read ({error}): "
                 "the run has to be trained again."
             ) from None
@@ -76,7 +77,7 @@ class Run:
             kind: What is trained.
 
         Raises:
-            ValueError: If a run of another kind or with other settings is stored there.
+            UserError: If a run of another kind or with other settings is stored there.
         """
         if not Path(folder, SETTINGS).exists():
             return
@@ -88,7 +89,7 @@ class Run:
             if stored.get(name) != settings.get(name)
         ]
         if differences:
-            raise ValueError(
+            raise UserError(
                 f"{folder} holds a run with other settings ({', '.join(differences)}). "
                 "Name another folder, or give the same settings to go on."
             )
@@ -115,7 +116,7 @@ class Run:
             The `Run`.
 
         Raises:
-            ValueError: If a run of another kind or with other settings is stored there.
+            UserError: If a run of another kind or with other settings is stored there.
         """
         cls.check(folder, settings, may_change, kind=kind)
         run = cls.__new__(cls)
@@ -169,11 +170,11 @@ class Run:
             name: File in the run's folder. Defaults to the best weights.
 
         Raises:
-            ValueError: If there is no such file, or it fits another model.
+            UserError: If there is no such file, or it fits another model.
         """
         path = self.folder / name
         if not path.exists():
-            raise ValueError(
+            raise UserError(
                 f"{self.folder} has no {name} yet: wait for the training's first epoch "
                 "to end, or train again."
             )
@@ -181,7 +182,7 @@ class Run:
             model.load_weights(path)
         except (OSError, ValueError, KeyError) as error:
             reason = str(error).splitlines()[0]
-            raise ValueError(
+            raise UserError(
                 f"{path} does not hold this run's weights ({reason}): train again, or "
                 "take another run."
             ) from error
@@ -269,11 +270,11 @@ class RunKind:
             The `Run`.
 
         Raises:
-            ValueError: If there is no run, or one of another kind.
+            UserError: If there is no run, or one of another kind.
         """
         run = run if isinstance(run, Run) else Run(run)
         if not self.matches(run.settings):
-            raise ValueError(
+            raise UserError(
                 f"{run.folder} holds a run of something else than a {self.name}. "
                 "Name another folder."
             )
@@ -304,11 +305,11 @@ def load_run(
         The model. Import the modules of its classes before: Keras has to know them.
 
     Raises:
-        ValueError: If there is no such run or file, or no weights in it.
+        UserError: If there is no such run or file, or no weights in it.
     """
     if not isinstance(run, Run) and Path(run).suffix == ".keras":
         if not Path(run).is_file():
-            raise ValueError(f"There is no file {run}: name a run folder or its file.")
+            raise UserError(f"There is no file {run}: name a run folder or its file.")
         return keras.saving.load_model(run, compile=False)
     run = kind.open(run)
     model = build(run.settings)
@@ -390,7 +391,7 @@ class Backup(keras.callbacks.BackupAndRestore):
         super().on_train_begin(logs)
         done = self._epochs_of_all()
         if len(set(done)) > 1:
-            raise ValueError(
+            raise UserError(
                 "The workers do not see the same backup in "
                 f"{self.folder}: they would go on after the epochs {done}. "
                 "Name a run folder on a disk that they all share."
