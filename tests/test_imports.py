@@ -13,7 +13,7 @@ from tests.conftest import ROOT
 # floors below its own, and within its own folder.
 FLOORS = {
     "illustkit": [
-        {"_keras_compat", "_moved", "errors"},
+        {"_keras_compat", "_moved", "errors", "deprecation"},
         {"files", "runtime"},
         {"_lazy"},
         {"images", "tensors", "yolo"},
