@@ -1,6 +1,7 @@
 """What every notebook looks like, seen without running it."""
 
 import ast
+import importlib
 import re
 from urllib.parse import urlsplit
 
@@ -129,3 +130,22 @@ def test_its_code_is_short_and_mounts_drive_only_if_asked(path):
 
 def has_block(node):
     return isinstance(node, ast.If | ast.Try)
+
+
+def test_it_uses_public_names_alone(path):
+    """`from oppai import name` and `oppai.name`, of names that the package exports."""
+    packages = {"illustkit", "oppai", "facescore", "diffusion"}
+    for node in ast.walk(parse("\n".join(cell.source for cell in code_cells(path)))):
+        names = []
+        if isinstance(node, ast.Import):
+            ours = [a.name for a in node.names if a.name.split(".")[0] in packages]
+            assert packages.issuperset(ours), ours
+        elif isinstance(node, ast.ImportFrom):
+            if node.module.split(".")[0] in packages:
+                assert node.module in packages, node.module
+                names = [(node.module, alias.name) for alias in node.names]
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            names = [(node.value.id, node.attr)]
+        for package, name in names:
+            if package in packages:
+                assert name in importlib.import_module(package).__all__, name
