@@ -1,207 +1,209 @@
-"""Named arrays from files: `.npz`, `.safetensors`, `.pth`, by data alone."""
+"""Named arrays from files: `.npz`, `.safetensors` and those of `torch.save`.
+
+Nothing that such a file names is imported or called: a pickle may ask for the few
+makers of tensors listed in `_MAKERS`, and all else becomes an inert `Skipped`.
+"""
 
 import io
-import json
+import os
+import pickle
 import pickletools
-import sys
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-_MARK = object()
+from illustkit.errors import UserError
+
+_MAGIC = 0x1950A86A20F9469CFC6C  # first pickle of torch's format before 1.6
+_PROTOCOL = 1001
+_LARGEST_PICKLE = 1 << 26  # bytes, in a zip archive
+_BROKEN = (
+    *(OSError, ValueError, KeyError, EOFError, RuntimeError, AttributeError),
+    *(MemoryError, OverflowError, IndexError, TypeError, NotImplementedError),
+    *(pickle.PickleError, zipfile.BadZipFile, zlib.error),
+)
 
 
-def load_plain(file, storages=None):
-    """Read one pickle from where a file stands.
+class TensorFileError(UserError):
+    """A file of arrays cannot be read; one line names it and says why."""
+
+
+def read_tensors(path: str | os.PathLike) -> dict[str, Any]:
+    """Read a file of named arrays; nothing in it is executed.
+
+    Example:
+    ```python
+    state = read_tensors("model.safetensors")   # {"downs.0.0.mlp.1.weight": ...}
+    ```
 
     Args:
-        file: Binary file, open for reading. It stands behind the pickle afterwards.
-        storages: Dict that is filled with the `Storage`s by their keys.
+        path: A file ending in `.npz`, `.safetensors`, or `.pth`, `.pt`, `.ckpt` or
+            `.bin` for those of `torch.save`.
 
     Returns:
-        Dicts, lists, tuples, text, numbers, bytes, `None`, `Tensor`s and `Name`s.
+        Dict from name to NumPy array; bfloat16 becomes float32. A torch file, in either
+        of torch's formats, gives what it holds: dicts, lists, text and numbers, with
+        arrays for tensors and parameters. All else, such as an optimizer or an
+        `argparse.Namespace`, is an inert `Skipped`.
 
     Raises:
-        RefusedError: for an instruction or a call that plain tensors do not need.
+        TensorFileError: If the file is missing or broken, or holds no such data.
     """
-    machine = _Machine({} if storages is None else storages)
-    for opcode, argument, _ in pickletools.genops(file):
-        if opcode.name == "STOP":
-            value = machine.pop()
-            if machine.stack:
-                raise RefusedError("a pickle that does not end with one object")
-            return value
-        machine.step(opcode.name, argument)
-    raise RefusedError("a pickle without an end")
+    path, suffix = Path(path), Path(path).suffix.lower()
+    if not path.is_file():
+        raise TensorFileError(f"{path}: no such file. Check the path.")
+    if suffix not in _READERS:
+        raise TensorFileError(
+            f"{path}: unknown kind of file. Give {', '.join(_READERS)}."
+        )
+    try:
+        value = _READERS[suffix](path)
+    except _BROKEN as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise TensorFileError(
+            f"{path}: cannot be read ({reason}). Fetch it again."
+        ) from None
+    if isinstance(value, Skipped):
+        raise TensorFileError(
+            f"{path}: it holds {value!r}, and only tensors, text and numbers are read. "
+            "Save the state_dict alone, or as .safetensors."
+        )
+    return value
 
 
-class _Machine:
-    def __init__(self, storages):
-        self.stack, self.memo, self.storages = [], {}, storages
-
-    def step(self, name, argument):
-        if name in ("PROTO", "FRAME"):
-            return
-        if name in _CONSTANTS:
-            self.stack.append(_CONSTANTS[name]())
-        elif name in _LITERALS:
-            self.stack.append(argument)
-        elif name in ("BINPUT", "LONG_BINPUT", "MEMOIZE"):
-            self.memo[len(self.memo) if argument is None else argument] = self.stack[-1]
-        elif name in ("BINGET", "LONG_BINGET"):
-            if argument not in self.memo:
-                raise RefusedError("a reference to nothing")
-            self.stack.append(self.memo[argument])
-        elif name == "GLOBAL":
-            self.stack.append(Name(*argument.split(" ", 1)))
-        elif name in _ACTIONS:
-            try:
-                _ACTIONS[name](self)
-            except (IndexError, TypeError, AttributeError) as error:
-                raise RefusedError(f"a broken {name}") from error
-        else:
-            raise RefusedError(f"the instruction {name}")
-
-    def pop(self):
-        value = self.stack.pop()
-        if value is _MARK:
-            raise RefusedError("a mark out of place")
-        return value
-
-    def pop_to_mark(self):
-        values = []
-        while (value := self.stack.pop()) is not _MARK:
-            values.append(value)
-        return values[::-1]
-
-    def top(self, kind):
-        if not isinstance(self.stack[-1], kind):
-            raise RefusedError(
-                f"{type(self.stack[-1]).__name__} where {kind.__name__} is"
-            )
-        return self.stack[-1]
-
-    def put_tuple(self, n):
-        values = [self.pop() for _ in range(n)]
-        self.stack.append(tuple(values[::-1]))
-
-    def set_items(self, values):
-        update(self.top(dict), zip(values[::2], values[1::2], strict=True))
-
-    def set_item(self):
-        value, key = self.pop(), self.pop()
-        self.set_items([key, value])
-
-    def append(self):
-        value = self.pop()
-        self.top(list).append(value)
-
-    def extend(self):
-        values = self.pop_to_mark()
-        self.top(list).extend(values)
-
-    def stack_name(self):
-        name, module = self.pop(), self.pop()
-        if not isinstance(name, str) or not isinstance(module, str):
-            raise RefusedError("a name that is no text")
-        self.stack.append(Name(module, name))
-
-    def reduce(self):
-        arguments, maker = self.pop(), self.pop()
-        if not isinstance(maker, Name) or maker not in MAKERS:
-            raise RefusedError(f"a call of {told(maker)}")
-        try:
-            self.stack.append(MAKERS[maker](*arguments))
-        except (TypeError, ValueError) as error:
-            raise RefusedError(f"a wrong call of {told(maker)}") from error
-
-    def build(self):
-        # torch hangs the version of each layer on an OrderedDict: not needed here.
-        state = self.pop()
-        self.top(dict)
-        if not isinstance(state, dict) or set(state) - {"_metadata"}:
-            raise RefusedError("attributes of an object")
-
-    def persistent(self):
-        storage = storage_of(self.pop())
-        if self.storages.setdefault(storage.key, storage) != storage:
-            raise RefusedError("two storages of one name")
-        self.stack.append(storage)
+def _read_npz(path):
+    with np.load(path, allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
 
 
-_CONSTANTS = {
-    "MARK": lambda: _MARK,
-    "NONE": lambda: None,
-    "NEWTRUE": lambda: True,
-    "NEWFALSE": lambda: False,
-    "EMPTY_DICT": dict,
-    "EMPTY_LIST": list,
-    "EMPTY_TUPLE": tuple,
-}
+def _read_safetensors(path):
+    from safetensors import SafetensorError, deserialize
 
-_LITERALS = {
-    *("BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT"),
-    *("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
-    *("BINSTRING", "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES"),
-}
-
-_ACTIONS = {
-    "POP": _Machine.pop,
-    "POP_MARK": _Machine.pop_to_mark,
-    "TUPLE": lambda m: m.stack.append(tuple(m.pop_to_mark())),
-    "TUPLE1": lambda m: m.put_tuple(1),
-    "TUPLE2": lambda m: m.put_tuple(2),
-    "TUPLE3": lambda m: m.put_tuple(3),
-    "LIST": lambda m: m.stack.append(m.pop_to_mark()),
-    "SETITEM": _Machine.set_item,
-    "SETITEMS": lambda m: m.set_items(m.pop_to_mark()),
-    "APPEND": _Machine.append,
-    "APPENDS": _Machine.extend,
-    "STACK_GLOBAL": _Machine.stack_name,
-    "REDUCE": _Machine.reduce,
-    "BUILD": _Machine.build,
-    "BINPERSID": _Machine.persistent,
-}
+    try:
+        entries = deserialize(path.read_bytes())
+    except SafetensorError as error:
+        raise ValueError(error) from None
+    # `safetensors.numpy` reads no bfloat16 without a further package.
+    kinds = {"BF16": "bfloat16", "BOOL": "|b1", "U8": "|u1", "I8": "|i1"}
+    kinds |= {f"{c}{b}": f"<{c.lower()}{b // 8}" for c in "IU" for b in (16, 32, 64)}
+    kinds |= {"F16": "<f2", "F32": "<f4", "F64": "<f8"}
+    arrays = {}
+    for name, entry in entries:
+        if entry["dtype"] not in kinds:
+            raise ValueError(f"{name} is of the unknown dtype {entry['dtype']}")
+        flat = _as_array(entry["data"], kinds[entry["dtype"]])
+        arrays[name] = flat.reshape(entry["shape"])
+    return arrays
 
 
-class RefusedError(ValueError):
-    """A pickle holds something that is no plain data."""
+def _as_array(data, dtype):
+    if dtype != "bfloat16":
+        return np.frombuffer(data, dtype)
+    # bfloat16 is the upper half of a float32.
+    return (np.frombuffer(data, "<u2").astype("<u4") << 16).view("<f4")
 
 
-class Name(NamedTuple):
-    """What a pickle would import."""
+class Skipped:
+    """Stands for an object of a class that is not read; it takes anything in silence.
 
-    module: str
-    name: str
-
-
-class Storage(NamedTuple):
-    """A flat array that lies elsewhere in the file.
-
-    Args:
-        key: Its name there.
-        dtype: NumPy dtype in little-endian; "bfloat16" for that.
-        size: Number of values.
+    Attributes:
+        named: What the file calls its class or function.
     """
+
+    named = ""
+
+    def __init__(self, *arguments: object, **options: object) -> None:
+        pass
+
+    def __setstate__(*_) -> None:  # of an object, or of the class itself
+        pass
+
+    def __setitem__(self, key: object, value: object) -> None:
+        pass
+
+    def append(self, item: object) -> None:
+        """Take an item of a list, and forget it."""
+
+    def extend(self, items: object) -> None:
+        """Take items of a list, and forget them."""
+
+    def __repr__(self) -> str:
+        return f"<skipped {self.named}>"
+
+
+class _StorageKind(NamedTuple):
+    dtype: str  # NumPy's, little-endian; "bfloat16" for that
+
+
+class _Storage(NamedTuple):
+    """A flat array that lies elsewhere in the file: its name there, and its length."""
 
     key: str
     dtype: str
     size: int
 
 
-class Tensor(NamedTuple):
+class _Tensor(NamedTuple):
     """A view of a storage; offset and strides count values."""
 
-    storage: Storage
+    storage: _Storage
     offset: int
-    shape: tuple
-    strides: tuple
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
 
 
-STORAGES = {
+class _Maker:
+    """A function that a pickle may call; nothing can be set on it."""
+
+    __slots__ = ("_make",)
+
+    def __init__(self, make: Callable[..., Any]) -> None:
+        self._make = make
+
+    def __call__(self, *arguments):
+        return self._make(*arguments)
+
+    def __setstate__(self, state):
+        raise pickle.UnpicklingError("attributes of a function")
+
+
+class _OrderedDict(dict):
+    def __setstate__(self, state):
+        """Forget `_metadata`, the versions of layers that torch hangs on."""
+
+
+def _rebuild_tensor(storage, offset, shape, strides, *_):
+    numbers = offset, *shape, *strides
+    if not isinstance(storage, _Storage) or len(shape) != len(strides):
+        raise ValueError("a tensor without a storage")
+    if not all(type(n) is int and 0 <= n < 1 << 48 for n in numbers):
+        raise ValueError("a tensor of an impossible shape")
+    # Python's whole numbers: no product or sum can overflow.
+    count, last = 1, offset
+    for n, stride in zip(shape, strides, strict=True):
+        count *= n
+        last += (n - 1) * stride
+    if count and (last >= storage.size or count > storage.size):
+        raise ValueError("a tensor beyond its storage")
+    return _Tensor(storage, offset, tuple(shape), tuple(strides))
+
+
+def _rebuild_parameter(tensor, *_):
+    return tensor
+
+
+_MAKERS: dict[tuple[str, str], Callable[..., Any]] = {
+    ("collections", "OrderedDict"): _OrderedDict,
+    ("torch._utils", "_rebuild_tensor"): _rebuild_tensor,
+    ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
+    ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
+    ("torch._utils", "_rebuild_parameter_with_state"): _rebuild_parameter,
+}
+_STORAGES = {
     "DoubleStorage": "<f8",
     "FloatStorage": "<f4",
     "HalfStorage": "<f2",
@@ -215,123 +217,56 @@ STORAGES = {
 }
 
 
-def update(target, pairs):
-    """Put pairs into a dict, if their keys are plain."""
-    for key, value in pairs:
-        if not isinstance(key, (str, int, float, bool, type(None), tuple)):
-            raise RefusedError(f"a key that is {type(key).__name__}")
-        target[key] = value
+class _Unpickler(pickle.Unpickler):
+    """Loads data alone; `storages` fills with the storages by their keys."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        super().__init__(file, encoding="latin1")
+        self.storages: dict[str, _Storage] = {}
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Return an allowed maker, or a new inert class; nothing is imported."""
+        if (module, name) in _MAKERS:
+            return _Maker(_MAKERS[module, name])
+        if module == "torch" and name in _STORAGES:
+            return _StorageKind(_STORAGES[name])
+        return type("Skipped", (Skipped,), {"named": f"{module}.{name}"})
+
+    def persistent_load(self, pid: Any) -> _Storage:
+        """Return the storage of ("storage", torch.FloatStorage, key, device, size).
+
+        Older files add a view, which is none but in the very oldest.
+        """
+        if not isinstance(pid, tuple) or len(pid) not in (5, 6) or pid[0] != "storage":
+            raise pickle.UnpicklingError("an object that lies outside the pickle")
+        _, kind, key, _, size, *view = pid
+        if view not in ([], [None]):
+            raise pickle.UnpicklingError("a view of a storage")
+        if not isinstance(kind, _StorageKind):
+            raise pickle.UnpicklingError("a storage of an unknown kind")
+        if not isinstance(key, str) or type(size) is not int or size < 0:
+            raise pickle.UnpicklingError("a storage without a size")
+        storage = _Storage(key, kind.dtype, size)
+        if self.storages.setdefault(key, storage) != storage:
+            raise pickle.UnpicklingError("two storages of one name")
+        return storage
 
 
-def told(maker):
-    """What a pickle would call, for an error."""
-    return ".".join(maker) if isinstance(maker, Name) else type(maker).__name__
+def _unpickle(file):
+    """Load one pickle from where a file stands: `(value, storages)`."""
+    start = file.tell()
+    # Python makes room for as many objects as the greatest number that a pickle gives
+    # to one; an honest one counts on, so that it lies below the position.
+    for opcode, argument, position in pickletools.genops(file):
+        if opcode.name == "LONG_BINPUT" and argument > position - start:
+            raise ValueError("a pickle that counts wrongly")
+    file.seek(start)
+    unpickler = _Unpickler(file)
+    return unpickler.load(), unpickler.storages
 
 
-def storage_of(reference):
-    """The `Storage` of a reference: ("storage", torch.FloatStorage, key, device, size).
-
-    Older files add a view, which is none but in the very oldest.
-    """
-    if not isinstance(reference, tuple) or len(reference) not in (5, 6):
-        raise RefusedError("an object that lies outside the pickle")
-    kind, name, key, _, size = reference[:5]
-    if len(reference) == 6 and reference[5] is not None:
-        raise RefusedError("a view of a storage")
-    known = isinstance(name, Name) and name.module == "torch" and name.name in STORAGES
-    if kind != "storage" or not known:
-        raise RefusedError(f"a storage of {told(name)}")
-    if not isinstance(key, str) or not isinstance(size, int) or size < 0:
-        raise RefusedError("a storage without a size")
-    return Storage(key, STORAGES[name.name], size)
-
-
-def _tensor(storage, offset, shape, strides, *_):
-    numbers = offset, *shape, *strides
-    if not isinstance(storage, Storage) or len(shape) != len(strides):
-        raise ValueError
-    if not all(type(n) is int and 0 <= n < 1 << 48 for n in numbers):
-        raise ValueError
-    # Python's whole numbers: no product or sum can overflow.
-    count, last = 1, offset
-    for n, stride in zip(shape, strides, strict=True):
-        count *= n
-        last += (n - 1) * stride
-    if count and (last >= storage.size or count > storage.size):
-        raise ValueError
-    return Tensor(storage, offset, tuple(shape), tuple(strides))
-
-
-def _parameter(tensor, *_):
-    if not isinstance(tensor, Tensor):
-        raise ValueError
-    return tensor
-
-
-def _ordered_dict(pairs=()):
-    made = {}
-    update(made, pairs)
-    return made
-
-
-MAKERS = {
-    Name("collections", "OrderedDict"): _ordered_dict,
-    Name("torch._utils", "_rebuild_tensor"): _tensor,
-    Name("torch._utils", "_rebuild_tensor_v2"): _tensor,
-    Name("torch._utils", "_rebuild_parameter"): _parameter,
-}
-
-
-MAGIC = 0x1950A86A20F9469CFC6C  # first pickle of the older format
-PROTOCOL = 1001
-LARGEST_PICKLE = 1 << 26  # bytes, in a zip archive
-
-
-class TorchFileError(ValueError):
-    """A torch file cannot be read; one line names it and says why."""
-
-
-def read_torch_file(path):
-    """Read what `torch.save` wrote: dicts and lists of tensors, text and numbers.
-
-    Example:
-    ```python
-    state = read_torch_file("pt_inception-2015-12-05-6726825d.pth")
-    state["Conv2d_1a_3x3.conv.weight"].shape   # (32, 3, 3, 3)
-    ```
-
-    Args:
-        path: The file (`.pt`, `.pth`, `.bin`).
-
-    Returns:
-        The object, with NumPy arrays for tensors and parameters, dicts for
-        OrderedDicts; bfloat16 becomes float32. Tensors that shared memory do not.
-
-    Raises:
-        TorchFileError: where the file is missing or broken, or holds more than such
-            data: an object of a class, say, or a call.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise TorchFileError(f"{path}: no such file. Check the path.")
-    try:
-        if zipfile.is_zipfile(path):
-            return _read_zip(path)
-        return _read_row(path)
-    except RefusedError as error:
-        raise TorchFileError(
-            f"{path}: it holds {error}, and only tensors, text and numbers are read. "
-            "Save the state_dict alone, or as .safetensors."
-        ) from None
-    except (
-        *(OSError, ValueError, KeyError, EOFError, RuntimeError, AttributeError),
-        *(MemoryError, OverflowError, IndexError, TypeError, NotImplementedError),
-        zipfile.BadZipFile,
-    ) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise TorchFileError(
-            f"{path}: cannot be read as a torch file ({reason}). Fetch it again."
-        ) from None
+def _read_torch(path):
+    return _read_zip(path) if zipfile.is_zipfile(path) else _read_row(path)
 
 
 def _read_zip(path):
@@ -340,77 +275,73 @@ def _read_zip(path):
         pickles = [n for n in archive.namelist() if n.split("/")[1:] == ["data.pkl"]]
         if len(pickles) != 1:
             raise ValueError("a zip archive without one data.pkl")
-        folder = pickles[0].split("/")[0]
-        info = archive.getinfo(pickles[0])
-        if info.file_size > LARGEST_PICKLE:
+        folder, info = pickles[0].split("/")[0], archive.getinfo(pickles[0])
+        if info.file_size > _LARGEST_PICKLE:
             raise ValueError(f"a pickle of {info.file_size} bytes")
         if f"{folder}/byteorder" in archive.namelist():
             with archive.open(f"{folder}/byteorder") as file:
                 if file.read(16) != b"little":
                     raise ValueError("its numbers are big-endian")
-        value = load_plain(io.BytesIO(archive.read(info)))
+        value, _ = _unpickle(io.BytesIO(archive.read(info)))
 
         def read(storage):
             info = archive.getinfo(f"{folder}/data/{storage.key}")
             # torch does not compress; so no small file can grow to fill the memory.
             if info.compress_type != zipfile.ZIP_STORED:
                 raise ValueError("a compressed storage")
-            return _array(archive.read(info), storage)
+            return archive.read(info)
 
-        return _resolve(value, read)
+        return _with_arrays(value, read)
 
 
 def _read_row(path):
+    """Read pickles in a row, and the bytes of the storages after them."""
     with open(path, "rb") as file:
-        if load_plain(file) != MAGIC:
-            raise ValueError("it does not begin as one")
-        if load_plain(file) != PROTOCOL:
+        if _unpickle(file)[0] != _MAGIC:
+            raise ValueError("it does not begin as one of torch")
+        if _unpickle(file)[0] != _PROTOCOL:
             raise ValueError("an unknown protocol")
-        if not load_plain(file).get("little_endian"):
+        if not _unpickle(file)[0].get("little_endian"):
             raise ValueError("its numbers are big-endian")
-        wanted = {}
-        value, keys = load_plain(file, wanted), load_plain(file)
-        arrays = {}
-        for key in keys:
+        value, storages = _unpickle(file)
+        data = {}
+        for key in _unpickle(file)[0]:
             size = int.from_bytes(file.read(8), "little")
-            if key not in wanted or size != wanted[key].size:
+            if key not in storages or size != storages[key].size:
                 raise ValueError(f"storage {key!r} is not as announced")
-            arrays[key] = _array(file.read(size * _width(wanted[key])), wanted[key])
-        return _resolve(value, lambda storage: arrays[storage.key])
+            data[key] = file.read(size * _width(storages[key]))
+        return _with_arrays(value, lambda storage: data[storage.key])
 
 
 def _width(storage):
     return 2 if storage.dtype == "bfloat16" else np.dtype(storage.dtype).itemsize
 
 
-def _array(data, storage):
-    if len(data) != storage.size * _width(storage):
-        raise ValueError(f"storage {storage.key!r} is cut short")
-    if storage.dtype != "bfloat16":
-        return np.frombuffer(data, storage.dtype)
-    # bfloat16 is the upper half of a float32.
-    return (np.frombuffer(data, "<u2").astype("<u4") << 16).view("<f4")
+def _with_arrays(value, read):
+    """Replace tensors by arrays; each container is visited once."""
+    flats, done = {}, {}
 
-
-def _resolve(value, read):
-    """The same value with arrays for its tensors; each container is visited once."""
-    storages, done = {}, {}
-
-    def tensor(view):
-        key = view.storage.key
-        if key not in storages:
-            storages[key] = read(view.storage)
-        flat = storages[key]
+    def array(view):
+        storage = view.storage
+        if storage.key not in flats:
+            data = read(storage)
+            if len(data) != storage.size * _width(storage):
+                raise ValueError(f"storage {storage.key!r} is cut short")
+            flats[storage.key] = _as_array(data, storage.dtype)
+        flat = flats[storage.key]
         strides = [n * flat.itemsize for n in view.strides]
-        array = np.lib.stride_tricks.as_strided(
+        tensor = np.lib.stride_tricks.as_strided(
             flat[view.offset :], view.shape, strides, writeable=False
         )
-        native = flat.dtype.newbyteorder("=") if sys.byteorder == "big" else flat.dtype
-        return np.array(array, native)
+        return np.array(tensor, flat.dtype.newbyteorder("="))
 
     def visit(item):
-        if isinstance(item, Tensor):
-            return tensor(item)
+        if isinstance(item, _Tensor):
+            return array(item)
+        if isinstance(item, type):  # an inert class, not called in the pickle
+            return item()
+        if isinstance(item, (_Maker, _Storage, _StorageKind)):
+            return Skipped()
         if not isinstance(item, (dict, list, tuple)):
             return item
         if id(item) not in done:
@@ -418,97 +349,15 @@ def _resolve(value, read):
             if isinstance(item, dict):
                 done[id(item)] = {k: visit(v) for k, v in item.items()}
             else:
-                done[id(item)] = [visit(v) for v in item]
-                if isinstance(item, tuple):
-                    done[id(item)] = tuple(done[id(item)])
+                kind = list if isinstance(item, list) else tuple
+                done[id(item)] = kind(visit(v) for v in item)
         return done[id(item)]
 
     return visit(value)
 
 
-LARGEST_HEADER = 100_000_000  # bytes; the limit of safetensors itself
-DTYPES = {
-    "F64": "<f8",
-    "F32": "<f4",
-    "F16": "<f2",
-    "I64": "<i8",
-    "I32": "<i4",
-    "I16": "<i2",
-    "I8": "|i1",
-    "U8": "|u1",
-    "BOOL": "|b1",
+_READERS = {
+    ".npz": _read_npz,
+    ".safetensors": _read_safetensors,
+    **dict.fromkeys((".pth", ".pt", ".ckpt", ".bin"), _read_torch),
 }
-
-
-def read_tensors(path):
-    """Read a file of named arrays; nothing in it is executed.
-
-    Example:
-    ```python
-    state = read_tensors("model.safetensors")   # {"downs.0.0.mlp.1.weight": ...}
-    ```
-
-    Args:
-        path: A file ending in `.npz`, `.safetensors`, or `.pth`, `.pt`, `.ckpt` or
-            `.bin` for those of `torch.save`.
-
-    Returns:
-        Dict from name to NumPy array; bfloat16 becomes float32. Of a torch file what
-        it holds, which may be dicts in a dict.
-
-    Raises:
-        ValueError: naming the file, where it is missing, broken or of another kind.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file. Check the path.")
-    kinds = {".npz": _read_npz, ".safetensors": _read_safetensors}
-    kinds |= dict.fromkeys((".pth", ".pt", ".ckpt", ".bin"), read_torch_file)
-    if path.suffix.lower() not in kinds:
-        raise ValueError(f"{path}: unknown kind of file. Give {', '.join(kinds)}.")
-    try:
-        return kinds[path.suffix.lower()](path)
-    except TorchFileError:
-        raise
-    except (
-        *(OSError, ValueError, KeyError, TypeError, EOFError, AttributeError),
-        *(RuntimeError, MemoryError, OverflowError, NotImplementedError),
-        *(zipfile.BadZipFile, zlib.error),
-    ) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(
-            f"{path}: cannot be read ({reason}). Fetch it again."
-        ) from None
-
-
-def _read_npz(path):
-    with np.load(path, allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}
-
-
-def _read_safetensors(path):
-    """Eight bytes of length, a header in JSON, and the arrays' bytes after it."""
-    with open(path, "rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if not 2 <= length <= LARGEST_HEADER:
-            raise ValueError(f"a header of {length} bytes")
-        header = json.loads(file.read(length))
-        data = file.read()
-    header.pop("__metadata__", None)
-    return {
-        name: _tensor_tensor_files(name, told, data) for name, told in header.items()
-    }
-
-
-def _tensor_tensor_files(name, told, data):
-    begin, end = told["data_offsets"]
-    if not 0 <= begin <= end <= len(data):
-        raise ValueError(f"{name} is cut short")
-    shape, part = told["shape"], data[begin:end]
-    if told["dtype"] == "BF16":  # the upper half of a float32
-        return (
-            (np.frombuffer(part, "<u2").astype("<u4") << 16).view("<f4").reshape(shape)
-        )
-    if told["dtype"] not in DTYPES:
-        raise ValueError(f"{name} is of the unknown dtype {told['dtype']}")
-    return np.frombuffer(part, DTYPES[told["dtype"]]).reshape(shape)

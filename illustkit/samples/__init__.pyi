@@ -1,7 +1,6 @@
 """The public names; `__init__.py` loads each when it is first asked for."""
 
 from .illustrator import Character as Character
-from .illustrator import FaceIcon as FaceIcon
 from .illustrator import draw_background as draw_background
 from .illustrator import draw_character as draw_character
 from .illustrator import draw_face_icon as draw_face_icon

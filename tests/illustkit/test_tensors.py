@@ -1,6 +1,9 @@
 """Files that torch 2.13 itself wrote, and files that mean harm."""
 
+import argparse
 import base64
+import collections
+import datetime
 import io
 import pickle
 import struct
@@ -10,7 +13,7 @@ import zlib
 import numpy as np
 import pytest
 
-from illustkit.tensors import TorchFileError, read_tensors, read_torch_file
+from illustkit.tensors import Skipped, TensorFileError, read_tensors
 
 # torch.save({"step": 3, "model": OrderedDict(...), "version": "1.0",
 #     "list": [1.5, None, (True, "x")]}), as zip archive and in the format before 1.6.
@@ -60,7 +63,7 @@ def torch_file(request, tmp_path):
 
 
 def test_what_torch_wrote_is_read(torch_file):
-    whole = read_torch_file(torch_file)
+    whole = read_tensors(torch_file)
     assert set(whole) == {"step", "model", "version", "list"}
     assert whole["step"] == 3 and whole["version"] == "1.0"
     assert whole["list"] == [1.5, None, (True, "x")]
@@ -128,33 +131,84 @@ HARMFUL = {
     "a call, protocol 4": pickle.dumps(Harm(harmed, 1), 4),
     "a builtin": pickle.dumps(Harm(eval, "1"), 2),
     "an object": pickle.dumps(io.BytesIO(b"x"), 2),
-    "in a dict": pickle.dumps({"weight": [Harm(harmed, 1)]}, 2),
     "INST": OPENER + b"(I1\nios\nsystem\n.",
     "OBJ": OPENER + b"(cos\nsystem\nU\x02lso.",
     "NEWOBJ": OPENER + b"cbuiltins\ndict\n)\x81.",
     "BUILD": OPENER + b"}}U\x01aK\x01sb.",
+    "BUILD of a maker": OPENER + b"ccollections\nOrderedDict\n}U\x01aK\x01sb.",
+    "attributes of a maker": OPENER
+    + b"ccollections\nOrderedDict\nN}U\x01aK\x01s\x86b.",
     "EXT1": OPENER + b"\x82\x01.",
     "PERSID": OPENER + b"Px\n.",
     "a tensor's maker of another module": OPENER + b"cos\n_rebuild_tensor_v2\n)R.",
     "a dict subclass": OPENER + b"ccollections\ndefaultdict\n)R.",
+    "a method of a class": OPENER + b"cbuiltins\nstr.format\n(U\x01atR.",
 }
 
 
 @pytest.mark.parametrize("content", HARMFUL.values(), ids=HARMFUL)
 @pytest.mark.parametrize("write", [zip_with, row_with])
-def test_harm_is_refused_and_nothing_is_run(tmp_path, content, write):
+def test_harm_is_refused_and_nothing_is_run(tmp_path, content, write, monkeypatch):
     path = tmp_path / "harm.pth"
     write(path, content)
-    with pytest.raises(TorchFileError, match="harm.pth: it holds") as caught:
-        read_torch_file(path)
+    monkeypatch.setattr("os.system", harmed)
+    with pytest.raises(TensorFileError, match="harm.pth: ") as caught:
+        read_tensors(path)
     assert "\n" not in str(caught.value)
-    assert "safetensors" in str(caught.value)
+    assert "a file was executed" not in str(caught.value)
+
+
+def test_no_module_is_imported(tmp_path, monkeypatch):
+    (tmp_path / "harmful_module.py").write_text("raise RuntimeError")
+    monkeypatch.syspath_prepend(tmp_path)
+    for ending in (b".", b")R.", b")\x81."):
+        zip_with(tmp_path / "a.pt", OPENER + b"charmful_module\nrun\n" + ending)
+        with pytest.raises(TensorFileError, match="a.pt: "):
+            read_tensors(tmp_path / "a.pt")
+
+
+class Settings(dict):
+    """Stands for a class that only the writer of a file has."""
+
+
+def test_what_nobody_asked_for_is_inert(tmp_path):
+    """Beside the weights lie numpy scalars, options, an optimizer, and harm."""
+    options = argparse.Namespace(rate=0.1, names=["a"])
+    whole = {
+        "step": np.float64(0.5),
+        "options": options,
+        "optimizer": collections.defaultdict(dict, {0: {"step": 1}}),
+        "settings": Settings(a=1),
+        "harm": [Harm(harmed, 1), Harm(eval, "1/0")],
+        "when": datetime.date(2026, 1, 1),
+        "name": "model",
+    }
+    start = pickle.dumps(whole, 2)[:-2]  # without the end of the dict, and STOP
+    tensor = storage_pickle(1, (2,), (2,))[2:-1]
+    content = start + pickle.dumps("weight", 2)[2:-1] + tensor + b"u."
+    zip_with(tmp_path / "a.pt", content, data=np.arange(4, dtype="<f4").tobytes())
+    state = read_tensors(tmp_path / "a.pt")
+    np.testing.assert_array_equal(state["weight"], [1, 3])
+    assert state["name"] == "model" and set(state) == {*whole, "weight"}
+    skipped = [state[k] for k in ("step", "options", "optimizer", "settings", "when")]
+    assert all(isinstance(v, Skipped) for v in [*skipped, *state["harm"]])
+    assert "argparse.Namespace" in repr(state["options"])
+    assert not vars(state["options"]) and not hasattr(Skipped, "rate")
+    with pytest.raises((TypeError, ValueError)):
+        np.asarray(state["step"]).astype("float32")
+
+
+def test_a_pickle_cannot_ask_for_memory(tmp_path):
+    """Python would make room for 4 billion objects, 34 GB."""
+    zip_with(tmp_path / "a.pt", OPENER + b"Nr\xff\xff\xff\xff.")
+    with pytest.raises(TensorFileError, match="counts wrongly"):
+        read_tensors(tmp_path / "a.pt")
 
 
 def test_a_tensor_made_by_hand(tmp_path):
     path, data = tmp_path / "a.pt", np.arange(4, dtype="<f4").tobytes()
     zip_with(path, storage_pickle(1, (2,), (2,)), data=data)
-    np.testing.assert_array_equal(read_torch_file(path), [1, 3])
+    np.testing.assert_array_equal(read_tensors(path), [1, 3])
 
 
 @pytest.mark.parametrize(
@@ -180,8 +234,8 @@ def test_a_tensor_made_by_hand(tmp_path):
 def test_what_is_broken_is_one_clear_line(tmp_path, content, options):
     path = tmp_path / "broken.pt"
     zip_with(path, content, **options)
-    with pytest.raises(TorchFileError, match="broken.pt") as caught:
-        read_torch_file(path)
+    with pytest.raises(TensorFileError, match="broken.pt") as caught:
+        read_tensors(path)
     assert "\n" not in str(caught.value)
 
 
@@ -191,14 +245,14 @@ def test_a_file_cut_anywhere_is_an_error(tmp_path, kind):
     path = tmp_path / "cut.pt"
     for end in range(0, len(content) - 1, 13):
         path.write_bytes(content[:end])
-        with pytest.raises(TorchFileError, match="cut.pt"):
-            read_torch_file(path)
+        with pytest.raises(TensorFileError, match="cut.pt"):
+            read_tensors(path)
 
 
 def test_a_list_that_holds_itself_ends(tmp_path):
     path = tmp_path / "loop.pt"
     zip_with(path, OPENER + b"]q\x00h\x00a.")
-    assert read_torch_file(path) == [None]
+    assert read_tensors(path) == [None]
 
 
 def test_npz_and_safetensors(tmp_path):
