@@ -45,7 +45,7 @@ class Dropout(keras.layers.Layer):
 
     `keras.layers.Dropout` draws the same mask on every replica of a
     `tf.distribute.Strategy`: the first sample of each replica loses the same units
-    (`tests/illustkit/test_strategy.py` shows it).
+    (`tests/illustkit/test_keras_compat.py` shows it).
 
     Example:
     ```python

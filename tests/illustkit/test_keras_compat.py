@@ -33,6 +33,7 @@ tf.config.run_functions_eagerly(True)  # traces nothing, which takes long
 from illustkit import _keras_compat
 from illustkit.runtime import get_strategy, scope
 from illustkit.training.batches import Batches
+from illustkit.training.dropout import Dropout
 from illustkit.training.optimizers import ClippedSGD
 from illustkit.training.trainable import Trainable
 
@@ -78,6 +79,12 @@ for name, kind in (("stock", keras.optimizers.SGD), ("ours", ClippedSGD)):
     model.fit(Two(2, batch_size=2, shuffle=False), verbose=0, shuffle=False)
     # Halved by the mean over the batch: gradients (0.5, 0) and (0, 0.5).
     results[name] = (-model.w.numpy()).tolist()
+for name, kind in (("stock dropout", keras.layers.Dropout), ("dropout", Dropout)):
+    with scope(strategy):
+        layer = kind(0.5, seed=1)
+    masks = strategy.run(lambda: layer(tf.ones((1, 32)), training=True))
+    masks = strategy.experimental_local_results(masks)
+    results[name] = [mask.numpy().astype(bool).tolist() for mask in masks]
 print(json.dumps(results))
 """
 
@@ -225,6 +232,15 @@ def test_replicas_clip_by_the_norm_of_their_sum(two_replicas):
     )
     assert two_replicas["stock"] == pytest.approx([0.5, 0.5]), (
         "Keras clips the replicas' sum itself now: `GlobalClipping` can go"
+    )
+
+
+def test_each_replica_drops_other_units(two_replicas):
+    first, second = two_replicas["dropout"]
+    assert first != second and any(first[0]) and any(second[0])
+    first, second = two_replicas["stock dropout"]
+    assert first == second, (
+        "Keras drops other units on each replica now: `Dropout` can go"
     )
 
 

@@ -6,7 +6,7 @@ import keras
 import pytest
 
 from illustkit import runtime
-from illustkit.training.trainable import ReplicaSeed
+from illustkit.training.dropout import ReplicaSeed
 
 
 def test_unknown_kind_names_the_kinds():

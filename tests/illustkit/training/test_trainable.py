@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from illustkit.training.trainable import EpochSeeds, Trainable
+from illustkit.training.trainable import Trainable
 
 
 class Line(Trainable):
@@ -76,21 +76,26 @@ def test_a_forgotten_part_is_named():
         model.train_on_batch(X, Y)
 
 
-def test_each_epoch_drops_out_by_seeds_of_its_own():
-    def seeds(epochs, seed=1):
-        model = keras.Sequential([keras.Input((4,)), keras.layers.Dropout(0.5)])
-        model.add(keras.layers.Dropout(0.5))
-        callback = EpochSeeds(seed)
-        callback.set_model(model)
-        for epoch in epochs:
-            callback.on_epoch_begin(epoch)
-            model(np.ones((2, 4), "float32"), training=True)  # draws
-        callback.on_epoch_begin(epochs[-1])
-        states = [v for v in model.variables if "seed" in v.name]
-        return [tuple(keras.ops.convert_to_numpy(v).tolist()) for v in states]
+def test_compile_changes_the_weights_of_terms_as_in_keras():
+    model = Line()
+    model.build((None, 1))
+    model.compile(keras.optimizers.SGD(0.1), loss_weights={"size": 0.0, "shown": 1.0})
+    logs = model.train_on_batch(X, Y, return_dict=True)
+    assert float(logs["loss"]) == pytest.approx(2.5 + 1.5)
+    # d/dw = mean(2·error·x) + mean(x) = (2 + 12)/2 + 2 = 9
+    np.testing.assert_allclose(model.get_weights()[0], [[1 - 0.1 * 9]], rtol=1e-6)
+    with pytest.raises(ValueError, match=r"\['shown', 'size', 'square'\].*'colour'"):
+        model.compile("sgd", loss_weights={"colour": 1.0})
 
-    whole = seeds([0, 1, 2])
-    assert seeds([2]) == whole  # as where a training was resumed
-    assert len(set(whole)) == 2
-    others = seeds([0, 1]) + seeds([0, 1, 2], seed=2)
-    assert not set(whole) & set(others)
+
+def test_a_saved_model_keeps_the_weights_of_its_terms_and_its_optimizer(tmp_path):
+    model = Line()
+    model.build((None, 1))
+    model.compile(keras.optimizers.SGD(0.1, momentum=0.5), loss_weights={"shown": 1.0})
+    model.train_on_batch(X, Y)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras", {"Line": Line})
+    assert again.term_weights == {"square": 1.0, "size": 0.5, "shown": 1.0}
+    for each in (model, again):
+        each.train_on_batch(X, Y)
+    np.testing.assert_array_equal(again.get_weights()[0], model.get_weights()[0])
