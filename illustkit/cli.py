@@ -1,41 +1,97 @@
-"""What the three command lines share: their style, and mistakes told in one line."""
+"""What the three command lines share: their style, and errors in one line."""
 
 import contextlib
+import contextvars
+import traceback as python_traceback
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
+from illustkit.errors import UserError
 from illustkit.runtime import missing_backend
 
+# Until every module raises `UserError`, these count as mistakes of the user as well.
+_USER_ERRORS = (UserError, ValueError, FloatingPointError, OSError)
+_TRACEBACK = contextvars.ContextVar("traceback", default=False)
 
-def app_with(text):
-    """A Typer app in the style of this project.
+
+class _Group(TyperGroup):
+    """Takes `--traceback` before the command, and after it as well."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        end = args.index("--") if "--" in args else len(args)
+        if ctx.parent is None and "--traceback" in args[:end]:
+            options = [arg for arg in args[:end] if arg != "--traceback"]
+            args = ["--traceback", *options, *args[end:]]
+        return super().parse_args(ctx, args)
+
+
+def app_with(text: str, *, command: str | None = None) -> typer.Typer:
+    """Return a Typer app in the style of this project.
 
     Args:
         text: What the command is for, in one line.
+        command: Name of the command, of a whole command line: adds `--version`,
+            `--traceback`, `--install-completion` and `--show-completion`. Defaults to
+            none: a group of sub-commands.
 
     Returns:
         `typer.Typer`.
     """
-    return typer.Typer(
+    app = typer.Typer(
+        cls=_Group,
         no_args_is_help=True,
-        add_completion=False,
+        add_completion=command is not None,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
         help=text,
     )
 
+    def print_version(value: bool) -> None:
+        if value:
+            from illustkit import __version__
 
-def given(**options):
-    """Those of the options that were given."""
+            typer.echo(f"{command} {__version__}")
+            raise typer.Exit
+
+    def options(
+        version: Annotated[
+            bool,
+            typer.Option(
+                "--version",
+                callback=print_version,
+                is_eager=True,
+                help="Show the version and exit.",
+            ),
+        ] = False,
+        traceback: Annotated[
+            bool,
+            typer.Option(
+                "--traceback", help="Show where in the program an error arose."
+            ),
+        ] = False,
+    ) -> None:
+        _TRACEBACK.set(traceback)
+
+    if command is not None:
+        app.callback(help=text)(options)
+    return app
+
+
+def given(**options: Any) -> dict[str, Any]:
+    """Return those of the options that were given, as a dict."""
     return {name: value for name, value in options.items() if value is not None}
 
 
 @contextlib.contextmanager
-def user_errors(command):
-    """Turn a user's mistake into a clear line and exit code 2.
+def user_errors(command: str) -> Iterator[None]:
+    """Turn a mistake of the user into a clear line and exit code 2.
 
     An error with a list `problems` has each of them in a line of its own. A missing
-    backend of Keras counts as a mistake that the user can mend.
+    backend of Keras counts as a mistake that the user can fix. With `--traceback` the
+    traceback comes first.
 
     Example:
     ```python
@@ -48,29 +104,40 @@ def user_errors(command):
     """
     try:
         yield
-    except (ValueError, FloatingPointError, OSError) as error:
-        for problem in getattr(error, "problems", None) or [str(error)]:
-            typer.echo(f"{command}: {' '.join(problem.split())}", err=True)
-        raise typer.Exit(2) from None
+    except _USER_ERRORS as error:
+        problems = getattr(error, "problems", None) or [str(error)]
+        _fail(command, problems, 2)
     except ModuleNotFoundError as error:
         if (advice := missing_backend(error)) is None:
             raise
-        typer.echo(f"{command}: {advice}", err=True)
-        raise typer.Exit(2) from None
+        _fail(command, [advice], 2)
     except KeyboardInterrupt:
-        typer.echo(f"{command}: stopped. The same command goes on from here.", err=True)
-        raise typer.Exit(130) from None
+        _fail(command, ["stopped. The same command goes on from here."], 130)
+
+
+def _fail(command, problems, code):
+    if _TRACEBACK.get():
+        python_traceback.print_exc()
+    for problem in problems:
+        typer.echo(f"{command}: {' '.join(problem.split())}", err=True)
+    raise typer.Exit(code) from None
 
 
 @contextlib.contextmanager
-def progress_bar(total, unit="picture"):
-    """A bar as a function of the number done.
+def progress_bar(
+    total: int | None, unit: str = "picture"
+) -> Iterator[Callable[[int], None]]:
+    """Show a bar, and give a function of the number done.
 
     Args:
-        total: Number in all.
+        total: Number in all, or `None` if it is unknown.
         unit: What is counted. Defaults to "picture".
     """
     from tqdm import tqdm
 
     with tqdm(total=total, unit=unit) as bar:
-        yield lambda n: bar.update(n - bar.n)
+
+        def progress(done: int) -> None:
+            bar.update(done - bar.n)
+
+        yield progress

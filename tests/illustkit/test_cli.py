@@ -1,0 +1,126 @@
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+import illustkit
+from illustkit.cli import app_with, given, progress_bar, user_errors
+from illustkit.errors import UserError
+
+app = app_with("Do one thing or another.", command="sample")
+group = app_with("Things of a group.")
+app.add_typer(group, name="group")
+
+
+@app.command()
+def fail(kind: str = "user"):
+    """Fail in some way."""
+    errors = {
+        "user": UserError(["a.png: is\n empty.", "b.png: is no file."]),
+        "value": ValueError("`x` is positive. Received: -1"),
+        "os": OSError("no room"),
+        "stop": KeyboardInterrupt(),
+        "bug": ZeroDivisionError("a bug"),
+    }
+    with user_errors("sample"):
+        raise errors[kind]
+
+
+@group.command()
+def inner(file: str):
+    """Print a name."""
+    print(file)
+
+
+@group.command()
+def second():
+    """Fail in a group."""
+    fail()
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, arguments)
+
+
+def test_version():
+    done = run("--version")
+    assert (done.exit_code, done.output) == (0, f"sample {illustkit.__version__}\n")
+
+
+def test_help_lists_what_every_command_line_has():
+    done = run("--help")
+    for text in (
+        *("--version", "--traceback", "--install-completion", "--show-completion"),
+        *("Do one thing or another.", "fail", "Things of a group."),
+    ):
+        assert text in done.output
+    inner_help = run("group", "--help").output
+    assert "--version" not in inner_help and "Things of a group." in inner_help
+    assert run().exit_code == 2 or "Usage" in run().output
+
+
+@pytest.mark.parametrize(
+    "kind, code, lines",
+    [
+        ("user", 2, ["sample: a.png: is empty.", "sample: b.png: is no file."]),
+        ("value", 2, ["sample: `x` is positive. Received: -1"]),
+        ("os", 2, ["sample: no room"]),
+        ("stop", 130, ["sample: stopped. The same command goes on from here."]),
+    ],
+)
+def test_mistakes_are_one_line_each(kind, code, lines):
+    done = run("fail", "--kind", kind)
+    assert (done.exit_code, done.output.splitlines()) == (code, lines)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--traceback", "fail"),
+        ("fail", "--traceback"),
+        ("fail", "--traceback", "--kind", "value"),
+        ("group", "second", "--traceback"),
+    ],
+)
+def test_the_traceback_comes_where_it_is_asked_for(arguments):
+    done = run(*arguments)
+    assert done.exit_code == 2
+    assert "Traceback (most recent call last)" in done.output
+    assert done.output.splitlines()[-1].startswith("sample: ")
+
+
+def test_a_name_after_two_dashes_stays_a_name():
+    done = run("group", "inner", "--", "--traceback")
+    assert (done.exit_code, done.output) == (0, "--traceback\n")
+
+
+def test_a_bug_is_not_hidden():
+    with pytest.raises(ZeroDivisionError):
+        raise run("fail", "--kind", "bug").exception
+
+
+def test_small_helpers():
+    assert given(a=0, b=None, c="") == {"a": 0, "c": ""}
+    with progress_bar(3) as progress:
+        progress(2)
+        progress(3)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_complete_the_commands(shell):
+    code = "from tests.illustkit.test_cli import app; app(prog_name='sample')"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={
+            "_SAMPLE_COMPLETE": f"complete_{shell}",
+            "_TYPER_COMPLETE_ARGS": "sample fa",
+            "_TYPER_COMPLETE_FISH_ACTION": "get-args",
+            "COMP_WORDS": "sample fa",
+            "COMP_CWORD": "1",
+            "PATH": "",
+        },
+        capture_output=True,
+        text=True,
+    )
+    assert "fail" in done.stdout, done.stderr
