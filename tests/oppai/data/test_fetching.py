@@ -74,7 +74,7 @@ def test_nothing_else_is_kept(served, tmp_path, changes, message):
 def test_another_file_is_not_replaced(served, tmp_path):
     target = tmp_path / "meta.json"
     target.write_text("mine")
-    with pytest.raises(ValueError, match="another file stands here"):
+    with pytest.raises(ValueError, match="another file is here"):
         metadata.fetch_metadata(target)
     assert target.read_text() == "mine" and served["asked"] == 0
     metadata.fetch_metadata(target, overwrite=True)
