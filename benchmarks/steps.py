@@ -171,7 +171,7 @@ def _alexnet(slim):
 
 def _diffusion(version, slim):
     from diffusion.network.model import build_diffuser
-    from diffusion.optimizers import make_optimizer
+    from diffusion.training.train import make_optimizer
     from diffusion.training.presets import PREPRINT
     from diffusion.training.train import NoisedIcons
 

@@ -177,7 +177,7 @@ def demo(
         **{"seed": seed, **(settings or {})},
     )
     pictures = sample(
-        load_diffuser(run, dtype=run.settings["precision"]),
+        load_diffuser(run, precision=run.settings["precision"]),
         n,
         sampler=sampler,
         steps=steps,

@@ -148,6 +148,6 @@ def serve(
             image_size=size_of(size),
             watermark=watermark_text if watermark else None,
             opacity=opacity,
-            dtype=precision or "float32",
+            precision=precision or "float32",
             open_browser=open_browser,
         )

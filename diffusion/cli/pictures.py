@@ -159,7 +159,7 @@ def sample(
         from diffusion.network.model import load_diffuser
         from diffusion.sampling.generate import sample_folder
 
-        model = load_diffuser(run, dtype=precision or "float32")
+        model = load_diffuser(run, precision=precision or "float32")
         sample_folder(
             model,
             n,

@@ -1,33 +1,42 @@
-"""Which training picture each new picture is nearest to, and which are copies of one.
+"""Find the nearest training picture of each new picture, and the copies among them.
 
-A model that was trained for long on few pictures gives them back. Whether a picture is
-a copy is judged by its own surroundings: the distance to its nearest training picture
-over the mean distance to the fifty next ones. A copy is far nearer to one picture than
-to the rest; a new one is about as far from the nearest as from those that follow.
+A model that trains for long on few pictures memorises them. A picture is judged by its
+ratio: the distance to its nearest training picture over the mean distance to the fifty
+next ones. A copy is far nearer to one picture than to the rest; a new picture is about
+as far from the nearest as from those that follow.
 """
 
-from typing import NamedTuple
+from __future__ import annotations
+
+import dataclasses
+import os
+import warnings
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from diffusion.evaluation.metrics import check_sets
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 THRESHOLD = 1 / 3
 OTHERS = 50
 _ROWS = 64  # pictures whose distances are in memory at once
 
 
-class Neighbours(NamedTuple):
-    """The nearest training picture of each picture.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Neighbours:
+    """Holds the nearest training picture of each picture.
 
     Args:
-        index: int `(n,)`, its number among the training pictures.
+        index: int `(n,)`, number of the training picture.
         distance: float64 `(n,)`: root of the mean squared difference (uint8 scale),
             or Euclidean distance of features.
-        flipped: bool `(n,)`, whether it is nearest when mirrored.
-        ratio: float64 `(n,)`, that distance, less the picture's own noise, over the
-            mean one to the next fifty.
-        copied: bool `(n,)`, whether the ratio is under the threshold.
+        flipped: bool `(n,)`, whether its mirror image is the nearest.
+        ratio: float64 `(n,)`, the distance, less the picture's own noise, over the mean
+            distance to the next fifty.
+        copied: bool `(n,)`, whether the ratio is below the threshold.
     """
 
     index: np.ndarray
@@ -37,39 +46,51 @@ class Neighbours(NamedTuple):
     copied: np.ndarray
 
     @property
-    def share(self):
-        """Share of the pictures that are copies, 0 to 1."""
+    def fraction(self) -> float:
+        """Return the fraction of the pictures that are copies, 0 to 1."""
         return float(np.mean(self.copied))
 
+    @property
+    def share(self) -> float:
+        """Return `fraction`, under its old name."""
+        text = "`Neighbours.share` is deprecated: use `fraction`."
+        warnings.warn(text, DeprecationWarning, stacklevel=2)
+        return self.fraction
 
-def find_neighbours(generated, training, *, flip=True, threshold=THRESHOLD):
+
+def find_neighbours(
+    generated: np.ndarray,
+    training: np.ndarray,
+    *,
+    flip: bool = True,
+    threshold: float = THRESHOLD,
+) -> Neighbours:
     """Find each picture's nearest training picture by its pixels, and the copies.
 
-    Noise does not hide a copy: what a picture has of it is estimated from its finest
-    details, which are nought on most of a drawing, and taken off the distances.
+    Noise does not hide a copy: the noise of a picture is estimated from its finest
+    details, which are zero on most of a drawing, and subtracted from the distances.
 
     Example:
     ```python
-    found = find_neighbours(generated, training)
-    print(f"{found.share:.0%} are copies")
-    plot_neighbours(generated, training, found, path="neighbours.png")
+    neighbours = find_neighbours(generated, training)
+    print(f"{neighbours.fraction:.0%} are copies")
+    plot_neighbours(generated, training, neighbours, path="neighbours.png")
     ```
 
     Args:
         generated: uint8 `(n, height, width, channels)`.
-        training: uint8 `(m, height, width, channels)`, of one size with them, m of 2
-            or more.
-        flip: Whether mirrored training pictures count as well, as they do where a
-            training flips. Defaults to `True`.
-        threshold: Ratio under which a picture is a copy. Defaults to 1/3: drawings of
-            one hand that are different have some 0.4 and more, copies with noise of
-            a standard deviation of 20 grey levels under 0.3.
+        training: uint8 `(m, height, width, channels)` of the same size, m of 2 or more.
+        flip: Whether mirrored training pictures count too, as after a training that
+            flips. Defaults to `True`.
+        threshold: Ratio below which a picture is a copy. Defaults to 1/3: different
+            drawings of one illustrator have ratios of about 0.4 and more, copies with
+            noise of a standard deviation of 20 grey levels less than 0.3.
 
     Returns:
         `Neighbours`.
 
     Raises:
-        ValueError: where sizes differ, or there is but one training picture.
+        ValueError: If sizes differ, or there is only one training picture.
 
     Reference:
         Carlini et al., "Extracting Training Data from Diffusion Models" (2023),
@@ -82,19 +103,23 @@ def find_neighbours(generated, training, *, flip=True, threshold=THRESHOLD):
     )
 
 
-def find_feature_neighbours(generated, training, *, threshold=THRESHOLD):
-    """The same by features: what looks alike though its pixels do not agree.
+def find_feature_neighbours(
+    generated: np.ndarray, training: np.ndarray, *, threshold: float = THRESHOLD
+) -> Neighbours:
+    """Find each picture's nearest training picture by features instead of pixels.
+
+    Pictures that look alike are near by features even if their pixels differ.
 
     Args:
         generated: `(n, dimensions)`, of `extract_features`.
         training: `(m, dimensions)`.
-        threshold: As in `find_neighbours`. Defaults to 1/3.
+        threshold: See `find_neighbours`. Defaults to 1/3.
 
     Returns:
         `Neighbours`, none of them flipped.
 
     Raises:
-        ValueError: where the shapes do not fit.
+        ValueError: If the shapes do not fit.
     """
     generated, training = np.asarray(generated), np.asarray(training)
     if generated.ndim != 2 or generated.shape[1:] != training.shape[1:]:
@@ -102,47 +127,58 @@ def find_feature_neighbours(generated, training, *, threshold=THRESHOLD):
             "Features are (n, dimensions), of one kind. "
             f"Received: {generated.shape} and {training.shape}"
         )
-    found = _neighbours(generated, training, flip=False, threshold=threshold, noise=0.0)
-    scale = np.sqrt(generated.shape[1])  # of a mean over dimensions
-    return found._replace(distance=found.distance * scale)
+    neighbours = _neighbours(
+        generated, training, flip=False, threshold=threshold, noise=0.0
+    )
+    scale = np.sqrt(generated.shape[1])  # from a mean over dimensions to a sum
+    return dataclasses.replace(neighbours, distance=neighbours.distance * scale)
 
 
-def share_within(training, *, flip=True, threshold=THRESHOLD):
-    """Share of the training pictures that would be copies of another of them.
+def fraction_within(
+    training: np.ndarray, *, flip: bool = True, threshold: float = THRESHOLD
+) -> float:
+    """Compute the fraction of training pictures that count as copies of another.
 
-    Sets with variants of one motif have many, and new pictures may then be as near to
-    some as these are: what share of copies says must be read beside it.
+    It is high for sets with variants of one motif, where new pictures may be as near to
+    a training picture as its variants are. Compare the copy rate with this baseline.
 
     Args:
         training: uint8 `(m, height, width, channels)`, m of 3 or more.
-        flip: As in `find_neighbours`. Defaults to `True`.
-        threshold: As there. Defaults to 1/3.
+        flip: See `find_neighbours`. Defaults to `True`.
+        threshold: See `find_neighbours`. Defaults to 1/3.
 
     Returns:
         float, 0 to 1.
 
     Raises:
-        ValueError: where there are fewer than three.
+        ValueError: If there are fewer than three.
     """
     check_sets(training, training)
     if len(training) < 3:
         raise ValueError(f"Give 3 pictures or more. Received: {len(training)}")
     options = {"flip": flip, "threshold": threshold, "noise": _noise(training)}
-    return _neighbours(training, training, itself=True, **options).share
+    return _neighbours(training, training, itself=True, **options).fraction
 
 
 def plot_neighbours(
-    generated, training, neighbours, *, count=24, columns=4, title=None, path=None
-):
-    """Draw new pictures, each beside its nearest training picture; nearest first.
+    generated: np.ndarray,
+    training: np.ndarray,
+    neighbours: Neighbours,
+    *,
+    count: int = 24,
+    columns: int = 4,
+    title: str | None = None,
+    path: str | os.PathLike | None = None,
+) -> Figure:
+    """Draw each new picture beside its nearest training picture; lowest ratio first.
 
     Args:
         generated: uint8 `(n, height, width, channels)`.
         training: uint8 `(m, height, width, channels)`.
-        neighbours: What `find_neighbours` gave for them.
-        count: Most pairs. Defaults to 24.
+        neighbours: What `find_neighbours` returned for them.
+        count: Maximum number of pairs. Defaults to 24.
         columns: Pairs in a row. Defaults to 4.
-        title: Text above. Defaults to what the share of copies is.
+        title: Text above. Defaults to the fraction of copies.
         path: File to write. Defaults to `None`.
 
     Returns:
@@ -165,7 +201,7 @@ def plot_neighbours(
     if title is None:
         title = (
             "New (left) and nearest training picture (right), by their ratio; "
-            f"{neighbours.share:.0%} of {len(neighbours.index)} are copies"
+            f"{neighbours.fraction:.0%} of {len(neighbours.index)} are copies"
         )
     figure = picture_grid(pairs, columns=columns, titles=texts, title=title, cell=2.4)
     if path is not None:
@@ -176,10 +212,10 @@ def plot_neighbours(
 def _neighbours(a, b, *, flip, threshold, noise, itself=False):
     if len(b) < 2:
         raise ValueError(
-            "A nearest training picture is told from the others: give 2 or more. "
+            "The nearest training picture is compared with the others: give 2 or more. "
             f"Received: {len(b)}"
         )
-    parts = []
+    rows_of_all = []
     noise = np.broadcast_to(noise, len(a))
     for start in range(0, len(a), _ROWS):
         rows = slice(start, start + _ROWS)
@@ -197,28 +233,28 @@ def _neighbours(a, b, *, flip, threshold, noise, itself=False):
         less = np.sqrt(np.maximum(squares - noise[rows, None] ** 2, 0))
         others = np.sort(less, axis=1)[:, 1 : len(b) - itself][:, :OTHERS].mean(axis=1)
         ratio = less[at] / np.maximum(others, 1e-12)
-        parts.append((nearest, np.sqrt(squares[at]), flipped[at], ratio))
-    found = [np.concatenate(part) for part in zip(*parts, strict=True)]
-    return Neighbours(*found, found[-1] < threshold)
+        rows_of_all.append((nearest, np.sqrt(squares[at]), flipped[at], ratio))
+    columns = [np.concatenate(column) for column in zip(*rows_of_all, strict=True)]
+    return Neighbours(*columns, columns[-1] < threshold)
 
 
 def _mean_squares(a, b):
-    """Mean squared difference of every pair, `(n, m)`; exact for whole numbers."""
+    """Compute the mean squared difference of every pair, `(n, m)`; exact for uint8."""
     a = a.reshape(len(a), -1).astype(np.float64)
     out = np.empty((len(a), len(b)))
     for start in range(0, len(b), 4 * _ROWS):
-        part = slice(start, start + 4 * _ROWS)
-        y = b[part].reshape(len(b[part]), -1).astype(np.float64)
-        out[:, part] = (a**2).sum(axis=1)[:, None] + (y**2).sum(axis=1) - 2 * (a @ y.T)
+        rows = slice(start, start + 4 * _ROWS)
+        y = b[rows].reshape(len(b[rows]), -1).astype(np.float64)
+        out[:, rows] = (a**2).sum(axis=1)[:, None] + (y**2).sum(axis=1) - 2 * (a @ y.T)
     return np.maximum(out, 0) / a.shape[1]
 
 
 def _noise(pictures):
-    """Standard deviation of the noise in each picture, `(n,)`, uint8 scale.
+    """Estimate the standard deviation of the noise in each picture, `(n,)`, uint8 scale.
 
-    Of 2×2 pixels the diagonal detail (a − b − c + d) / 2 is nought on flat colour and
-    on straight slopes; of white noise it has the deviation of the noise. The median
-    passes over the outlines.
+    The diagonal detail (a − b − c + d) / 2 of 2×2 pixels is zero on flat colour and on
+    linear gradients; on white noise it has the deviation of the noise. The median
+    ignores the outlines.
     """
     n, height, width = pictures.shape[:3]
     if min(height, width) < 2:

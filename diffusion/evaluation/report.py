@@ -8,8 +8,8 @@ import numpy as np
 from diffusion.evaluation.features import extract_features, load_extractor
 from diffusion.evaluation.memorisation import (
     find_neighbours,
+    fraction_within,
     plot_neighbours,
-    share_within,
 )
 from diffusion.evaluation.metrics import fid, kid, mae, new_work_index
 from diffusion.icons import read_icons
@@ -165,8 +165,8 @@ def evaluate_pictures(
     found = find_neighbours(new.pictures, old.pictures)
     result |= {
         "copies": int(found.copied.sum()),
-        "copies_share": found.share,
-        "copies_within_training": share_within(old.pictures),
+        "copies_share": found.fraction,
+        "copies_within_training": fraction_within(old.pictures),
         "nearest": [
             [name, old.names[i], round(float(ratio), 4), bool(flipped)]
             for name, i, ratio, flipped in zip(

@@ -1,24 +1,37 @@
-"""The trainable diffusion model: a U-Net, its average, and what they learn."""
+"""The trainable diffusion model: a U-Net, its moving average, and their loss."""
 
-from pathlib import Path
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from keras import ops
 
 from diffusion.network.unet import UNet
-from diffusion.process import OBJECTIVES, loss_weights, predict_x0, q_sample, target
+from diffusion.process import (
+    check_objective,
+    loss_weights,
+    predict_x0,
+    q_sample,
+    target,
+)
 from diffusion.schedules import make_schedule
+from illustkit.deprecation import renamed_keywords
 from illustkit.images import uint8_to_signed
+from illustkit.runtime import precision as precision_scope
 from illustkit.runtime import replicas
-from illustkit.training.runs import Run
-from illustkit.training.trainable import Trainable, precision
+from illustkit.training.runs import Run, RunKind
+from illustkit.training.trainable import Trainable
 
 LOSSES = "l1", "mse"
 AVERAGE = "average.weights.h5"
+DIFFUSER = RunKind("diffusion model", frozenset({"timesteps"}))
 
 
 class Diffuser(Trainable):
-    """A U-Net that learns to take noise away, and the moving average of its weights.
+    """Trains a U-Net to remove noise, and holds the moving average of its weights.
 
     Example:
     ```python
@@ -28,23 +41,23 @@ class Diffuser(Trainable):
     ```
 
     Args:
-        network: Dict, the keyword arguments of `diffusion.UNet`.
+        network: Dict of keyword arguments of `diffusion.UNet`.
         schedule: "cosine", "linear" or "sigmoid". Defaults to "cosine".
         timesteps: T. Defaults to 1000.
         objective: What the network predicts: "noise", "x0" or "v". Defaults to "noise".
         loss: "l1" or "mse". Defaults to "l1".
         min_snr_gamma: Cap of the signal-to-noise ratio in the loss weights; see
-            `diffusion.process.loss_weights`. Defaults to none.
+            `diffusion.process.loss_weights`. Defaults to `None`, no cap.
         **kwargs: Passed to `keras.Model`.
 
     Call arguments:
         inputs: A batch of `diffusion.training.train.NoisedIcons`.
 
     Returns:
-        What the network predicts, float32, shaped as the pictures.
+        The network's prediction, float32, of the shape of the pictures.
 
     Raises:
-        ValueError: for an unknown objective or loss.
+        ValueError: If `objective`, `loss` or an argument of the network is invalid.
 
     Reference:
         - [Denoising diffusion probabilistic models](https://arxiv.org/abs/2006.11239)
@@ -53,29 +66,28 @@ class Diffuser(Trainable):
 
     def __init__(
         self,
-        network,
+        network: Mapping[str, Any],
         *,
-        schedule="cosine",
-        timesteps=1000,
-        objective="noise",
-        loss="l1",
-        min_snr_gamma=None,
-        **kwargs,
+        schedule: str = "cosine",
+        timesteps: int = 1000,
+        objective: str = "noise",
+        loss: str = "l1",
+        min_snr_gamma: float | None = None,
+        **kwargs: Any,
     ):
-        for name, value, known in (
-            ("objective", objective, OBJECTIVES),
-            ("loss", loss, LOSSES),
-        ):
-            if value not in known:
-                raise ValueError(f"`{name}` is one of {known}. Received: {value!r}")
-        # The noise stays float32 under any precision: it is what is to be learned.
+        check_objective(objective)
+        if loss not in LOSSES:
+            raise ValueError(f"`loss` must be one of {LOSSES}. Received: {loss!r}")
+        # The noise stays float32 under any precision, since it is the target.
         super().__init__({loss: 1}, autocast=False, **kwargs)
         self.unet, self.average = UNet(**network), UNet(**network)
         self.average.set_weights(self.unet.get_weights())
         self.average.trainable = False
+        self.network = dict(network)
         self.schedule = make_schedule(schedule, timesteps)
         self.objective, self.loss_name = objective, loss
-        self.loss_weights = loss_weights(
+        self.min_snr_gamma = min_snr_gamma
+        self.timestep_weights = loss_weights(
             self.schedule,
             objective,
             min_snr_gamma=min_snr_gamma,
@@ -83,14 +95,32 @@ class Diffuser(Trainable):
         ).astype("float32")
         self.built = True
 
+    def get_config(self):
+        return {
+            "name": self.name,
+            "trainable": self.trainable,
+            "dtype": self.dtype_policy.name,
+            "network": dict(self.network),
+            "schedule": self.schedule.kind,
+            "timesteps": self.schedule.timesteps,
+            "objective": self.objective,
+            "loss": self.loss_name,
+            "min_snr_gamma": self.min_snr_gamma,
+        }
+
     @property
-    def image_size(self):
-        """(width, height) of the pictures, or `None` where the network takes any."""
+    def timesteps(self) -> int:
+        """Return T, the number of timesteps."""
+        return self.schedule.timesteps
+
+    @property
+    def image_size(self) -> tuple[int, int] | None:
+        """Return (width, height) of the pictures, or `None` if the network takes any."""
         return self.unet.image_size
 
     @property
-    def channels(self):
-        """Number of channels of the pictures."""
+    def channels(self) -> int:
+        """Return the number of channels of the pictures."""
         return self.unet.channels
 
     def call(self, inputs, training=False):
@@ -106,19 +136,18 @@ class Diffuser(Trainable):
         own = own * inputs["see_own"][:, None, None, None]
         return ops.cast(self.unet([x_t, t, own], training=training), "float32")
 
-    def parts(self, x, y, y_pred, training):
+    def terms(self, x, y, y_pred, training):
         x0, t = uint8_to_signed(x["pictures"]), x["t"]
-        wanted = target(self.schedule, self.objective, x0, t, x["noise"])
-        error = y_pred - wanted
+        error = y_pred - target(self.schedule, self.objective, x0, t, x["noise"])
         error = ops.abs(error) if self.loss_name == "l1" else ops.square(error)
-        weight = ops.take(ops.convert_to_tensor(self.loss_weights), t)
+        weight = ops.take(ops.convert_to_tensor(self.timestep_weights), t)
         return {self.loss_name: weight * ops.mean(error, axis=(1, 2, 3))}
 
-    def denoiser(self, average=True):
-        """The network as the samplers take it.
+    def denoiser(self, average: bool = True) -> Callable[..., np.ndarray]:
+        """Return the network as a function that the samplers call.
 
         Args:
-            average: Whether to take the averaged weights. Defaults to `True`.
+            average: Whether to use the averaged weights. Defaults to `True`.
 
         Returns:
             A function of `x_t` `(batch, height, width, channels)`, `t` `(batch,)` and,
@@ -132,8 +161,8 @@ class Diffuser(Trainable):
             if self.unet.self_condition:
                 own = np.zeros_like(inputs[0]) if x_self_cond is None else x_self_cond
                 inputs.append(np.asarray(own, "float32"))
-            # Filled up, where devices share a batch in equal parts; and under a
-            # strategy each of them gives the same pictures, one after another.
+            # Padded, since devices share a batch equally; under a strategy each of
+            # them returns the same pictures, one after another.
             rows = np.arange(-(-len(x_t) // sharing) * sharing).clip(max=len(x_t) - 1)
             output = network.predict_on_batch([each[rows] for each in inputs])
             return np.asarray(output, "float32")[: len(x_t)]
@@ -141,7 +170,7 @@ class Diffuser(Trainable):
         return model
 
 
-def build_diffuser(settings):
+def build_diffuser(settings: Mapping[str, Any]) -> Diffuser:
     """Build the untrained model that a run's settings describe.
 
     Args:
@@ -163,28 +192,10 @@ def build_diffuser(settings):
     return Diffuser(network, **{name: settings[name] for name in names})
 
 
-def load_settings(run):
-    """The settings of a run, after a look at what it is of.
-
-    Args:
-        run: A run folder: its path, or a `Run`.
-
-    Returns:
-        Dict, as `Run.settings`.
-
-    Raises:
-        ValueError: where there is no run, or one of something else.
-    """
-    run = run if isinstance(run, Run) else Run(run)
-    if "timesteps" not in run.settings:
-        raise ValueError(
-            f"{run.folder} holds a run of something else than a diffusion model. "
-            "Name another folder."
-        )
-    return run.settings
-
-
-def load_diffuser(run, *, dtype="float32"):
+@renamed_keywords(dtype="precision")
+def load_diffuser(
+    run: str | os.PathLike | Run, *, precision: str = "float32"
+) -> Diffuser:
     """Load a trained model, ready for `diffusion.sample`.
 
     Example:
@@ -195,32 +206,18 @@ def load_diffuser(run, *, dtype="float32"):
 
     Args:
         run: A run folder: its path, or the `Run` that `diffusion.train` returned.
-        dtype: Policy to compute with; "mixed_bfloat16" is quicker where the processor
-            has it. Defaults to "float32".
+        precision: Dtype policy; "mixed_bfloat16" is quicker on processors that have
+            it. Defaults to "float32".
 
     Returns:
-        A `Diffuser` whose both networks have the averaged weights.
+        A `Diffuser` whose two networks both have the averaged weights.
 
     Raises:
-        ValueError: where there is no such run, or no weights in it.
+        ValueError: If there is no such run, or no weights in it.
     """
-    run = run if isinstance(run, Run) else Run(run)
-    settings = load_settings(run)
-    path = Path(run.folder, AVERAGE)
-    if not path.exists():
-        raise ValueError(
-            f"{run.folder} has no {AVERAGE} yet: wait for the training's first epoch "
-            "to end, or train again."
-        )
-    with precision(dtype):
-        diffuser = build_diffuser(settings)
-    try:
-        diffuser.average.load_weights(path)
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(
-            f"{path} does not hold this run's weights ({reason}): train again, or take "
-            "another run."
-        ) from error
+    run = DIFFUSER.open(run)
+    with precision_scope(precision):
+        diffuser = build_diffuser(run.settings)
+    run.load_weights(diffuser.average, AVERAGE)
     diffuser.unet.set_weights(diffuser.average.get_weights())
     return diffuser

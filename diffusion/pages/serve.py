@@ -15,7 +15,7 @@ def serve(
     image_size=None,
     watermark=WATERMARK,
     opacity=OPACITY,
-    dtype="float32",
+    precision="float32",
     open_browser=False,
 ):
     """Serve a page that makes new icons, until Ctrl-C.
@@ -36,7 +36,7 @@ def serve(
         watermark: Text of the watermark and of the note in the file; `None` for
             neither. Defaults to "AI-generated".
         opacity: Of the watermark. Defaults to 0.35.
-        dtype: As in `load_diffuser`. Defaults to "float32".
+        precision: As in `load_diffuser`. Defaults to "float32".
         open_browser: Whether to open the user's browser. Defaults to `False`.
 
     Raises:
@@ -45,7 +45,7 @@ def serve(
     """
     import_gradio()  # what is missing shows before a model is loaded
     name = "" if isinstance(run, Diffuser) else Path(run).resolve().name
-    model = run if isinstance(run, Diffuser) else load_diffuser(run, dtype=dtype)
+    model = run if isinstance(run, Diffuser) else load_diffuser(run, precision=precision)
     marking = {"image_size": image_size, "watermark": watermark, "opacity": opacity}
     page = build_page(model, name=name, **marking)
     make_icon(model, 0, 1, **marking)  # compiled before somebody waits for it

@@ -177,7 +177,7 @@ def default_batch_size(model, shape):
 
     At full size a network of width d keeps about 16 maps of d channels at a time.
     """
-    each = shape[0] * shape[1] * model.unet.get_config()["dim"] * 4 * 16
+    each = shape[0] * shape[1] * model.unet.dim * 4 * 16
     return 1 << min(6, max(0, int(np.log2(max(1.0, MEMORY / each)))))
 
 

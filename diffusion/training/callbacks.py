@@ -1,4 +1,8 @@
-"""What a training shows while it runs: grids of new icons, and how near they are."""
+"""Callbacks of the training: the average of the weights, and grids of new icons."""
+
+from __future__ import annotations
+
+from typing import Any
 
 import keras
 import numpy as np
@@ -6,34 +10,44 @@ from keras import ops
 from tqdm import tqdm
 
 from diffusion.evaluation.features import extract_features, load_extractor
-from diffusion.evaluation.memorisation import find_neighbours, share_within
+from diffusion.evaluation.memorisation import find_neighbours, fraction_within
 from diffusion.evaluation.metrics import fid, kid
+from diffusion.network.model import AVERAGE
 from diffusion.sampling.generate import sample
 from diffusion.watermark import shown
+from illustkit._keras_compat import sync_jax_state
 from illustkit.figures import sheet
 from illustkit.images import write_image
 from illustkit.runtime import worker_index
+from illustkit.training.runs import Run
 
 
-def average_decay(step, *, beta=0.995, every=10, after=100, power=2 / 3):
-    """Share of the old average that is kept at a step.
+def average_decay(
+    step: int,
+    *,
+    beta: float = 0.995,
+    every: int = 10,
+    after: int = 100,
+    power: float = 2 / 3,
+) -> float:
+    """Compute the decay of the moving average at a step.
 
-    It begins at 0, a copy, and rises to `beta`, so that the average is not held back
-    by the first, untrained weights: .995 is reached near step 2,928. The first update
-    past `after` still is a copy.
+    It begins at 0, a copy, and rises to `beta`, so that the untrained weights of the
+    first steps fade quickly: .995 is reached near step 2,928. The first update past
+    `after` is still a copy.
 
     Args:
         step: Number of the training step, from 0.
-        beta: The highest share. Defaults to 0.995.
+        beta: The highest decay. Defaults to 0.995.
         every: Steps between updates. Defaults to 10.
         after: Steps during which the average is a copy. Defaults to 100.
         power: How fast it rises: `1 - (1 + step - after)^-power`. Defaults to 2/3.
 
     Returns:
-        A float from 0 to `beta`.
+        float from 0 to `beta`.
 
     Reference:
-        The warm-up of ema-pytorch with its defaults, as the preprint's trainer had it.
+        ema-pytorch's warm-up with its defaults, as the preprint's trainer had it.
     """
     if step <= after + every:
         return 0.0
@@ -41,19 +55,25 @@ def average_decay(step, *, beta=0.995, every=10, after=100, power=2 / 3):
 
 
 class Averaging(keras.callbacks.Callback):
-    """Keeps `model.average` the moving average of `model.unet`.
+    """Updates `model.average`, the moving average of `model.unet`.
 
-    `SwapEMAWeights` knows neither the warm-up nor updates every tenth step. The
-    optimizer's count of steps, which a backup holds, tells where it stands.
+    `keras.callbacks.SwapEMAWeights` has neither the warm-up nor updates every tenth
+    step. The step is the optimizer's count, which a backup holds.
 
     Args:
         beta: See `average_decay`. Defaults to 0.995.
         every: Steps between updates. Defaults to 10.
         after: See `average_decay`. Defaults to 100.
-        accumulation: Batches a step. Defaults to 1.
+        accumulation: Batches in a step. Defaults to 1.
     """
 
-    def __init__(self, beta=0.995, every=10, after=100, accumulation=1):
+    def __init__(
+        self,
+        beta: float = 0.995,
+        every: int = 10,
+        after: int = 100,
+        accumulation: int = 1,
+    ):
         super().__init__()
         self.beta, self.every, self.after = beta, every, after
         self.accumulation = accumulation
@@ -63,7 +83,7 @@ class Averaging(keras.callbacks.Callback):
         self.step = None
 
     def on_epoch_begin(self, epoch, logs=None):
-        # Read where the backup has been restored: later than the beginning.
+        # The backup is restored after `on_train_begin`.
         self.step = int(ops.convert_to_numpy(self.model.optimizer.iterations))
 
     def on_train_batch_end(self, batch, logs=None):
@@ -77,28 +97,48 @@ class Averaging(keras.callbacks.Callback):
             )
         self.step += 1
 
-    def update(self, decay):
-        """Move the average: `decay` of itself, the rest of the present weights."""
-        if keras.backend.backend() == "jax":
-            self.model.jax_state_sync()
+    def update(self, decay: float) -> None:
+        """Set the average to `decay` of itself plus 1 - `decay` of the weights."""
+        sync_jax_state(self.model)
         pairs = zip(self.model.average.weights, self.model.unet.weights, strict=True)
         for average, weight in pairs:
             if decay == 0:
-                # Of its own: JAX gives a step no memory that two of its inputs share.
+                # A copy of its own: JAX refuses to donate memory that two inputs share.
                 average.assign(ops.copy(ops.convert_to_tensor(weight)))
             else:
                 change = ops.convert_to_tensor(weight) - ops.convert_to_tensor(average)
                 average.assign_add((1 - decay) * change)
 
 
-class SampleGrids(keras.callbacks.Callback):
-    """Draws new icons after an epoch, from the averaged weights, and looks at them.
+class KeepAverage(keras.callbacks.Callback):
+    """Saves the averaged weights after each epoch, by one atomic rename.
 
-    The noise is the same each time, so that the grids can be compared. The share of
+    Args:
+        run: The `Run`.
+    """
+
+    def __init__(self, run: Run):
+        super().__init__()
+        self.run = run
+
+    def on_epoch_end(self, epoch, logs=None):
+        if worker_index() > 0:
+            return
+        sync_jax_state(self.model)
+        # Keras asks for a name that ends so.
+        part = self.run.folder / f"part-{AVERAGE}"
+        self.model.average.save_weights(part)
+        part.replace(self.run.folder / AVERAGE)
+
+
+class SampleGrids(keras.callbacks.Callback):
+    """Samples new icons from the averaged weights after an epoch, and measures them.
+
+    The noise is the same each time, so that the grids can be compared. The fraction of
     copies of training pictures is logged as `copies`; the first time that it is one
-    half or more, and well above what the training pictures are of one another, a
-    warning says that the model begins to give its training pictures back. It has to
-    stand before the callbacks that save.
+    half or more, and well above the same fraction among the training pictures, a
+    warning says that the model begins to memorise. Place it before the callbacks that
+    save.
 
     Args:
         run: The `Run`; grids go to its pictures.
@@ -107,17 +147,25 @@ class SampleGrids(keras.callbacks.Callback):
         n: Pictures. Defaults to 25.
         steps: Steps of the second-order solver. Defaults to 25.
         seed: Int. Defaults to 3407.
-        metrics: Features with which `fid` and `kid` of the pictures are logged; see
-            `diffusion.evaluation.features.load_extractor`. FID is logged of InceptionV3's alone.
-            Defaults to none.
+        metrics: Features with which `fid` (of InceptionV3's alone) and `kid` of the
+            pictures are logged; see `diffusion.evaluation.features.load_extractor`.
+            Defaults to `None`, neither.
 
     Reference:
         [Memorisation time grows with the size of the set](https://arxiv.org/abs/2505.16959),
-        so that to stop in time helps.
+        so that early stopping prevents copies.
     """
 
     def __init__(
-        self, run, training, *, every=1, n=25, steps=25, seed=3407, metrics=None
+        self,
+        run: Run,
+        training: np.ndarray,
+        *,
+        every: int = 1,
+        n: int = 25,
+        steps: int = 25,
+        seed: int = 3407,
+        metrics: Any = None,
     ):
         super().__init__()
         self.run, self.training = run, training
@@ -127,9 +175,9 @@ class SampleGrids(keras.callbacks.Callback):
         self._warned = False
 
     def on_epoch_end(self, epoch, logs=None):
-        # A column of the history exists from the first row on, or not at all.
-        nothing = dict.fromkeys(self._columns(), float("nan"))
-        logs.update(self._look() if (epoch + 1) % self.every == 0 else nothing)
+        # The history needs every column from its first row on.
+        empty = dict.fromkeys(self._columns(), float("nan"))
+        logs.update(self._measure() if (epoch + 1) % self.every == 0 else empty)
 
     def _columns(self):
         names = ["copies"] if len(self.training) > 2 else []
@@ -137,45 +185,44 @@ class SampleGrids(keras.callbacks.Callback):
             names += ["fid", "kid"] if self.extractor.name == "inception" else ["kid"]
         return names
 
-    def _look(self):
-        if keras.backend.backend() == "jax":
-            self.model.jax_state_sync()
+    def _measure(self):
+        sync_jax_state(self.model)
         step = int(np.asarray(self.model.optimizer.iterations))
         options = {"steps": self.steps, "seed": self.seed, "progress": False}
         pictures = sample(self.model, self.n, sampler="dpm++", **options)
-        if worker_index() == 0:  # the others had to predict their share of a batch
+        if worker_index() == 0:  # the others had to predict their part of a batch
             path = self.run.pictures / f"step-{step:07d}.png"
             write_image(path, sheet([shown(picture) for picture in pictures]))
-        found = {}
+        figures = {}
         if len(self.training) > 2:
-            found["copies"] = find_neighbours(pictures, self.training).share
-            self._warn(found["copies"], step)
+            figures["copies"] = find_neighbours(pictures, self.training).fraction
+            self._warn(figures["copies"], step)
         if self.extractor is not None:
-            new, old = self._of(pictures), self._training_features()
-            found["kid"] = kid(new, old)[0]
+            new, old = self._extract(pictures), self._training_features()
+            figures["kid"] = kid(new, old).value
             if self.extractor.name == "inception":
-                found["fid"] = fid(new, old)
-        return found
+                figures["fid"] = fid(new, old)
+        return figures
 
-    def _of(self, pictures):
+    def _extract(self, pictures):
         pictures = np.stack([shown(picture) for picture in pictures])
         return extract_features(pictures, self.extractor, progress=False)
 
     def _training_features(self):
         if self._features is None:
-            self._features = self._of(self.training)
+            self._features = self._extract(self.training)
         return self._features
 
     def _warn(self, copies, step):
         if self._warned or copies < 0.5 or worker_index() > 0:
             return
         if self._within is None:
-            self._within = share_within(self.training[:2000])
+            self._within = fraction_within(self.training[:2000])
         if copies > self._within + 0.2:
             self._warned = True
             tqdm.write(
                 f"After {step} steps {copies:.0%} of the grid are copies of training "
                 f"pictures (of these, {self._within:.0%} are copies of another): the "
-                "model begins to give them back. Take an earlier grid's step, or more "
-                "pictures."
+                "model begins to memorise them. Stop at an earlier grid's step, or "
+                "train on more pictures."
             )

@@ -72,8 +72,8 @@ def train_slim(patch, icons, run, **settings):
     import functools
 
     import diffusion.network.model
-    from diffusion.training.callbacks import Averaging
     from diffusion.training import train
+    from diffusion.training.callbacks import Averaging
     from tests.diffusion.slim import Slim
 
     patch.setattr(diffusion.network.model, "UNet", Slim)

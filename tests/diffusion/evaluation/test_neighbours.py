@@ -4,8 +4,8 @@ import pytest
 from diffusion.evaluation.memorisation import (
     find_feature_neighbours,
     find_neighbours,
+    fraction_within,
     plot_neighbours,
-    share_within,
 )
 from illustkit.images import list_images, read_image
 from illustkit.samples import draw_face_icon
@@ -64,20 +64,20 @@ def test_planted_copies_are_found(icons, others, sigma, flip):
     copies = icons[:, :, ::-1] if flip else icons
     copies = noisy(copies, sigma)
     found = find_neighbours(np.concatenate([others, copies]), icons)
-    assert found.copied[60:].all() and found.share == 0.5
+    assert found.copied[60:].all() and found.fraction == 0.5
     np.testing.assert_array_equal(found.index[60:], np.arange(60))
     if flip:  # where a mirrored face is another picture
         turned = (icons != icons[:, :, ::-1]).any(axis=(1, 2, 3))
         assert turned.all() and found.flipped[60:].all()
         unseen = find_neighbours(copies, icons, flip=False)
-        assert unseen.share < 0.5
+        assert unseen.fraction < 0.5
 
 
 def test_new_pictures_are_no_copies(icons, others):
-    assert find_neighbours(others, icons).share == 0
-    assert share_within(icons) == 0
+    assert find_neighbours(others, icons).fraction == 0
+    assert fraction_within(icons) == 0
     doubled = np.concatenate([icons, noisy(icons[:12, :, ::-1], 10)])
-    assert share_within(doubled) == pytest.approx(24 / 72)
+    assert fraction_within(doubled) == pytest.approx(24 / 72)
 
 
 @pytest.mark.parametrize("size", [64, 32])
@@ -92,7 +92,7 @@ def test_real_icons(real_data, size):
 
     early, new = read("faces_early", 3), read("faces_new", 12)
     animals = read("animals", 12)
-    assert find_neighbours(np.concatenate([new, animals]), early).share == 0
+    assert find_neighbours(np.concatenate([new, animals]), early).fraction == 0
     for sigma in (0, 20):
         found = find_neighbours(noisy(early[::6, :, ::-1], sigma), early)
         assert found.copied.all()
@@ -101,7 +101,7 @@ def test_real_icons(real_data, size):
 
 def test_noise_of_its_own_makes_no_picture_a_copy(icons):
     grey = np.full((8, 32, 32, 3), 128, "uint8")
-    assert find_neighbours(noisy(grey, 60), icons).share == 0
+    assert find_neighbours(noisy(grey, 60), icons).fraction == 0
 
 
 def test_features_find_what_moved(icons):
@@ -122,7 +122,7 @@ def test_grey_and_transparent_icons_and_one_colour():
         x = rng.integers(0, 256, (6, 8, 8, channels), "uint8")
         assert find_neighbours(x[:2], x).copied.all()
     flat = np.full((3, 8, 8, 3), 7, "uint8")
-    assert find_neighbours(flat, flat).share == 1
+    assert find_neighbours(flat, flat).fraction == 1
 
 
 def test_the_figure_shows_the_nearest_pairs_first(icons, others, tmp_path):
@@ -143,4 +143,4 @@ def test_too_few_training_pictures_are_refused(icons, training):
     with pytest.raises(ValueError, match="Received"):
         find_neighbours(icons, icons[:training])
     with pytest.raises(ValueError, match="Received: 2"):
-        share_within(icons[:2])
+        fraction_within(icons[:2])

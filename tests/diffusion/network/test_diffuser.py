@@ -56,7 +56,7 @@ def test_the_loss_is_the_papers(slim, objective, min_snr_gamma, version):
         x_t = (signal * x0 + scale * x["noise"]).astype("float32")
         output = ops.convert_to_numpy(diffuser.unet([x_t, x["t"]]))
         np.testing.assert_allclose(ops.convert_to_numpy(found), output, atol=2e-5)
-        parts = diffuser.parts(x, None, found, True)
+        parts = diffuser.terms(x, None, found, True)
         error = np.abs(output - wanted[objective]) ** power
         expected = weight * error.mean(axis=(1, 2, 3))
         np.testing.assert_allclose(
@@ -115,7 +115,7 @@ def test_no_gradient_passes_the_own_estimate(slim, monkeypatch):
 
 
 def test_the_noise_to_learn_stays_exact_in_bfloat16(slim, monkeypatch):
-    from illustkit.training.trainable import precision
+    from illustkit.runtime import precision
 
     seen = []
     original = diffusion.network.model.q_sample
@@ -170,9 +170,11 @@ def test_the_denoiser_takes_the_average_or_the_weights(slim):
 
 
 def test_unknown_options_are_named(slim):
-    with pytest.raises(ValueError, match="`objective` is one of .*Received: 'eps'"):
+    with pytest.raises(
+        ValueError, match="`objective` must be one of .*Received: 'eps'"
+    ):
         Diffuser(SLIM, objective="eps")
-    with pytest.raises(ValueError, match="`loss` is one of .*Received: 'l2'"):
+    with pytest.raises(ValueError, match="`loss` must be one of .*Received: 'l2'"):
         Diffuser(SLIM, loss="l2")
 
 

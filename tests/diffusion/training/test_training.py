@@ -7,11 +7,11 @@ import keras
 import numpy as np
 import pytest
 
-from diffusion.network.model import Diffuser, load_diffuser
-from diffusion.optimizers import ClippedAdam, WarmUp, make_optimizer
+from diffusion.network.model import Diffuser, build_diffuser, load_diffuser
 from diffusion.training.presets import PREPRINT, PRESETS
-from diffusion.training.train import choose_settings, train
+from diffusion.training.train import choose_settings, make_optimizer, train
 from illustkit.images import list_images, read_image
+from illustkit.training.optimizers import ClippedAdam, WarmupStableDecay
 from illustkit.training.runs import Run
 from tests.diffusion.conftest import TINIEST, train_slim
 from tests.diffusion.network.test_diffuser import batch_of
@@ -31,7 +31,7 @@ def weights_of(run):
 
 def restored(run):
     """The model of a run's backup: weights, their average, and the optimizer."""
-    diffuser = train.build_diffuser(run.settings)
+    diffuser = build_diffuser(run.settings)
     diffuser.compile(make_optimizer(choose_settings("tiny", warm_up=6)))
     diffuser.optimizer.build(diffuser.trainable_variables)
     (newest,) = (run.folder / "backup" / "worker-0").iterdir()
@@ -116,10 +116,13 @@ def test_twice_accumulated_is_a_batch_of_twice_the_size(slim):
 
 
 def test_the_rate_rises_and_stays():
-    rate = WarmUp(0.8, 4)
+    rate = WarmupStableDecay(0.8, 4)
     rates = [float(rate(keras.ops.convert_to_tensor(n))) for n in range(6)]
     np.testing.assert_allclose(rates, [0.2, 0.4, 0.6, 0.8, 0.8, 0.8], rtol=1e-6)
-    assert WarmUp.from_config(rate.get_config()).get_config() == rate.get_config()
+    assert (
+        WarmupStableDecay.from_config(rate.get_config()).get_config()
+        == rate.get_config()
+    )
 
 
 @pytest.mark.parametrize("size", [0.01, 10.0])
@@ -177,7 +180,7 @@ def test_wrong_settings_are_named_and_leave_no_run_behind(
 def test_the_network_s_own_checks_come_before_the_run(icons, tmp_path):
     for wrong in ({"version": "3"}, {"version": "0.25.3", "dropout": 0.1}):
         with pytest.raises(ValueError, match="Received: ('3'|dropout=0.1)"):
-            train.train(icons, tmp_path / "run", **{**TINIEST, **wrong})
+            train(icons, tmp_path / "run", **{**TINIEST, **wrong})
     assert not (tmp_path / "run").exists()
 
 

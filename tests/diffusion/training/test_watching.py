@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from diffusion.evaluation.metrics import kid
-from diffusion.training.callbacks import SampleGrids
 from diffusion.training import callbacks
+from diffusion.training.callbacks import SampleGrids
 from illustkit.images import read_image
 from illustkit.samples import draw_face_icon
 
