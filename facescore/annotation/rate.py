@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from facescore.annotation import PAGES
 from facescore.scorer.data import RATING_TABLE, SCORES, ratings_from_csv, write_ratings
 from illustkit.images import list_images
 from illustkit.web.pictures import ServedPictures
@@ -23,7 +24,7 @@ class RatingApp(App):
         ValueError: if there is no picture, or the CSV holds a problem.
     """
 
-    page = "rate.html"
+    name, pages, page = "facescore", PAGES, "rate.html"
 
     def __init__(self, folder, *, table=None, shuffle=False):
         super().__init__()

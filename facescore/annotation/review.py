@@ -1,5 +1,6 @@
 """What the review page asks for: the queue, one picture's boxes, and saving them."""
 
+from facescore.annotation import PAGES
 from facescore.annotation.store import PROBLEM, Annotation
 from facescore.boxes import Face, box_areas, clip_boxes
 from illustkit.files import picture_size
@@ -17,7 +18,7 @@ class ReviewApp(App):
         annotations: `Annotations` of the folder.
     """
 
-    page = "review.html"
+    name, pages, page = "facescore", PAGES, "review.html"
 
     def __init__(self, annotations):
         super().__init__()

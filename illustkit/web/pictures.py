@@ -3,6 +3,8 @@
 import collections
 import io
 import threading
+from collections.abc import Sequence
+from pathlib import Path
 
 from illustkit.images import read_image
 
@@ -10,26 +12,33 @@ SIDES = 160, 1600, 4096
 
 
 class ServedPictures:
-    """Pictures of a list as JPEG of a few sizes.
+    """Encodes the pictures of a list as JPEG of a few sizes.
 
     Args:
         paths: Paths of the pictures.
-        cache_bytes: Most bytes of encoded pictures that are kept.
+        cache_bytes: Most bytes of encoded pictures that are kept. Defaults to 64 MB.
     """
 
-    def __init__(self, paths, *, cache_bytes=64_000_000):
+    def __init__(self, paths: Sequence[Path], *, cache_bytes: int = 64_000_000) -> None:
         self.paths = list(paths)
-        self._cache, self._held = collections.OrderedDict(), 0
+        self._cache: collections.OrderedDict[tuple[int, int], bytes] = (
+            collections.OrderedDict()
+        )
+        self._held = 0  # bytes in the cache
         self._limit, self._lock = cache_bytes, threading.Lock()
         self._decoders = threading.Semaphore(2)  # whole pictures in memory at a time
 
-    def path(self, index):
-        """Path of the picture with a number; `ValueError` where there is none."""
+    def path(self, index: int) -> Path:
+        """Return the path of the picture with a number.
+
+        Raises:
+            ValueError: If there is none.
+        """
         if not (type(index) is int and 0 <= index < len(self.paths)):
             raise ValueError(f"There is no picture {index!r} of {len(self.paths)}.")
         return self.paths[index]
 
-    def encoded(self, index, side):
+    def encoded(self, index: int, side: int) -> bytes:
         """Encode a picture so that it fits into a square; it is never enlarged.
 
         Args:
@@ -40,7 +49,7 @@ class ServedPictures:
             Bytes of a JPEG.
 
         Raises:
-            ValueError: naming the file if it cannot be read, or for another side.
+            ValueError: If the file cannot be read (it is named), or for another side.
         """
         path = self.path(index)
         if side not in SIDES:

@@ -1,4 +1,4 @@
-"""What a local page's server answers, and whom it refuses."""
+"""The requests of a local page: which are answered, and which are refused."""
 
 import http.server
 import inspect
@@ -7,8 +7,8 @@ import secrets
 import sys
 import urllib.parse
 from pathlib import Path
+from typing import Any
 
-PAGES = Path(__file__).parents[2] / "facescore" / "pages"
 _TYPES = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
@@ -18,14 +18,14 @@ _TYPES = {
 _POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
 _POLICY += "connect-src 'self'; base-uri 'none'; form-action 'none'; "
 _POLICY += "frame-ancestors 'none'"
-_MAX_BODY = 1_000_000
+_MAX_BODY = 1_000_000  # bytes
 _MAX_NUMBER_DIGITS = 9
 
 
-class RefusedError(Exception):
+class RequestError(Exception):
     """A request that is answered with a status and one line."""
 
-    def __init__(self, status, message):
+    def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
 
@@ -37,26 +37,26 @@ class Handler(http.server.BaseHTTPRequestHandler):
         owner: The `LocalServer`, set by a subclass.
     """
 
-    owner = None
+    owner: Any
     protocol_version = "HTTP/1.1"
-    server_version = "facescore"
+    server_version = "illustkit"
     sys_version = ""
     timeout = 30
 
-    def do_GET(self):  # noqa: N802
+    def do_GET(self) -> None:  # noqa: N802
         self._answer(self._get)
 
-    def do_POST(self):  # noqa: N802
+    def do_POST(self) -> None:  # noqa: N802
         self._answer(self._post)
 
-    def log_message(self, *_):
+    def log_message(self, *_: object) -> None:
         pass
 
     def _answer(self, find):
         try:
             self._check_host()
             status, body, kind, headers = find()
-        except RefusedError as error:
+        except RequestError as error:
             self.close_connection = True
             status, headers = error.status, {"Connection": "close"}
             body, kind = _json({"error": str(error)})
@@ -64,9 +64,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             status, headers = 422, {}
             body, kind = _json({"error": str(error)})
         except Exception as error:
-            print(f"facescore: {type(error).__name__}: {error}", file=sys.stderr)
+            text = f"{type(error).__name__}: {error}"
+            print(f"{self.owner.app.name}: {text}", file=sys.stderr)
             status, headers = 500, {}
-            body, kind = _json({"error": f"{type(error).__name__}: {error}"})
+            body, kind = _json({"error": text})
         self.send_response(status)
         headers = {"Cache-Control": "no-store", **headers}
         headers |= {
@@ -85,15 +86,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def _check_host(self):
         port = self.owner.port
         if self.headers.get("Host") not in (f"127.0.0.1:{port}", f"localhost:{port}"):
-            raise RefusedError(421, f"This page is at 127.0.0.1:{port} only.")
+            raise RequestError(421, f"This page is at 127.0.0.1:{port} only.")
 
     def _check_token(self, given):
         if not secrets.compare_digest(given.encode(), self.owner.token.encode()):
-            raise RefusedError(403, "Open the address that the command printed.")
+            raise RequestError(403, "Open the address that the command printed.")
 
     @property
     def _cookie(self):
-        return f"facescore_{self.owner.port}"
+        return f"{self.owner.app.name}_{self.owner.port}"
 
     def _check_cookie(self):
         pairs = (
@@ -111,36 +112,37 @@ class Handler(http.server.BaseHTTPRequestHandler):
             )
             return 303, b"", "text/plain", {"Location": "/", "Set-Cookie": cookie}
         self._check_cookie()
+        app = self.owner.app
         if url.path == "/":
-            page = (PAGES / self.owner.app.page).read_text("utf-8")
+            page = (app.pages / app.page).read_text("utf-8")
             body = page.replace("{{token}}", self.owner.token).encode("utf-8")
             return 200, body, _TYPES[".html"], {}
         kind, _, name = url.path[1:].partition("/")
-        if kind == "static" and name in _static_files():
-            return 200, (PAGES / name).read_bytes(), _TYPES[Path(name).suffix], {}
-        if kind == "picture":
+        # A name from the client is looked up in a list, and never becomes a path.
+        if kind == "static" and name in _static_files(app.pages):
+            return 200, (app.pages / name).read_bytes(), _TYPES[Path(name).suffix], {}
+        if kind == "picture" and app.pictures is not None:
             number, _, side = name.partition("/")
-            data = self.owner.app.pictures.encoded(_number(number), _number(side))
+            data = app.pictures.encoded(_number(number), _number(side))
             return 200, data, "image/jpeg", {"Cache-Control": "private, max-age=3600"}
-        if kind == "api" and name in self.owner.app.gets:
+        if kind == "api" and name in app.gets:
             numbers = {key: _number(value) for key, value in query.items()}
-            function = self.owner.app.gets[name]
             try:
-                inspect.signature(function).bind(**numbers)
+                inspect.signature(app.gets[name]).bind(**numbers)
             except TypeError as error:
-                raise RefusedError(400, f"Wrong query: {error}") from error
-            return 200, *_json(function(**numbers)), {}
-        raise RefusedError(404, "No such address.")
+                raise RequestError(400, f"Wrong query: {error}") from error
+            return 200, *_json(app.gets[name](**numbers)), {}
+        raise RequestError(404, "No such address.")
 
     def _post(self):
         self._check_cookie()
         origin = self.headers.get("Origin")
         if origin is not None and origin != f"http://{self.headers['Host']}":
-            raise RefusedError(403, f"Requests from {origin} are refused.")
+            raise RequestError(403, f"Requests from {origin} are refused.")
         self._check_token(self.headers.get("X-Token", ""))
         kind, _, name = self.path[1:].partition("/")
         if kind != "api" or name not in self.owner.app.posts:
-            raise RefusedError(404, "No such address.")
+            raise RequestError(404, "No such address.")
         body = self._read_json()
         with self.owner.lock:
             return 200, *_json(self.owner.app.posts[name](body)), {}
@@ -148,28 +150,28 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def _read_json(self):
         length = self.headers.get("Content-Length", "")
         if not (length.isascii() and length.isdigit()):
-            raise RefusedError(411, "A length is due.")
+            raise RequestError(411, "A Content-Length is missing.")
         if len(length) > _MAX_NUMBER_DIGITS or int(length) > _MAX_BODY:
-            raise RefusedError(413, f"At most {_MAX_BODY} bytes.")
+            raise RequestError(413, f"At most {_MAX_BODY} bytes.")
         try:
             body = json.loads(self.rfile.read(int(length)))
         except (ValueError, RecursionError) as error:
-            raise RefusedError(400, f"No JSON: {error}") from error
+            raise RequestError(400, f"No JSON: {error}") from error
         if not isinstance(body, dict):
-            raise RefusedError(400, "A JSON object is due.")
+            raise RequestError(400, "The body must be a JSON object.")
         return body
 
 
-def _static_files():
-    return {p.name for p in PAGES.iterdir() if p.suffix in {*_TYPES} - {".html"}}
+def _static_files(folder):
+    return {p.name for p in folder.iterdir() if p.suffix in {*_TYPES} - {".html"}}
 
 
 def _number(text):
     if not (text.isascii() and text.isdigit() and len(text) <= _MAX_NUMBER_DIGITS):
-        raise RefusedError(404, "No such address: a number is due.")
+        raise RequestError(404, "No such address: give a number.")
     return int(text)
 
 
-def _json(value):
+def _json(value: Any) -> tuple[bytes, str]:
     data = json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8")
     return data, "application/json; charset=utf-8"

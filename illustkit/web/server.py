@@ -1,33 +1,56 @@
 """A page for this machine alone: loopback, one token, no paths in requests.
 
-What is served is an `App`: one HTML page, functions by name, pictures by number.
+What is served is an `App`: a folder of page files, functions by name, pictures by
+number.
 """
 
 import http.server
 import secrets
 import sys
 import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
-from illustkit.web.requests import PAGES as PAGES
+from illustkit.errors import UserError
+from illustkit.web.pictures import ServedPictures
 from illustkit.web.requests import Handler
 
 
 class App:
-    """What a page can ask for; a subclass fills the attributes.
+    """What a page can ask for; a subclass sets the attributes.
+
+    Example:
+    ```python
+    class Greeting(App):
+        name = "greeting"
+        pages = Path(__file__).parent / "pages"
+        page = "greeting.html"
+
+        def __init__(self):
+            super().__init__()
+            self.gets = {"hello": lambda n: {"text": "hello " * n}}
+    ```
 
     Attributes:
-        page: Name of the HTML file in `pages/`.
-        pictures: `illustkit.web.pictures.ServedPictures`.
+        name: Name of the program, in its lines of errors and its cookie.
+        pages: Folder of the HTML, CSS, JavaScript and SVG files; `{{token}}` in the
+            page is replaced by the token.
+        page: Name of the HTML file in it.
+        pictures: `illustkit.web.pictures.ServedPictures`, or `None`.
         gets: Dict from a name to a function of whole numbers, returning JSON.
         posts: Dict from a name to a function of one dict, returning JSON; one of them
             runs at a time.
     """
 
+    name = "illustkit"
+    pages: Path
     page = "index.html"
-    pictures = None
+    pictures: ServedPictures | None = None
 
-    def __init__(self):
-        self.gets, self.posts = {}, {}
+    def __init__(self) -> None:
+        self.gets: dict[str, Callable[..., Any]] = {}
+        self.posts: dict[str, Callable[[dict[str, Any]], Any]] = {}
 
 
 class LocalServer:
@@ -50,17 +73,17 @@ class LocalServer:
         port: TCP port; 0 takes a free one. Defaults to 0.
 
     Raises:
-        ValueError: if the port is taken.
+        UserError: If the port is taken.
     """
 
-    def __init__(self, app, *, port=0):
+    def __init__(self, app: App, *, port: int = 0) -> None:
         self.app, self.token = app, secrets.token_urlsafe(24)
         self.lock = threading.Lock()
         handler = type("Handler", (Handler,), {"owner": self})
         try:
             self._http = _Http(("127.0.0.1", port), handler)
         except (OSError, OverflowError) as error:
-            raise ValueError(
+            raise UserError(
                 f"Port {port} cannot be used ({error}). Give another, or 0 for any."
             ) from error
         self.port = self._http.server_address[1]
@@ -69,28 +92,29 @@ class LocalServer:
             target=self._http.serve_forever, args=(0.05,), daemon=True
         )
 
-    def __enter__(self):
+    def __enter__(self) -> "LocalServer":
         self._thread.start()
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         with self.lock:  # a write under way is finished first
             self._http.shutdown()
             self._http.server_close()
 
-    def wait(self):
+    def wait(self) -> None:
         """Block until Ctrl-C."""
         while self._thread.is_alive():
             self._thread.join(0.5)
 
 
-def serve(app, *, port=0, open_browser=True):
+def serve(app: App, *, port: int = 0, open_browser: bool = True) -> None:
     """Serve a page until Ctrl-C.
 
     Args:
         app: The `App`.
-        port: TCP port; 0 takes a free one.
-        open_browser: Open the page in the user's browser.
+        port: TCP port; 0 takes a free one. Defaults to 0.
+        open_browser: Whether to open the page in the user's browser. Defaults to
+            `True`.
     """
     import webbrowser
 

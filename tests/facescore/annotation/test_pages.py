@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 
+from facescore.annotation import PAGES
 from facescore.annotation.rate import RatingApp
 from facescore.annotation.review import ReviewApp
 from facescore.annotation.store import Annotations
@@ -10,7 +11,6 @@ from facescore.boxes import Face
 from facescore.labels import label_path, read_labels
 from facescore.scorer.data import read_ratings, write_ratings
 from illustkit.images import write_image
-from illustkit.web.server import PAGES
 
 SIZE = 40, 30
 

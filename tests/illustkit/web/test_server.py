@@ -17,10 +17,16 @@ from illustkit.web.server import App, LocalServer, serve
 class Counter(App):
     """Adds what it is told to; one picture of 300 x 200, and a broken one."""
 
-    page = "rate.html"
+    name, page = "counter", "count.html"
 
     def __init__(self, folder):
         super().__init__()
+        self.pages = folder / "pages"
+        self.pages.mkdir()
+        (self.pages / "count.html").write_text("<p data-token={{token}}>")
+        (self.pages / "common.css").write_text("p {}")
+        (self.pages / "count.js").write_text("'use strict';")
+        (self.pages / "secret.txt").write_text("not for a browser")
         picture = np.zeros((200, 300, 3), np.uint8)
         picture[:, :150] = 240, 40, 40
         (folder / "broken.png").write_text("no picture")
@@ -44,7 +50,7 @@ class Client:
 
     def __init__(self, server):
         self.port, self.token = server.port, server.token
-        self.headers = {"Cookie": f"other=1; facescore_{self.port}={self.token}"}
+        self.headers = {"Cookie": f"other=1; counter_{self.port}={self.token}"}
 
     def ask(self, method, path, body=None, **headers):
         headers = {
@@ -88,16 +94,16 @@ def test_the_printed_address_opens_the_page(client):
     policy = client.answer.headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy and "unsafe" not in policy
     assert client.answer.headers["X-Content-Type-Options"] == "nosniff"
-    for name, kind in [("common.css", "text/css"), ("rate.js", "text/javascript")]:
+    for name, kind in [("common.css", "text/css"), ("count.js", "text/javascript")]:
         status, data = client.get(f"/static/{name}")
         assert status == 200 and data
         assert client.answer.headers["Content-Type"].startswith(kind)
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/static/rate.js", "/picture/0/160", "/api/total"]
+    "path", ["/", "/static/count.js", "/picture/0/160", "/api/total"]
 )
-@pytest.mark.parametrize("cookie", ["", "facescore_1=x", "facescore_{port}=wrong"])
+@pytest.mark.parametrize("cookie", ["", "counter_1=x", "counter_{port}=wrong"])
 def test_nothing_is_shown_without_the_token(client, path, cookie):
     status, data = client.get(path, Cookie=cookie.format(port=client.port))
     assert status == 403 and b"Open the address" in data
@@ -152,7 +158,8 @@ def test_a_fault_of_the_app_is_one_line_and_the_server_lives(client, capsys):
         "/static/../server.py",
         "/static/..%2fserver.py",
         "/static//etc/passwd",
-        "/static/rate.html",
+        "/static/count.html",
+        "/static/secret.txt",
         "/picture/../a.png/160",
         "/picture/a.png/160",
         "/picture/-1/160",
