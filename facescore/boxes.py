@@ -4,9 +4,12 @@ A box is `(left, top, right, bottom)` in pixels of the picture: floats, half-ope
 that its width is `right - left`. Everything here is NumPy.
 """
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+
+Boxes = np.ndarray | Sequence[Any]  # (n, 4), or n boxes of four numbers
 
 FORMATS = ("xyxy", "xywh", "coco", "cxcywh", "yolo")
 
@@ -16,20 +19,35 @@ class Face(NamedTuple):
 
     Args:
         box: `(left, top, right, bottom)`, float pixels of the picture.
-        confidence: The detector's certainty, 0..1; 1 for a box drawn by hand.
-        score: What the scorer made of it, or `None`.
+        confidence: The detector's confidence, 0..1; 1 for a box drawn by hand.
+        score: The scorer's score, or `None`.
     """
 
-    box: tuple
+    box: tuple[float, ...]
     confidence: float = 1.0
     score: float | None = None
 
 
-def as_boxes(boxes):
+def as_face(face: Any) -> Face:
+    """Return a face as it is, and a box as a `Face`."""
+    return face if isinstance(face, Face) else Face(tuple(face))
+
+
+def whole_picture(image: np.ndarray) -> Face:
+    """Return the face that a whole picture is taken for.
+
+    Args:
+        image: uint8 RGB `(height, width, 3)`.
+    """
+    height, width = image.shape[:2]
+    return Face((0.0, 0.0, float(width), float(height)))
+
+
+def as_boxes(boxes: Boxes) -> np.ndarray:
     """Return boxes as a float64 array `(n, 4)`; an empty list gives `(0, 4)`.
 
     Raises:
-        ValueError: where they are not four finite numbers each.
+        ValueError: If a box is not four finite numbers.
     """
     array = np.asarray(boxes, np.float64)
     if array.size == 0:
@@ -41,12 +59,17 @@ def as_boxes(boxes):
     return array
 
 
-def convert_boxes(boxes, source, target, image_size=None):
+def convert_boxes(
+    boxes: Boxes,
+    source: str,
+    target: str,
+    image_size: Sequence[int] | None = None,
+) -> np.ndarray:
     """Convert boxes from one format to another.
 
     Formats: "xyxy" is left, top, right, bottom; "xywh" and "coco" are left, top, width,
     height; "cxcywh" is centre and size; all in pixels. "yolo" is centre and size as
-    shares of the picture's width and height.
+    fractions of the picture's width and height.
 
     Example:
     ```python
@@ -56,15 +79,15 @@ def convert_boxes(boxes, source, target, image_size=None):
 
     Args:
         boxes: `(n, 4)`.
-        source: Format they are in.
-        target: Format wanted.
-        image_size: (width, height) in pixels; needed for "yolo" only.
+        source: Their format.
+        target: Format of the result.
+        image_size: (width, height) in pixels; only "yolo" needs it.
 
     Returns:
         float64 `(n, 4)`.
 
     Raises:
-        ValueError: for an unknown format, or "yolo" without `image_size`.
+        ValueError: If a format is unknown, or "yolo" has no `image_size`.
     """
     for name in (source, target):
         if name not in FORMATS:
@@ -91,8 +114,8 @@ def convert_boxes(boxes, source, target, image_size=None):
     return boxes / scale if target == "yolo" else boxes
 
 
-def clip_boxes(boxes, image_size):
-    """Clip boxes to a picture; one that lies outside becomes empty, none is dropped.
+def clip_boxes(boxes: Boxes, image_size: Sequence[int]) -> np.ndarray:
+    """Clip boxes to a picture; a box outside becomes empty, none is dropped.
 
     Args:
         boxes: xyxy `(n, 4)`.
@@ -104,20 +127,20 @@ def clip_boxes(boxes, image_size):
     return np.clip(as_boxes(boxes), 0, np.asarray([*image_size, *image_size]))
 
 
-def shrink(boxes, factor):
-    """Scale boxes about their centres.
+def shrink(boxes: Boxes, factor: float) -> np.ndarray:
+    """Scale boxes around their centres.
 
-    The cascade's boxes are about 1.25 times those of a tight face; 0.85 suits them.
+    The cascade's boxes are about 1.25 times as wide as a tight face; 0.85 suits them.
 
     Args:
         boxes: xyxy `(n, 4)`.
-        factor: Share of the side that stays; over 1 grows.
+        factor: Factor on the sides; over 1 the boxes grow.
 
     Returns:
         float64 `(n, 4)`.
 
     Raises:
-        ValueError: where the factor is not positive.
+        ValueError: If the factor is not positive.
     """
     if not factor > 0:
         raise ValueError(f"`factor` must be positive. Received: {factor}")
@@ -126,21 +149,21 @@ def shrink(boxes, factor):
     return convert_boxes(boxes, "cxcywh", "xyxy")
 
 
-def box_areas(boxes):
-    """Areas in square pixels, `(n,)`; an inverted box has none."""
+def box_areas(boxes: Boxes) -> np.ndarray:
+    """Return areas in square pixels, `(n,)`; that of an inverted box is 0."""
     boxes = as_boxes(boxes)
     return np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=1)
 
 
-def intersections(a, b):
-    """Areas that each box of `a` shares with each of `b`, `(len(a), len(b))`."""
+def intersections(a: Boxes, b: Boxes) -> np.ndarray:
+    """Return the areas that each of `a` shares with each of `b`, `(len(a), len(b))`."""
     a, b = as_boxes(a)[:, None], as_boxes(b)[None]
     low, high = np.maximum(a[..., :2], b[..., :2]), np.minimum(a[..., 2:], b[..., 2:])
     return np.prod(np.maximum(high - low, 0), axis=-1)
 
 
-def iou_matrix(a, b):
-    """Intersection over union of every pair.
+def iou_matrix(a: Boxes, b: Boxes) -> np.ndarray:
+    """Compute the intersection over union of every pair.
 
     Example:
     ```python
@@ -159,8 +182,13 @@ def iou_matrix(a, b):
     return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
 
 
-def nms(boxes, scores, iou=0.5, top=300):
-    """Greedy non-maximum suppression.
+def nms(
+    boxes: Boxes,
+    scores: np.ndarray | Sequence[float],
+    iou: float = 0.5,
+    top: int = 300,
+) -> np.ndarray:
+    """Suppress boxes that overlap a better one (greedy non-maximum suppression).
 
     The best box stays, those that overlap it by more than `iou` go, and so on. Equal
     scores keep their order.
@@ -172,18 +200,23 @@ def nms(boxes, scores, iou=0.5, top=300):
         top: Most boxes to keep. Defaults to 300.
 
     Returns:
-        int64 indices of those kept, best first.
+        int64 indices of the boxes that stay, best first.
+
+    Raises:
+        ValueError: If `boxes` and `scores` differ in length.
     """
     boxes, scores = as_boxes(boxes), np.asarray(scores, np.float64)
     if scores.shape != (len(boxes),):
         raise ValueError(
-            f"There must be a score a box. Received: {scores.shape}, {len(boxes)} boxes"
+            "Each box needs one score. "
+            f"Received: {len(boxes)} boxes, scores of shape {scores.shape}"
         )
-    left = np.argsort(-scores, kind="stable")
-    kept = []
-    while len(left) and len(kept) < top:
-        best, left = left[0], left[1:]
+    waiting = np.argsort(-scores, kind="stable")
+    kept: list[int] = []
+    while len(waiting) and len(kept) < top:
+        best, waiting = waiting[0], waiting[1:]
         kept.append(best)
-        if len(left):
-            left = left[iou_matrix(boxes[best : best + 1], boxes[left])[0] <= iou]
+        if len(waiting):
+            overlaps = iou_matrix(boxes[best : best + 1], boxes[waiting])[0]
+            waiting = waiting[overlaps <= iou]
     return np.asarray(kept, np.int64)

@@ -1,47 +1,56 @@
-"""The faces of a folder as pictures of their own, and a table of where each is from."""
+"""Faces cut out of their pictures, one by one or for a folder with a table."""
 
 import csv
 import io
 import math
+import os
 from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from facescore.boxes import Face
+from facescore.boxes import Face, as_face
 from facescore.labels import label_path, read_labels
+from illustkit.errors import UserError
 from illustkit.files import write_whole
 from illustkit.images import check_image, list_images, read_image, write_image
 
 MARGIN = 0.30, 0.15, 0.0
 OUTSIDE = "edge", "white"
+FAILURES = ValueError, OSError, MemoryError  # of one picture; the others go on
+
+Margin = Sequence[float]  # (top, sides, bottom) as fractions of the face
 
 
-def crop_region(box, *, margin=MARGIN, square=True):
-    """The part of a picture's plane that a crop shows; it may reach beyond the picture.
+def crop_region(
+    box: Sequence[float], *, margin: Margin = MARGIN, square: bool = True
+) -> tuple[float, float, float, float]:
+    """Return the region that a crop shows; it may reach beyond the picture.
 
     Args:
         box: (left, top, right, bottom) of the face in pixels.
-        margin: (top, sides, bottom), each a share of the face: of its height above and
-            below, of its width on either side. Negative cuts into the face.
-        square: Grow the shorter side about the centre until the region is square.
+        margin: (top, sides, bottom), each a fraction of the face: of its height above
+            and below, of its width on either side. Negative cuts into the face.
+        square: Grow the shorter side around the centre until the region is square.
 
     Returns:
         (left, top, right, bottom), float pixels.
 
     Raises:
-        ValueError: for a box without area, or a margin that leaves nothing.
+        UserError: If a box has no area, or the margin leaves nothing of it.
     """
     left, top, right, bottom = (float(v) for v in box)
     width, height = right - left, bottom - top
     above, sides, below = _margin(margin)
     if not (width > 0 and height > 0 and math.isfinite(width + height)):
-        raise ValueError(f"A face's box has an area. Received: {tuple(box)}")
+        raise UserError(f"A face's box has an area. Received: {tuple(box)}")
     left, right = left - sides * width, right + sides * width
     top, bottom = top - above * height, bottom + below * height
     if not (right > left and bottom > top):
-        raise ValueError(f"The margin leaves nothing of the face. Received: {margin}")
+        raise UserError(f"The margin leaves nothing of the face. Received: {margin}")
     if square:
         half = max(right - left, bottom - top) / 2
         x, y = (left + right) / 2, (top + bottom) / 2
@@ -49,7 +58,15 @@ def crop_region(box, *, margin=MARGIN, square=True):
     return left, top, right, bottom
 
 
-def crop_face(image, box, *, margin=MARGIN, square=True, size=360, outside="edge"):
+def crop_face(
+    image: np.ndarray,
+    box: Sequence[float],
+    *,
+    margin: Margin = MARGIN,
+    square: bool = True,
+    size: int | Sequence[int] | None = 360,
+    outside: str = "edge",
+) -> np.ndarray:
     """Cut one face out.
 
     Example:
@@ -61,26 +78,26 @@ def crop_face(image, box, *, margin=MARGIN, square=True, size=360, outside="edge
     Args:
         image: uint8 RGB `(height, width, 3)`.
         box: (left, top, right, bottom) of the face in pixels.
-        margin: (top, sides, bottom) as shares of the face. Defaults to 0.30, 0.15, 0:
-            the hair too, by the advice of the cascade's author.
+        margin: (top, sides, bottom) as fractions of the face. Defaults to 0.30, 0.15,
+            0, with the hair, as the cascade's author advises.
         square: Widen the region to a square, so that nothing is stretched; otherwise
             it is stretched to `size`, as in the article. Defaults to `True`.
         size: Side in pixels, or (width, height), or `None` for the picture's own
             pixels. Defaults to 360.
-        outside: What stands where the region leaves the picture: "edge", its border
-            drawn out, or "white". Defaults to "edge".
+        outside: How to fill the region outside the picture: "edge" repeats the
+            picture's border, "white" paints it white. Defaults to "edge".
 
     Returns:
         uint8 RGB `(size, size, 3)`.
 
     Raises:
-        ValueError: for an option that is none, or a region wholly outside the picture.
+        UserError: If an option is invalid, or the region lies outside the picture.
     """
     from PIL import Image
 
     check_image(image)
     if outside not in OUTSIDE:
-        raise ValueError(f"outside must be one of {OUTSIDE}. Received: {outside!r}")
+        raise UserError(f"`outside` must be one of {OUTSIDE}. Received: {outside!r}")
     region = crop_region(box, margin=margin, square=square)
     if size is None:
         left, top = math.floor(region[0] + 0.5), math.floor(region[1] + 0.5)
@@ -90,11 +107,36 @@ def crop_face(image, box, *, margin=MARGIN, square=True, size=360, outside="edge
     low = math.floor(region[0]), math.floor(region[1])
     high = math.ceil(region[2]), math.ceil(region[3])
     patch = Image.fromarray(_cut(image, (*low, *high), outside))
-    within = tuple(v - low[i % 2] for i, v in enumerate(region))
+    within = (
+        *(region[0] - low[0], region[1] - low[1]),
+        *(region[2] - low[0], region[3] - low[1]),
+    )
     return np.asarray(patch.resize(_size(size), Image.Resampling.LANCZOS, box=within))
 
 
-def crop_faces(image, faces=None, **options):
+def fit_crop(crop: np.ndarray, image_size: Sequence[int]) -> np.ndarray:
+    """Scale a whole crop to a network's size.
+
+    Args:
+        crop: uint8 RGB `(height, width, 3)`.
+        image_size: (width, height) in pixels.
+
+    Returns:
+        uint8 RGB, stretched if its shape differs.
+    """
+    from PIL import Image
+
+    if crop.shape[1::-1] == tuple(image_size):
+        return crop
+    image = Image.fromarray(crop)
+    return np.asarray(image.resize(_size(image_size), Image.Resampling.LANCZOS))
+
+
+def crop_faces(
+    image: np.ndarray | str | os.PathLike,
+    faces: Iterable[Any] | None = None,
+    **options: Any,
+) -> list[np.ndarray]:
     """Cut all faces out of one picture.
 
     Example:
@@ -111,35 +153,49 @@ def crop_faces(image, faces=None, **options):
         List of uint8 RGB arrays, in the order of the faces.
 
     Raises:
-        ValueError: for a picture without labels where `faces` is not given.
+        UserError: If the picture has no labels and `faces` is not given.
     """
     pixels = read_image(image)
     if faces is None:
         if isinstance(image, np.ndarray):
-            raise ValueError("Give the faces of an array. Received: faces=None")
+            raise UserError("Give the faces of an array. Received: faces=None")
         faces = labelled_faces(image, pixels)
     return [crop_face(pixels, as_face(face).box, **options) for face in faces]
 
 
-def labelled_faces(path, pixels):
-    """Faces that the label file of the picture at `path` names; it must be there."""
+def labelled_faces(path: str | os.PathLike, pixels: np.ndarray) -> list[Face]:
+    """Return the faces in a picture's label file.
+
+    Args:
+        path: Path of the picture.
+        pixels: The picture, uint8 RGB.
+
+    Raises:
+        UserError: If there is no such file, or its labels are invalid.
+    """
     boxes = read_labels(label_path(path), (pixels.shape[1], pixels.shape[0]))
     if boxes is None:
-        raise ValueError(f"{path}: is unlabelled. Label it, or name a detector.")
+        raise UserError(f"{path}: is unlabelled. Label it, or name a detector.")
     return [Face(tuple(box)) for box in boxes.tolist()]
 
 
-def as_face(face):
-    """A `Face` of a face or of a box."""
-    return face if isinstance(face, Face) else Face(tuple(face))
+def failure(path: str | os.PathLike, error: BaseException) -> str:
+    """Return one line that names a picture and what failed with it.
+
+    Args:
+        path: Path of the picture.
+        error: What was raised; its own text may name the path already.
+    """
+    reason = " ".join((str(error) or type(error).__name__).split())
+    return reason if str(path) in reason else f"{path}: {reason}"
 
 
 def _margin(margin):
     values = tuple(margin) if isinstance(margin, (tuple, list)) else ()
     if len(values) != 3 or not all(-1 < float(v) <= 10 for v in values):
-        raise ValueError(
-            "margin is (top, sides, bottom), shares of the face, over -1, at most 10. "
-            f"Received: {margin!r}"
+        raise UserError(
+            "`margin` is (top, sides, bottom), fractions of the face, over -1 and at "
+            f"most 10. Received: {margin!r}"
         )
     return tuple(float(v) for v in values)
 
@@ -147,12 +203,12 @@ def _margin(margin):
 def _size(size):
     size = (size, size) if isinstance(size, int) else tuple(size)
     if len(size) != 2 or not all(isinstance(v, int) and v > 0 for v in size):
-        raise ValueError(f"size is pixels, or (width, height). Received: {size!r}")
+        raise UserError(f"`size` is pixels, or (width, height). Received: {size!r}")
     return size
 
 
 def _cut(image, region, outside):
-    """Whole pixels of a region, those beyond the picture filled in."""
+    """Return the pixels of a region of whole numbers; fill those outside."""
     height, width = image.shape[:2]
     left, top, right, bottom = region
     inner = max(left, 0), max(top, 0), min(right, width), min(bottom, height)
@@ -178,21 +234,21 @@ _COLUMNS = (
 
 @dataclass
 class CropReport:
-    """What was cut out of a folder.
+    """The result of `crop_folder`.
 
     Attributes:
+        table: Path of the CSV that says where every crop comes from.
         crops: Paths of the crops written, in the order of the table.
-        table: Path of the CSV: where every crop came from.
-        without_face: Pictures in which there is no face.
-        left_out: Pairs (picture, reason) of those that could not be cut.
+        without_face: Pictures without a face.
+        left_out: Pairs (picture, reason) of the pictures that could not be cut.
     """
 
     table: Path
-    crops: list = field(default_factory=list)
-    without_face: list = field(default_factory=list)
-    left_out: list = field(default_factory=list)
+    crops: list[Path] = field(default_factory=list)
+    without_face: list[Path] = field(default_factory=list)
+    left_out: list[tuple[Path, str]] = field(default_factory=list)
 
-    def __str__(self):
+    def __str__(self) -> str:
         lines = [
             f"{len(self.crops)} faces cut out, {len(self.without_face)} pictures "
             f"without a face, {len(self.left_out)} left out."
@@ -200,11 +256,18 @@ class CropReport:
         return "\n".join(lines + [f"  {reason}" for _, reason in self.left_out])
 
 
-def crop_folder(folder, output, *, detect=None, progress=True, **options):
-    """Cut the faces of all pictures of a folder, and say where each came from.
+def crop_folder(
+    folder: str | os.PathLike,
+    output: str | os.PathLike,
+    *,
+    detect: Callable[[np.ndarray], Iterable[Any]] | None = None,
+    progress: bool = True,
+    **options: Any,
+) -> CropReport:
+    """Cut out the faces of all pictures of a folder, and write where each comes from.
 
-    Sub-folders stay (`3/a.png` gives `3/a_0.png`), so folders of scores go over to the
-    crops. A picture that cannot be read is left out, and the run goes on.
+    Sub-folders stay (`3/a.png` gives `3/a_0.png`), so that crops keep the folders of
+    scores. A picture that cannot be read is left out.
 
     Example:
     ```python
@@ -216,7 +279,7 @@ def crop_folder(folder, output, *, detect=None, progress=True, **options):
         folder: Folder of pictures.
         output: Folder for the crops and `crops.csv`; not within `folder`.
         detect: Function from an image to its faces. Defaults to the labels; pictures
-            without labels are then left out.
+            without labels are left out then.
         progress: Show a progress bar. Defaults to `True`.
         **options: `margin`, `square`, `size`, `outside` of `crop_face`.
 
@@ -224,45 +287,43 @@ def crop_folder(folder, output, *, detect=None, progress=True, **options):
         A `CropReport`.
 
     Raises:
-        ValueError: for a folder without pictures, or an option that is none.
+        UserError: If the folder has no pictures, or an option is invalid.
     """
     from tqdm import tqdm
 
     folder, output = Path(folder), Path(output)
     if folder.resolve() in [output.resolve(), *output.resolve().parents]:
-        raise ValueError(
-            f"The crops would mix with the pictures. Received: output={output} "
-            f"within {folder}"
+        raise UserError(
+            "The crops need a folder outside that of the pictures. Received: output="
+            f"{output} within {folder}"
         )
     crop_face(np.zeros((9, 9, 3), np.uint8), (3, 3, 6, 6), **options)
     images = list_images(folder)
     stems = [image.with_suffix("") for image in images]
     uses = Counter(stems)
     rows, report = [], CropReport(output / CROP_TABLE)
-    bar = {"total": len(images), "unit": "picture", "disable": not progress}
+    bar = tqdm(images, unit="picture", disable=not progress)
     try:
-        for image, stem in tqdm(zip(images, stems, strict=True), **bar):
+        for image, stem in zip(bar, stems, strict=True):
             name = image.relative_to(folder)
             target = output / (name if uses[stem] > 1 else name.with_suffix(""))
             try:
                 faces = _crop_picture(image, target, detect, options)
-            except (ValueError, OSError, MemoryError) as error:
-                reason = str(error) or type(error).__name__
-                named = reason if str(image) in reason else f"{image}: {reason}"
-                report.left_out.append((image, named))
+            except FAILURES as error:
+                report.left_out.append((image, failure(image, error)))
                 continue
             for number, (path, face) in enumerate(faces):
                 report.crops.append(path)
                 rows.append(_row(path.relative_to(output), name, number, face, options))
             if not faces:
                 report.without_face.append(image)
-    finally:  # what an interruption has written stands in the table too
+    finally:  # the table has the crops of an interrupted run too
         _write_table(report.table, rows)
     return report
 
 
 def _crop_picture(image, target, detect, options):
-    """Pairs (path of a crop, its face)."""
+    """Write the crops of one picture; return pairs (path of a crop, its face)."""
     pixels = read_image(image)
     faces = detect(pixels) if detect else labelled_faces(image, pixels)
     crops = []

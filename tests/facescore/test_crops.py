@@ -63,12 +63,12 @@ def test_beyond_the_picture(outside):
 @pytest.mark.parametrize(
     "options, text",
     [
-        ({"margin": 0.3}, "margin is"),
-        ({"margin": (0, 0, 11)}, "margin is"),
+        ({"margin": 0.3}, "`margin`"),
+        ({"margin": (0, 0, 11)}, "`margin`"),
         ({"margin": (-0.6, 0, -0.6)}, "leaves nothing"),
-        ({"outside": "black"}, "outside must be"),
-        ({"size": 0}, "size is pixels"),
-        ({"size": (3, 4, 5)}, "size is pixels"),
+        ({"outside": "black"}, "`outside`"),
+        ({"size": 0}, "`size`"),
+        ({"size": (3, 4, 5)}, "`size`"),
     ],
 )
 def test_options_that_are_none(options, text):
@@ -129,5 +129,5 @@ def test_a_folder_and_its_table(tmp_path):
     )
     names = [p.relative_to(tmp_path / "two").as_posix() for p in report.crops]
     assert sorted(names) == ["3/a.jpg_0.png", "3/a.png_0.png", "5/b_0.png", "c_0.png"]
-    with pytest.raises(ValueError, match="mix with the pictures"):
+    with pytest.raises(ValueError, match="outside that of the pictures"):
         crop_folder(folder, folder / "crops")
