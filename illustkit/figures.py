@@ -1,18 +1,35 @@
-"""Grids and side-by-side figures of pictures; matplotlib without pyplot, so no screen.
+"""Grids and side-by-side figures of pictures.
+
+matplotlib is used without pyplot, so that no screen is needed.
 
 A picture is uint8 RGB `(height, width, 3)` or a grey mask `(height, width)`.
 """
 
 import io
 import math
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from illustkit.images.formats import ImageError, check_image, check_path, write_bytes
+from illustkit.images.formats import ImageError, check_image, check_path
+from illustkit.images.write import write_bytes
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
-def picture_grid(pictures, *, columns=None, titles=None, title=None, cell=2.0):
-    """Show pictures, of whatever sizes, in a grid.
+def picture_grid(
+    pictures: Iterable[np.ndarray],
+    *,
+    columns: int | None = None,
+    titles: Sequence[Any] | None = None,
+    title: str | None = None,
+    cell: float = 2.0,
+) -> "Figure":
+    """Show pictures of any sizes in a grid.
 
     Example:
     ```python
@@ -49,8 +66,15 @@ def picture_grid(pictures, *, columns=None, titles=None, title=None, cell=2.0):
     return figure
 
 
-def side_by_side(rows, *, column_titles=None, row_titles=None, title=None, cell=2.0):
-    """Show rows of pictures that belong together, such as truth, censored, restored.
+def side_by_side(
+    rows: Iterable[Iterable[np.ndarray | None]],
+    *,
+    column_titles: Sequence[Any] | None = None,
+    row_titles: Sequence[Any] | None = None,
+    title: str | None = None,
+    cell: float = 2.0,
+) -> "Figure":
+    """Show rows of pictures that belong together: truth, censored, restored, say.
 
     Example:
     ```python
@@ -72,18 +96,18 @@ def side_by_side(rows, *, column_titles=None, row_titles=None, title=None, cell=
         ValueError: If there is no picture, rows differ in length, or the number of
             titles does not fit.
     """
-    rows = [list(row) for row in rows]
-    lengths = [len(row) for row in rows]
-    if not rows or min(lengths) != max(lengths) or not lengths[0]:
+    lines = [list(row) for row in lines]
+    lengths = [len(row) for row in lines]
+    if not lines or min(lengths) != max(lengths) or not lengths[0]:
         raise ValueError(
             f"Rows must hold equally many pictures. Received: rows of {lengths}"
         )
-    wanted = ("column", column_titles, lengths[0]), ("row", row_titles, len(rows))
-    for name, texts, n in wanted:
+    titles = ("column", column_titles, lengths[0]), ("row", row_titles, len(lines))
+    for name, texts, n in titles:
         if texts is not None and len(texts) != n:
             raise ValueError(f"{name}_titles must be {n} texts. Received: {texts!r}")
-    figure, axes = _draw(rows, lengths[0], title, cell)
-    for axis in axes.flat:  # every cell full size, so that the titles stand in line
+    figure, axes = _draw(lines, lengths[0], title, cell)
+    for axis in axes.flat:  # every cell full size, so that the titles are aligned
         axis.set_adjustable("datalim")
     for axis, text in zip(axes[0], column_titles or [], strict=False):
         axis.set_title(str(text), fontsize=10, parse_math=False)
@@ -92,10 +116,16 @@ def side_by_side(rows, *, column_titles=None, row_titles=None, title=None, cell=
     return figure
 
 
-def sheet(pictures, *, columns=None, pad=2, background=255):
-    """Lay pictures out on one plain picture, each pixel as it is.
+def sheet(
+    pictures: Iterable[np.ndarray],
+    *,
+    columns: int | None = None,
+    pad: int = 2,
+    background: int | Sequence[int] = 255,
+) -> np.ndarray:
+    """Lay out pictures on one plain picture, pixel for pixel.
 
-    Every cell has the size of the largest picture; smaller ones stand in its middle.
+    Every cell has the size of the largest picture; smaller ones are centred in it.
 
     Example:
     ```python
@@ -129,8 +159,8 @@ def sheet(pictures, *, columns=None, pad=2, background=255):
     return out
 
 
-def save_figure(figure, path, *, dpi=150):
-    """Write a figure; the whole file appears at once or not at all.
+def save_figure(figure: "Figure", path: str | os.PathLike, *, dpi: int = 150) -> Path:
+    """Write a figure, the whole file or none.
 
     Example:
     ```python

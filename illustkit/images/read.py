@@ -1,31 +1,70 @@
-"""Reading pictures."""
+"""Reading pictures: whatever their mode, depth or orientation, as upright RGB."""
 
+import contextlib
 import os
 import re
+import threading
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, JpegImagePlugin, UnidentifiedImageError, features
 
 from illustkit.images.formats import (
     EXTENSIONS,
+    FORMATS,
     MAX_PIXELS,
     ImageError,
     check_image,
     check_path,
-    deep_samples,
-    encoding_of,
-    open_picture,
+    reason_of,
 )
 
 GREY = ("1", "L", "LA", "I;16", "I", "F")
 _MODES = (*GREY, "P", "RGB", "RGBA", "CMYK")
 
 
+def read_image(
+    source: str | os.PathLike | np.ndarray, *, max_pixels: int = MAX_PIXELS
+) -> np.ndarray:
+    """Read any picture file as upright uint8 RGB.
+
+    EXIF rotation is applied; palettes, grey, 1-bit and CMYK become RGB; 16 bits are
+    scaled to 8 (`round(v / 257)`); floating-point TIFF may hold 0..1 or whole numbers
+    0..255; transparency is laid over white; of an animation the first frame is read.
+    Colour profiles are not applied.
+
+    Example:
+    ```python
+    image = read_image("character.png")   # (848, 600, 3) uint8
+    ```
+
+    Args:
+        source: Path of a file, or an array, which is checked and returned.
+        max_pixels: Largest width x height in pixels, checked in the header before the
+            picture is decoded. Defaults to 200 million.
+
+    Returns:
+        uint8 RGB `(height, width, 3)`.
+
+    Raises:
+        ImageError: Naming the file (or array), what is wrong, and the fix.
+    """
+    if isinstance(source, np.ndarray):
+        return check_image(source)
+    picture = read_picture(source, max_pixels=max_pixels)
+    if picture.alpha is None:
+        return picture.rgb.copy()
+    alpha = picture.alpha[..., None].astype(np.uint32)
+    over_white = picture.rgb * alpha + 255 * (255 - alpha)
+    return ((over_white + 127) // 255).astype(np.uint8)
+
+
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A picture as its file holds it, with what is needed to save it so again.
+    """Holds a picture as its file does, with what is needed to save it so again.
 
     `rgb` is the raw colour: where `alpha` is 0 it is still the colour the file keeps
     under the transparent pixel, not the white one sees. `rgb`, `alpha` and `samples`
@@ -52,7 +91,7 @@ class Picture:
             "subsampling", "progressive", TIFF "compression", WebP "lossless", "dpi".
     """
 
-    path: object
+    path: str | os.PathLike
     rgb: np.ndarray
     alpha: np.ndarray | None
     mode: str
@@ -61,30 +100,14 @@ class Picture:
     samples: np.ndarray
     white: float = 255
     palette: np.ndarray | None = None
-    transparency: object = None
+    transparency: Any = None
     orientation: int = 1
     exif: bytes | None = None
     icc_profile: bytes | None = None
-    encoding: dict = field(default_factory=dict)
+    encoding: dict[str, Any] = field(default_factory=dict)
 
 
-def upright(array, orientation):
-    """Turn stored pixels the way EXIF orientation 1–8 says they are to be seen."""
-    if orientation in (5, 6, 7, 8):
-        array = array.swapaxes(0, 1)
-    if orientation in (3, 4, 7, 8):
-        array = array[::-1]
-    if orientation in (2, 3, 6, 7):
-        array = array[:, ::-1]
-    return np.ascontiguousarray(array)
-
-
-def as_stored(array, orientation):
-    """Undo `upright`."""
-    return upright(array, {6: 8, 8: 6}.get(orientation, orientation))
-
-
-def read_picture(path, *, max_pixels=MAX_PIXELS):
+def read_picture(path: str | os.PathLike, *, max_pixels: int = MAX_PIXELS) -> Picture:
     """Read a picture file with all that is needed to save it as it came.
 
     Example:
@@ -106,9 +129,9 @@ def read_picture(path, *, max_pixels=MAX_PIXELS):
     Raises:
         ImageError: See `read_image`.
     """
-    image, data, orientation, exif = open_picture(path, max_pixels)
+    image, data, orientation, exif = _open(path, max_pixels)
     transparency = image.info.get("transparency")
-    deep = deep_samples(data) if image.format == "PNG" else None
+    deep = _deep_samples(data) if image.format == "PNG" else None
     if image.format == "PNG" and image.mode == "L" and isinstance(transparency, int):
         # Pillow stretches levels of 2 and 4 bits to 8, but not the transparent one.
         levels = 1 << data[24]
@@ -160,8 +183,223 @@ def read_picture(path, *, max_pixels=MAX_PIXELS):
         orientation=orientation,
         exif=exif,
         icc_profile=image.info.get("icc_profile"),
-        encoding=encoding_of(image, data),
+        encoding=_encoding_of(image, data),
     )
+
+
+# EXIF keeps these of a TIFF's own tags; the others say where and how the pixels lie.
+_TIFF_TAGS = (270, 271, 272, 274, 282, 283, 296, 305, 306, 315, 33432, 34665, 34853)
+_TIFF_IFDS = (34665, 34853)
+
+# How files begin: to tell a damaged picture from what is none.
+_BEGINNINGS = {
+    "PNG": re.compile(rb"\x89PNG\r\n\x1a\n"),
+    "JPEG": re.compile(rb"\xff\xd8\xff"),
+    "WEBP": re.compile(rb"RIFF....WEBP", re.DOTALL),
+    "GIF": re.compile(rb"GIF8[79]a"),
+    "BMP": re.compile(rb"BM"),
+    "TIFF": re.compile(rb"II[*+]\0|MM\0[*+]|II\0[*]|MM[*]\0"),
+    "PPM": re.compile(rb"P[0-6fy]"),
+    "JPEG2000": re.compile(rb"\xff\x4f\xff\x51|\0\0\0\x0cjP  "),
+    "AVIF": re.compile(rb"....ftyp(avi[fs]|m[is]f1)", re.DOTALL),
+}
+_CODECS = {"JPEG": "jpg", "WEBP": "webp", "JPEG2000": "jpg_2000", "AVIF": "avif"}
+_filter_lock = threading.RLock()
+
+
+def _open(path, max_pixels):
+    """Open and decode the first frame of a picture file.
+
+    Args:
+        path: The file.
+        max_pixels: Largest width x height; read from the header, before any decoding.
+
+    Returns:
+        `(image, data, orientation, exif)`: the loaded Pillow image as Pillow gives it
+        (a TIFF turned upright, others not), the bytes of the file, the EXIF orientation
+        (1–8), and the EXIF block to save with the picture or `None`.
+
+    Raises:
+        ImageError: Naming the file, what is wrong and what to do.
+    """
+    path = check_path(path)
+    try:
+        if path.is_dir():
+            raise ImageError(
+                f"{path}: is a folder. Give one file, or list_images(folder)."
+            )
+        if not path.is_file():
+            raise ImageError(f"{path}: no such file. Check the path.")
+        with open(path, "rb") as file:
+            return _decode(file, path, max_pixels)
+    except ImageError:
+        raise
+    except (OSError, ValueError) as error:
+        raise ImageError(
+            f"{path}: cannot be read ({reason_of(error)}). Check the path and its "
+            "permissions."
+        ) from error
+
+
+def _decode(file, path, max_pixels):
+    prefix = file.read(16)
+    if not prefix:
+        raise ImageError(f"{path}: is empty (0 bytes). Fetch or export it again.")
+    # A damaged file makes Pillow raise nearly anything: struct.error, KeyError,
+    # zlib.error, MemoryError, ...
+    try:
+        with _without_warnings():
+            file.seek(0)
+            image = Image.open(file, formats=FORMATS)
+    except Image.DecompressionBombError as error:
+        raise _too_large(path, reason_of(error), max_pixels) from error
+    except Exception as error:
+        raise _unreadable(path, prefix, error) from error
+    width, height = image.size
+    if width * height > max_pixels:
+        megapixels = f"{width} x {height} = {width * height / 1e6:.0f} megapixels"
+        raise _too_large(path, megapixels, max_pixels)
+    large = Image.MAX_IMAGE_PIXELS and width * height > Image.MAX_IMAGE_PIXELS
+    try:
+        # Loading turns a TIFF and forgets how; a PNG's EXIF may follow its pixels.
+        tiff = image.format == "TIFF"
+        orientation, exif = _exif(image) if tiff else (1, None)
+        with _without_warnings() if large else contextlib.nullcontext():
+            image.load()
+        if not tiff:
+            orientation, exif = _exif(image)
+        with open(path, "rb") as again:  # Pillow may have closed the file
+            data = again.read()
+        return image, data, orientation, exif
+    except Image.DecompressionBombError as error:
+        raise _too_large(path, reason_of(error), max_pixels) from error
+    except Exception as error:
+        raise _damaged(path, image.format, error) from error
+
+
+def _unreadable(path, prefix, error):
+    """The error for a file that Pillow cannot open: damaged, or no picture at all."""
+    name = next((n for n, start in _BEGINNINGS.items() if start.match(prefix)), None)
+    # Pillow may have been built without some of the formats.
+    if name is None or not features.check(_CODECS.get(name, "pil")):
+        return ImageError(
+            f"{path}: is not a picture this can read (it begins with {prefix[:8]!r}). "
+            f"Use {', '.join(EXTENSIONS)}."
+        )
+    if isinstance(error, UnidentifiedImageError):
+        error = ValueError("its header is broken")
+    return _damaged(path, name, error)
+
+
+def _too_large(path, size, max_pixels):
+    return ImageError(
+        f"{path}: too large ({size}; the limit is {max_pixels / 1e6:g} megapixels). "
+        "Make it smaller, or raise max_pixels if the file is to be trusted."
+    )
+
+
+def _damaged(path, name, error):
+    return ImageError(
+        f"{path}: damaged or cut short {name} file ({reason_of(error)}). "
+        "Fetch or export it again."
+    )
+
+
+def _exif(image):
+    """Return the orientation, 1 to 8, and the EXIF block to save; damaged EXIF is left.
+
+    An orientation may come from XMP, which is not kept: then it goes into the block.
+    """
+    try:
+        with _without_warnings():
+            exif = image.getexif()
+        orientation = exif.get(0x0112, 1)
+        orientation = orientation if orientation in range(1, 9) else 1
+        if raw := image.format != "TIFF" and image.info.get("exif"):
+            block = Image.Exif()
+            block.load(raw)
+            if 0x0112 in block or orientation == 1:
+                return orientation, raw
+        if image.format == "TIFF":
+            block = Image.Exif()
+            for tag in filter(exif.__contains__, _TIFF_TAGS):
+                block[tag] = exif.get_ifd(tag) if tag in _TIFF_IFDS else exif[tag]
+            exif = block
+        return orientation, exif.tobytes() if len(exif) else None
+    except Exception:
+        return 1, None
+
+
+@contextlib.contextmanager
+def _without_warnings():
+    # Sizes are checked here, with a limit of our own, and Pillow's warnings name no
+    # file. The filters belong to the whole process: one thread at a time swaps them.
+    with _filter_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _deep_samples(data):
+    """Return `(uint16 samples, mode)` of a 16-bit colour PNG, else None.
+
+    Pillow keeps the high byte only; OpenCV reads all 16 bits.
+    """
+    depth, kind = data[24], data[25]
+    if depth != 16 or kind not in (2, 4, 6):
+        return None
+    import cv2
+
+    samples = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if samples is None or samples.dtype != np.uint16:
+        return None
+    if kind == 4:
+        return samples[..., [0, -1]], "LA"
+    if samples.shape[-1] == 4:
+        return samples[..., [2, 1, 0, 3]], "RGBA"
+    return samples[..., ::-1], "RGB"
+
+
+_TIFF_COMPRESSIONS = {
+    "raw": "raw",
+    "packbits": "packbits",
+    "tiff_lzw": "tiff_lzw",
+    "tiff_adobe_deflate": "tiff_adobe_deflate",
+    "tiff_deflate": "tiff_adobe_deflate",
+    "jpeg": "jpeg",
+    "zstd": "zstd",
+    "lzma": "lzma",
+    "group3": "group3",
+    "group4": "group4",
+}
+
+
+def _encoding_of(image, data):
+    """Return the options that save a picture the way its own file was saved."""
+    options = {}
+    if image.format in ("JPEG", "MPO"):
+        options["qtables"] = [list(t) for _, t in sorted(image.quantization.items())]
+        sampling = JpegImagePlugin.get_sampling(image)
+        if sampling != -1:
+            options["subsampling"] = sampling
+        options["progressive"] = bool(image.info.get("progressive"))
+    elif image.format == "TIFF":
+        options["compression"] = _TIFF_COMPRESSIONS.get(image.info.get("compression"))
+    elif image.format == "WEBP":
+        options["lossless"] = b"VP8L" in _webp_chunks(data)
+    if "dpi" in image.info and image.format in ("JPEG", "PNG", "BMP"):
+        options["dpi"] = tuple(map(float, image.info["dpi"]))
+    return options
+
+
+def _webp_chunks(data):
+    names, position = set(), 12
+    while position + 8 <= len(data):
+        name, size = data[position : position + 4], data[position + 4 : position + 8]
+        names.add(name)
+        # The picture of an animation's frame lies inside the frame's own chunk.
+        inside = 16 if name == b"ANMF" else int.from_bytes(size, "little")
+        position += 8 + inside + inside % 2
+    return names
 
 
 def _bits(image, samples):
@@ -194,9 +432,14 @@ def _to_eight_bits(samples, white):
     return np.rint(samples * (255 / np.float64(white))).astype(np.uint8)
 
 
-def to_rgb(samples, mode, white=255, palette=None):
+def to_rgb(
+    samples: np.ndarray,
+    mode: str,
+    white: float = 255,
+    palette: np.ndarray | None = None,
+) -> np.ndarray:
     """Return the uint8 RGB colour of a file's samples, transparency left aside."""
-    if mode == "P":
+    if mode == "P" and palette is not None:
         return palette[samples]
     if mode == "CMYK":
         ink = 255 - samples.astype(np.uint16)
@@ -210,18 +453,24 @@ def to_rgb(samples, mode, white=255, palette=None):
     return values[..., :3].copy()
 
 
-def to_alpha(samples, mode, white=255, palette=None, transparency=None):
+def to_alpha(
+    samples: np.ndarray,
+    mode: str,
+    white: float = 255,
+    palette: np.ndarray | None = None,
+    transparency: Any = None,
+) -> np.ndarray | None:
     """Return the uint8 alpha `(height, width)` of a file's samples, or None."""
     if mode in ("LA", "RGBA"):
         return _to_eight_bits(samples[..., -1], white).copy()
     if transparency is None:
         return None
-    if mode == "P":
+    if mode == "P" and palette is not None:
         return palette_alpha(len(palette), transparency)[samples]
     return np.where(is_key(samples, transparency), 0, 255).astype(np.uint8)
 
 
-def is_key(samples, transparency):
+def is_key(samples: np.ndarray, transparency: Any) -> np.ndarray:
     """Return where the samples are the one colour that stands for transparent."""
     if samples.dtype == bool:
         return samples == bool(transparency)
@@ -229,7 +478,8 @@ def is_key(samples, transparency):
     return key.all(axis=-1) if samples.ndim == 3 else key
 
 
-def palette_alpha(n, transparency):
+def palette_alpha(n: int, transparency: Any) -> np.ndarray:
+    """Return the alpha of each entry of a palette, 256 or `n` if that is more."""
     alpha = np.full(max(n, 256), 255, np.uint8)
     if isinstance(transparency, bytes):
         alpha[: len(transparency)] = list(transparency)
@@ -238,41 +488,23 @@ def palette_alpha(n, transparency):
     return alpha
 
 
-def read_image(source, *, max_pixels=MAX_PIXELS):
-    """Read any picture file as upright uint8 RGB.
-
-    EXIF rotation is applied; palettes, grey, 1-bit and CMYK become RGB; 16 bits are
-    scaled to 8 (`round(v / 257)`); floating-point TIFF may hold 0..1 or whole numbers
-    0..255; transparency is laid over white; of an animation the first frame is read.
-    Colour profiles are not applied.
-
-    Example:
-    ```python
-    image = read_image("character.png")   # (848, 600, 3) uint8
-    ```
-
-    Args:
-        source: Path of a file, or an array, which is checked and given back.
-        max_pixels: Largest width x height in pixels, checked in the header before the
-            picture is decoded. Defaults to 200 million.
-
-    Returns:
-        uint8 RGB `(height, width, 3)`.
-
-    Raises:
-        ImageError: In one line, which file (or array), what is wrong, and the mend.
-    """
-    if isinstance(source, np.ndarray):
-        return check_image(source)
-    picture = read_picture(source, max_pixels=max_pixels)
-    if picture.alpha is None:
-        return picture.rgb.copy()
-    alpha = picture.alpha[..., None].astype(np.uint32)
-    over_white = picture.rgb * alpha + 255 * (255 - alpha)
-    return ((over_white + 127) // 255).astype(np.uint8)
+def upright(array: np.ndarray, orientation: int) -> np.ndarray:
+    """Turn stored pixels the way that EXIF orientation 1–8 says they are seen."""
+    if orientation in (5, 6, 7, 8):
+        array = array.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        array = array[::-1]
+    if orientation in (2, 3, 6, 7):
+        array = array[:, ::-1]
+    return np.ascontiguousarray(array)
 
 
-def picture_size(path):
+def as_stored(array: np.ndarray, orientation: int) -> np.ndarray:
+    """Undo `upright`."""
+    return upright(array, {6: 8, 8: 6}.get(orientation, orientation))
+
+
+def picture_size(path: str | os.PathLike) -> tuple[int, int]:
     """Return the size of a picture as it is seen, from its header alone.
 
     Args:
@@ -290,14 +522,15 @@ def picture_size(path):
             # Pillow turns a TIFF by itself, and its size with it.
             turned = image.format != "TIFF" and image.getexif().get(0x0112, 1)
     except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
         raise ImageError(
-            f"{path}: no picture that can be read ({reason}). Fetch it again."
+            f"{path}: no picture that can be read ({reason_of(error)}). Fetch it again."
         ) from error
     return (height, width) if turned in (5, 6, 7, 8) else (width, height)
 
 
-def list_images(folder, recursive=True, *, allow_empty=False):
+def list_images(
+    folder: str | os.PathLike, recursive: bool = True, *, allow_empty: bool = False
+) -> list[Path]:
     """List a folder's picture files in natural order ("2.png" before "10.png").
 
     Files are chosen by extension. Hidden files and folders (".…") are left out, and
@@ -312,7 +545,8 @@ def list_images(folder, recursive=True, *, allow_empty=False):
     Args:
         folder: The folder.
         recursive: Whether to look in sub-folders too. Defaults to `True`.
-        allow_empty: Whether no picture gives `[]`, not an error. Defaults to `False`.
+        allow_empty: Whether to return `[]` for no picture, instead of an error.
+            Defaults to `False`.
 
     Returns:
         List of `Path`, each beginning with `folder`.
@@ -324,20 +558,20 @@ def list_images(folder, recursive=True, *, allow_empty=False):
     if not folder.is_dir():
         what = "is a file, not a folder" if folder.exists() else "no such folder"
         raise ImageError(f"{folder}: {what}. Give the folder that holds the pictures.")
-    found = []
+    paths: list[Path] = []
     for parent, folders, names in os.walk(folder):
         folders[:] = [f for f in folders if recursive and not f.startswith(".")]
-        found += [
+        paths += [
             Path(parent, name)
             for name in names
             if not name.startswith(".") and Path(name).suffix.lower() in EXTENSIONS
         ]
-    if not found and not allow_empty:
+    if not paths and not allow_empty:
         raise ImageError(
             f"{folder}: no pictures here. Put files in it that end in "
             f"{', '.join(EXTENSIONS)}."
         )
-    return sorted(found, key=lambda path: _natural(path.relative_to(folder)))
+    return sorted(paths, key=lambda path: _natural(path.relative_to(folder)))
 
 
 def _natural(path):

@@ -1,15 +1,17 @@
-"""The only place where colour scales are converted.
+"""Conversions of colour scales, all of them.
 
 Scales: *uint8* 0..255; *unit* 0..1; *signed* -1..1; *caffe* = BGR minus
 (103.939, 116.779, 123.68), what the VGG16 weights of Keras were trained on.
 """
+
+from typing import Any
 
 import numpy as np
 
 _CAFFE_MEAN = (103.939, 116.779, 123.68)  # blue, green, red
 
 
-def uint8_to_unit(x):
+def uint8_to_unit(x: Any) -> Any:
     """Convert 0..255 to 0..1.
 
     These conversions take NumPy arrays and tensors of the Keras backend alike, eagerly
@@ -31,7 +33,7 @@ def uint8_to_unit(x):
     return _convert(x, lambda x: x / 255.0)
 
 
-def unit_to_uint8(x):
+def unit_to_uint8(x: Any) -> Any:
     """Convert 0..1 to uint8: rounded to nearest, clipped.
 
     Example:
@@ -51,27 +53,27 @@ def unit_to_uint8(x):
     return _to_uint8(x, lambda x: x * 255.0)
 
 
-def uint8_to_signed(x):
+def uint8_to_signed(x: Any) -> Any:
     """Convert 0..255 to -1..1; see `uint8_to_unit`."""
     return _convert(x, lambda x: x / 127.5 - 1.0)
 
 
-def signed_to_uint8(x):
+def signed_to_uint8(x: Any) -> Any:
     """Convert -1..1 to uint8: rounded to nearest, clipped; see `unit_to_uint8`."""
     return _to_uint8(x, lambda x: (x + 1.0) * 127.5)
 
 
-def signed_to_unit(x):
+def signed_to_unit(x: Any) -> Any:
     """Convert -1..1 to 0..1; see `uint8_to_unit`."""
     return _convert(x, lambda x: (x + 1.0) / 2.0)
 
 
-def unit_to_signed(x):
+def unit_to_signed(x: Any) -> Any:
     """Convert 0..1 to -1..1; see `uint8_to_unit`."""
     return _convert(x, lambda x: x * 2.0 - 1.0)
 
 
-def signed_to_caffe(x):
+def signed_to_caffe(x: Any) -> Any:
     """Convert RGB of -1..1 to the scale VGG16 was trained on: BGR minus the mean.
 
     Example:

@@ -1,7 +1,16 @@
-"""Writing pictures."""
+"""Writing pictures: new ones, or edited ones in the form of the file they came from."""
+
+import io
+import os
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from PIL import Image
 
+from illustkit.files import write_whole
 from illustkit.images.formats import (
     HOLDS,
     HOLDS_EXIF,
@@ -9,11 +18,16 @@ from illustkit.images.formats import (
     ImageError,
     check_image,
     check_path,
-    encode,
     format_of,
-    write_bytes,
+    reason_of,
 )
-from illustkit.images.read import GREY, as_stored, is_key, palette_alpha
+from illustkit.images.read import (
+    GREY,
+    Picture,
+    as_stored,
+    is_key,
+    palette_alpha,
+)
 
 _ICC_SPACE = {
     "1": b"GRAY",
@@ -24,8 +38,50 @@ _ICC_SPACE = {
     "CMYK": b"CMYK",
 }
 
+# With no file to follow: the most exact each format gives.
+_BEST: dict[str, dict[str, Any]] = {
+    "AVIF": {"quality": 95, "subsampling": "4:4:4"},
+    "GIF": {"optimize": False},
+    "JPEG": {"quality": 95, "subsampling": 0},
+    "TIFF": {"compression": "tiff_adobe_deflate"},
+    # `exact` keeps the colour under transparent pixels.
+    "WEBP": {"lossless": True, "quality": 95, "exact": True},
+}
 
-def write_picture(path, rgb, *, like):
+
+def write_image(path: str | os.PathLike, image: np.ndarray) -> Path:
+    """Write a picture or a mask; the whole file appears at once or not at all.
+
+    Missing folders are made. PNG, BMP, PPM, TIFF and WebP are lossless; JPEG and AVIF
+    are written at quality 95 with full colour resolution.
+
+    Example:
+    ```python
+    write_image("out/character.png", image)
+    ```
+
+    Args:
+        path: The file; its extension names the format.
+        image: uint8 RGB `(height, width, 3)`, or a grey mask `(height, width)`.
+
+    Returns:
+        The path written.
+
+    Raises:
+        ImageError: For a wrong array, an unknown extension, or a place that cannot be
+            written.
+    """
+    format = format_of(path)
+    if format == "GIF":
+        raise ImageError(f"{path}: GIF holds 256 colours only. Write a .png instead.")
+    grey = isinstance(image, np.ndarray) and image.ndim == 2
+    rgb = check_image(np.stack([image] * 3, -1) if grey else image)
+    mode = "L" if grey and format not in ("AVIF", "WEBP") else "RGB"
+    samples = image if mode == "L" else rgb
+    return write_bytes(path, encode(path, samples, mode, format))
+
+
+def write_picture(path: str | os.PathLike, rgb: np.ndarray, *, like: Picture) -> Path:
     """Write `rgb` in the size, mode, depth and orientation of the picture it came from.
 
     Pixels whose 8-bit colour equals `like.rgb` keep the file's own samples (palette
@@ -98,7 +154,100 @@ def write_picture(path, rgb, *, like):
     return write_bytes(path, data)
 
 
-def store(picture, rgb, format):
+def write_bytes(path: str | os.PathLike, data: bytes) -> Path:
+    """Write an encoded picture, the whole file or none.
+
+    Raises:
+        ImageError: If the file cannot be written.
+    """
+    path = check_path(path)
+    try:
+        return write_whole(path, data)
+    except OSError as error:
+        raise ImageError(
+            f"{path}: cannot be written ({reason_of(error)}). "
+            "Choose another name or free the place."
+        ) from error
+
+
+def encode(
+    path: str | os.PathLike,
+    samples: np.ndarray,
+    mode: str,
+    name: str,
+    *,
+    palette: np.ndarray | None = None,
+    transparency: Any = None,
+    **options: Any,
+) -> bytes:
+    """Return the bytes of a picture file.
+
+    Args:
+        path: The file to be, for the error.
+        samples: Array in Pillow's layout for `mode`; uint16 colour is for PNG only.
+        mode: Pillow's mode.
+        name: Pillow's format name.
+        palette: uint8 `(n, 3)` for mode "P".
+        transparency: What Pillow's `transparency` takes.
+        **options: What Pillow's `save` takes; `None` values are left out.
+
+    Returns:
+        bytes.
+
+    Raises:
+        ImageError: If the format refuses the picture.
+    """
+    options = {k: v for k, v in options.items() if v is not None}
+    if samples.dtype == np.uint16 and samples.ndim == 3:
+        return _deep_png(samples, **options)
+    if mode in ("1", "I;16", "I", "F"):
+        image = Image.fromarray(np.ascontiguousarray(samples))
+    else:
+        height, width = samples.shape[:2]
+        image = Image.frombytes(mode, (width, height), samples.tobytes())
+    if palette is not None:
+        image.putpalette(palette.tobytes(), "RGB")
+    if transparency is not None:
+        options["transparency"] = transparency
+    if "qtables" not in options:
+        options = {**_BEST.get(name, {}), **options}
+    stream = io.BytesIO()
+    try:
+        image.save(stream, name, **options)
+    except Exception as error:  # a side over the format's limit, a codec not built in
+        raise ImageError(
+            f"{path}: cannot be saved as {name} ({error}). Write a .png instead."
+        ) from error
+    return stream.getvalue()
+
+
+def _deep_png(samples, exif=None, icc_profile=None, dpi=None):
+    # Neither Pillow nor OpenCV writes 16-bit colour with a profile and EXIF.
+    height, width, channels = samples.shape
+    kind = {2: 4, 3: 2, 4: 6}[channels]
+    rows = samples.astype(">u2").reshape(height, -1).view(np.uint8)
+    rows = np.pad(rows, ((0, 0), (1, 0)))  # filter 0 before each row
+    chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0))]
+    if icc_profile:
+        chunks.append((b"iCCP", b"ICC Profile\0\0" + zlib.compress(icc_profile)))
+    if dpi:
+        metre = [round(d / 0.0254) for d in dpi]
+        chunks.append((b"pHYs", struct.pack(">IIB", *metre, 1)))
+    if exif:
+        chunks.append((b"eXIf", exif.removeprefix(b"Exif\0\0")))
+    chunks += [(b"IDAT", zlib.compress(rows.tobytes())), (b"IEND", b"")]
+    parts = [b"\x89PNG\r\n\x1a\n"]
+    for name, body in chunks:
+        check = zlib.crc32(name + body)
+        parts.append(
+            struct.pack(">I", len(body)) + name + body + struct.pack(">I", check)
+        )
+    return b"".join(parts)
+
+
+def store(
+    picture: Picture, rgb: np.ndarray, format: str
+) -> tuple[np.ndarray, str, np.ndarray | None, Any]:
     """Return what `encode` needs to save `rgb` as `picture` was saved.
 
     Args:
@@ -110,7 +259,7 @@ def store(picture, rgb, format):
         `(samples, mode, palette, transparency)`, upright.
 
     Raises:
-        ImageError: When the format cannot hold the picture's transparency or colours.
+        ImageError: If the format cannot hold the picture's transparency or colours.
     """
     if picture.mode not in HOLDS[format] or _too_deep(picture, format):
         return _plain(picture, rgb, format)
@@ -137,7 +286,7 @@ def store(picture, rgb, format):
     key = is_key(samples, transparency)
     if (key == (picture.alpha == 0)).all() and format in ("PNG", "GIF"):
         return samples, picture.mode, None, transparency
-    # The key colour came up where the picture is opaque, or left where it is not.
+    # The transparent colour appeared where the picture is opaque, or vanished.
     if samples.dtype == np.uint16 and format == "PNG":
         alpha = picture.alpha * np.uint16(257)
         return np.stack([samples, alpha], axis=-1), "LA", None, None
@@ -159,7 +308,7 @@ def _to_depth(values, samples, white):
     return (values * (np.float64(white) / 255)).astype(samples.dtype)
 
 
-def grey_of(rgb):
+def grey_of(rgb: np.ndarray) -> np.ndarray:
     """Return ITU-R BT.601 luma as Pillow rounds it: exact for grey colours."""
     red, green, blue = np.moveaxis(rgb.astype(np.uint32), -1, 0)
     return ((19595 * red + 38470 * green + 7471 * blue + 32768) >> 16).astype(np.uint8)
@@ -190,12 +339,12 @@ def _store_palette(picture, rgb, changed, format):
         if format != "GIF" or not one_clear:
             return _plain(picture, rgb, format)
     entries = np.concatenate([picture.palette, alpha], axis=-1)
-    wanted = np.full((np.count_nonzero(changed), 4), 255, np.uint8)
-    wanted[:, :3] = rgb[changed]
+    colours = np.full((np.count_nonzero(changed), 4), 255, np.uint8)
+    colours[:, :3] = rgb[changed]
     if picture.alpha is not None:
-        wanted[:, 3] = picture.alpha[changed]
-    wanted, inverse = np.unique(_packed(wanted), return_inverse=True)
-    new = wanted[~np.isin(wanted, _packed(entries))].view(np.uint8).reshape(-1, 4)
+        colours[:, 3] = picture.alpha[changed]
+    packed, inverse = np.unique(_packed(colours), return_inverse=True)
+    new = packed[~np.isin(packed, _packed(entries))].view(np.uint8).reshape(-1, 4)
     # A GIF has one transparent index, and no other mode to go over to.
     fits = len(entries) + len(new) <= 256
     if fits and (format != "GIF" or (new[:, 3] == 255).all()):
@@ -203,7 +352,7 @@ def _store_palette(picture, rgb, changed, format):
     elif format != "GIF":
         return _plain(picture, rgb, format)
     samples = picture.samples.copy()
-    samples[changed] = _nearest(wanted.view(np.uint8).reshape(-1, 4), entries)[inverse]
+    samples[changed] = _nearest(packed.view(np.uint8).reshape(-1, 4), entries)[inverse]
     transparency = picture.transparency
     if (entries[:, 3] < 255).any():
         transparency = entries[:, 3].tobytes()
@@ -226,35 +375,3 @@ def _nearest(colours, entries):
         closer = distance < best
         best[closer], index[closer] = distance[closer], i
     return index
-
-
-def write_image(path, image):
-    """Write a picture or a mask; the whole file appears at once or not at all.
-
-    Missing folders are made. PNG, BMP, PPM, TIFF and WebP are lossless; JPEG and AVIF
-    are written at quality 95 with full colour resolution.
-
-    Example:
-    ```python
-    write_image("out/character.png", image)
-    ```
-
-    Args:
-        path: The file; its extension names the format.
-        image: uint8 RGB `(height, width, 3)`, or a grey mask `(height, width)`.
-
-    Returns:
-        The path written.
-
-    Raises:
-        ImageError: For a wrong array, an unknown extension, or a place that cannot be
-            written.
-    """
-    format = format_of(path)
-    if format == "GIF":
-        raise ImageError(f"{path}: GIF holds 256 colours only. Write a .png instead.")
-    grey = isinstance(image, np.ndarray) and image.ndim == 2
-    rgb = check_image(np.stack([image] * 3, -1) if grey else image)
-    mode = "L" if grey and format not in ("AVIF", "WEBP") else "RGB"
-    samples = image if mode == "L" else rgb
-    return write_bytes(path, encode(path, samples, mode, format))

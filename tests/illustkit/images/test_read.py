@@ -22,7 +22,7 @@ def over_white(rgba):
 
 
 @pytest.mark.parametrize("name", odd.ERRORS)
-def test_bad_file_gives_one_line_with_its_name_and_the_mend(pictures, name):
+def test_bad_file_gives_one_line_with_its_name_and_the_fix(pictures, name):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(ImageError) as raised:
@@ -31,7 +31,7 @@ def test_bad_file_gives_one_line_with_its_name_and_the_mend(pictures, name):
     assert text.startswith(f"{pictures[name]}: ")
     assert odd.ERRORS[name] in text
     assert "\n" not in text and text.endswith(".") and len(text) < 400
-    assert text.count(". ") >= 1  # the mend is a sentence of its own
+    assert text.count(". ") >= 1  # the fix is a sentence of its own
 
 
 @pytest.mark.parametrize(
