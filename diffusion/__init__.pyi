@@ -9,7 +9,6 @@ from . import sampling as sampling
 from . import schedules as schedules
 from . import training as training
 from . import watermark as watermark
-from .cli.demo import draw_icons as draw_icons
 from .evaluation.inception import InceptionV3 as InceptionV3
 from .evaluation.inception import load_inception as load_inception
 from .evaluation.memorisation import find_neighbours as find_neighbours
@@ -28,6 +27,7 @@ from .network.checkpoints import state_dict as state_dict
 from .network.model import Diffuser as Diffuser
 from .network.model import load_diffuser as load_diffuser
 from .network.unet import UNet as UNet
+from .pages.demo import draw_icons as draw_icons
 from .sampling.editing import inpaint_picture as inpaint_picture
 from .sampling.editing import interpolate_pictures as interpolate_pictures
 from .sampling.generate import sample as sample

@@ -1,228 +1,26 @@
-"""From nothing to new icons: draw a set, learn it, make more, and measure how new."""
+"""The command `illust-diffusion demo`."""
 
-import json
+from __future__ import annotations
+
 from pathlib import Path
+from typing import Annotated
 
-import numpy as np
+import typer
 
-from diffusion.evaluation.report import evaluate_pictures
-from diffusion.network.model import load_diffuser
-from diffusion.sampling.generate import sample
-from diffusion.training.train import train
-from diffusion.watermark import WATERMARK, add_watermark, enlarged, write_marked
-from illustkit.figures import sheet
-from illustkit.files import write_whole
-from illustkit.images import write_image
-from illustkit.samples import draw_face_icon
-
-
-def write_page(folder, result, yardstick, run):
-    """Write `index.html`.
-
-    Args:
-        folder: `Path` of the demo's folder, with `grid.png`, `drawn.png`,
-            `neighbours.png` and `evaluation.json`.
-        result: What `evaluate_pictures` returned for the new icons.
-        yardstick: The same for as many unseen icons of the illustrator.
-        run: The training's `Run`.
-
-    Returns:
-        Path of the page.
-    """
-    losses = run.history["loss"]
-    width, height = result["image_size"]
-    page = PAGE.format(
-        n=result["n_generated"],
-        n_icons=result["n_training"],
-        size=f"{width}×{height}",
-        steps=len(losses) * run.settings["epoch_steps"],
-        first=losses[0],
-        last=losses[-1],
-        copies=_copies(result),
-        table=_table(result, yardstick),
-        features=result["features"],
-    )
-    return write_whole(folder / "index.html", page)
-
-
-def _copies(result):
-    n = result["copies"]
-    if not n:
-        return "None of them is a copy of a training icon"
-    what = "is a copy" if n == 1 else "are copies"
-    return f"<b>{n} of them</b> {what} of a training icon"
-
-
-def _table(result, yardstick):
-    rows = (
-        (f"KID ({result['features']})", _kid),
-        (f"MAE ({result['mae_definition']})", lambda r: f"{r['mae']:.1f}"),
-        ("Copies", lambda r: f"{r['copies']} of {r['n_generated']}"),
-        ("Nearest, mean ratio", _ratio),
-    )
-    body = "".join(
-        f"<tr><th scope=row>{name}</th><td class=value>{form(result)}</td>"
-        f"<td>{form(yardstick)}</td></tr>"
-        for name, form in rows
-    )
-    return (
-        "<table><thead><tr><td></td><th>new icons</th><th>the illustrator’s next</th>"
-        f"</tr></thead><tbody>{body}</tbody></table>"
-    )
-
-
-def _kid(result):
-    return f"{result['kid']:.4f} ({result['kid_low']:.4f} to {result['kid_high']:.4f})"
-
-
-def _ratio(result):
-    ratios = [ratio for _, _, ratio, _ in result["nearest"]]
-    return f"{sum(ratios) / len(ratios):.2f}"
-
-
-PAGE = """<!doctype html>
-<html lang=en><meta charset=utf-8>
-<meta name=viewport content="width=device-width, initial-scale=1">
-<title>illust-diffusion demo</title>
-<style>
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto;
-  padding: 0 1rem; color: #1c2230; background: #fafafa }}
-img {{ max-width: 100%; display: block; margin: 1rem auto; border-radius: 6px }}
-.drawn {{ max-width: 32rem; width: 100% }}
-table {{ border-collapse: collapse; font-variant-numeric: tabular-nums }}
-td, th {{ padding: .15rem .9rem; text-align: right; border-bottom: 1px solid #e5e5e5;
-  font-weight: 400 }}
-th[scope] {{ text-align: left }}
-.value {{ background: #e8f4e8; font-weight: 600 }}
-</style>
-<h1>{n} new icons, learnt just now from {n_icons}</h1>
-<p>An illustrator, who is a program here, drew {n_icons} icons of {size} pixels. A small
-network learnt to take noise away from them in {steps} steps (its loss fell from
-{first:.3f} to {last:.3f}), and made these from noise alone. {copies}.</p>
-<img src="grid.png" alt="New icons with a watermark">
-<p>Each is in <a href="new/">new/</a> as a PNG file. The watermark says where they come
-from; so does a note in the files.</p>
-<h2>Are they new?</h2>
-<p>Each new icon (left) beside the training icon it is nearest to, by its pixels; the
-nearest come first. The number is that distance over the mean distance to the next
-fifty: under 0.33 it is a copy.</p>
-<img src="neighbours.png" alt="New icons and their nearest training icons">
-<h2>Are they alike?</h2>
-{table}
-<p>KID is nought where two sets are alike; here it compares the {features} of the icons,
-averaged to 16×16, and not what InceptionV3 sees: no network is at hand, and neither FID
-nor NWI is defined without it. MAE is the distance to the nearest training icon in grey
-levels. The last column is as many icons that the illustrator drew next, and that no
-network has seen: the mark to come up to. All figures are in
-<a href="evaluation.json">evaluation.json</a>.</p>
-<h2>What was learnt from</h2>
-<img class=drawn src="drawn.png" alt="Training icons">
-</html>
-"""
-
-
-N_ICONS = 158  # as many as the preprint's illustrator had drawn
-SIDE = 32  # pixels of an icon
+from diffusion.cli.options import NAME, Precision, Strategy
+from illustkit.cli import given, user_errors
 
 
 def demo(
-    folder="diffusion-demo",
-    *,
-    n_icons=N_ICONS,
-    n=64,
-    sampler="ddim",
-    steps=50,
-    seed=3407,
-    strategy="auto",
-    verbose="auto",
-    settings=None,
+    output: Annotated[Path, typer.Option(help="Folder to write to.")] = Path(
+        "diffusion-demo"
+    ),
+    precision: Precision = None,
+    strategy: Strategy = "auto",
 ):
-    """Train a small model on drawn face icons, and show the new ones that it makes.
+    """Draw 158 icons, learn them, make new ones, and show them on a page."""
+    with user_errors(NAME):
+        from diffusion.pages.demo import demo as run_demo
 
-    It draws all that it needs: no network, no file. A demo that was stopped goes on
-    where it was.
-
-    Example:
-    ```python
-    page = diffusion.cli.demo.demo("diffusion-demo")
-    ```
-
-    Args:
-        folder: Where everything goes. Defaults to "diffusion-demo".
-        n_icons: Icons to draw and learn. Defaults to 158.
-        n: Icons to make. Defaults to 64.
-        sampler: As in `diffusion.sample`. Defaults to "ddim".
-        steps: Evaluations of the network an icon. Defaults to 50.
-        seed: Of the training and of the new icons. Defaults to 3407.
-        strategy: Kind of `illustkit.get_strategy`. Defaults to "auto".
-        verbose: As of `keras.Model.fit`; 0 hides the progress bars too.
-        settings: Dict of fields of `diffusion.training.presets.DiffusionPreset` that differ
-            from the preset "tiny".
-
-    Returns:
-        Path of the page.
-
-    Raises:
-        ValueError: as `diffusion.train`, where the folder holds another demo.
-    """
-    folder, progress = Path(folder), verbose != 0
-    drawn = draw_icons(folder / "icons", n_icons)
-    run = train(
-        folder / "icons",
-        folder / "run",
-        preset="tiny",
-        strategy=strategy,
-        sample_every=0,
-        verbose=verbose,
-        **{"seed": seed, **(settings or {})},
-    )
-    pictures = sample(
-        load_diffuser(run, precision=run.settings["precision"]),
-        n,
-        sampler=sampler,
-        steps=steps,
-        seed=seed,
-        progress=progress,
-    )
-    write_icons(folder, pictures)
-    options = {"features": "pixels", "progress": progress}
-    figure = folder / "neighbours.png"
-    result = {"new": evaluate_pictures(pictures, drawn, figure=figure, **options)}
-    # What the same hand draws next is as new and as alike as can be wished for.
-    unseen = np.stack([draw_face_icon(n_icons + i, SIDE) for i in range(n)])
-    result["unseen"] = evaluate_pictures(unseen, drawn, **options)
-    text = json.dumps(result, indent=1)
-    write_whole(folder / "evaluation.json", text)
-    return write_page(folder, result["new"], result["unseen"], run)
-
-
-def draw_icons(folder, n):
-    """Draw face icons of 32 by 32 pixels; those that are there stay.
-
-    Args:
-        folder: Folder for the PNG files.
-        n: Number of icons.
-
-    Returns:
-        uint8 `(n, 32, 32, 3)`.
-    """
-    pictures = [draw_face_icon(i, SIDE) for i in range(n)]
-    for i, picture in enumerate(pictures):
-        path = folder / f"drawn-{i:04d}.png"
-        if not path.exists():
-            write_image(path, picture)
-    write_image(folder.parent / "drawn.png", sheet(map(enlarged, pictures[:64])))
-    return np.stack(pictures)
-
-
-def write_icons(folder, pictures):
-    """Write new icons, enlarged and with a watermark, and a grid of them.
-
-    Args:
-        folder: Folder for `new/` and `grid.png`.
-        pictures: uint8 `(n, height, width, 3)`.
-    """
-    marked = [add_watermark(enlarged(picture)) for picture in pictures]
-    for i, picture in enumerate(marked):
-        write_marked(folder / "new" / f"icon-{i:05d}.png", picture)
-    write_marked(folder / "grid.png", sheet(marked, pad=4), WATERMARK)
+        page = run_demo(output, strategy=strategy, settings=given(precision=precision))
+        typer.echo(f"Look at {page.resolve()}")

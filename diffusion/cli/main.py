@@ -1,54 +1,50 @@
-"""Command line: `illust-diffusion` learns icons, and makes new ones."""
+"""The command line `illust-diffusion`: learns icons, and makes new ones."""
 
-from pathlib import Path
-from typing import Annotated
+from __future__ import annotations
 
-import typer
+from diffusion.cli.demo import demo
+from diffusion.cli.edit import inpaint, interpolate
+from diffusion.cli.evaluate import evaluate, validity
+from diffusion.cli.experiment import experiment
+from diffusion.cli.options import NAME
+from diffusion.cli.sample import sample
+from diffusion.cli.serve import serve
+from diffusion.cli.train import train
+from illustkit.cli import app_with
+from illustkit.deprecation import renamed_options
 
-from diffusion.cli import measure, pictures
-from diffusion.cli.pictures import NAME
-from illustkit.cli import app_with, given, user_errors
-
-app = app_with("Learn an illustrator's icons, make new ones, and measure how new.")
-
-COMMANDS = (
-    (pictures.train, "train icons --run runs/icons --preset tiny"),
-    (pictures.sample, "sample runs/icons --out new --n 64"),
-    (
-        pictures.interpolate,
-        "interpolate runs/icons a.png b.png --out between.png",
-    ),
-    (
-        pictures.inpaint,
-        "inpaint runs/icons a.png mask.png --out versions.png",
-    ),
-    (measure.evaluate, "evaluate new/icons icons --output evaluation.json"),
-    (measure.validity, "validity early later another-domain"),
-    (measure.experiment, "experiment icons --run runs/icons"),
-    (measure.serve, "serve runs/icons"),
+app = app_with(
+    "Learn an illustrator's icons, make new ones, and measure how new.", command=NAME
 )
 
+COMMANDS = (
+    (train, "train icons --run runs/icons --preset tiny"),
+    (sample, "sample runs/icons --output new --n 64"),
+    (interpolate, "interpolate runs/icons a.png b.png --output between.png"),
+    (inpaint, "inpaint runs/icons a.png mask.png --output versions.png"),
+    (evaluate, "evaluate new/icons icons --output evaluation.json"),
+    (validity, "validity early later another-domain"),
+    (experiment, "experiment icons --run runs/icons"),
+    (serve, "serve runs/icons"),
+    (demo, "demo --output diffusion-demo"),
+)
+OLD_OPTIONS = {
+    sample: {"out": "output", "size": "image_size"},
+    interpolate: {"out": "output"},
+    inpaint: {"out": "output"},
+    evaluate: {"mae": "definition", "size": "image_size"},
+    validity: {"mae": "definition", "size": "image_size"},
+    serve: {"size": "image_size"},
+    demo: {"folder": "output"},
+}
+
 for command, example in COMMANDS:
-    name = command.__name__.replace("_", "-")
-    app.command(name, epilog=f"Example: {NAME} {example}")(command)
+    options = renamed_options(**OLD_OPTIONS.get(command, {}))
+    app.command(command.__name__, cls=options, epilog=f"Example: {NAME} {example}")(
+        command
+    )
 
 
-@app.command(epilog=f"Example: {NAME} demo --folder diffusion-demo")
-def demo(
-    folder: Annotated[Path, typer.Option(help="Where everything goes.")] = Path(
-        "diffusion-demo"
-    ),
-    precision: pictures.Precision = None,
-    strategy: pictures.Strategy = "auto",
-):
-    """Draw 158 icons, learn them, make new ones, and show them on a page."""
-    with user_errors(NAME):
-        from diffusion.cli.demo import demo as run_demo
-
-        page = run_demo(folder, strategy=strategy, settings=given(precision=precision))
-        typer.echo(f"Look at {page.resolve()}")
-
-
-def main():
+def main() -> None:
     """Run the command line."""
     app(prog_name=NAME)

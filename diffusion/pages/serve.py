@@ -45,7 +45,9 @@ def serve(
     """
     import_gradio()  # what is missing shows before a model is loaded
     name = "" if isinstance(run, Diffuser) else Path(run).resolve().name
-    model = run if isinstance(run, Diffuser) else load_diffuser(run, precision=precision)
+    model = (
+        run if isinstance(run, Diffuser) else load_diffuser(run, precision=precision)
+    )
     marking = {"image_size": image_size, "watermark": watermark, "opacity": opacity}
     page = build_page(model, name=name, **marking)
     make_icon(model, 0, 1, **marking)  # compiled before somebody waits for it

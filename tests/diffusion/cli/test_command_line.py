@@ -60,17 +60,17 @@ def test_train_then_sample(walked, icons):
 
     new = walked / "new"
     options = "--steps", 3, "--sampler", "dpm++", "--batch-size", 2
-    output = done("sample", folder, "--out", new, "--n", 3, *options)
+    output = done("sample", folder, "--output", new, "--n", 3, *options)
     assert str(new / "grid.png") in output
     made = [path for path in list_images(new) if path.name.startswith("icon-")]
     assert len(made) == 3 and read_image(made[0]).shape == (24, 16, 3)
     assert {read_note(path) for path in made} == {"AI-generated"}
     plain = walked / "plain"
-    done("sample", folder, "--out", plain, "--n", 3, *options, "--no-watermark")
+    done("sample", folder, "--output", plain, "--n", 3, *options, "--no-watermark")
     same = plain / made[0].relative_to(new)
     assert read_note(same) is None
     assert (read_image(same) != read_image(made[0])).any()
-    result = run("sample", folder, "--out", new, "--n", 3, *options, "--seed", 1)
+    result = run("sample", folder, "--output", new, "--n", 3, *options, "--seed", 1)
     assert result.exit_code == 2 and "other settings" in result.output
 
 
@@ -79,7 +79,7 @@ def test_interpolate_and_inpaint(walked, icons):
     out = walked / "between.png"
     options = "--watermark-text", "AI", "--opacity", 0.5
     output = done(
-        *("interpolate", "a-run", first, second, "--out", out, "--n", 2, "--t", 10),
+        *("interpolate", "a-run", first, second, "--output", out, "--n", 2, "--t", 10),
         *options,
     )
     assert str(out) in output and read_note(out) == "AI"
@@ -93,7 +93,7 @@ def test_interpolate_and_inpaint(walked, icons):
     write_image(walked / "mask.png", mask)
     out = walked / "versions.png"
     output = done(
-        *("inpaint", "a-run", first, walked / "mask.png", "--out", out),
+        *("inpaint", "a-run", first, walked / "mask.png", "--output", out),
         *("--n", 2, "--steps", 3, "--no-watermark"),
     )
     assert str(out) in output and read_note(out) is None
@@ -119,7 +119,7 @@ MISTAKES = [
     (["sample", "RUN", "--n", "0"], "Received: 0"),
     (["sample", "RUN", "--sampler", "euler"], "'ddim', 'ddpm'"),
     (["sample", "RUN", "--steps", "21"], "Received: steps=21"),
-    (["sample", "RUN", "--size", "8"], "16x16 pixels"),
+    (["sample", "RUN", "--image-size", "8"], "16x16 pixels"),
     (["sample", "RUN", "--precision", "float8"], "float8"),
     (["interpolate", "nowhere", "a.png", "a.png"], "nowhere holds no run"),
     (["interpolate", "RUN", "none.png", "a.png"], "none.png: no such file"),
@@ -164,3 +164,20 @@ def test_help_has_examples_and_loads_nothing_heavy():
     for name in names:
         shown = " ".join(done(name, "--help").split())
         assert f"Example: illust-diffusion {name} " in shown
+
+
+def test_old_options_still_work_and_say_so(walked, icons):
+    first, second = icons / "0.png", icons / "1.png"
+    out = walked / "between.png"
+    arguments = "interpolate", "a-run", first, second, "--n", 1, "--t", 2
+    output = done(*arguments, f"--out={out}")
+    assert "--out is deprecated: use --output." in output and out.exists()
+    assert "--out " not in done("sample", "--help")
+    for name, old in (("evaluate", "--mae"), ("serve", "--size"), ("demo", "--folder")):
+        assert old not in done(name, "--help")
+
+
+def test_the_version_is_printed():
+    from illustkit import __version__
+
+    assert done("--version") == f"illust-diffusion {__version__}\n"

@@ -21,7 +21,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import diffusion.network.model
-from diffusion.cli.measure import serve as serve_command
+from diffusion.cli.serve import serve as serve_command
 from diffusion.pages import page
 from diffusion.pages.page import WAITING, build_page, make_icon, most_steps
 from diffusion.pages.serve import launch

@@ -4,9 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from diffusion.cli.demo import demo, write_page
 from diffusion.evaluation.metrics import kid, mae
 from diffusion.network.model import load_diffuser
+from diffusion.pages.demo import demo, write_page
 from diffusion.sampling.generate import sample
 from diffusion.watermark import read_note
 from illustkit.images import list_images, read_image

@@ -1,0 +1,59 @@
+"""The command `illust-diffusion sample`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from diffusion.cli.options import (
+    NAME,
+    ImageSize,
+    Opacity,
+    Precision,
+    RunArgument,
+    Sampler,
+    Seed,
+    Steps,
+    Watermark,
+    WatermarkText,
+    marking,
+    parse_size,
+)
+from illustkit.cli import user_errors
+
+
+def sample(
+    run: RunArgument,
+    output: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("new"),
+    n: Annotated[int, typer.Option(help="Number of icons.")] = 64,
+    sampler: Sampler = "ddim",
+    steps: Steps = 50,
+    eta: Annotated[float | None, typer.Option(help="Noise of DDIM, 0 to 1.")] = None,
+    seed: Seed = 3407,
+    image_size: ImageSize = None,
+    batch_size: Annotated[int | None, typer.Option(help="Icons per batch.")] = None,
+    precision: Precision = None,
+    watermark: Watermark = True,
+    watermark_text: WatermarkText = "AI-generated",
+    opacity: Opacity = 0.35,
+):
+    """Make new icons: a folder of PNG files and a grid."""
+    with user_errors(NAME):
+        from diffusion.network.model import load_diffuser
+        from diffusion.sampling.generate import sample_folder
+
+        sample_folder(
+            load_diffuser(run, precision=precision or "float32"),
+            n,
+            output,
+            sampler=sampler,
+            steps=steps,
+            eta=eta,
+            seed=seed,
+            image_size=parse_size(image_size),
+            batch_size=batch_size,
+            **marking(watermark, watermark_text, opacity),
+        )
+        typer.echo(f"Look at {(output / 'grid.png').resolve()}")

@@ -1,0 +1,46 @@
+"""The command `illust-diffusion serve`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from diffusion.cli.options import (
+    NAME,
+    ImageSize,
+    Opacity,
+    Precision,
+    RunArgument,
+    Watermark,
+    WatermarkText,
+    marking,
+    parse_size,
+)
+from illustkit.cli import user_errors
+
+
+def serve(
+    run: RunArgument,
+    port: Annotated[int, typer.Option(help="TCP port; 0 takes a free one.")] = 7860,
+    image_size: ImageSize = None,
+    precision: Precision = None,
+    watermark: Watermark = True,
+    watermark_text: WatermarkText = "AI-generated",
+    opacity: Opacity = 0.35,
+    open_browser: Annotated[
+        bool, typer.Option("--open/--no-open", help="Open the browser.")
+    ] = True,
+):
+    """Serve a page on this machine that makes new icons; needs Gradio."""
+    with user_errors(NAME):
+        from diffusion.pages import serve as page
+
+        page.serve(
+            run,
+            port=port,
+            image_size=parse_size(image_size),
+            precision=precision or "float32",
+            open_browser=open_browser,
+            **marking(watermark, watermark_text, opacity),
+        )
