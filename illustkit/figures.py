@@ -96,7 +96,7 @@ def side_by_side(
         ValueError: If there is no picture, rows differ in length, or the number of
             titles does not fit.
     """
-    lines = [list(row) for row in lines]
+    lines = [list(row) for row in rows]
     lengths = [len(row) for row in lines]
     if not lines or min(lengths) != max(lengths) or not lengths[0]:
         raise ValueError(
