@@ -20,14 +20,15 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
+from oppai.data.mosaic_frames import resized
 from tqdm import tqdm
 
 from illustkit.images import read_image, write_image
 from oppai.censoring.block_grid import Grid
 from oppai.censoring.censor import censor
 from oppai.censoring.masks import box_mask
-from oppai.data.dataset import build_patches, load_metadata
-from oppai.data.mosaic_frames import resized
+from oppai.data.dataset import build_patches
+from oppai.data.metadata import load_metadata
 from oppai.evaluation.evaluate import evaluate
 from oppai.models.restorers import load_restorer
 

@@ -22,7 +22,7 @@ import numpy as np
 from illustkit.images import read_image, write_image
 from oppai.censoring.censor import KINDS, add_mosaic, box_mask, censor
 from oppai.data.crops import cut_patch, expand_box, is_grey
-from oppai.data.dataset import find_pictures, load_metadata
+from oppai.data.metadata import find_pictures, load_metadata
 
 WANTED = 200  # patches a second
 

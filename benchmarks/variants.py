@@ -16,8 +16,7 @@ from pathlib import Path
 
 from illustkit.training.runs import Run
 from oppai.cli.demo import draw_samples
-from oppai.data.dataset import held_out_patches
-from oppai.evaluation.evaluate import evaluate
+from oppai.evaluation.evaluate import evaluate, held_out_patches
 from oppai.models.restorers import load_restorer
 from oppai.training import censor_settings, train
 

@@ -24,7 +24,6 @@ from .data.archive import unpack as unpack
 from .data.batches import CensoredPatches as CensoredPatches
 from .data.crops import expand_box as expand_box
 from .data.dataset import build_patches as build_patches
-from .data.dataset import held_out_patches as held_out_patches
 from .data.metadata import LICENCE as LICENCE
 from .data.metadata import check_metadata as check_metadata
 from .data.metadata import fetch_metadata as fetch_metadata
@@ -34,6 +33,7 @@ from .data.metadata import save_metadata as save_metadata
 from .detection.find_censored import find_censored as find_censored
 from .evaluation.evaluate import evaluate as evaluate
 from .evaluation.evaluate import format_table as format_table
+from .evaluation.evaluate import held_out_patches as held_out_patches
 from .evaluation.plots import plot_history as plot_history
 from .evaluation.plots import plot_results as plot_results
 from .inference.export import export_restorer as export_restorer

@@ -1,21 +1,22 @@
-"""Named settings: hardware, time and what to expect."""
+"""Named settings of `oppai.train`: hardware, time and what to expect."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 
 @dataclass(frozen=True)
 class Preset:
-    """Settings of `oppai.train`; each of them is also an argument of it.
+    """Hold the settings of `oppai.train`; each is also an argument of it.
 
     Args:
         image_size: Side of a patch in pixels.
-        network: Keyword arguments of `oppai.PConvUNet`, but for the size.
+        network: Keyword arguments of `oppai.PConvUNet`, without the size.
         losses: "book" (the chapter's equation 2) or "paper" (equation 1).
         vgg_weights: "imagenet", a file, or `None` for no perceptual and style terms.
         optimizer: "rmsprop" or "adam".
-        learning_rate: Of the optimizer.
+        learning_rate: Learning rate of the optimizer.
         schedule: "constant", or "cosine" down to zero over all epochs.
-        batch_size: Patches a step, over all devices.
+        batch_size: Patches in a step, over all devices.
         epochs: Passes over the training patches.
         kinds: Censors to draw from; see `oppai.censoring.censor`.
         blocks: Smallest and largest block of a mosaic, pixels of the patch.
@@ -23,12 +24,12 @@ class Preset:
         picture_blur: Blur of the picture before its mosaic, pixels of the patch.
         shift_grid: Whether a mosaic's grid may begin anywhere.
         minimum: Smallest side of a square cut from a picture, in pixels.
-        blend: Share of the prediction in a restored picture.
+        blend: Fraction of the prediction in a restored picture.
         precision: "float32", "mixed_bfloat16" or "mixed_float16".
     """
 
     image_size: int = 256
-    network: dict = field(default_factory=dict)
+    network: dict[str, Any] = field(default_factory=dict)
     losses: str = "book"
     vgg_weights: str | None = "imagenet"
     optimizer: str = "rmsprop"
@@ -36,9 +37,9 @@ class Preset:
     schedule: str = "constant"
     batch_size: int = 32
     epochs: int = 150
-    kinds: tuple = ("mosaic",)
-    blocks: tuple = (8, 8)
-    blur_sizes: tuple = (10, 10)
+    kinds: tuple[str, ...] = ("mosaic",)
+    blocks: tuple[int, int] = (8, 8)
+    blur_sizes: tuple[float, float] = (10, 10)
     picture_blur: float = 5
     shift_grid: bool = False
     minimum: int = 256
@@ -48,44 +49,47 @@ class Preset:
 
 BOOK = Preset()
 """The chapter's settings: a network of 256×256, RMSprop 1e-4, batches of 32, 150 epochs
-of 3,973 pictures, 3 to 4 minutes an epoch on a TPU. VGG16's weights are downloaded."""
+of 3,973 pictures, 3 to 4 minutes per epoch on a TPU. VGG16's weights are downloaded."""
 
-COLAB = Preset(
+_FEWER_EPOCHS = replace(
+    BOOK,
     network={"see_censored": True},
     optimizer="adam",
-    learning_rate=5e-4,
     schedule="cosine",
+    blend=1.0,
+)
+
+COLAB = replace(
+    _FEWER_EPOCHS,
+    learning_rate=5e-4,
     batch_size=16,
     epochs=20,
     blocks=(6, 12),
     blur_sizes=(2, 10),
     shift_grid=True,
-    blend=1.0,
     precision="mixed_bfloat16",
 )
 """The chapter's network, which also sees the mosaic, in fewer epochs: for one GPU or a
 TPU of Colab. Not measured yet."""
 
-TINY = Preset(
+TINY = replace(
+    _FEWER_EPOCHS,
     image_size=128,
     network={
+        **_FEWER_EPOCHS.network,
         "widths": (16, 32, 64, 96),
         "strides": (1, 2, 2, 2),
         "kernels": (3, 3, 3, 3),
         "batchnorm_momentum": 0.9,
-        "see_censored": True,
     },
     vgg_weights=None,
-    optimizer="adam",
     learning_rate=1e-3,
-    schedule="cosine",
     batch_size=4,
     epochs=14,
     blocks=(4, 6),
     blur_sizes=(3, 3),
     picture_blur=2.5,
     minimum=128,
-    blend=1.0,
 )
 """Three minutes on two CPU cores with 275 pictures, without VGG16. On drawn samples it
 reached 23.6 dB inside unseen holes, where the mosaic has 22.1 and bicubic 20.6."""

@@ -1,70 +1,76 @@
-"""Train the mosaic-aware restorer on folders of whole pictures and drawn characters."""
+"""Train the restorers: the chapter's network, and the one that sees the mosaic."""
 
 import csv
 import dataclasses
+import os
 import time
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 from keras import tree
 
+from illustkit.deprecation import renamed_keywords
+from illustkit.errors import UserError
 from illustkit.figures import sheet
 from illustkit.images import list_images, read_image, write_image
-from illustkit.runtime import (
-    check_batch_size,
-    check_precision,
-    get_strategy,
-    own_folder,
-    scope,
-    worker_index,
-)
+from illustkit.runtime import own_folder, worker_index
 from illustkit.samples import draw_character
-from illustkit.training.batches import even_batch_size
+from illustkit.training.batches import Batches, even_batch_size
+from illustkit.training.fit import choose_devices, fit_run, is_quiet
+from illustkit.training.optimizers import ClippedAdam, WarmupStableDecay
 from illustkit.training.presets import choose_preset
 from illustkit.training.runs import Run
-from illustkit.training.trainable import precision
-from illustkit.training.trainable import precision as precision_policy
-from oppai.data.batches import CensoredCrops, CensoredPatches, held_out_cases
-from oppai.data.dataset import (
-    build_patches,
-    load_metadata,
-    split_by_picture,
+from illustkit.training.split import (
+    SPLIT,
+    read_split,
+    relative_names,
+    split_run,
     write_split,
 )
+from oppai.censoring.censor import blend
+from oppai.data.batches import CensoredCrops, CensoredPatches, held_out_cases
+from oppai.data.dataset import build_patches
+from oppai.data.metadata import load_metadata
 from oppai.losses import BOOK_WEIGHTS, FEATURE_TERMS, PAPER_WEIGHTS
 from oppai.models.mosaic_unet import MosaicUNet
 from oppai.models.pconv_unet import PConvUNet
-from oppai.models.restorers import MosaicRestorer, Restorer
+from oppai.models.restorers import (
+    MOSAIC_RESTORER,
+    RESTORER,
+    MosaicRestorer,
+    Restorer,
+)
 from oppai.models.vgg import load_vgg_features
-from oppai.mosaic_optimizer import make_optimizer
-from oppai.presets import PRESETS
+from oppai.presets import PRESETS, Preset
 
 WEIGHT_SETS = {"book": BOOK_WEIGHTS, "paper": PAPER_WEIGHTS}
 OPTIMIZERS = {"rmsprop": keras.optimizers.RMSprop, "adam": keras.optimizers.Adam}
 
 
 def train(
-    images,
-    metadata,
-    run,
+    images: str | os.PathLike,
+    metadata: str | os.PathLike,
+    run: str | os.PathLike,
     *,
-    preset="tiny",
-    strategy="auto",
-    seed=0,
-    holdout=0.1,
-    cache=None,
-    sheet_every=5,
-    verbose="auto",
-    callbacks=(),
-    **settings,
-):
-    """Train a restorer, or go on with a training that was stopped.
+    preset: str = "tiny",
+    strategy: str = "auto",
+    seed: int = 0,
+    holdout: float = 0.1,
+    cache: str | os.PathLike | None = None,
+    sheet_every: int = 5,
+    verbose: str | int = "auto",
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    **settings: Any,
+) -> Run:
+    """Train a restorer, or resume a training that was stopped.
 
-    A tenth of the pictures is held out; the weights that give the best PSNR inside
-    its holes are kept as the run's best. Every epoch draws new censors. The same call
-    on the same folder resumes after the last whole epoch, with the same result as a
-    training that was never stopped.
+    A tenth of the pictures is held out; the weights with the best PSNR inside their
+    holes are kept as the run's best. Every epoch draws new censors. The same call on
+    the same folder resumes after the last whole epoch, with the same result as a
+    training that was never stopped. A picture that was held out stays held out.
 
     Example:
     ```python
@@ -79,8 +85,8 @@ def train(
         preset: Name in `oppai.presets.PRESETS`. Defaults to "tiny".
         strategy: Kind of `illustkit.get_strategy`. Defaults to "auto".
         seed: Int; decides the split, the first weights and every censor.
-        holdout: Share of the pictures to hold out. Defaults to 0.1.
-        cache: Folder for the cut patches; those of the run by default.
+        holdout: Fraction of the pictures to hold out. Defaults to 0.1.
+        cache: Folder for the cut patches. Defaults to one in the run.
         sheet_every: Epochs from one sheet of samples to the next; 0 for none.
         verbose: As in `keras.Model.fit`. Defaults to "auto".
         callbacks: More `keras.callbacks.Callback`s.
@@ -90,78 +96,83 @@ def train(
         The `illustkit.training.runs.Run`, for `oppai.load_restorer` and its history.
 
     Raises:
-        ValueError: for an unknown preset or setting, no usable picture, or a folder
-            with another run.
-        FloatingPointError: where the loss is not finite, naming the guilty term.
+        UserError: If the preset or a setting is unknown, no picture can be used, or
+            the folder holds another run.
+        FloatingPointError: If the loss is not finite; the message names the term.
 
     Reference:
         The chapter, "全体の方針" and "実行".
     """
     chosen = choose_settings(preset, **settings)
-    strategy = get_strategy(strategy)  # before anything touches the devices
-    n_replicas = check_batch_size(chosen.batch_size, strategy)
-    check_precision(chosen.precision, strategy)
-    network = {"image_size": chosen.image_size, **chosen.network}
-    run = Run.start(
-        run,
-        {
-            **dataclasses.asdict(chosen),
-            "network": network,
-            "seed": seed,
-            "holdout": holdout,
-        },
+    devices = choose_devices(
+        strategy, batch_size=chosen.batch_size, precision=chosen.precision
     )
-    entries = load_metadata(metadata)
+    network = {"image_size": chosen.image_size, **chosen.network}
+    stored = {
+        **dataclasses.asdict(chosen),
+        "network": network,
+        "seed": seed,
+        "holdout": holdout,
+    }
+    Run.check(run, stored, kind=RESTORER)
     patches = build_patches(
-        entries,
+        load_metadata(metadata),
         images,
         size=chosen.image_size,
         minimum=chosen.minimum,
-        cache=own_folder(cache or run.folder / "patches"),
+        cache=own_folder(cache or Path(run, "patches")),
         progress=verbose != 0,
     )
-    talks = verbose != 0 and worker_index() == 0
-    if talks:
+    if not is_quiet(verbose):
         print(patches.report)
     names = sorted(set(patches.names))
-    training, held_out = split_by_picture(names, holdout=holdout, seed=seed)
-    if worker_index() == 0:
-        write_split(run, training, held_out)
-    censors = censor_settings(run.settings)
+    training, held_out = split_run(run, names, holdout=holdout, seed=seed)
+    censors = censor_settings(stored)
     batches = CensoredPatches(
         patches.select(training), batch_size=chosen.batch_size, seed=seed, **censors
     )
-    validation = patches.select(held_out)
-    n = len(validation)
+    kept = patches.select(held_out)
     validation = CensoredPatches(
-        validation,
-        batch_size=even_batch_size(n, min(n, chosen.batch_size), n_replicas),
+        kept,
+        batch_size=even_batch_size(
+            len(kept), min(len(kept), chosen.batch_size), devices.replicas
+        ),
         seed=seed + 1,
         fixed=True,
         **censors,
     )
-
-    keras.utils.set_random_seed(seed)
-    with scope(strategy), precision(chosen.precision):
+    with devices.building(seed):
         restorer = _build(chosen, network, n_steps=chosen.epochs * len(batches))
-    if restorer.features is None and talks:
+    if restorer.features is None and not is_quiet(verbose):
         print("No VGG16 weights given: training without perceptual and style terms.")
-    callbacks = [batches.follow(), *callbacks, *run.callbacks("val_psnr", "max")]
+    started = Run.start(run, stored, kind=RESTORER)
+    if worker_index() == 0:
+        write_split(started.folder, training, held_out)
     if sheet_every:
-        callbacks.append(SampleSheets(validation, run.pictures, sheet_every))
-    restorer.fit(
+        callbacks = [
+            *callbacks,
+            SampleSheets(validation, started.pictures, sheet_every),
+        ]
+    return fit_run(
+        restorer,
         batches,
-        validation_data=validation,
+        started,
         epochs=chosen.epochs,
-        shuffle=False,
-        verbose=verbose,
+        seed=seed,
+        monitor="val_psnr",
         callbacks=callbacks,
+        verbose=verbose,
+        validation_data=validation,
     )
-    return run
 
 
-def choose_settings(preset="tiny", **settings):
-    """Settings of a preset, with those that the caller names put in their place.
+def choose_settings(preset: str = "tiny", **settings: Any) -> Preset:
+    """Return the settings of a preset, with those replaced that the caller names.
+
+    Example:
+    ```python
+    choose_settings("tiny", epochs=20).epochs  # 20
+    ```
 
     Args:
         preset: Name in `oppai.presets.PRESETS`.
@@ -171,33 +182,39 @@ def choose_settings(preset="tiny", **settings):
         A `Preset`.
 
     Raises:
-        ValueError: for an unknown preset, field or loss.
+        UserError: If the preset, a field, a loss, an optimizer or a schedule is
+            unknown.
     """
     if preset in PRESETS:
         network = {**PRESETS[preset].network, **settings.get("network", {})}
         settings["network"] = network
     chosen = choose_preset(PRESETS, preset, settings)
-    choices = {
+    choices: dict[str, Collection[str]] = {
         "losses": WEIGHT_SETS,
         "optimizer": OPTIMIZERS,
         "schedule": ("constant", "cosine"),
     }
-    for name, known in choices.items():
-        if getattr(chosen, name) not in known:
-            raise ValueError(
-                f"`{name}` is one of {sorted(known)}. "
-                f"Received: {getattr(chosen, name)!r}"
+    for name, allowed in choices.items():
+        value = getattr(chosen, name)
+        if value not in allowed:
+            raise UserError(
+                f"`{name}` must be one of {sorted(allowed)}. Received: {value!r}"
             )
     if chosen.epochs < 1 or chosen.batch_size < 1:
-        raise ValueError(
+        raise UserError(
             "`epochs` and `batch_size` must be at least 1. "
             f"Received: {chosen.epochs}, {chosen.batch_size}"
         )
     return chosen
 
 
-def censor_settings(settings):
-    """What `CensoredPatches` takes, out of a run's settings.
+def censor_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Select the arguments of `CensoredPatches` from a run's settings.
+
+    Example:
+    ```python
+    batches = CensoredPatches(patches, **censor_settings(run.settings))
+    ```
 
     Args:
         settings: Dict, as `Run.settings`.
@@ -229,21 +246,23 @@ def _build(chosen, network, n_steps):
 
 
 class SampleSheets(keras.callbacks.Callback):
-    """Writes what the network makes of the same held-out patches, every few epochs.
+    """Draw the restored held-out patches every few epochs.
 
-    A row a patch: censored, prediction, blend inside the hole, truth.
+    A row for each patch: censored, prediction, blend inside the hole, truth.
 
     Args:
         batches: Validation batches; the first patches of the first are shown.
-        folder: Where `epoch-0005.png` and the like go.
+        folder: Folder of `epoch-0005.png` and the like.
         every: Epochs from one sheet to the next; the last epoch has one as well.
         rows: Number of patches. Defaults to 6.
     """
 
-    def __init__(self, batches, folder, every, rows=6):
+    def __init__(
+        self, batches: Batches, folder: str | os.PathLike, every: int, rows: int = 6
+    ) -> None:
         super().__init__()
-        (censored, mask), truth = batches[0]
-        self.samples = censored[:rows], mask[:rows], truth[:rows]
+        (censored, valid), truth = batches[0]
+        self.samples = censored[:rows], 255 - valid[:rows, ..., 0], truth[:rows]
         self.folder, self.every = Path(folder), every
 
     def on_epoch_end(self, epoch, logs=None):
@@ -252,40 +271,40 @@ class SampleSheets(keras.callbacks.Callback):
             return
         censored, mask, truth = self.samples
         prediction = self.model.restore_patches(censored, mask)
-        alpha = (255.0 - mask) / 255 * self.model.blend
-        blend = np.rint(prediction * alpha + censored * (1 - alpha)).astype("uint8")
-        rows = np.stack([censored, prediction, blend, truth], axis=1)
-        if worker_index() > 0:  # all had to predict: each has its share of a batch
+        mixed = blend(censored, prediction, mask, self.model.blend)
+        rows = np.stack([censored, prediction, mixed, truth], axis=1)
+        if worker_index() > 0:  # every worker predicts its part of a batch
             return
         picture = sheet(list(rows.reshape(-1, *truth.shape[1:])), columns=4)
         write_image(self.folder / f"epoch-{epoch + 1:04d}.png", picture)
 
 
+@renamed_keywords(patch="image_size")
 def train_mosaic(
-    images,
-    run,
+    images: str | os.PathLike,
+    run: str | os.PathLike,
     *,
-    held_out=(),
-    samples=120,
-    patch=128,
-    network=None,
-    epochs=56,
-    steps=250,
-    batch_size=8,
-    learning_rate=4e-4,
-    precision="mixed_bfloat16",
-    strategy="auto",
-    seed=0,
-    start_from=None,
-    callbacks=(),
-    verbose="auto",
-):
-    """Train a restorer that sees the mosaic, or go on with a training that was stopped.
+    held_out: Sequence[str] = (),
+    samples: int = 120,
+    image_size: int = 128,
+    network: Mapping[str, Any] | None = None,
+    epochs: int = 56,
+    steps: int = 250,
+    batch_size: int = 8,
+    learning_rate: float = 4e-4,
+    precision: str = "mixed_bfloat16",
+    strategy: str = "auto",
+    seed: int = 0,
+    start_from: str | os.PathLike | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    verbose: str | int = "auto",
+) -> Run:
+    """Train a restorer that sees the mosaic, or resume a training that was stopped.
 
     Every patch is a crop of a picture, mirrored, turned and with its colours exchanged,
-    censored by `oppai.censoring.random_censor.draw_censor` and brought to the network's scale
-    (`oppai.data.mosaic_frames`). The learning rate rises for two epochs, stays,
-    and falls to zero over the last 75 % of the epochs.
+    censored by `oppai.censoring.random_censor.draw_censor` and brought to the network's
+    scale. The learning rate rises for two epochs, stays, and falls to zero over the
+    last 75 % of the epochs.
 
     Example:
     ```python
@@ -295,15 +314,15 @@ def train_mosaic(
     Args:
         images: Folder of whole pictures.
         run: Folder to write to; see `illustkit.training.runs.Run`.
-        held_out: Names of files in `images` that are not trained on but measured after
-            every epoch. Defaults to none.
-        samples: Drawn characters that are trained on as well. Defaults to 120.
-        patch: Side of the crops in pixels. Defaults to 128.
+        held_out: Names of files, relative to `images`, that are not trained on but
+            measured after every epoch. Defaults to none.
+        samples: Number of drawn characters to train on as well. Defaults to 120.
+        image_size: Side of the patches in pixels. Defaults to 128.
         network: Keyword arguments of `oppai.MosaicUNet`. Defaults to `None`.
-        epochs: Of `steps` steps each. Defaults to 56.
+        epochs: Number of epochs, of `steps` steps each. Defaults to 56.
         steps: Steps in an epoch. Defaults to 250.
-        batch_size: Patches a step, over all devices. Defaults to 8.
-        learning_rate: The highest of Adam. Defaults to 4e-4.
+        batch_size: Patches in a step, over all devices. Defaults to 8.
+        learning_rate: The highest learning rate of Adam. Defaults to 4e-4.
         precision: "float32", "mixed_bfloat16" or "mixed_float16". Defaults to
             "mixed_bfloat16".
         strategy: Kind of `illustkit.get_strategy`. Defaults to "auto".
@@ -316,16 +335,14 @@ def train_mosaic(
         The `illustkit.training.runs.Run`.
 
     Raises:
-        ValueError: for a name that is not in the folder, or no picture to train on.
+        UserError: If a name is not in the folder, there is no picture to train on, or
+            the folder holds another run, or one that holds out other pictures.
     """
-    strategy = get_strategy(strategy)
-    check_batch_size(batch_size, strategy)
-    check_precision(precision, strategy)
-    network = network or {}
+    devices = choose_devices(strategy, batch_size=batch_size, precision=precision)
+    network = dict(network or {})
     settings = {
-        "model": "mosaic",
         "network": network,
-        "patch": patch,
+        "patch": image_size,
         "epochs": epochs,
         "steps": steps,
         "batch_size": batch_size,
@@ -334,63 +351,81 @@ def train_mosaic(
         "samples": samples,
         "seed": seed,
     }
-    paths = {path.name: path for path in list_images(images)}
+    # Runs of version 0.1 have the setting "model" instead of "kind".
+    options: dict[str, Any] = {"may_change": ("epochs", "model")}
+    Run.check(run, settings, kind=MOSAIC_RESTORER, **options)
+    files = list_images(images)
+    paths = dict(zip(relative_names(files, images), files, strict=True))
     if unknown := sorted(set(held_out) - set(paths)):
-        raise ValueError(f"{images} holds no picture {unknown[0]}: mend `held_out`.")
-    training = [p for name, p in paths.items() if name not in set(held_out)]
-    pictures = [read_image(path) for path in training]
+        raise UserError(f"{images} holds no picture {unknown[0]}: correct `held_out`.")
+    if Path(run, SPLIT).exists() and set(read_split(run)[1]) != set(held_out):
+        raise UserError(
+            f"{run} holds out other pictures: name the same `held_out`, or another run."
+        )
+    training = [name for name in paths if name not in set(held_out)]
+    pictures = [read_image(paths[name]) for name in training]
     pictures += [draw_character(i).image for i in range(samples)]
     if not pictures:
-        raise ValueError(f"{images} holds no picture to train on: name another folder.")
-    run = Run.start(run, settings)
-    if worker_index() == 0:
-        write_split(run, [path.name for path in training], list(held_out))
-    batches = CensoredCrops(pictures, steps, batch_size, patch=patch, seed=seed)
-    keras.utils.set_random_seed(seed)
-    with scope(strategy), precision_policy(precision):
+        raise UserError(f"{images} holds no picture to train on: name another folder.")
+    batches = CensoredCrops(pictures, steps, batch_size, patch=image_size, seed=seed)
+    with devices.building(seed):
         restorer = MosaicRestorer(MosaicUNet(**network))
-        restorer.compile(make_optimizer(learning_rate, 2 * steps, epochs * steps))
-    if start_from is not None and not run.epochs_done:
+        rate = WarmupStableDecay(learning_rate, 2 * steps, epochs * steps)
+        # Without clipping, one step in a thousand made this network diverge; with
+        # Adam's usual epsilon of 1e-7 still one in three thousand: weights whose
+        # gradients nearly vanish took whole steps.
+        restorer.compile(ClippedAdam(rate, epsilon=1e-5, global_clipnorm=0.6))
+    started = Run.start(run, settings, kind=MOSAIC_RESTORER, **options)
+    if worker_index() == 0:
+        write_split(started.folder, training, list(held_out))
+    if start_from is not None and not started.epochs_done:
         start_from = Path(start_from)
         if start_from.is_dir():
             start_from = Run(start_from).weights_path
         restorer.load_weights(start_from)
     validation = None
-    callbacks = [batches.follow(), *callbacks, *run.callbacks("val_psnr", "max")]
     if held_out:
         kept = [read_image(paths[name]) for name in held_out]
-        validation = _joined(CensoredCrops(kept, 8, 8, patch=patch, seed=1))
-        cases = held_out_cases(kept)
-        callbacks.insert(1, Curve(cases, run.folder / "curve.csv"))
-    restorer.fit(
+        validation = _joined(CensoredCrops(kept, 8, 8, patch=image_size, seed=1))
+        curve = PSNRCurve(held_out_cases(kept), started.folder / "curve.csv")
+        callbacks = [curve, *callbacks]
+    fit_run(
+        restorer,
         batches,
+        started,
         epochs=epochs,
-        shuffle=False,
+        seed=seed,
+        monitor="val_psnr" if held_out else None,
+        callbacks=callbacks,
+        verbose=verbose,
         validation_data=validation,
         validation_batch_size=batch_size,
-        verbose=verbose,
-        callbacks=callbacks,
     )
     if validation is None and worker_index() == 0:
-        restorer.save_weights(run.weights_path)
-    return run
+        restorer.save_weights(started.weights_path)
+    return started
 
 
 def _joined(batches):
-    parts = [batches[i] for i in range(len(batches))]
-    return tree.map_structure(lambda *arrays: np.concatenate(arrays), *parts)
+    """Return all batches as one."""
+    arrays = [batches[i] for i in range(len(batches))]
+    return tree.map_structure(lambda *each: np.concatenate(each), *arrays)
 
 
-class Curve(keras.callbacks.Callback):
-    """Writes the PSNR of held-out holes after every epoch, by kind, with the time.
+class PSNRCurve(keras.callbacks.Callback):
+    """Write the PSNR of held-out holes every four epochs, by kind, with the time.
 
     Args:
-        cases: As of `held_out_cases`.
+        cases: What `held_out_cases` returns.
         path: CSV to append to: epoch, seconds of training, and a column for each kind.
         most: Cases of each kind. Defaults to 24.
     """
 
-    def __init__(self, cases, path, most=24):
+    COLUMNS = ("epoch", "seconds", "blocks_6_10", "blocks_12_20", "white")
+
+    def __init__(
+        self, cases: Sequence[tuple], path: str | os.PathLike, most: int = 24
+    ) -> None:
         super().__init__()
         self.cases, self.path = cases[: 3 * most], Path(path)
         self.seconds = 0.0
@@ -408,22 +443,21 @@ class Curve(keras.callbacks.Callback):
         self.seconds += time.monotonic() - self.started
         if epoch % 4 != 3:
             return
-        values = [[], [], []]
+        values: list[list[float]] = [[], [], []]
         for number, (case, truth) in enumerate(self.cases):
             picture = self.model.restore_patches(
-                case.picture[None], case.mask[None], [case.grid]
+                case.image[None], case.mask[None], [case.grid]
             )[0]
-            error = picture[case.mask < 255].astype("float32") - truth[case.mask < 255]
+            hole = case.mask > 0
+            error = picture[hole].astype("float32") - truth[hole]
             mse = max(float(np.mean(error**2)), 0.25)
             values[number % 3].append(10 * np.log10(255**2 / mse))
-        if worker_index() > 0:  # all had to predict: each has its share of a batch
+        if worker_index() > 0:  # every worker predicts its part of a batch
             return
         new = not self.path.exists()
         with open(self.path, "a", newline="") as file:
             rows = csv.writer(file)
             if new:
-                rows.writerow(
-                    ["epoch", "seconds", "blocks_6_10", "blocks_12_20", "white"]
-                )
+                rows.writerow(self.COLUMNS)
             means = [f"{np.mean(v):.3f}" for v in values]
             rows.writerow([epoch + 1, f"{self.seconds:.0f}", *means])

@@ -9,14 +9,13 @@ from illustkit.images import read_image, write_image
 from illustkit.samples import draw_character
 from oppai.censoring.censor import add_mosaic
 from oppai.data.crops import expand_box
-from oppai.data.dataset import (
-    Entry,
-    find_pictures,
+from oppai.data.metadata import Entry, find_pictures, load_metadata, save_metadata
+from oppai.evaluation.evaluate import (
+    evaluate,
+    format_table,
     held_out_patches,
-    load_metadata,
-    save_metadata,
+    write_csv,
 )
-from oppai.evaluation.evaluate import evaluate, format_table, write_csv
 from oppai.evaluation.plots import plot_history, plot_results
 from oppai.inference.restore import restore
 from oppai.models.restorers import load_restorer

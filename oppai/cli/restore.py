@@ -37,8 +37,8 @@ def evaluate(
     """Compare a restorer with filters on pictures it never trained on."""
     with user_errors("oppai"):
         from illustkit.training.runs import Run
-        from oppai.data.dataset import held_out_patches
         from oppai.evaluation import evaluate
+        from oppai.evaluation.evaluate import held_out_patches
         from oppai.models.restorers import load_restorer
 
         run = "default" if str(run) == "default" else Run(run)

@@ -1,107 +1,178 @@
-"""How near restored patches come to the truth, beside what needs no network."""
+"""Measure a restorer and the baselines inside the holes of held-out patches."""
 
 import csv
+import io
+import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from illustkit.errors import UserError
+from illustkit.files import write_whole
+from illustkit.training.runs import Run
+from illustkit.training.split import read_split
 from oppai.censoring.block_grid import Grid
-from oppai.censoring.censor import blend as merge
+from oppai.censoring.censor import blend as blend_pictures
 from oppai.censoring.censor import censor
 from oppai.censoring.masks import box_mask, irregular_mask
+from oppai.data.dataset import Patches, build_patches
+from oppai.data.metadata import load_metadata
 from oppai.evaluation.baselines import BASELINES
 from oppai.metrics import measure_hole
+from oppai.models.pretrained import SPLIT as DEFAULT_SPLIT
 
 # Hole ratios of Liu et al., section 4.1: (0.01, 0.1], (0.1, 0.2], …, (0.5, 0.6].
 BINS = ((0.0, 0.1), (0.1, 0.2), (0.2, 0.3), (0.3, 0.4), (0.4, 0.5), (0.5, 0.6))
-BINS += ((0.6, 1.0),)
+BINS += ((0.6, 1.0),)  # type: ignore[assignment]  # one more pair
 COLUMNS = ("kind", "hole_ratio", "method", "n", "l1", "psnr", "ssim")
 KINDS = ("mosaic", "light", "white", "irregular")
 
 
-def evaluate(
-    restorer,
-    patches,
-    boxes=None,
+def held_out_patches(
+    run: Run | str,
+    images: str | os.PathLike,
+    metadata: str | os.PathLike,
     *,
-    masks=None,
-    kinds=("mosaic",),
-    blocks=(8, 8),
-    blur_size=10,
-    picture_blur=5,
-    blend=0.5,
-    rim="hard",
-    seed=0,
-    bins=BINS,
-    batch_size=8,
-    output=None,
-    progress=True,
-):
-    """Measure a restorer and the baselines inside the hole of held-out patches.
+    cache: str | os.PathLike | None = None,
+    progress: bool = True,
+) -> Patches:
+    """Cut the patches of all pictures that a run did not train on.
 
-    Every method fills the hole (every mask pixel under 255) and the truth stands
-    outside it, so that all are measured alike. The same seed censors alike.
+    Pictures are recognised by name: in the run's own folder of pictures these are the
+    held-out ones, in another folder all of them.
+
+    Example:
+    ```python
+    patches = held_out_patches(run, "images", "oppai_meta.json")
+    rows = oppai.evaluate(oppai.load_restorer(run), patches)
+    ```
+
+    Args:
+        run: `illustkit.training.runs.Run` of a training, or "default" for the restorer
+            that comes with the package, whose patches have 256 pixels.
+        images: Folder of the pictures.
+        metadata: Path of the JSON with their boxes.
+        cache: Folder for the patches. Defaults to one in the run, and to
+            `runs/default/held_out_patches` for the package's restorer.
+        progress: Whether to show a progress bar. Defaults to `True`.
+
+    Returns:
+        `oppai.data.dataset.Patches`.
+
+    Raises:
+        UserError: If the run stores no split, or trained on every picture.
+    """
+    if isinstance(run, Run):
+        folder, split = run.folder, run.folder
+        size = run.settings.get("image_size", 256)
+        minimum = run.settings.get("minimum", 256)
+    else:
+        folder, split = Path("runs/default"), DEFAULT_SPLIT
+        size = minimum = 256
+    trained = set(read_split(split)[0])
+    entries = [e for e in load_metadata(metadata) if e.name not in trained]
+    if not entries:
+        raise UserError(
+            f"{metadata}: the run trained on every picture of it. "
+            "Name other pictures to evaluate on."
+        )
+    return build_patches(
+        entries,
+        images,
+        size=size,
+        minimum=minimum,
+        cache=cache or folder / "held_out_patches",
+        progress=progress,
+    )
+
+
+def evaluate(
+    restorer: Any,
+    patches: Patches | np.ndarray,
+    boxes: np.ndarray | None = None,
+    *,
+    masks: np.ndarray | None = None,
+    kinds: str | Sequence[str] = ("mosaic",),
+    blocks: tuple[int, int] = (8, 8),
+    blur_size: float = 10,
+    picture_blur: float = 5,
+    blend: float = 0.5,
+    rim: str = "hard",
+    seed: int = 0,
+    bins: Sequence[tuple[float, float]] = BINS,
+    batch_size: int = 8,
+    output: str | os.PathLike | None = None,
+    progress: bool = True,
+) -> list[dict[str, Any]]:
+    """Measure a restorer and the baselines inside the holes of held-out patches.
+
+    Every method fills the hole (every mask pixel above 0), and the truth is put
+    outside it, so that all are measured alike. The same seed gives the same censors.
 
     Where a mosaic has a wide soft rim, the censored patch shows much of the truth
-    there, and a method that fills the hole wholly gives that away: `rim="soft"` merges
+    there, which a method that fills the whole hole does not use. `rim="soft"` blends
     every method through the soft mask instead, as `oppai.restore` does.
 
     Example:
     ```python
-    rows = oppai.evaluate(restorer, held_out.patches, held_out.boxes, output="e.csv")
+    rows = oppai.evaluate(restorer, held_out, output="evaluation.csv")
     print(format_table(rows))
     ```
 
     Args:
-        restorer: What has `restore_patches(censored, mask)`; one that sees mosaics is
-            told their blocks. `None` measures the baselines alone.
-        patches: uint8 (n, size, size, 3), the truth; or what
-            `oppai.data.dataset.build_patches` returns, with the boxes.
-        boxes: (n, 4), (left, top, right, bottom) in pixels of the patch: what is
-            censored. Not needed for "irregular" and where `masks` are given.
-        masks: uint8 (n, size, size) or (n, size, size, 1), 255 = valid, to censor
-            under instead of the boxes. Defaults to `None`.
-        kinds: Of "mosaic", "light", "white" (over the boxes or masks) and "irregular"
-            (free-form white holes of every hole ratio). Defaults to `("mosaic",)`.
+        restorer: A restorer (`oppai.load_restorer`), or any object with its
+            `restore_patches(censored, mask, grids)`. `None` measures the baselines
+            alone.
+        patches: uint8 `(n, size, size, 3)`, the truth; or the `Patches` of
+            `build_patches` or `held_out_patches`, which hold the boxes as well.
+        boxes: `(n, 4)`, `(left, top, right, bottom)` in pixels of the patch: what is
+            censored. Not needed for "irregular", or with `masks`.
+        masks: uint8 `(n, size, size)` or `(n, size, size, 1)`, 255 = hidden, to censor
+            instead of the boxes. Defaults to `None`.
+        kinds: Any of "mosaic", "light", "white" (over the boxes or masks) and
+            "irregular" (free-form white holes of every hole ratio). Defaults to
+            `("mosaic",)`.
         blocks: (least, most) side of a mosaic's blocks in pixels, drawn per patch.
             Defaults to `(8, 8)`.
-        blur_size: Rim of the censoring of a box, in pixels. Defaults to `10`.
-        picture_blur: Blur of the picture before its mosaic, in pixels. Defaults to `5`.
-        blend: Part of the prediction in the method "blend"; the rest is the censored
-            patch. Defaults to `0.5` (the chapter).
-        rim: "hard" or "soft", see above. Defaults to `"hard"`.
-        seed: Int. Defaults to `0`.
-        bins: Hole ratios (least, most], parts of the patch, to tell apart.
-        batch_size: Patches that are predicted at once. Defaults to `8`.
+        blur_size: Blur of the rim of a censored box, in pixels. Defaults to 10.
+        picture_blur: Blur of the picture before its mosaic, in pixels. Defaults to 5.
+        blend: Fraction of the prediction in the method "blend"; the rest is the
+            censored patch. Defaults to 0.5 (the chapter).
+        rim: "hard" or "soft", see above. Defaults to "hard".
+        seed: Int. Defaults to 0.
+        bins: Hole ratios (least, most], fractions of the patch, to report apart.
+        batch_size: Patches that are predicted at once. Defaults to 8.
         output: Path of a CSV to write. Defaults to `None`.
-        progress: Show a progress bar. Defaults to `True`.
+        progress: Whether to show a progress bar. Defaults to `True`.
 
     Returns:
         List of dicts with the keys of `COLUMNS`: the means over `n` patches of L1 and
         SSIM (unit scale) and PSNR (dB). The rows of all hole ratios come first.
 
     Raises:
-        ValueError: If shapes disagree or a kind is not known.
+        ValueError: If shapes disagree or a kind is unknown.
 
     Reference:
         Liu et al. (2018), section 4.2 (by hole ratio); the chapter (the blend, and the
-        blur as what needs no network).
+        blur as a method without a network).
     """
     from tqdm import tqdm
 
-    if hasattr(patches, "patches"):
+    if isinstance(patches, Patches):
         patches, boxes = patches.patches, patches.boxes
     if rim not in ("hard", "soft"):
         raise ValueError(f'rim is "hard" or "soft". Received: rim={rim!r}')
     kinds = [kinds] if isinstance(kinds, str) else list(dict.fromkeys(kinds))
     _check(patches, boxes, masks, kinds)
-    measured = {}
+    measured: dict[tuple[str, str], list[tuple[float, dict[str, float]]]] = {}
     bar = tqdm(total=len(kinds) * len(patches), unit="patch", disable=not progress)
     for kind in kinds:
         for start in range(0, len(patches), batch_size):
             numbers = range(start, min(start + batch_size, len(patches)))
             cases = [
-                _censored(
+                _draw_case(
                     np.asarray(patches[i]),
                     None if boxes is None else boxes[i],
                     None if masks is None else masks[i],
@@ -112,17 +183,10 @@ def evaluate(
                 )
                 for i in numbers
             ]
-            predictions = [None] * len(cases)
-            if restorer is not None:
-                censored = np.stack([censored for censored, _, _ in cases])
-                mask = np.stack([mask for _, mask, _ in cases])[..., None]
-                known = {}
-                if hasattr(restorer, "restore_frames"):  # it sees the mosaic
-                    blocks_seen = [Grid((b, b)) for _, _, b in cases]
-                    known["grids"] = blocks_seen if kind == "mosaic" else None
-                predictions = restorer.restore_patches(censored, mask, **known)
-            for i, case, prediction in zip(numbers, cases, predictions, strict=True):
-                ratio = np.mean(case[1] < 255)
+            for i, case, prediction in zip(
+                numbers, cases, _predict(restorer, cases, kind), strict=True
+            ):
+                ratio = float(np.mean(case.mask > 0))
                 for method, result in _results(case, prediction, blend, kind).items():
                     values = _measure(patches[i], result, case, rim)
                     measured.setdefault((kind, method), []).append((ratio, values))
@@ -132,6 +196,14 @@ def evaluate(
     if output is not None:
         write_csv(rows, output)
     return rows
+
+
+class _Case(NamedTuple):
+    """One censored patch; the mask is 255 where it is hidden."""
+
+    censored: np.ndarray
+    mask: np.ndarray
+    block: int
 
 
 def _check(patches, boxes, masks, kinds):
@@ -148,61 +220,70 @@ def _check(patches, boxes, masks, kinds):
         raise ValueError(
             f"The kinds {kinds} need boxes or masks. Received: neither of them"
         )
-    for name, part in {"boxes": boxes, "masks": masks}.items():
-        if part is not None and len(part) != len(patches):
+    for name, array in {"boxes": boxes, "masks": masks}.items():
+        if array is not None and len(array) != len(patches):
             raise ValueError(
                 f"There have to be as many {name} as patches, {len(patches)}. "
-                f"Received: {len(part)}"
+                f"Received: {len(array)}"
             )
 
 
-def _censored(patch, box, mask, kind, blocks, blurs, seed):
-    """(censored, mask, block) of one patch, by a seed of its own."""
+def _draw_case(patch, box, mask, kind, blocks, blurs, seed):
+    """Censor one patch by a seed of its own."""
     rng = np.random.default_rng(seed)
     block = int(rng.integers(blocks[0], blocks[1] + 1))
     size = patch.shape[1], patch.shape[0]
     if kind == "irregular":
         # Liu et al. test on as many holes of each ratio up to 0.6.
         least, most = BINS[seed[-1] % 6]
-        mask = irregular_mask(size, rng, hole_ratio=(max(least, 0.01), most))
-        return censor(patch, mask, kind="white"), mask, block
+        mask = irregular_mask(size, rng, hole_ratio=(max(least, 0.01), most)).mask
+        return _Case(censor(patch, mask, kind="white"), mask, block)
     if mask is None:
         mask = box_mask(size, box, blur_size=blurs["blur_size"])
     mask = np.asarray(mask).reshape(patch.shape[:2])
-    if (mask == 255).all():
-        raise ValueError(f"A mask has no hole. Received: mask {seed[-1]}, all 255")
+    if not mask.any():
+        raise ValueError(f"A mask has no hole. Received: mask {seed[-1]}, all 0")
     picture_blur = blurs["picture_blur"]
     censored = censor(patch, mask, kind=kind, block=block, picture_blur=picture_blur)
-    return censored, mask, block
+    return _Case(censored, mask, block)
 
 
-def _results(case, prediction, blend, kind):
-    censored, mask, block = case
+def _predict(restorer, cases, kind):
+    if restorer is None:
+        return [None] * len(cases)
+    censored = np.stack([case.censored for case in cases])
+    mask = np.stack([case.mask for case in cases])
+    grids = None
+    if kind == "mosaic":
+        grids = [Grid((case.block, case.block)) for case in cases]
+    return restorer.restore_patches(censored, mask, grids)
+
+
+def _results(case, prediction, amount, kind):
     results = {
-        name: baseline(censored, mask, block=block)
+        name: baseline(case.censored, case.mask, block=case.block)
         for name, baseline in BASELINES.items()
         if kind == "mosaic" or not name.endswith(" blocks")
     }
     if prediction is not None:
-        mixed = blend * prediction.astype(np.float32) + (1 - blend) * censored
+        whole = np.full_like(case.mask, 255)
         results["prediction"] = prediction
-        results["blend"] = np.rint(mixed).astype(np.uint8)
+        results["blend"] = blend_pictures(case.censored, prediction, whole, amount)
     return results
 
 
 def _measure(truth, result, case, rim):
-    censored, mask, _ = case
-    hole = mask < 255
+    hole = case.mask > 0
     if rim == "soft":
-        result = merge(censored, result, mask)
+        result = blend_pictures(case.censored, result, case.mask)
     return measure_hole(truth, np.where(hole[..., None], result, truth), hole)
 
 
 def _rows(measured, bins):
-    everything = [("all", 0.0, 1.0)]
-    everything += [(f"({least:g}, {most:g}]", least, most) for least, most in bins]
+    ratios = [("all", 0.0, 1.0)]
+    ratios += [(f"({least:g}, {most:g}]", least, most) for least, most in bins]
     rows = []
-    for label, least, most in everything:
+    for label, least, most in ratios:
         for (kind, method), values in measured.items():
             chosen = [v for ratio, v in values if least < ratio <= most]
             if chosen:
@@ -214,8 +295,8 @@ def _rows(measured, bins):
     return rows
 
 
-def format_table(rows):
-    """Lay out the rows of `evaluate` as an aligned Markdown table.
+def format_table(rows: Sequence[dict[str, Any]]) -> str:
+    """Format the rows of `evaluate` as an aligned Markdown table.
 
     Example:
     ```python
@@ -234,23 +315,23 @@ def format_table(rows):
     for row in rows:
         table.append([digits.get(c, "{}").format(row[c]) for c in COLUMNS])
     widths = [max(2, *(len(line[i]) for line in table)) for i in range(len(COLUMNS))]
-    left = 3  # columns of text before the numbers
+    n_texts = 3  # columns of text before the numbers
     lines = [
         " | ".join(
-            cell.ljust(width) if i < left else cell.rjust(width)
+            cell.ljust(width) if i < n_texts else cell.rjust(width)
             for i, (cell, width) in enumerate(zip(line, widths, strict=True))
         )
         for line in table
     ]
     rule = " | ".join(
-        "-" * width if i < left else "-" * (width - 1) + ":"
+        "-" * width if i < n_texts else "-" * (width - 1) + ":"
         for i, width in enumerate(widths)
     )
     return "\n".join(f"| {line} |" for line in [lines[0], rule, *lines[1:]])
 
 
-def write_csv(rows, path):
-    """Write the rows of `evaluate` as a CSV with a head line.
+def write_csv(rows: Sequence[dict[str, Any]], path: str | os.PathLike) -> None:
+    """Write the rows of `evaluate` as a CSV with a header.
 
     Example:
     ```python
@@ -259,11 +340,10 @@ def write_csv(rows, path):
 
     Args:
         rows: List of dicts, as `evaluate` returns them.
-        path: File to write; its folder is made.
+        path: File to write; missing folders are made.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows(rows)
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, COLUMNS)
+    writer.writeheader()
+    writer.writerows(rows)
+    write_whole(path, text.getvalue())

@@ -1,45 +1,53 @@
-"""Figures of results and of a training."""
+"""Draw figures of results and of a training."""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from illustkit.figures import picture_grid, save_figure, side_by_side
+from oppai.censoring.censor import blend as blend_pictures
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MONITORS = {"psnr": "PSNR in the hole (dB)", "ssim": "SSIM in the hole"}
 
 
 def plot_results(
-    censored,
-    prediction,
-    truth,
+    censored: np.ndarray,
+    prediction: np.ndarray,
+    truth: np.ndarray,
     *,
-    mask,
-    blend=0.5,
-    titles=None,
-    source=None,
-    path=None,
-):
+    mask: np.ndarray,
+    blend: float = 0.5,
+    titles: Sequence[str] | None = None,
+    source: str | Sequence[str] | None = None,
+    path: str | os.PathLike | None = None,
+) -> "Figure":
     """Draw the chapter's figure: censored and predicted above, blended and true below.
 
-    Of several patches each gets a row with the four pictures instead.
+    Several patches get a row each, with the four pictures side by side.
 
     Example:
     ```python
-    prediction = restorer.restore_patches(censored[None], mask[None, ..., None])[0]
+    prediction = restorer.restore_patches(censored[None], mask[None])[0]
     plot_results(censored, prediction, truth, mask=mask, source="Drawn by illustkit",
                  path="result.png")
     ```
 
     Args:
-        censored: uint8 (height, width, 3), or (n, height, width, 3) of several.
-        prediction: The network's raw answer, of the same shape.
-        truth: What was there, of the same shape.
-        mask: uint8 (height, width), (height, width, 1) or n of them, 255 = valid,
-            0 = hole; the soft rim is blended softly.
-        blend: Part of the prediction in the blended picture. Defaults to `0.5`.
+        censored: uint8 `(height, width, 3)`, or `(n, height, width, 3)`.
+        prediction: The network's prediction, of the same shape.
+        truth: The uncensored picture, of the same shape.
+        mask: uint8 `(height, width)`, `(height, width, 1)` or n of them, 255 = hidden;
+            a soft rim is blended softly.
+        blend: Fraction of the prediction in the blended picture. Defaults to 0.5.
         titles: Four texts, for censored, prediction, blend and truth. Defaults to
             English ones.
-        source: Text below, such as the illustration's author and address; of several
-            patches also a sequence of n texts, one a line. Defaults to `None`.
+        source: Text below, such as the illustration's author and address; for several
+            patches also a sequence of n texts, one per line. Defaults to `None`.
         path: File to write. Defaults to `None`.
 
     Returns:
@@ -58,21 +66,17 @@ def plot_results(
     shapes = [p.shape for p in pictures]
     if len(set(shapes)) > 1 or shapes[0][:-1] != mask.shape:
         raise ValueError(
-            "censored, prediction, truth and mask have to be of one size. "
+            "censored, prediction, truth and mask must have the same size. "
             f"Received: {', '.join(map(str, [*shapes, mask.shape]))}"
         )
     if not 0 <= blend <= 1:
-        raise ValueError(f"blend is a part, 0..1. Received: blend={blend}")
-    titles = titles or (
-        "censored",
-        "prediction",
-        f"{blend:.0%} blend",
-        "truth",
-    )
+        raise ValueError(f"blend is a fraction, 0 to 1. Received: blend={blend}")
+    titles = titles or ("censored", "prediction", f"{blend:.0%} blend", "truth")
     if len(titles) != 4:
         raise ValueError(f"There are four titles. Received: {titles!r}")
     censored, prediction, truth = pictures
-    shown = censored, prediction, _blended(censored, prediction, mask, blend), truth
+    mixed = blend_pictures(censored, prediction, mask, blend)
+    shown = censored, prediction, mixed, truth
     if censored.ndim == 3:
         figure = picture_grid(shown, columns=2, titles=titles, cell=3.0)
     else:
@@ -85,16 +89,12 @@ def plot_results(
     return figure
 
 
-def _blended(censored, prediction, mask, blend):
-    share = blend * (1 - mask[..., None] / np.float32(255))
-    mixed = censored + share * (prediction - censored.astype(np.float32))
-    return np.rint(mixed).astype(np.uint8)
-
-
-def plot_history(history, path=None):
+def plot_history(
+    history: Mapping[str, Sequence[float]], path: str | os.PathLike | None = None
+) -> "Figure":
     """Draw the losses, and PSNR and SSIM in the hole, over the epochs of a training.
 
-    Lines are what was trained on, dashes of the same colour what was held out.
+    Solid lines are of the training pictures, dashed ones of the held-out pictures.
 
     Example:
     ```python
@@ -102,9 +102,9 @@ def plot_history(history, path=None):
     ```
 
     Args:
-        history: Dict from a column of history.csv to its list of floats, one an epoch.
-            Columns beside `psnr` and `ssim` are terms of the loss; `val_` marks those
-            of held-out pictures; `epoch` and `learning_rate` are not drawn.
+        history: Dict from a column of history.csv to its list of floats, one per
+            epoch. Columns other than `psnr` and `ssim` are terms of the loss; `val_`
+            marks those of held-out pictures; `epoch` and `learning_rate` are not drawn.
         path: File to write. Defaults to `None`.
 
     Returns:
@@ -137,12 +137,12 @@ def plot_history(history, path=None):
                         color=f"C{i}",
                         label=key,
                         linewidth=2.2 if name == "loss" else 1.2,
-                        # A line of one point would not be seen.
+                        # a line of one point is invisible
                         marker="." if len(epochs) == 1 else None,
                     )
         if drawn == terms:
             axis.set_yscale("log", nonpositive="mask")
-            # One entry a term, beside the lines: the dashes have the same colours.
+            # One entry per term: its dashed line has the same colour.
             trained = [x for x in axis.lines if not x.get_label().startswith("val_")]
             place = {"loc": "upper left", "bbox_to_anchor": (1, 1)}
             axis.legend(handles=trained or axis.lines, fontsize=7, **place)

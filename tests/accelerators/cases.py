@@ -196,7 +196,7 @@ def make_data(folder):
         folder: `Path` of an empty folder.
     """
     from illustkit.images import write_image
-    from oppai.data.dataset import Entry, save_metadata
+    from oppai.data.metadata import Entry, save_metadata
 
     rng, entries = np.random.default_rng(0), []
     for i in range(10):

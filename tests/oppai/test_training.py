@@ -7,7 +7,8 @@ import pytest
 from illustkit.images import write_image
 from illustkit.training.runs import Run
 from oppai import training
-from oppai.data.dataset import Entry, held_out_patches, save_metadata
+from oppai.data.metadata import Entry, save_metadata
+from oppai.evaluation.evaluate import held_out_patches
 from oppai.models.restorers import load_restorer
 from oppai.presets import BOOK, PRESETS
 

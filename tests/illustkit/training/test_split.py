@@ -86,3 +86,24 @@ def test_a_file_that_is_no_split_is_named(tmp_path, text):
         read_split(tmp_path)
     (tmp_path / "default_split.json").write_text('{"train": ["a"]}')
     assert read_split(tmp_path / "default_split.json") == (["a"], [])
+
+
+def test_a_split_is_fixed_for_all_time():
+    # A held-out set that moved would end up in a training set.
+    assert split_names(NAMES[:9], holdout=0.3)[1] == ["1.png", "4.png"]
+
+
+@pytest.mark.parametrize("holdout", [0.001, 0.5, 0.999])
+def test_the_name_nearest_to_an_empty_side_changes_over(holdout):
+    names = [f"{i}" for i in range(30)]
+    for seed in range(20):
+        assert all(split_names(["a", "b", "a"], holdout=holdout, seed=seed))
+        held_out = set(split_names(names, holdout=holdout, seed=seed)[1])
+        half = set(split_names(names, holdout=0.5, seed=seed)[1])
+        assert held_out <= half or half <= held_out
+
+
+@pytest.mark.parametrize("holdout", [1.5, float("nan")])
+def test_holdout_is_a_fraction(holdout):
+    with pytest.raises(UserError, match="Received"):
+        split_names(["a", "b"], holdout=holdout)

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from oppai.data.dataset import CensoredPatches, Patches
+from oppai.data.batches import CensoredPatches
+from oppai.data.dataset import Patches
 
 N, SIDE = 6, 48
 

@@ -6,11 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from oppai.data.dataset import (
-    Entry,
-    build_patches,
-    split_by_picture,
-)
+from oppai.data.dataset import build_patches
+from oppai.data.metadata import Entry
 
 
 def noise(seed, size=(40, 30)):
@@ -58,7 +55,7 @@ def build(root, cache, entries=ENTRIES, **kwargs):
 def test_patches_hold_the_pictures_and_the_report_what_was_left_out(folder, tmp_path):
     patches = build(folder, tmp_path / "cache")
     assert patches.names == ["a.png", "a.png", "b.png", "double.png"]
-    assert isinstance(patches.patches, np.memmap) and len(patches) == 4
+    assert isinstance(patches.patches.array, np.memmap) and len(patches) == 4
     assert patches.patches.shape == (4, 16, 16, 3)
     assert patches.boxes.dtype == np.int32
     report = patches.report
@@ -90,7 +87,7 @@ def test_a_cache_that_fits_is_opened_again(folder, tmp_path, monkeypatch):
     first = build(folder, cache)
     before = np.array(first.patches)
     with monkeypatch.context() as patch:
-        patch.setattr("oppai.data.dataset.PatchWriter", None)  # nothing may be written
+        patch.setattr("oppai.data.dataset.cut_patch", None)  # nothing may be cut
         again = build(folder, cache)
     np.testing.assert_array_equal(again.patches, before)
     np.testing.assert_array_equal(again.boxes, first.boxes)
@@ -197,43 +194,9 @@ def test_select_is_a_view(folder, tmp_path):
     np.testing.assert_array_equal(some.patches[2], whole[3])
     np.testing.assert_array_equal(some.select(["double.png"]).patches[0], whole[3])
     assert some.patches.shape == (3, 16, 16, 3) and some.patches.ndim == 4
-    assert some.patches.array is patches.patches
+    assert np.shares_memory(some.patches[0], patches.patches[0])
     with pytest.raises(ValueError, match="None of these"):
         patches.select(["gone.png"])
-
-
-def test_split_by_picture():
-    names = [f"{i}.png" for i in range(400)]
-    training, held_out = split_by_picture(names, holdout=0.25, seed=3)
-    assert sorted(training + held_out) == sorted(names)
-    assert 70 < len(held_out) < 130
-    # Fixed for all time: a held-out set that moved would end up in a training set.
-    assert split_by_picture(names[:9], holdout=0.3)[1] == ["1.png", "4.png"]
-    # More patches of a picture, another order, other pictures: each stays on its side.
-    again = split_by_picture(names[::-1] * 2, holdout=0.25, seed=3)
-    assert [sorted(side) for side in again] == [sorted(training), sorted(held_out)]
-    more = split_by_picture([*names, "new.png", "0"], holdout=0.25, seed=3)
-    assert set(training) <= set(more[0]) and set(held_out) <= set(more[1])
-    assert split_by_picture(names, holdout=0.25, seed=4)[1] != held_out
-
-
-@pytest.mark.parametrize("holdout", [0.001, 0.5, 0.999])
-def test_both_sides_of_a_split_hold_a_picture(holdout):
-    names = [f"{i}" for i in range(30)]
-    for seed in range(20):
-        assert all(split_by_picture(["a", "b", "a"], holdout, seed))
-        # The picture that has to change sides is the one nearest to the other side.
-        held_out = set(split_by_picture(names, holdout, seed)[1])
-        half = set(split_by_picture(names, 0.5, seed)[1])
-        assert held_out <= half or half <= held_out
-    assert split_by_picture(["a", "a"], holdout) == (["a"], [])
-    assert split_by_picture([], holdout) == ([], [])
-
-
-@pytest.mark.parametrize("holdout", [0, 1, -0.5, float("nan")])
-def test_holdout_is_a_part(holdout):
-    with pytest.raises(ValueError, match="Received"):
-        split_by_picture(["a", "b"], holdout)
 
 
 def test_metadata_and_patches_need_no_keras():

@@ -4,6 +4,8 @@ import re
 import numpy as np
 import pytest
 
+from oppai.censoring.block_grid import Grid
+from oppai.data.dataset import Patches
 from oppai.evaluation import baselines
 from oppai.evaluation.evaluate import COLUMNS, evaluate, format_table, write_csv
 
@@ -30,22 +32,22 @@ class Perfect:
     def __init__(self, truth):
         self.truth, self.done = truth, 0
 
-    def restore_patches(self, censored, mask):
+    def restore_patches(self, censored, mask, grids):
         assert censored.dtype == mask.dtype == np.uint8
-        assert mask.shape == (*censored.shape[:3], 1)
+        assert mask.shape == censored.shape[:3]
         start, self.done = self.done, (self.done + len(censored)) % len(self.truth)
         return self.truth[start : start + len(censored)]
 
 
 class Black:
-    def restore_patches(self, censored, mask):
+    def restore_patches(self, censored, mask, grids):
         return np.zeros_like(censored)
 
 
-def pick(rows, **wanted):
-    found = [r for r in rows if all(r[k] == v for k, v in wanted.items())]
-    assert len(found) == 1, found
-    return found[0]
+def pick(rows, **values):
+    chosen = [r for r in rows if all(r[k] == v for k, v in values.items())]
+    assert len(chosen) == 1, chosen
+    return chosen[0]
 
 
 def test_perfect_prediction_and_its_half_blend():
@@ -76,11 +78,11 @@ def test_figures_by_hand():
     # Half of the patch is hole, white on black: error 1 in the hole, for the composite
     # no more than that, however wrong a prediction is outside.
     truth = np.zeros((2, 32, 32, 3), np.uint8)
-    masks = np.full((2, 32, 32, 1), 255, np.uint8)
-    masks[:, :, 16:] = 0
+    masks = np.zeros((2, 32, 32, 1), np.uint8)
+    masks[:, :, 16:] = 255
 
     class Grey:
-        def restore_patches(self, censored, mask):
+        def restore_patches(self, censored, mask, grids):
             return np.full_like(censored, 51)
 
     rows = evaluate(Grey(), truth, masks=masks, kinds=("white",), progress=False)
@@ -101,8 +103,9 @@ def test_what_a_prediction_does_outside_the_hole_does_not_count():
     truth = pictures()
 
     class RightInside(Perfect):
-        def restore_patches(self, censored, mask):
-            return np.where(mask < 255, super().restore_patches(censored, mask), 0)
+        def restore_patches(self, censored, mask, grids):
+            restored = super().restore_patches(censored, mask, grids)
+            return np.where(mask[..., None] > 0, restored, 0)
 
     rows = evaluate(RightInside(truth), truth, boxes(), progress=False)
     # The windows of SSIM reach over the hole's edge.
@@ -113,13 +116,13 @@ def test_bins_hold_every_patch_once_and_average_to_the_whole():
     truth = pictures(12)
     rows = evaluate(Black(), truth, kinds=("irregular",), progress=False)
     whole = pick(rows, hole_ratio="all", method="prediction")
-    parts = [
+    binned = [
         r for r in rows if r["method"] == "prediction" and r["hole_ratio"] != "all"
     ]
-    assert sum(r["n"] for r in parts) == whole["n"] == 12
-    assert len(parts) >= 5
+    assert sum(r["n"] for r in binned) == whole["n"] == 12
+    assert len(binned) >= 5
     for key in ("l1", "psnr", "ssim"):
-        mean = sum(r["n"] * r[key] for r in parts) / 12
+        mean = sum(r["n"] * r[key] for r in binned) / 12
         assert mean == pytest.approx(whole[key])
     labels = [r["hole_ratio"] for r in rows]
     assert labels == sorted(labels, key=lambda text: (text != "all", text))
@@ -170,11 +173,22 @@ def test_table_and_csv(tmp_path):
 
 
 def test_patches_object_brings_its_boxes():
-    class Patches:
-        patches, boxes = pictures(2), boxes(2)
+    patches = Patches(pictures(2), boxes(2), ["a", "b"])
+    rows = evaluate(None, patches, progress=False)
+    assert rows == evaluate(None, patches.patches, patches.boxes, progress=False)
 
-    rows = evaluate(None, Patches, progress=False)
-    assert rows == evaluate(None, Patches.patches, Patches.boxes, progress=False)
+
+def test_a_restorer_is_given_the_grids_of_mosaics_alone():
+    seen = []
+
+    class Looking(Black):
+        def restore_patches(self, censored, mask, grids):
+            seen.append(grids)
+            return super().restore_patches(censored, mask, grids)
+
+    options = {"blocks": (5, 5), "batch_size": 2, "progress": False}
+    evaluate(Looking(), pictures(2), boxes(2), kinds=("mosaic", "white"), **options)
+    assert seen == [[Grid((5, 5))] * 2, None]
 
 
 @pytest.mark.parametrize(
@@ -183,7 +197,7 @@ def test_patches_object_brings_its_boxes():
         ({"kinds": ("blur",)}, "kinds are of"),
         ({}, "need boxes or masks"),
         ({"boxes": boxes(3)}, "as many boxes as patches, 2. Received: 3"),
-        ({"masks": np.full((2, SIZE, SIZE), 255, np.uint8)}, "mask 0, all 255"),
+        ({"masks": np.zeros((2, SIZE, SIZE), np.uint8)}, "mask 0, all 0"),
         ({"boxes": boxes(2), "rim": "no"}, "rim"),
     ],
 )

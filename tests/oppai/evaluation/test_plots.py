@@ -10,9 +10,9 @@ def case(n=None):
     censored = np.full((*shape, 3), 100, np.uint8)
     prediction = np.full((*shape, 3), 201, np.uint8)
     truth = np.full((*shape, 3), 150, np.uint8)
-    mask = np.full(shape, 255, np.uint8)
-    mask[..., 4:8, 4:8] = 0
-    mask[..., 8, 4:8] = 127
+    mask = np.zeros(shape, np.uint8)
+    mask[..., 4:8, 4:8] = 255
+    mask[..., 8, 4:8] = 128
     return (censored, prediction, truth), mask
 
 
@@ -31,7 +31,7 @@ def test_four_pictures_in_the_chapter_s_order(tmp_path):
     # By hand: 100 + 0.5 · 101, and at alpha 128/255: 100 + 0.502 · 0.5 · 101
     assert set(np.unique(blended[4:8, 4:8])) == {150}
     assert set(np.unique(blended[8, 4:8])) == {125}
-    assert (blended[mask == 255] == 100).all()
+    assert (blended[mask == 0] == 100).all()
     positions = [tuple(axis.get_subplotspec().colspan)[0] for axis in figure.axes]
     rows = [tuple(axis.get_subplotspec().rowspan)[0] for axis in figure.axes]
     assert (rows, positions) == ([0, 0, 1, 1], [0, 1, 0, 1])
@@ -60,7 +60,7 @@ def test_blend_titles_and_several_patches():
 
 def test_mistakes_in_results():
     pictures, mask = case()
-    with pytest.raises(ValueError, match="of one size"):
+    with pytest.raises(ValueError, match="the same size"):
         plot_results(*pictures, mask=mask[:8])
     with pytest.raises(ValueError, match="four titles"):
         plot_results(*pictures, mask=mask, titles=["a"])
