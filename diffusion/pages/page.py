@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from diffusion.sampling.generate import sample, size_of
+from diffusion.sampling.generate import sample, sample_size
 from diffusion.sampling.samplers import last_timestep
 from diffusion.watermark import (
     OPACITY,
@@ -55,7 +55,7 @@ def build_page(
         ValueError: where Gradio is not installed, or the size does not fit.
     """
     gr = import_gradio()
-    size, most = size_of(model, image_size), most_steps(model)
+    size, most = sample_size(model, image_size), most_steps(model)
     title = f"New icons: {name}" if name else "New icons"
     marking = {"watermark": watermark, "opacity": opacity}
 

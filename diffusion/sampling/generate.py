@@ -1,9 +1,17 @@
-"""A folder of new icons: marked PNG files and a grid, made in one go or in several."""
+"""Make new icons, as an array or as a folder of marked PNG files.
+
+A folder can be interrupted and completed later.
+"""
+
+from __future__ import annotations
 
 import hashlib
 import io
 import json
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -13,37 +21,43 @@ from diffusion.sampling.samplers import (
     ddim,
     ddim_timesteps,
     ddpm,
+    default_eta,
     dpm_solver_pp,
     dpm_timesteps,
     draw_noise,
+    picture_generators,
 )
-from diffusion.watermark import WATERMARK, add_watermark, shown, write_marked
+from diffusion.watermark import OPACITY, WATERMARK, add_watermark, shown, write_marked
 from illustkit.figures import sheet
 from illustkit.files import write_whole
 from illustkit.images import read_picture, signed_to_uint8, write_image
+from illustkit.training.runs import Run
 
 SAMPLERS = "ddim", "ddpm", "dpm++"
 MEMORY = 1e9
 """Bytes that a batch may take by default."""
+ICONS = "icons"
+DEFAULTS = {"sampler": "ddim", "steps": 50, "eta": None, "seed": 3407}
+DEFAULTS |= {"image_size": None}
 
 
 def sample(
-    model,
-    n,
+    model: Diffuser | Run | str | os.PathLike,
+    n: int,
     *,
-    sampler="ddim",
-    steps=50,
-    eta=None,
-    seed=3407,
-    first=0,
-    image_size=None,
-    batch_size=None,
-    progress=True,
-):
+    sampler: str = "ddim",
+    steps: int = 50,
+    eta: float | None = None,
+    seed: int = 3407,
+    first: int = 0,
+    image_size: Sequence[int] | None = None,
+    batch_size: int | None = None,
+    progress: bool = True,
+) -> np.ndarray:
     """Make new icons.
 
-    Picture `i` depends on `(seed, i)` alone, whatever the number of pictures and the
-    batches they are made in, up to the rounding of the machine.
+    Picture `i` depends on `(seed, i)` alone, for any number of pictures and any batch
+    size, up to the machine's rounding.
 
     Example:
     ```python
@@ -53,23 +67,23 @@ def sample(
     Args:
         model: A `Diffuser`, or a run (its folder, or the `Run`).
         n: Number of pictures.
-        sampler: "ddim", "ddpm" (all T steps, `steps` is not looked at) or "dpm++", the
-            second-order multistep solver that needs the fewest. Defaults to "ddim".
-        steps: Evaluations of the network a picture. Defaults to 50.
+        sampler: "ddim", "ddpm" (all T steps, `steps` is ignored) or "dpm++", the
+            second-order multistep solver, which needs the fewest. Defaults to "ddim".
+        steps: Evaluations of the network per picture. Defaults to 50.
         eta: Noise of DDIM, from 0 to 1. Defaults to that of the network's version: 1
             for "0.25.3", 0 for "2".
-        seed: Int. Defaults to 3407, the preprint's.
+        seed: int. Defaults to 3407, the preprint's.
         first: Number of the first picture. Defaults to 0.
-        image_size: (width, height), for a network that takes any. Defaults to that of
-            the network.
-        batch_size: Pictures at once. Defaults to what a gigabyte holds.
+        image_size: (width, height), for a network that takes any. Defaults to the
+            network's.
+        batch_size: Pictures per batch. Defaults to what a gigabyte holds.
         progress: Whether to show a progress bar. Defaults to `True`.
 
     Returns:
         uint8 `(n, height, width, channels)`.
 
     Raises:
-        ValueError: for an unknown sampler, or more steps than the model has.
+        ValueError: If an option is invalid, or there are more steps than timesteps.
 
     Reference:
         - [DDIM](https://arxiv.org/abs/2010.02502)
@@ -78,7 +92,7 @@ def sample(
     model = model if isinstance(model, Diffuser) else load_diffuser(model)
     if n < 1:
         raise ValueError(f"`n` must be at least 1. Received: {n}")
-    width, height = size_of(model, image_size)
+    width, height = sample_size(model, image_size)
     shape = height, width, model.channels
     if batch_size is None:
         batch_size = default_batch_size(model, shape)
@@ -90,41 +104,44 @@ def sample(
     pictures = np.empty((n, *shape), np.uint8)
     with tqdm(total=total, unit="step", disable=not progress) as bar:
         for start in range(0, n, batch_size):
-            # The last batch is filled up: one shape, one compilation.
-            numbers = np.minimum(np.arange(start, start + batch_size), n - 1) + first
-            generators = [np.random.default_rng((seed, int(i))) for i in numbers]
+            kept = min(batch_size, n - start)
+            generators = picture_generators(seed, kept, first=first + start)
+            # The last batch is padded: one shape, one compilation.
+            for _ in range(batch_size - kept):
+                generators += picture_generators(seed, 1, first=first + n - 1)
             x_T = draw_noise(generators, shape)
             x0 = run(x_T, generators, lambda done, total: bar.update())
-            kept = min(batch_size, n - start)
             pictures[start : start + kept] = signed_to_uint8(x0)[:kept]
     return pictures
 
 
-def choose_sampler(model, sampler, steps, eta=None):
-    """A sampler with everything set but the noise to begin with.
+def choose_sampler(
+    model: Diffuser, sampler: str, steps: int, eta: float | None = None
+) -> Callable[..., np.ndarray]:
+    """Return a sampler with everything set but the noise.
 
     Args:
         model: A `Diffuser`.
         sampler: "ddim", "ddpm" or "dpm++".
         steps: Evaluations of the network.
-        eta: As in `sample`. Defaults to `None`.
+        eta: See `sample`. Defaults to `None`.
 
     Returns:
-        A function of `x_T`, generators and a progress callback to x0, signed scale.
+        A function of `x_T`, generators and a progress callback that returns x0, signed
+        scale.
 
     Raises:
-        ValueError: for an unknown sampler, or more steps than the model has.
+        ValueError: If an option is invalid, or there are more steps than timesteps.
     """
     if sampler not in SAMPLERS:
         raise ValueError(f"`sampler` is one of {SAMPLERS}. Received: {sampler!r}")
     version = model.unet.version
-    # Too many steps are told before anything is sampled, or written.
+    # Raise for too many steps before anything is sampled or written.
     if sampler == "dpm++":
         dpm_timesteps(model.schedule, steps)
     elif sampler == "ddim":
         ddim_timesteps(model.schedule.timesteps, steps, version)
-    if eta is None:
-        eta = {"0.25.3": 1.0, "2": 0.0}[version]
+    eta = default_eta(version) if eta is None else eta
     if not 0 <= eta <= 1:
         raise ValueError(f"`eta` is from 0 to 1. Received: {eta}")
     common = {
@@ -133,12 +150,13 @@ def choose_sampler(model, sampler, steps, eta=None):
     }
     denoiser = model.denoiser()
 
-    def run(x_T, generators, progress=None):
-        args, more = (denoiser, x_T, model.schedule), {**common, "progress": progress}
+    def run(x_T: np.ndarray, generators: Any, progress: Any = None) -> np.ndarray:
+        args = denoiser, x_T, model.schedule
+        more: dict[str, Any] = {**common, "progress": progress}
         if sampler == "ddpm":
             return ddpm(*args, rng=generators, **more)
         if sampler == "dpm++":
-            # So few steps lose fine detail where they lie evenly in time.
+            # So few steps lose fine detail if they are spaced evenly in time.
             spacing = "logsnr" if steps <= 20 else "time"
             return dpm_solver_pp(*args, steps=steps, spacing=spacing, **more)
         return ddim(
@@ -148,51 +166,61 @@ def choose_sampler(model, sampler, steps, eta=None):
     return run
 
 
-def steps_of(model, sampler, steps):
-    """Evaluations of the network that a sampler takes."""
+def steps_of(model: Diffuser, sampler: str, steps: int) -> int:
+    """Return the number of evaluations of the network that a sampler takes."""
     return model.schedule.timesteps if sampler == "ddpm" else steps
 
 
-def size_of(model, image_size=None):
-    """(width, height) of the pictures that a model makes.
+def sample_size(
+    model: Diffuser, image_size: Sequence[int] | None = None
+) -> tuple[int, int]:
+    """Return (width, height) of the pictures to make.
+
+    Args:
+        model: A `Diffuser`.
+        image_size: What the caller asks for. Defaults to `None`, the network's size.
 
     Raises:
-        ValueError: where the network takes any size and none is given, or a size is
-            given that is not the network's.
+        ValueError: If the network takes any size and `image_size` is `None`, or
+            `image_size` is not the network's.
     """
     own = model.image_size
-    image_size = None if image_size is None else tuple(image_size)
-    if image_size is None and own is None:
-        raise ValueError("This network takes any size: give `image_size`.")
-    if own is not None and image_size not in (None, own):
+    if image_size is None:
+        if own is None:
+            raise ValueError("This network takes any size: give `image_size`.")
+        return own
+    width, height = image_size
+    if own not in (None, (width, height)):
         raise ValueError(
             f"This network makes pictures of {own[0]}x{own[1]} pixels. "
-            f"Received: image_size={image_size}"
+            f"Received: image_size={(width, height)}"
         )
-    return own or image_size
+    return width, height
 
 
-def default_batch_size(model, shape):
-    """Pictures that a gigabyte holds: a power of two, at most 64.
+def default_batch_size(model: Diffuser, shape: Sequence[int]) -> int:
+    """Return how many pictures a gigabyte holds: a power of two, at most 64.
 
-    At full size a network of width d keeps about 16 maps of d channels at a time.
+    A network of `dim` channels keeps about 16 maps of them at full size at a time.
     """
     each = shape[0] * shape[1] * model.unet.dim * 4 * 16
     return 1 << min(6, max(0, int(np.log2(max(1.0, MEMORY / each)))))
 
 
-ICONS = "icons"
-DEFAULTS = {"sampler": "ddim", "steps": 50, "eta": None, "seed": 3407}
-DEFAULTS |= {"image_size": None}
-
-
 def sample_folder(
-    model, n, folder, *, watermark=WATERMARK, opacity=0.35, grid=64, **options
-):
-    """Make new icons as PNG files, with a grid of the first of them.
+    model: Diffuser | Run | str | os.PathLike,
+    n: int,
+    folder: str | os.PathLike,
+    *,
+    watermark: str | None = WATERMARK,
+    opacity: float = OPACITY,
+    grid: int = 64,
+    **options: Any,
+) -> list[Path]:
+    """Make new icons as PNG files, with a grid of the first ones.
 
-    Batches are written as they come. Called again after an interruption, with the same
-    arguments, it makes those that are missing.
+    Each batch is written at once. Called again with the same arguments after an
+    interruption, the function makes the missing pictures.
 
     Example:
     ```python
@@ -200,34 +228,33 @@ def sample_folder(
     ```
 
     Args:
-        model: As in `sample`.
+        model: See `sample`.
         n: Number of pictures.
         folder: Folder to write to: `icons/icon-00000.png`, ..., `grid.png`,
             `settings.json`.
         watermark: Text of a visible watermark, which a note in the file repeats;
-            `None` for neither. Defaults to "AI-generated", as the illustrator of the
-            preprint wished for published pictures.
-        opacity: Of the watermark, from 0 to 1. Defaults to 0.35.
-        grid: Most pictures on the grid; 0 for none. Defaults to 64.
-        **options: As in `sample`.
+            `None` for neither. Defaults to "AI-generated", as the preprint's
+            illustrator asked for published pictures.
+        opacity: Opacity of the watermark, from 0 to 1. Defaults to 0.35.
+        grid: Maximum number of pictures on the grid; 0 for no grid. Defaults to 64.
+        **options: See `sample`.
 
     Returns:
-        List of the files' paths.
+        List of the paths of the files.
 
     Raises:
-        ValueError: as `sample`; or where the folder holds pictures of other settings.
+        ValueError: See `sample`; or if the folder holds pictures of other settings.
     """
     folder = Path(folder)
-    # Only whether the pictures stay the same matters: not how they are batched.
-    told = {
-        k: v for k, v in options.items() if k not in ("batch_size", "progress", "first")
-    }
-    told = {**DEFAULTS, **told, "watermark": watermark, "opacity": opacity}
+    # The settings that decide the pictures; how they are batched does not.
+    settings: dict[str, Any] = {**DEFAULTS, "watermark": watermark, "opacity": opacity}
+    batching = "batch_size", "progress", "first"
+    settings |= {k: v for k, v in options.items() if k not in batching}
     model = model if isinstance(model, Diffuser) else load_diffuser(model)
-    told["model"] = fingerprint(model)
-    shape = (*size_of(model, options.get("image_size"))[::-1], model.channels)
+    settings["model"] = fingerprint(model)
+    shape = (*sample_size(model, options.get("image_size"))[::-1], model.channels)
     _check(model, n, shape, watermark, opacity, options)
-    _start_folder(folder, told)
+    _start_folder(folder, settings)
     first = options.pop("first", 0)
     icons = folder / ICONS
     paths = [icons / f"icon-{i:05d}.png" for i in range(first, first + n)]
@@ -239,30 +266,30 @@ def sample_folder(
         total=n, initial=n - len(missing), unit="icon", disable=not progress
     ) as bar:
         while missing:
-            run = _first_run(missing, at_once)
-            del missing[: len(run)]
+            numbers = _consecutive(missing, at_once)
+            del missing[: len(numbers)]
             # Always a whole batch, so that the network is compiled once.
             pictures = sample(
                 model,
                 at_once,
-                first=first + run[0],
+                first=first + numbers[0],
                 batch_size=at_once,
                 progress=False,
                 **options,
             )
-            for i, picture in zip(run, pictures, strict=False):
+            for i, picture in zip(numbers, pictures, strict=False):
                 if watermark is not None:
                     picture = add_watermark(picture, watermark, opacity=opacity)
                 _write(paths[i], picture, watermark)
-            bar.update(len(run))
+            bar.update(len(numbers))
     if grid:
-        first_ones = [shown(_read(path)) for path in paths[:grid]]
-        _write(folder / "grid.png", sheet(first_ones), watermark)
+        on_grid = [shown(_read(path)) for path in paths[:grid]]
+        _write(folder / "grid.png", sheet(on_grid), watermark)
     return paths
 
 
-def fingerprint(model):
-    """Ten bytes, in hexadecimal, that tell a model's averaged weights from others.
+def fingerprint(model: Diffuser) -> str:
+    """Return ten bytes, in hexadecimal, that identify a model's averaged weights.
 
     Args:
         model: A `Diffuser`.
@@ -272,12 +299,12 @@ def fingerprint(model):
     """
     digest = hashlib.sha256(model.average.dtype_policy.name.encode())
     for weight in model.average.get_weights():
-        digest.update(np.ascontiguousarray(weight))
+        digest.update(np.ascontiguousarray(weight).data)
     return digest.hexdigest()[:20]
 
 
 def _check(model, n, shape, watermark, opacity, options):
-    """Find mistakes before anything is written, or sampled for an hour."""
+    """Raise for invalid options before anything is written or sampled."""
     if n < 1:
         raise ValueError(f"`n` must be at least 1. Received: {n}")
     sampler, steps = options.get("sampler", "ddim"), options.get("steps", 50)
@@ -286,21 +313,22 @@ def _check(model, n, shape, watermark, opacity, options):
         add_watermark(np.zeros(shape, np.uint8), watermark, opacity=opacity)
 
 
-def _start_folder(folder, told):
+def _start_folder(folder, settings):
     folder.mkdir(parents=True, exist_ok=True)
-    path, told = folder / "settings.json", json.loads(json.dumps(told, default=str))
+    path = folder / "settings.json"
+    settings = json.loads(json.dumps(settings, default=str))
     if path.exists():
         try:
-            there = json.loads(path.read_text("utf-8"))
+            stored = json.loads(path.read_text("utf-8"))
         except ValueError:
-            there = None
-        if there != told:
+            stored = None
+        if stored != settings:
             raise ValueError(
                 f"{folder} holds pictures of other settings. Name another folder."
             )
     elif (folder / ICONS).exists():
         raise ValueError(f"{folder} holds other icons. Name another folder.")
-    write_whole(path, json.dumps(told, indent=1))
+    write_whole(path, json.dumps(settings, indent=1))
 
 
 def _read(path):
@@ -325,8 +353,8 @@ def _write(path, picture, note):
         write_whole(path, stream.getvalue())
 
 
-def _first_run(missing, at_most):
-    """The first consecutive numbers of a sorted list."""
+def _consecutive(missing, at_most):
+    """Return the first consecutive numbers of a sorted list."""
     n = 1
     while n < min(at_most, len(missing)) and missing[n] == missing[0] + n:
         n += 1

@@ -1,15 +1,26 @@
-"""DPM-Solver++(2M): pictures in a dozen evaluations of the model."""
+"""Samplers: DDPM, DDIM and DPM-Solver++(2M), in NumPy, with noise for each picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from diffusion.process import Denoiser, check_pictures, check_version
-from diffusion.schedules import posterior
+from diffusion.schedules import Schedule, posterior
+
+Generators = Sequence[np.random.Generator]
+Progress = Callable[[int, int], object] | None
+SPACINGS = "time", "logsnr"
 
 
-def picture_generators(seed, n, *, first=0):
-    """Make one random generator for each picture, so that a picture has its own noise.
+def picture_generators(
+    seed: int, n: int, *, first: int = 0
+) -> list[np.random.Generator]:
+    """Make a random generator for each picture.
 
-    Picture number i of a seed is the same in whatever batch it is made.
+    Picture number i of a seed is then the same in any batch.
 
     Example:
     ```python
@@ -19,7 +30,7 @@ def picture_generators(seed, n, *, first=0):
     ```
 
     Args:
-        seed: Int, not negative.
+        seed: int, not negative.
         n: Number of pictures.
         first: Number of the first picture. Defaults to 0.
 
@@ -29,7 +40,7 @@ def picture_generators(seed, n, *, first=0):
     return [np.random.default_rng((seed, i)) for i in range(first, first + n)]
 
 
-def draw_noise(rng, shape):
+def draw_noise(rng: Generators, shape: Sequence[int]) -> np.ndarray:
     """Draw standard normal noise of `shape` from each generator.
 
     Args:
@@ -43,18 +54,18 @@ def draw_noise(rng, shape):
 
 
 def ddpm(
-    model,
-    x_T,
-    schedule,
+    model: Callable[..., Any],
+    x_T: np.ndarray,
+    schedule: Schedule,
     *,
-    objective,
-    rng,
-    clip=True,
-    self_condition=False,
-    start=None,
-    progress=None,
-):
-    """Sample by the ancestral sampler, one evaluation of the model each timestep.
+    objective: str,
+    rng: Generators,
+    clip: bool = True,
+    self_condition: bool = False,
+    start: int | None = None,
+    progress: Progress = None,
+) -> np.ndarray:
+    """Sample by ancestral sampling, one evaluation of the model per timestep.
 
     The variance is that of the posterior, β(1 - ᾱ')/(1 - ᾱ); no noise is added at
     t = 0.
@@ -68,25 +79,25 @@ def ddpm(
 
     Args:
         model: Callable `model(x_t, t)`, or `model(x_t, t, x_self_cond)` with
-            `self_condition`; float32 `(n, height, width, channels)` and int32 `(n,)`
-            give what `objective` says, of the shape of `x_t`.
+            `self_condition`; from float32 `(n, height, width, channels)` and int32
+            `(n,)` to what `objective` says, of the shape of `x_t`.
         x_T: Noise, float `(n, height, width, channels)`.
         schedule: A `Schedule`.
-        objective: What the model gives: "noise", "x0" or "v".
+        objective: What the model predicts: "noise", "x0" or "v".
         rng: List of n generators, one for each picture; see `picture_generators`.
-        clip: Whether each estimate of the picture is held to -1 to 1. Defaults to
+        clip: Whether to clip each estimate of the picture to -1 to 1. Defaults to
             `True`.
-        self_condition: Whether the model is given its last estimate of the picture,
+        self_condition: Whether to give the model its last estimate of the picture,
             zeros at first. Defaults to `False`.
-        start: Timestep whose noise `x_T` has. Defaults to T - 1.
-        progress: Callable of (steps done, steps in all), or `None`.
+        start: Timestep of the noise in `x_T`. Defaults to T - 1.
+        progress: Called with (steps done, steps in all). Defaults to `None`.
 
     Returns:
         Pictures, float32 of the shape of `x_T`, signed scale.
 
     Raises:
-        ValueError: for an unknown objective, arrays that do not fit, or a model whose
-            output is not finite.
+        ValueError: If `objective` is invalid, arrays do not fit, or the model's output
+            is not finite.
 
     Reference:
         Ho, Jain, Abbeel, Denoising Diffusion Probabilistic Models, 2020, algorithm 2.
@@ -109,11 +120,13 @@ def ddpm(
     return x
 
 
-def ddim_timesteps(timesteps, steps, version="0.25.3"):
-    """Timesteps of DDIM, from noise to picture, with the one that each leads to.
+def ddim_timesteps(
+    timesteps: int, steps: int, version: str = "0.25.3"
+) -> list[tuple[int, int]]:
+    """Return the timesteps of DDIM, each with the next one, from noise to picture.
 
-    The spacing is that of the version in exact arithmetic; for a few numbers of steps
-    float32 gives a timestep or some one less.
+    The spacing is that of the version in exact arithmetic; the float32 of the original
+    gives some timesteps one less for a few numbers of steps.
 
     Example:
     ```python
@@ -130,7 +143,7 @@ def ddim_timesteps(timesteps, steps, version="0.25.3"):
         List of (t, t').
 
     Raises:
-        ValueError: for an unknown version, or more steps than timesteps.
+        ValueError: If `version` is invalid, or there are more steps than timesteps.
     """
     check_version(version)
     most = timesteps if version == "2" else timesteps - 1
@@ -147,28 +160,33 @@ def ddim_timesteps(timesteps, steps, version="0.25.3"):
     return list(zip(times[:-1], times[1:], strict=True))
 
 
+def default_eta(version: str) -> float:
+    """Return the η of DDIM of a version: 1 for "0.25.3", 0 for "2"."""
+    return 0.0 if version == "2" else 1.0
+
+
 def ddim(
-    model,
-    x_T,
-    schedule,
+    model: Callable[..., Any],
+    x_T: np.ndarray,
+    schedule: Schedule,
     *,
-    objective,
-    steps=50,
-    eta=None,
-    version="0.25.3",
-    rng=None,
-    clip=True,
-    self_condition=False,
-    start=None,
-    progress=None,
-):
-    """Sample by DDIM, with as many evaluations of the model as there are steps.
+    objective: str,
+    steps: int = 50,
+    eta: float | None = None,
+    version: str = "0.25.3",
+    rng: Generators | None = None,
+    clip: bool = True,
+    self_condition: bool = False,
+    start: int | None = None,
+    progress: Progress = None,
+) -> np.ndarray:
+    """Sample by DDIM, one evaluation of the model per step.
 
     x' = √ᾱ' x0 + √(1 - ᾱ' - σ²) ε + σz, with σ² = η² (1 - ᾱ/ᾱ')(1 - ᾱ')/(1 - ᾱ).
 
-    Version "2" takes its last timestep for the first, ends on the clean picture, and
-    derives ε anew from the clipped x0. Version "0.25.3" begins at T·S/(S + 1), reads ᾱ
-    of the timestep before, and leaves ε as the model gave it.
+    Version "2" begins at the last timestep, ends on the clean picture, and recomputes ε
+    from the clipped x0. Version "0.25.3" begins at T·S/(S + 1), uses ᾱ of the previous
+    timestep, and keeps the model's ε.
 
     Example:
     ```python
@@ -181,24 +199,24 @@ def ddim(
         model: See `ddpm`.
         x_T: Noise, float `(n, height, width, channels)`.
         schedule: A `Schedule`.
-        objective: What the model gives: "noise", "x0" or "v".
+        objective: What the model predicts: "noise", "x0" or "v".
         steps: S. Defaults to 50.
-        eta: η from 0, where the noise alone decides, to 1. Defaults to the version's:
+        eta: η from 0, where `x_T` alone decides the picture, to 1. Defaults to the version's:
             1 with "0.25.3", 0 with "2".
         version: "0.25.3" or "2". Defaults to "0.25.3".
-        rng: List of n generators, one for each picture; may be `None` where η is 0.
-        clip: Whether each estimate of the picture is held to -1 to 1. Defaults to
+        rng: List of n generators, one for each picture; may be `None` if η is 0.
+        clip: Whether to clip each estimate of the picture to -1 to 1. Defaults to
             `True`.
         self_condition: See `ddpm`. Defaults to `False`.
-        start: Timestep whose noise `x_T` has, with version "2" only. Defaults to T - 1.
-        progress: Callable of (steps done, steps in all), or `None`.
+        start: Timestep of the noise in `x_T`, with version "2" only. Defaults to T - 1.
+        progress: Called with (steps done, steps in all). Defaults to `None`.
 
     Returns:
         Pictures, float32 of the shape of `x_T`, signed scale.
 
     Raises:
-        ValueError: for an option that is unknown or out of its range, arrays that do
-            not fit, or a model whose output is not finite.
+        ValueError: If an option is invalid, arrays do not fit, or the model's output is
+            not finite.
 
     Reference:
         Song, Meng, Ermon, Denoising Diffusion Implicit Models, 2021, equations 12
@@ -207,14 +225,13 @@ def ddim(
     check_version(version)
     if start is not None and version != "2":
         raise ValueError(
-            'only version "2" begins where the noise of `x_T` says: take '
+            'only version "2" can begin at the noise of `x_T`: take '
             f'version="2". Received: start={start}, version={version!r}'
         )
-    if eta is None:
-        eta = 0.0 if version == "2" else 1.0
+    eta = default_eta(version) if eta is None else eta
     if not 0 <= eta <= 1 or (eta and rng is None):
         raise ValueError(
-            "`eta` must be 0 to 1, and 0 where there are no generators. Received: "
+            "`eta` must be 0 to 1, and 0 without generators. Received: "
             f"eta={eta}, rng={rng if rng is None else type(rng).__name__}"
         )
     x = check_pictures(x_T, rng)
@@ -237,7 +254,7 @@ def ddim(
         x = float(np.sqrt(bar_after)) * x0
         if bar_after < 1:
             x += float(np.sqrt(max(1 - bar_after - sigma2, 0.0))) * noise
-            if eta:
+            if eta and rng is not None:
                 x += float(np.sqrt(sigma2)) * draw_noise(rng, x.shape[1:])
         if progress is not None:
             progress(step, len(pairs))
@@ -255,17 +272,20 @@ def _check_start(schedule, start):
     return int(start)
 
 
-SPACINGS = "time", "logsnr"
+def dpm_timesteps(
+    schedule: Schedule,
+    steps: int,
+    *,
+    spacing: str = "time",
+    lambda_min_clipped: float = -5.1,
+) -> list[int]:
+    """Return the timesteps of DPM-Solver++, from noise to picture.
 
-
-def dpm_timesteps(schedule, steps, *, spacing="time", lambda_min_clipped=-5.1):
-    """Timesteps of DPM-Solver++, from noise to picture.
-
-    The first is the last timestep whose λ = log(√ᾱ/√(1 - ᾱ)) is not below the limit:
-    the cosine and sigmoid schedules end far below it, where a step is so long that it
-    overshoots. "time" spaces the others evenly down to 0, without 0 itself. "logsnr"
-    spaces their λ evenly down to timestep 0, which leaves more of them for the fine
-    detail: with a dozen steps "time" smooths it away.
+    They begin at the last timestep whose λ = log(√ᾱ/√(1 - ᾱ)) is not below the limit:
+    the cosine and sigmoid schedules end far below it, where a long step overshoots.
+    "time" spaces the others evenly down to 0, without 0 itself. "logsnr" spaces their λ
+    evenly down to timestep 0, with more of them for the fine detail, which "time"
+    smooths away at a dozen steps.
 
     Example:
     ```python
@@ -284,7 +304,7 @@ def dpm_timesteps(schedule, steps, *, spacing="time", lambda_min_clipped=-5.1):
         List of ints, all different.
 
     Raises:
-        ValueError: for an unknown spacing, or fewer timesteps than steps.
+        ValueError: If `spacing` is invalid, or there are more steps than timesteps.
     """
     if spacing not in SPACINGS:
         raise ValueError(f"`spacing` must be one of {SPACINGS}. Received: {spacing!r}")
@@ -299,15 +319,15 @@ def dpm_timesteps(schedule, steps, *, spacing="time", lambda_min_clipped=-5.1):
     if spacing == "time":
         times = np.linspace(0, last, steps + 1).round().astype(int)
         return times[:0:-1].tolist()
-    wanted = np.linspace(lambdas[last], lambdas[0], steps)
-    nearest = np.abs(lambdas[:, None] - wanted).argmin(axis=0)
-    # Each at least one below the one before, and none below 0.
+    spaced = np.linspace(lambdas[last], lambdas[0], steps)
+    nearest = np.abs(lambdas[:, None] - spaced).argmin(axis=0)
+    # Each is at least one below the previous one, and none is below 0.
     falling = np.minimum.accumulate(nearest + np.arange(steps))
     return (np.maximum(falling, steps - 1) - np.arange(steps)).tolist()
 
 
-def last_timestep(schedule, *, lambda_min_clipped=-5.1):
-    """The timestep that DPM-Solver++ begins at, and the most steps it can take.
+def last_timestep(schedule: Schedule, *, lambda_min_clipped: float = -5.1) -> int:
+    """Return the first timestep of DPM-Solver++, which is also its maximum of steps.
 
     Args:
         schedule: A `Schedule`.
@@ -321,22 +341,22 @@ def last_timestep(schedule, *, lambda_min_clipped=-5.1):
 
 
 def dpm_solver_pp(
-    model,
-    x_T,
-    schedule,
+    model: Callable[..., Any],
+    x_T: np.ndarray,
+    schedule: Schedule,
     *,
-    objective,
-    steps=12,
-    spacing="time",
-    lambda_min_clipped=-5.1,
-    rng=None,
-    clip=True,
-    self_condition=False,
-    progress=None,
-):
-    """Sample by DPM-Solver++(2M), with as many evaluations of the model as steps.
+    objective: str,
+    steps: int = 12,
+    spacing: str = "time",
+    lambda_min_clipped: float = -5.1,
+    rng: Generators | None = None,
+    clip: bool = True,
+    self_condition: bool = False,
+    progress: Progress = None,
+) -> np.ndarray:
+    """Sample by DPM-Solver++(2M), one evaluation of the model per step.
 
-    The noise x_T alone decides the picture. The first and the last step, which ends on
+    The noise x_T alone decides the picture. The first step and the last, which ends on
     the clean picture, are of first order.
 
     Example:
@@ -350,23 +370,23 @@ def dpm_solver_pp(
             `self_condition`; see `diffusion.ddpm`.
         x_T: Noise, float `(n, height, width, channels)`.
         schedule: A `Schedule`.
-        objective: What the model gives: "noise", "x0" or "v".
+        objective: What the model predicts: "noise", "x0" or "v".
         steps: Number of evaluations. Defaults to 12.
         spacing: "time" or "logsnr"; see `dpm_timesteps`. Defaults to "time".
         lambda_min_clipped: Least λ that a timestep may have. Defaults to -5.1.
-        rng: Not used: nothing is drawn. Taken so that all samplers are called alike.
+        rng: Not used; accepted so that all samplers are called alike.
         clip: Whether each estimate of the picture is held to -1 to 1, as the paper
             does for pictures (not for latents). Defaults to `True`.
-        self_condition: Whether the model is given its last estimate of the picture,
+        self_condition: Whether to give the model its last estimate of the picture,
             zeros at first. Defaults to `False`.
-        progress: Callable of (steps done, steps in all), or `None`.
+        progress: Called with (steps done, steps in all). Defaults to `None`.
 
     Returns:
         Pictures, float32 of the shape of `x_T`, signed scale.
 
     Raises:
-        ValueError: for an unknown objective, more steps than timesteps, arrays that do
-            not fit, or a model whose output is not finite.
+        ValueError: If `objective` or `spacing` is invalid, there are more steps than
+            timesteps, arrays do not fit, or the model's output is not finite.
 
     Reference:
         Lu et al., DPM-Solver++: Fast Solver for Guided Sampling of Diffusion
