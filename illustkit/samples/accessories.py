@@ -5,17 +5,21 @@ The frame is the head's: see `illustkit.samples.faces`.
 
 import numpy as np
 
-from illustkit.samples.colours import INK, WHITE
+from illustkit.samples.canvas import Canvas
+from illustkit.samples.colours import INK, WHITE, Tones
 from illustkit.samples.curves import bend, ellipse, star
 from illustkit.samples.eyes import EYE_X, EYE_Y
+from illustkit.samples.faces import Face
 from illustkit.samples.garments import draw_bow
 from illustkit.samples.patterns import draw_motif
 
 ACCESSORIES = ("none", "bow", "clips", "flower", "band", "star")
 
 
-def draw_stray_lock(canvas, hair, lean, *, line=0.034):
-    """A lock that stands up from the crown ("ahoge")."""
+def draw_stray_lock(
+    canvas: Canvas, hair: Tones, lean: float, *, line: float = 0.034
+) -> None:
+    """Draw a lock that stands up from the crown ("ahoge")."""
     outer = bend((-0.1, -1.46), (-0.02, -1.95), (0.42, -1.84), steps=10)
     inner = bend((0.42, -1.84), (0.12, -1.78), (0.08, -1.46), steps=10)
     lock = np.concatenate([outer, inner, [(0.06, -1.4), (-0.08, -1.4)]])
@@ -24,8 +28,10 @@ def draw_stray_lock(canvas, hair, lean, *, line=0.034):
     canvas.stroke(lock[:21], hair.line, line, ends=(0.6, 0.6))
 
 
-def draw_tie(canvas, style, side, tones, *, line=0.034):
-    """What holds tails together; the tails are drawn by `hair`."""
+def draw_tie(
+    canvas: Canvas, style: str, side: int, tones: Tones, *, line: float = 0.034
+) -> None:
+    """Draw what holds tails together; `hair` draws the tails."""
     places = {
         "twin tails": [(-1.02, -0.96), (1.02, -0.96)],
         "ponytail": [(0.5 * side, -1.38)],
@@ -36,8 +42,10 @@ def draw_tie(canvas, style, side, tones, *, line=0.034):
         draw_bow(bow, tones, 0.32, line=line)
 
 
-def draw_accessory(canvas, kind, tones, side, *, line=0.034):
-    """One of `ACCESSORIES`, worn on `side` (-1 or 1)."""
+def draw_accessory(
+    canvas: Canvas, kind: str, tones: Tones, side: int, *, line: float = 0.034
+) -> None:
+    """Draw one of `ACCESSORIES`, worn on `side` (-1 or 1)."""
     if kind == "bow":
         bow = canvas.placed(0.72 * side, -1.08, angle=32.0 * side)
         draw_bow(bow, tones, 0.4, line=line)
@@ -62,8 +70,10 @@ def draw_accessory(canvas, kind, tones, side, *, line=0.034):
         canvas.stroke(glint, tones.light, 0.05)
 
 
-def draw_glasses(canvas, face, tones, *, line=0.034):
-    """Round spectacles."""
+def draw_glasses(
+    canvas: Canvas, face: Face, tones: Tones, *, line: float = 0.034
+) -> None:
+    """Draw round spectacles."""
     x = 0.1 * face.yaw
     for side in (-1, 1):
         rim = ellipse(EYE_X * side + x, EYE_Y + 0.05, 0.37, 0.34, count=36)
@@ -76,8 +86,8 @@ def draw_glasses(canvas, face, tones, *, line=0.034):
     canvas.stroke(bridge, tones.line, 1.3 * line, ends=(1, 1))
 
 
-def draw_mark(canvas, kind, side, *, line=0.034):
-    """Signs beside a head that tell a mood: "heart", "note", "drop", "spark"."""
+def draw_mark(canvas: Canvas, kind: str, side: int, *, line: float = 0.034) -> None:
+    """Draw a sign of a mood beside a head: "heart", "note", "drop" or "spark"."""
     spot = canvas.placed(1.32 * side, -1.1)
     if kind == "drop":
         right = bend((0, -0.28), (0.22, 0.06), (0, 0.16), steps=8)
@@ -85,8 +95,8 @@ def draw_mark(canvas, kind, side, *, line=0.034):
         spot.shape(drop, (150, 212, 250), (54, 96, 150), line)
         spot.dot(-0.04, 0.03, 0.03, WHITE)
     elif kind == "heart":
-        draw_motif(spot, "heart", 0, 0, 0.24, _Flat((126, 34, 60)))
-        draw_motif(spot, "heart", 0, 0, 0.2, _Flat((250, 110, 140)))
+        draw_motif(spot, "heart", 0, 0, 0.24, _flat((126, 34, 60)))
+        draw_motif(spot, "heart", 0, 0, 0.2, _flat((250, 110, 140)))
     elif kind == "note":
         spot.fill(ellipse(-0.08, 0.12, 0.12, 0.09, angle=-20), INK)
         spot.stroke(np.array([(0.02, 0.1), (0.02, -0.26)]), INK, 0.05, ends=(1, 1))
@@ -102,8 +112,6 @@ def draw_mark(canvas, kind, side, *, line=0.034):
             )
 
 
-class _Flat:
-    """Stands for `Tones` where one colour is enough."""
-
-    def __init__(self, colour):
-        self.base = self.line = colour
+def _flat(colour):
+    """Tones of an object of a single colour."""
+    return Tones(colour, colour, colour, colour)

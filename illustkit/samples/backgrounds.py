@@ -1,7 +1,8 @@
-"""What is behind a character. The frame is the unit picture: both axes 0 to 1."""
+"""Backgrounds of a character. The frame is the unit picture: both axes 0 to 1."""
 
 import numpy as np
 
+from illustkit.samples.canvas import Canvas
 from illustkit.samples.colours import WHITE, mix, shade
 from illustkit.samples.curves import bend, ellipse, heart, scattered, star
 from illustkit.samples.patterns import box_outline
@@ -33,7 +34,9 @@ _HUES = {
 }
 
 
-def draw_background(canvas, kind, rng, aspect):
+def draw_background(
+    canvas: Canvas, kind: str, rng: np.random.Generator, aspect: float
+) -> None:
     """Cover the whole sheet.
 
     Args:

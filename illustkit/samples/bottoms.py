@@ -5,12 +5,14 @@ The frame is the body's: see `illustkit.samples.limbs`.
 
 import numpy as np
 
+from illustkit.samples.canvas import Canvas
 from illustkit.samples.curves import bend, mirror, spline, symmetric
+from illustkit.samples.outfits import Outfit
 from illustkit.samples.patterns import box_outline, draw_pattern
 
 
-def draw_bottom(canvas, outfit, *, line=0.032):
-    """Whatever covers the hips; trousers and shorts show as a belt only."""
+def draw_bottom(canvas: Canvas, outfit: Outfit, *, line: float = 0.032) -> None:
+    """Draw what covers the hips; trousers and shorts show as a belt only."""
     if outfit.bottom in ("trousers", "shorts"):
         side = spline([(0.68, 1.98), (0.78, 2.3), (0.85, 2.75)])
         hips = symmetric(

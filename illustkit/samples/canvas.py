@@ -1,10 +1,13 @@
-"""The sheet a character is drawn on: anti-aliased fills, strokes and clipping."""
+"""The sheet that is drawn on: anti-aliased fills, strokes and clipping."""
 
 import contextlib
+from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
+from numpy.typing import ArrayLike
 
+from illustkit.samples.colours import Colour
 from illustkit.samples.curves import ellipse, normals
 
 # Points reach OpenCV as fixed-point integers with this many fractional bits.
@@ -12,11 +15,11 @@ SHIFT = 4
 
 
 class Canvas:
-    """A sheet with a frame of its own.
+    """Draws on a sheet, in the units of a frame.
 
-    Points and widths are given in units of the frame, y down; `placed` gives the
-    same sheet with another frame. The sheet is finer than the picture that is
-    asked for; `picture` brings it down to size.
+    Points and widths are in units of the frame, y down; `placed` returns the same
+    sheet with another frame. The sheet is finer than the picture; `picture` scales it
+    down.
 
     Args:
         pixels: Sheet, uint8 `(h, w, 3)`, drawn into.
@@ -24,27 +27,37 @@ class Canvas:
         finest: Least width of a line, in pixels of the sheet.
     """
 
-    def __init__(self, pixels, matrix, *, finest=1.2):
+    def __init__(
+        self, pixels: np.ndarray, matrix: ArrayLike, *, finest: float = 1.2
+    ) -> None:
         self.pixels = pixels
         self.matrix = np.asarray(matrix, float)
         self.unit = float(np.sqrt(abs(np.linalg.det(self.matrix[:, :2]))))
         self.finest = finest
 
     @classmethod
-    def blank(cls, size):
-        """A white sheet for a picture of `size` = (width, height); frame in pixels."""
+    def blank(cls, size: tuple[int, int]) -> "Canvas":
+        """Return a white sheet for a picture of (width, height); frame in pixels."""
         width, height = size
         fineness = 2 if max(size) > 256 else 3 if max(size) > 128 else 4
         pixels = np.full((height * fineness, width * fineness, 3), 255, np.uint8)
         matrix = [[fineness, 0, 0], [0, fineness, 0]]
         return cls(pixels, matrix, finest=0.6 * fineness)
 
-    def picture(self, size):
-        """The sheet brought down to `size` = (width, height)."""
+    def picture(self, size: tuple[int, int]) -> np.ndarray:
+        """Scale the sheet down to (width, height)."""
         return cv2.resize(self.pixels, size, interpolation=cv2.INTER_AREA)
 
-    def placed(self, x=0.0, y=0.0, *, scale=1.0, angle=0.0, flip=False):
-        """The same sheet with its frame moved, scaled, turned and mirrored."""
+    def placed(
+        self,
+        x: float = 0.0,
+        y: float = 0.0,
+        *,
+        scale: float = 1.0,
+        angle: float = 0.0,
+        flip: bool = False,
+    ) -> "Canvas":
+        """Return the same sheet with its frame moved, scaled, turned and mirrored."""
         c, s = np.cos(np.radians(angle)) * scale, np.sin(np.radians(angle)) * scale
         turn = np.array([[c, -s], [s, c]])
         if flip:
@@ -54,20 +67,20 @@ class Canvas:
         matrix = np.column_stack([linear @ turn, offset])
         return Canvas(self.pixels, matrix, finest=self.finest)
 
-    def to_sheet(self, points):
-        """Pixels of the sheet for `points` of the frame."""
+    def to_sheet(self, points: ArrayLike) -> np.ndarray:
+        """Convert points of the frame to pixels of the sheet."""
         return np.asarray(points, float) @ self.matrix[:, :2].T + self.matrix[:, 2]
 
     def _fixed(self, sheet_points):
         # OpenCV puts whole numbers at the middle of a pixel.
         return np.rint((sheet_points - 0.5) * (1 << SHIFT)).astype(np.int32)
 
-    def fill(self, points, colour):
+    def fill(self, points: ArrayLike, colour: Colour) -> None:
         """Fill a closed outline."""
         fixed = self._fixed(self.to_sheet(points))
         cv2.fillPoly(self.pixels, [fixed], colour, cv2.LINE_AA, SHIFT)
 
-    def fill_all(self, outlines, colour):
+    def fill_all(self, outlines: ArrayLike, colour: Colour) -> None:
         """Fill outlines `(k, n, 2)` that do not overlap, each of n points."""
         fixed = self._fixed(self.to_sheet(outlines))
         cv2.fillPoly(self.pixels, list(fixed), colour, cv2.LINE_AA, SHIFT)
@@ -75,14 +88,21 @@ class Canvas:
     def _width(self, width):
         return max(width * self.unit, self.finest)
 
-    def outline(self, points, colour, width=0.03, *, sharp=False):
-        """Line around a closed outline, heavier where it faces down.
+    def outline(
+        self,
+        points: ArrayLike,
+        colour: Colour,
+        width: float = 0.03,
+        *,
+        sharp: bool = False,
+    ) -> None:
+        """Draw a line around a closed outline, heavier where it faces down.
 
         Args:
             points: Outline `(n, 2)`.
             colour: RGB.
             width: Mean width, in units.
-            sharp: The outline has needle-like tips, such as hair.
+            sharp: Whether the outline has needle-like tips, as hair has.
         """
         sheet = self.to_sheet(points)
         normal = normals(sheet, closed=True)
@@ -95,19 +115,29 @@ class Canvas:
             core, thin = [self._fixed(sheet)], max(1, round(0.5 * self._width(width)))
             cv2.polylines(self.pixels, core, True, colour, thin, cv2.LINE_AA, SHIFT)
 
-    def shape(self, points, colour, line, width=0.03):
-        """Fill and outline."""
+    def shape(
+        self, points: ArrayLike, colour: Colour, line: Colour, width: float = 0.03
+    ) -> None:
+        """Fill an outline, and draw a line around it."""
         self.fill(points, colour)
         self.outline(points, line, width)
 
-    def stroke(self, points, colour, width=0.03, *, ends=(0.25, 0.25), swell=0.0):
-        """Open line that thins out at its ends, like that of a pen.
+    def stroke(
+        self,
+        points: ArrayLike,
+        colour: Colour,
+        width: float = 0.03,
+        *,
+        ends: tuple[float, float] = (0.25, 0.25),
+        swell: float = 0.0,
+    ) -> None:
+        """Draw an open line that thins out at its ends, as a pen does.
 
         Args:
             points: Polyline `(n, 2)`.
             colour: RGB.
             width: Width at its middle, in units.
-            ends: Share of the width left at the first and the last point.
+            ends: Fraction of the width at the first and the last point.
             swell: Place (0 to 1) of the widest point; 0 keeps it in the middle.
         """
         sheet = self.to_sheet(points)
@@ -118,7 +148,7 @@ class Canvas:
         ribbon = np.concatenate([sheet + half, (sheet - half)[::-1]])
         cv2.fillPoly(self.pixels, [self._fixed(ribbon)], colour, cv2.LINE_AA, SHIFT)
 
-    def dot(self, x, y, radius, colour):
+    def dot(self, x: float, y: float, radius: float, colour: Colour) -> None:
         """Fill a circle."""
         count = 12 if radius * self.unit < 6 else 24 if radius * self.unit < 40 else 72
         self.fill(ellipse(x, y, radius, count=count), colour)
@@ -135,8 +165,8 @@ class Canvas:
         return (left, top), self.pixels[top:bottom, left:right]
 
     @contextlib.contextmanager
-    def inside(self, points):
-        """A canvas with the same frame, of which only the inside of `points` stays.
+    def inside(self, points: ArrayLike) -> Iterator["Canvas"]:
+        """Give a canvas with the same frame; only what it draws inside `points` stays.
 
         Example:
         >>> with canvas.inside(face) as clipped:
@@ -157,8 +187,8 @@ class Canvas:
         cv2.fillPoly(mask, [self._fixed(sheet - corner)], 255, cv2.LINE_8, SHIFT)
         cv2.copyTo(part.pixels, mask, region)
 
-    def wash(self, stops):
-        """Cover the whole sheet with a vertical run of colours.
+    def wash(self, stops: Sequence[tuple[float, Colour]]) -> None:
+        """Cover the whole sheet with a vertical gradient.
 
         Args:
             stops: Pairs of (y in the frame, colour), y rising.
@@ -180,13 +210,13 @@ class Canvas:
             self.pixels[:, done : done + more] = self.pixels[:, :more]
             done += more
 
-    def graded(self, points, stops):
-        """Fill a closed outline with a vertical run of colours: see `wash`."""
+    def graded(self, points: ArrayLike, stops: Sequence[tuple[float, Colour]]) -> None:
+        """Fill a closed outline with a vertical gradient: see `wash`."""
         with self.inside(points) as part:
             part.wash(stops)
 
-    def shadow(self, points, strength=0.25):
-        """Darken the inside of an outline, a little less in blue than in the rest."""
+    def shadow(self, points: ArrayLike, strength: float = 0.25) -> None:
+        """Darken the inside of an outline, blue a little less than red and green."""
         sheet = self.to_sheet(points)
         window = self._window(sheet)
         if window is None:
@@ -198,8 +228,16 @@ class Canvas:
         table = np.rint(np.arange(256)[:, None] * kept).astype(np.uint8)[:, None]
         cv2.copyTo(cv2.LUT(region, table), mask, region)
 
-    def glow(self, x, y, rx, ry, colour, strength=0.6):
-        """Soft ellipse of colour that fades to nothing at its rim."""
+    def glow(
+        self,
+        x: float,
+        y: float,
+        rx: float,
+        ry: float,
+        colour: Colour,
+        strength: float = 0.6,
+    ) -> None:
+        """Draw a soft ellipse of colour that fades to nothing at its rim."""
         rim = self.to_sheet(ellipse(x, y, rx, ry, count=24))
         window = self._window(rim)
         if window is None:

@@ -1,37 +1,37 @@
 """Colours as uint8 RGB triples, and the tones of light and shade made of one."""
 
 import colorsys
+from collections.abc import Iterable
 from typing import NamedTuple
 
+import numpy as np
 
-def pick(rng, names):
-    """One of `names`, each as likely as the others; repeat a name to favour it."""
-    names = tuple(names)
-    return names[int(rng.integers(len(names)))]
+Colour = tuple[int, ...]  # uint8 RGB
 
-
-WHITE = (255, 255, 255)
-INK = (58, 40, 52)
+WHITE: Colour = (255, 255, 255)
+INK: Colour = (58, 40, 52)
 
 
 class Tones(NamedTuple):
     """One material: where light falls, its own colour, in shade, and its outline."""
 
-    light: tuple
-    base: tuple
-    dark: tuple
-    line: tuple
+    light: Colour
+    base: Colour
+    dark: Colour
+    line: Colour
 
 
-def mix(one, other, amount):
-    """`one` with `amount` (0 to 1) of `other`."""
+def mix(first: Colour, second: Colour, amount: float) -> Colour:
+    """Return `first` with `amount` (0 to 1) of `second`."""
     return tuple(
-        int(round(a + (b - a) * amount)) for a, b in zip(one, other, strict=True)
+        int(round(a + (b - a) * amount)) for a, b in zip(first, second, strict=True)
     )
 
 
-def shade(colour, value=0.8, *, cool=0.03, rich=1.12):
-    """A shadow of `colour`: darker, richer and turned towards violet."""
+def shade(
+    colour: Colour, value: float = 0.8, *, cool: float = 0.03, rich: float = 1.12
+) -> Colour:
+    """Return the shadow of a colour: darker, richer and turned towards violet."""
     h, s, v = colorsys.rgb_to_hsv(*(c / 255 for c in colour))
     # Yellow and orange go through red, so that they do not turn green.
     towards = -0.05 - h if h < 0.2 else 0.75 - h
@@ -40,12 +40,12 @@ def shade(colour, value=0.8, *, cool=0.03, rich=1.12):
     return tuple(int(round(255 * c)) for c in colorsys.hsv_to_rgb(h % 1, s, v * value))
 
 
-def tones(colour, *, line=0.75):
-    """The tones of a cloth, hair or object of this `colour`.
+def tones(colour: Colour, *, line: float = 0.75) -> Tones:
+    """Return the tones of a cloth, hair or object of a colour.
 
     Args:
         colour: Its own colour.
-        line: How near the outline comes to plain ink, 0 to 1.
+        line: How near the outline comes to plain ink, 0 to 1. Defaults to 0.75.
     """
     return Tones(
         mix(colour, WHITE, 0.42),
@@ -115,3 +115,9 @@ CLOTH = {
     "brown": (140, 100, 76),
     "beige": (226, 204, 172),
 }
+
+
+def pick(rng: np.random.Generator, names: Iterable[str]) -> str:
+    """Choose a name, each as likely as the others; repeat a name to favour it."""
+    names = tuple(names)
+    return names[int(rng.integers(len(names)))]

@@ -1,12 +1,14 @@
-"""Outlines as arrays of points: splines, ellipses, tubes and locks of hair.
+"""Outlines as arrays of points: splines, ellipses, tubes, stars and hearts.
 
-Every function takes and gives points `(n, 2)` in the units of the caller, x to
+Every function takes and returns points `(n, 2)` in the units of the caller, x to
 the right and y down.
 """
 
 import functools
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 @functools.lru_cache(maxsize=64)
@@ -36,8 +38,8 @@ def _arc(start, stop, count):
     return np.stack([np.cos(angles), np.sin(angles)], axis=1)
 
 
-def spline(points, *, closed=False, steps=8):
-    """Catmull-Rom curve through all `points`."""
+def spline(points: ArrayLike, *, closed: bool = False, steps: int = 8) -> np.ndarray:
+    """Return the Catmull-Rom curve through all `points`."""
     points = np.asarray(points, float)
     if closed:
         padded = np.concatenate([points[-1:], points, points[:2]])
@@ -52,13 +54,25 @@ def spline(points, *, closed=False, steps=8):
     return curve if closed else np.concatenate([curve, points[-1:]])
 
 
-def bend(start, control, stop, *, steps=8):
-    """Quadratic Bezier curve without its last point, to be joined to others."""
+def bend(
+    start: ArrayLike, control: ArrayLike, stop: ArrayLike, *, steps: int = 8
+) -> np.ndarray:
+    """Return a quadratic Bezier curve without its last point, to join to others."""
     return _quadratic(steps) @ np.array([start, control, stop], float)
 
 
-def ellipse(x, y, rx, ry=None, *, angle=0.0, start=0, stop=360, count=32):
-    """Points of an ellipse or, between `start` and `stop` degrees, of its arc."""
+def ellipse(
+    x: float,
+    y: float,
+    rx: float,
+    ry: float | None = None,
+    *,
+    angle: float = 0.0,
+    start: float = 0,
+    stop: float = 360,
+    count: int = 32,
+) -> np.ndarray:
+    """Return an ellipse or, between `start` and `stop` degrees, an arc of it."""
     ring = _arc(start, stop, count) * (rx, rx if ry is None else ry)
     if angle:
         c, s = np.cos(np.radians(angle)), np.sin(np.radians(angle))
@@ -66,19 +80,19 @@ def ellipse(x, y, rx, ry=None, *, angle=0.0, start=0, stop=360, count=32):
     return ring + (x, y)
 
 
-def mirror(points):
-    """The same points reflected in the vertical axis."""
+def mirror(points: ArrayLike) -> np.ndarray:
+    """Reflect points in the vertical axis."""
     return np.asarray(points, float) * (-1, 1)
 
 
-def symmetric(half):
-    """Closed outline of a `half` that runs down the right side of the axis."""
+def symmetric(half: ArrayLike) -> np.ndarray:
+    """Close the outline of a `half` that runs down the right side of the axis."""
     half = np.asarray(half, float)
     return np.concatenate([half, mirror(half)[::-1]])
 
 
-def normals(points, *, closed=False):
-    """Unit normals of a polyline."""
+def normals(points: np.ndarray, *, closed: bool = False) -> np.ndarray:
+    """Return the unit normals of a polyline."""
     if closed:
         tangent = np.roll(points, -1, axis=0) - np.roll(points, 1, axis=0)
     else:
@@ -90,13 +104,15 @@ def normals(points, *, closed=False):
     return tangent[:, ::-1] * (-1, 1) / np.maximum(length, 1e-9)
 
 
-def sides(spine, widths, *, steps=8):
-    """Both sides of a bent tube.
+def sides(
+    spine: ArrayLike, widths: Sequence[float] | np.ndarray, *, steps: int = 8
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return both sides of a bent tube.
 
     Args:
-        spine: Points the middle of the tube runs through.
+        spine: Points that the middle of the tube runs through.
         widths: Half width at each of these points.
-        steps: Samples between two points.
+        steps: Samples between two points. Defaults to 8.
 
     Returns:
         The two sides, each from the first point of the spine to the last.
@@ -108,27 +124,39 @@ def sides(spine, widths, *, steps=8):
     return middle + offset, middle - offset
 
 
-def tube(spine, widths, *, steps=8):
-    """Closed outline of a bent tube: see `sides`."""
-    one, other = sides(spine, widths, steps=steps)
-    return np.concatenate([one, other[::-1]])
+def tube(
+    spine: ArrayLike, widths: Sequence[float] | np.ndarray, *, steps: int = 8
+) -> np.ndarray:
+    """Return the closed outline of a bent tube: see `sides`."""
+    left, right = sides(spine, widths, steps=steps)
+    return np.concatenate([left, right[::-1]])
 
 
-def turned(points, angle, *, about=(0.0, 0.0)):
-    """`points` turned clockwise (y is down) by `angle` degrees."""
+def turned(
+    points: ArrayLike, angle: float, *, about: tuple[float, float] = (0.0, 0.0)
+) -> np.ndarray:
+    """Turn points clockwise (y is down) by `angle` degrees."""
     c, s = np.cos(np.radians(angle)), np.sin(np.radians(angle))
     return (np.asarray(points, float) - about) @ np.array([[c, s], [-s, c]]) + about
 
 
-def star(x, y, radius, *, points=5, inner=0.45, angle=-90.0):
-    """A star, or with a large `inner` a flower-like outline."""
+def star(
+    x: float,
+    y: float,
+    radius: float,
+    *,
+    points: int = 5,
+    inner: float = 0.45,
+    angle: float = -90.0,
+) -> np.ndarray:
+    """Return a star or, with a large `inner`, a flower-like outline."""
     rays = np.radians(angle + np.arange(2 * points) * 180.0 / points)
     reach = np.where(np.arange(2 * points) % 2, inner * radius, radius)
     return np.stack([x + reach * np.cos(rays), y + reach * np.sin(rays)], axis=1)
 
 
-def scattered(points, places):
-    """The outline `points` at each of `places`: `(k, n, 2)`."""
+def scattered(points: ArrayLike, places: ArrayLike) -> np.ndarray:
+    """Repeat an outline at each of `places`: `(k, n, 2)`."""
     return np.asarray(points, float) + np.asarray(places, float)[:, None]
 
 
@@ -139,6 +167,6 @@ def _heart():
     return np.stack([np.sin(t) ** 3, -wave / 16], axis=1)
 
 
-def heart(x, y, radius):
-    """A heart of half width `radius`."""
+def heart(x: float, y: float, radius: float) -> np.ndarray:
+    """Return a heart of half width `radius`."""
     return _heart() * radius + (x, y)

@@ -1,15 +1,18 @@
 """Eyes and brows. The frame is the head's: see `illustkit.samples.faces`."""
 
+from typing import Any
+
 import numpy as np
 
+from illustkit.samples.canvas import Canvas
 from illustkit.samples.colours import INK, WHITE, mix, shade
 from illustkit.samples.curves import ellipse, heart, spline, star
 
 EYE_X, EYE_Y = 0.47, 0.17
 
 
-def draw_eye(canvas, side, face, state):
-    """One eye at the origin of the frame; x runs outwards for its outline.
+def draw_eye(canvas: Canvas, side: int, face: Any, state: str) -> None:
+    """Draw an eye at the origin of the frame; x runs outwards for its outline.
 
     Args:
         canvas: Sheet whose frame has its origin at the middle of the eye.
@@ -21,9 +24,9 @@ def draw_eye(canvas, side, face, state):
     if state in ("closed", "shut"):
         arch = -0.15 if state == "closed" else 0.12
         y = 0.1 if state == "closed" else 0.02
-        lid = [(-0.27, y), (-0.13, y + 0.8 * arch), (0.03, y + arch)]
-        lid += [(0.18, y + 0.75 * arch), (0.3, y - 0.02)]
-        curve = spline(lid) * (side, 1)
+        points = [(-0.27, y), (-0.13, y + 0.8 * arch), (0.03, y + arch)]
+        points += [(0.18, y + 0.75 * arch), (0.3, y - 0.02)]
+        curve = spline(points) * (side, 1)
         canvas.stroke(curve, line, 0.075, ends=(0.35, 0.45), swell=0.55)
         if state == "shut" and face.lashes:
             for x in (0.14, 0.26):
@@ -104,8 +107,8 @@ def _draw_lights(ball, face):
     ball.dot(x + 0.1, 0.14, 0.035, WHITE)
 
 
-def draw_brow(canvas, side, face, mood):
-    """One brow; `mood` is "soft", "raised", "angry", "sad" or "flat"."""
+def draw_brow(canvas: Canvas, side: int, face: Any, mood: str) -> None:
+    """Draw a brow; `mood` is "soft", "raised", "angry", "sad" or "flat"."""
     inner, middle, outer = {
         "soft": (-0.3, -0.38, -0.29),
         "raised": (-0.38, -0.48, -0.38),

@@ -7,8 +7,10 @@ x = -1 and 1, the chin at y = 1.05 and the crown near y = -1.45 (y down).
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from illustkit.samples.colours import INK, WHITE, Tones, mix
+from illustkit.samples.canvas import Canvas
+from illustkit.samples.colours import INK, WHITE, Colour, Tones, mix
 from illustkit.samples.curves import ellipse, mirror, spline, symmetric
 from illustkit.samples.eyes import EYE_X, EYE_Y, draw_brow, draw_eye
 
@@ -31,12 +33,12 @@ EXPRESSIONS = {
 
 @dataclass(frozen=True)
 class Face:
-    """What a face looks like; `yaw` and `gaze` run from -1 (left) to 1 (right)."""
+    """Says how a face looks; `yaw` and `gaze` run from -1 (left) to 1 (right)."""
 
     skin: Tones
     iris: Tones
-    brow: tuple
-    lash: tuple = INK
+    brow: Colour
+    lash: Colour = INK
     expression: str = "smile"
     slant: float = 0.0
     eye_scale: float = 1.0
@@ -48,8 +50,8 @@ class Face:
     line: float = 0.032
 
 
-def face_outline(face):
-    """Closed outline of the head without hair, chin at the bottom."""
+def face_outline(face: Face) -> np.ndarray:
+    """Return the closed outline of the head without hair, chin at the bottom."""
     j = face.jaw
     half = [(0.0, -1.15), (0.55, -1.03), (0.92, -0.6), (0.98, -0.1), (0.96, 0.2)]
     half += [(0.88 + 0.03 * j, 0.5), (0.68 + 0.06 * j, 0.76), (0.36 + 0.08 * j, 0.96)]
@@ -62,16 +64,16 @@ def face_outline(face):
     return spline(points, closed=True, steps=8)
 
 
-def face_extent(face):
-    """Corner points of the tight box: cheeks, fringe line and chin."""
+def face_extent(face: Face) -> np.ndarray:
+    """Return the corners of the tight box: cheeks, fringe line and chin."""
     x = 0.07 * face.yaw
     return np.array(
         [(-0.97, -0.75), (0.97, -0.75), (0.97 + x, 1.05), (-0.97 + x, 1.05)]
     )
 
 
-def draw_ears(canvas, face):
-    """Ears, behind the face."""
+def draw_ears(canvas: Canvas, face: Face) -> None:
+    """Draw the ears, behind the face."""
     for side in (-1, 1):
         x = -0.05 * face.yaw
         ear = [(0.9, 0.0), (1.06, -0.02), (1.12, 0.16), (1.05, 0.4), (0.9, 0.46)]
@@ -81,8 +83,8 @@ def draw_ears(canvas, face):
         canvas.stroke(fold + (x, 0), face.skin.dark, 0.03)
 
 
-def draw_face(canvas, face, *, shadow=None):
-    """Skin, shading and features.
+def draw_face(canvas: Canvas, face: Face, *, shadow: ArrayLike | None = None) -> None:
+    """Draw the skin, its shading, and the features.
 
     Args:
         canvas: Sheet in the head's frame.
@@ -97,7 +99,7 @@ def draw_face(canvas, face, *, shadow=None):
         rim = np.concatenate([rim, [(1.3, 1.1), (1.3, -0.4)]])
         skin.fill(rim + (0.07 * face.yaw, 0), mix(*face.skin[1:3], 0.45))
         if shadow is not None:
-            skin.fill(shadow + (0.02, 0.1), mix(*face.skin[1:3], 0.75))
+            skin.fill(np.asarray(shadow) + (0.02, 0.1), mix(*face.skin[1:3], 0.75))
         pink = mix(face.skin.base, (246, 84, 96), 0.5)
         for side in (-1, 1):
             x = 0.6 * side + 0.1 * face.yaw
@@ -118,8 +120,8 @@ def draw_face(canvas, face, *, shadow=None):
         draw_eye(eye, side, face, state)
 
 
-def draw_brows(canvas, face):
-    """Brows, which show through the fringe."""
+def draw_brows(canvas: Canvas, face: Face) -> None:
+    """Draw the brows, which show through the fringe."""
     mood = EXPRESSIONS[face.expression][2]
     for side in (-1, 1):
         draw_brow(canvas, side, face, mood)
@@ -131,8 +133,8 @@ def _draw_nose(canvas, face):
     canvas.stroke(nose + (x, 0), face.skin.line, 0.028, ends=(0.2, 0.5), swell=0.6)
 
 
-def draw_mouth(canvas, face, kind):
-    """A mouth at the origin of the frame."""
+def draw_mouth(canvas: Canvas, face: Face, kind: str) -> None:
+    """Draw a mouth at the origin of the frame."""
     line = mix(face.skin.line, INK, 0.35)
     inside = (168, 62, 72)
     if kind in ("open", "grin"):
@@ -170,8 +172,10 @@ def draw_mouth(canvas, face, kind):
         canvas.stroke(lip, face.skin.dark, 0.022)
 
 
-def draw_neck(canvas, skin, width, *, line=0.032):
-    """Neck in the body's frame (origin under the chin), shaded by the chin."""
+def draw_neck(
+    canvas: Canvas, skin: Tones, width: float, *, line: float = 0.032
+) -> None:
+    """Draw the neck, shaded by the chin; the origin of the frame is under the chin."""
     half = [(width, -0.5), (width, 0.1), (width + 0.06, 0.3), (0.5, 0.46)]
     neck = symmetric(spline(half + [(0.46, 0.8)]))
     canvas.shape(neck, skin.base, skin.line, line)

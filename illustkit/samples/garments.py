@@ -3,23 +3,34 @@
 The frame is the body's: see `illustkit.samples.limbs`.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 
-from illustkit.samples.colours import mix
+from illustkit.samples.canvas import Canvas
+from illustkit.samples.colours import Tones, mix
 from illustkit.samples.curves import bend, ellipse, mirror, spline, symmetric
+from illustkit.samples.outfits import Outfit
 from illustkit.samples.patterns import box_outline, draw_motif, draw_pattern
 
 
-def draw_buttons(canvas, x, heights, tones, *, radius=0.055):
-    """A column of buttons."""
+def draw_buttons(
+    canvas: Canvas,
+    x: float,
+    heights: Iterable[float],
+    tones: Tones,
+    *,
+    radius: float = 0.055,
+) -> None:
+    """Draw a column of buttons."""
     for y in heights:
         canvas.shape(ellipse(x, y, radius, count=18), tones.light, tones.line, 0.024)
         for side in (-1, 1):
             canvas.dot(x + 0.35 * side * radius, y, 0.2 * radius, tones.line)
 
 
-def draw_sailor_collar(canvas, outfit, *, line=0.032):
-    """Wide collar that meets in a V, with two stripes, over a small panel."""
+def draw_sailor_collar(canvas: Canvas, outfit: Outfit, *, line: float = 0.032) -> None:
+    """Draw a wide collar that meets in a V, with two stripes, over a small panel."""
     panel = symmetric([(0.0, 0.3), (0.34, 0.26), (0.2, 0.8), (0.0, 1.15)])
     canvas.shape(panel, outfit.cloth.light, outfit.cloth.line, 0.8 * line)
     canvas.shadow(ellipse(0.0, 0.36, 0.3, 0.14), 0.2)
@@ -40,8 +51,8 @@ def draw_sailor_collar(canvas, outfit, *, line=0.032):
         canvas.outline(collar, trim.line, line)
 
 
-def draw_scarf(canvas, tones, *, line=0.032):
-    """Neckerchief knotted at the V of a sailor collar, two long ends."""
+def draw_scarf(canvas: Canvas, tones: Tones, *, line: float = 0.032) -> None:
+    """Draw a scarf with two long ends, knotted at the V of a sailor collar."""
     for side in (-1, 1):
         end = [(0.0, 1.18), (0.2, 1.35), (0.34, 1.9), (0.14, 1.78), (0.02, 1.4)]
         points = np.array(end) * (side, 1)
@@ -56,8 +67,15 @@ def draw_scarf(canvas, tones, *, line=0.032):
     canvas.shape(knot, tones.base, tones.line, line)
 
 
-def draw_bow(canvas, tones, size, *, line=0.032, tails=False):
-    """Ribbon bow at the origin, loops of length `size`."""
+def draw_bow(
+    canvas: Canvas,
+    tones: Tones,
+    size: float,
+    *,
+    line: float = 0.032,
+    tails: bool = False,
+) -> None:
+    """Draw a bow at the origin, with loops of length `size`."""
     s = size
     if tails:
         for side in (-1, 1):
@@ -83,8 +101,8 @@ def draw_bow(canvas, tones, size, *, line=0.032, tails=False):
     canvas.shape(knot, tones.base, tones.line, line)
 
 
-def draw_tie(canvas, tones, *, line=0.032):
-    """Striped tie from the collar to the waist."""
+def draw_tie(canvas: Canvas, tones: Tones, *, line: float = 0.032) -> None:
+    """Draw a striped tie from the collar to the waist."""
     blade = np.array([(-0.1, 0.8), (0.1, 0.8), (0.17, 1.7), (0.0, 1.9), (-0.17, 1.7)])
     canvas.fill(blade, tones.base)
     with canvas.inside(blade) as part:
@@ -99,8 +117,8 @@ def draw_tie(canvas, tones, *, line=0.032):
     canvas.shape(knot, tones.base, tones.line, line)
 
 
-def draw_shirt_collar(canvas, tones, *, line=0.032):
-    """Turned-down collar with points, buttoned up."""
+def draw_shirt_collar(canvas: Canvas, tones: Tones, *, line: float = 0.032) -> None:
+    """Draw a turned-down collar with points, buttoned up."""
     back = bend((-0.35, 0.16), (0.0, 0.55), (0.35, 0.16), steps=10)
     canvas.fill(
         np.concatenate([back, [(0.35, 0.16), (0.05, 0.66), (-0.05, 0.66)]]), tones.dark
@@ -113,8 +131,8 @@ def draw_shirt_collar(canvas, tones, *, line=0.032):
         canvas.shape(flap * (side, 1), tones.light, tones.line, line)
 
 
-def draw_round_collar(canvas, tones, *, line=0.032):
-    """Round collar of a dress, scalloped off at the front."""
+def draw_round_collar(canvas: Canvas, tones: Tones, *, line: float = 0.032) -> None:
+    """Draw the round collar of a dress, open at the front."""
     for side in (-1, 1):
         flap = [
             (0.0, 0.46),
@@ -128,8 +146,10 @@ def draw_round_collar(canvas, tones, *, line=0.032):
         canvas.shape(points, tones.base, tones.line, line)
 
 
-def draw_lapels(canvas, outfit, *, line=0.032, knit=False):
-    """Open front of a jacket or cardigan over a shirt."""
+def draw_lapels(
+    canvas: Canvas, outfit: Outfit, *, line: float = 0.032, knit: bool = False
+) -> None:
+    """Draw the open front of a jacket or cardigan over a shirt."""
     depth = 1.6
     opening = np.array([(0.0, 0.2), (0.36, 0.2), (0.3, 0.9), (0.0, depth)])
     shirt = symmetric(opening)
@@ -173,8 +193,8 @@ def draw_lapels(canvas, outfit, *, line=0.032, knit=False):
 EXTENT = (-0.95, 0.3, 0.95, 2.05)
 
 
-def torso_outline(bottom=2.7):
-    """Closed outline of the torso down to y = `bottom`."""
+def torso_outline(bottom: float = 2.7) -> np.ndarray:
+    """Return the closed outline of the torso down to y = `bottom`."""
     half = [(0.3, 0.27), (0.52, 0.38), (0.86, 0.54), (0.97, 0.78), (0.84, 1.25)]
     half += [(0.7, 1.95)]
     if bottom > 2.3:
@@ -183,13 +203,13 @@ def torso_outline(bottom=2.7):
     return symmetric(np.concatenate([[(0.0, 0.34)], edge, [(0.0, edge[-1, 1] + 0.05)]]))
 
 
-def tucked(outfit):
-    """Whether the upper garment ends at the waist, under skirt or trousers."""
+def tucked(outfit: Outfit) -> bool:
+    """Return whether the upper garment ends at the waist, under skirt or trousers."""
     return outfit.garment in ("shirt", "dress", "kimono", "overalls", "tee")
 
 
-def draw_torso(canvas, outfit, *, line=0.032):
-    """Cloth of the torso with its pattern and folds: see `draw_cut` for the rest."""
+def draw_torso(canvas: Canvas, outfit: Outfit, *, line: float = 0.032) -> None:
+    """Draw the cloth of the torso, its pattern and folds: `draw_cut` draws the rest."""
     outline = torso_outline(2.1 if tucked(outfit) else 2.62)
     low, high = outline.min(axis=0), outline.max(axis=0)
     cloth = outfit.cloth
@@ -219,8 +239,8 @@ def draw_torso(canvas, outfit, *, line=0.032):
             canvas.stroke(fold, cloth.line, 0.024, ends=(1, 0.1), swell=0.1)
 
 
-def draw_cut(canvas, outfit, *, line=0.032):
-    """Collar, buttons and whatever else makes the garment what it is."""
+def draw_cut(canvas: Canvas, outfit: Outfit, *, line: float = 0.032) -> None:
+    """Draw the collar, the buttons, and what else is special to the garment."""
     _CUTS[outfit.garment](canvas, outfit, line)
 
 

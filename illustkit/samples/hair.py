@@ -1,4 +1,4 @@
-"""Hair behind the head: its volume, long hair, tails, buns and plaits.
+"""Hair: the fringe and locks before the face, the volume and tails behind it.
 
 The frame is the head's: see `illustkit.samples.faces`.
 """
@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from illustkit.samples.colours import mix
+from illustkit.samples.canvas import Canvas
+from illustkit.samples.colours import Tones, mix
 from illustkit.samples.curves import bend, ellipse, spline, tube
 
 FRINGES = ("classic", "blunt", "parted", "swept", "spiky", "feathered")
@@ -15,7 +16,7 @@ CROWN = np.array((0.0, -1.3))
 
 
 class Fringe(NamedTuple):
-    """Closed outline; the lower edge of it; valleys between tufts; their root."""
+    """Closed outline, its lower edge, tips and valleys of the tufts, and their root."""
 
     outline: np.ndarray
     edge: np.ndarray
@@ -55,8 +56,14 @@ def _pattern(kind, side_length):
     return np.array(tips), np.array(valleys)
 
 
-def make_fringe(kind, rng, *, side_length=0.5, spread=1.0):
-    """Outline of a fringe of this `kind`, a little different each time.
+def make_fringe(
+    kind: str,
+    rng: np.random.Generator,
+    *,
+    side_length: float = 0.5,
+    spread: float = 1.0,
+) -> Fringe:
+    """Make the outline of a fringe, a little different each time.
 
     Args:
         kind: One of `FRINGES`.
@@ -75,18 +82,18 @@ def make_fringe(kind, rng, *, side_length=0.5, spread=1.0):
     if kind in ("parted", "swept"):
         root = valleys[valleys[:, 1].argmin()] + (0, -0.25)  # the parting
     over = ellipse(0, -0.26, 1.15, 1.26, start=170, stop=370, count=80)
-    edge = []
+    sides = []
     # From the right to the left: tip, valley, tip, ...
     here = over[-1]
     for k in range(len(tips) - 1, -1, -1):
         tip = tips[k]
-        edge.append(_side(here, tip, root, outer=k == len(tips) - 1))
+        sides.append(_side(here, tip, root, outer=k == len(tips) - 1))
         if k:
             valley = valleys[k - 1]
-            edge.append(_side(valley, tip, root)[::-1])
+            sides.append(_side(valley, tip, root)[::-1])
             here = valley
-    edge.append(_side(over[0], tips[0], root, outer=True)[::-1])
-    edge = np.concatenate(edge)
+    sides.append(_side(over[0], tips[0], root, outer=True)[::-1])
+    edge = np.concatenate(sides)
     return Fringe(np.concatenate([over, edge]), edge, valleys, tips, root)
 
 
@@ -100,8 +107,16 @@ def _side(valley, tip, root, *, outer=False):
     return bend(valley, control, tip, steps=12)
 
 
-def draw_fringe(canvas, fringe, hair, rng, *, line=0.034, shine=True):
-    """Fill, shade and outline a fringe."""
+def draw_fringe(
+    canvas: Canvas,
+    fringe: Fringe,
+    hair: Tones,
+    rng: np.random.Generator,
+    *,
+    line: float = 0.034,
+    shine: bool = True,
+) -> None:
+    """Draw a fringe: fill, shade and outline."""
     with canvas.inside(fringe.outline) as part:
         top, bottom = mix(hair.base, hair.light, 0.25), mix(hair.base, hair.dark, 0.3)
         part.wash([(-1.4, top), (-0.5, hair.base), (0.6, bottom)])
@@ -132,7 +147,7 @@ def draw_fringe(canvas, fringe, hair, rng, *, line=0.034, shine=True):
 
 
 def _arched(start, stop):
-    """Curve along the round of the head from `start` up to `stop`."""
+    """Curve along the curvature of the head from `start` up to `stop`."""
     middle = (start + stop) / 2
     return spline([start, middle + (0.1 * middle[0], -0.02), stop], steps=6)
 
@@ -146,8 +161,8 @@ def _wedge(canvas, valley, root, colour):
     canvas.fill(np.concatenate([left, [stop], right[::-1]]), colour)
 
 
-def draw_shine(canvas, hair, rng):
-    """A band of light around the head with a ragged edge."""
+def draw_shine(canvas: Canvas, hair: Tones, rng: np.random.Generator) -> None:
+    """Draw a band of light around the head, with a ragged edge."""
     colour = mix(hair.base, hair.light, 0.85)
     gap = rng.uniform(0.1, 0.4)
     for start, stop in ((-0.84, gap - 0.05), (gap + 0.05, 0.84)):
@@ -164,13 +179,21 @@ def draw_shine(canvas, hair, rng):
         canvas.fill(np.concatenate([upper, lower[::-1]]), colour)
 
 
-def draw_side_locks(canvas, hair, length, rng, *, line=0.034, width=0.17):
-    """Locks before the ears, down to y = `length`."""
+def draw_side_locks(
+    canvas: Canvas,
+    hair: Tones,
+    length: float,
+    rng: np.random.Generator,
+    *,
+    line: float = 0.034,
+    width: float = 0.17,
+) -> None:
+    """Draw locks before the ears, down to y = `length`."""
     for side in (-1, 1):
         sway = rng.uniform(-0.06, 0.06)
-        spine = [(0.93, -0.7), (1.06, -0.1), (1.04, 0.45 * length)]
-        spine += [(1.0 + sway, 0.8 * length), (0.9 + 2 * sway, length)]
-        spine = np.array(spine) * (side, 1)
+        right = [(0.93, -0.7), (1.06, -0.1), (1.04, 0.45 * length)]
+        right += [(1.0 + sway, 0.8 * length), (0.9 + 2 * sway, length)]
+        spine = np.array(right) * (side, 1)
         lock = tube(spine, [0.1, width, width, 0.75 * width, 0.0], steps=6)
         stops = [(0.0, hair.base), (length, mix(hair.base, hair.dark, 0.6))]
         canvas.graded(lock, stops)
@@ -195,9 +218,17 @@ STYLES = (
 
 
 def draw_back_hair(
-    canvas, style, hair, rng, *, side=1, line=0.034, length=3.2, reach=1.0
-):
-    """Hair that hangs behind the body.
+    canvas: Canvas,
+    style: str,
+    hair: Tones,
+    rng: np.random.Generator,
+    *,
+    side: int = 1,
+    line: float = 0.034,
+    length: float = 3.2,
+    reach: float = 1.0,
+) -> None:
+    """Draw the hair that hangs behind the body.
 
     Args:
         canvas: Sheet in the head's frame.
@@ -207,7 +238,7 @@ def draw_back_hair(
         side: -1 or 1, where a single tail hangs.
         line: Width of outlines.
         length: y that long hair reaches.
-        reach: How far tails stand off, as a share of the usual.
+        reach: How far tails stand off, relative to the usual.
     """
     deep = hair._replace(
         base=mix(hair.base, hair.dark, 0.55), dark=mix(hair.dark, hair.line, 0.25)
@@ -350,8 +381,10 @@ def _bun(canvas, side, hair, line):
         canvas.stroke(swirl, hair.line, 0.026, ends=(0.2, 0.2))
 
 
-def draw_plaits(canvas, hair, length, tie, *, line=0.034):
-    """Two plaits that fall before the shoulders, each with a ribbon."""
+def draw_plaits(
+    canvas: Canvas, hair: Tones, length: float, tie: Tones, *, line: float = 0.034
+) -> None:
+    """Draw two plaits that fall before the shoulders, each with a ribbon."""
     for side in (-1, 1):
         count = max(2, int(round((length - 0.7) / 0.24)))
         for k in range(count, -1, -1):

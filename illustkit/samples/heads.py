@@ -2,21 +2,25 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from illustkit.samples import accessories, colours, faces, hair
-from illustkit.samples.colours import pick
+from illustkit.samples.canvas import Canvas
+from illustkit.samples.colours import Tones, pick
+from illustkit.samples.hair import Fringe
 
 
 @dataclass(frozen=True)
 class Head:
-    """Everything about one head; names are those of the tables it came from."""
+    """Describes a head; the names are those of the tables they come from."""
 
     face: faces.Face
     skin_name: str
-    hair: colours.Tones
+    hair: Tones
     hair_name: str
     eye_name: str
     style: str
-    fringe: hair.Fringe
+    fringe: Fringe
     fringe_kind: str
     side_locks: float
     length: float
@@ -24,14 +28,14 @@ class Head:
     stray_lock: bool
     accessory: str
     side: int
-    ribbon: colours.Tones
+    ribbon: Tones
     glasses: bool
     mark: str
     line: float
 
 
-def choose_head(rng, *, icon=False):
-    """A random `Head`; with `icon`, one of a set drawn in a single steady way."""
+def choose_head(rng: np.random.Generator, *, icon: bool = False) -> Head:
+    """Choose a random `Head`; with `icon`, one of a set drawn in a single style."""
     hair_name, eye_name = pick(rng, colours.HAIR), pick(rng, colours.EYES)
     skin_name = _pick_skin(rng)
     style, fringe_kind = pick(rng, hair.STYLES), pick(rng, hair.FRINGES)
@@ -96,8 +100,8 @@ def _pick_skin(rng):
     return pick(rng, ("fair", "fair", "fair", "light", "light", "tan", "brown"))
 
 
-def draw_head_back(canvas, head, rng):
-    """What lies behind the body."""
+def draw_head_back(canvas: Canvas, head: Head, rng: np.random.Generator) -> None:
+    """Draw the hair that lies behind the body."""
     hair.draw_back_hair(
         canvas,
         head.style,
@@ -110,8 +114,8 @@ def draw_head_back(canvas, head, rng):
     )
 
 
-def draw_head_front(canvas, head, rng):
-    """Face and the hair before it, drawn after the body."""
+def draw_head_front(canvas: Canvas, head: Head, rng: np.random.Generator) -> None:
+    """Draw the face and the hair before it, after the body."""
     face, tones, line = head.face, head.hair, head.line
     faces.draw_ears(canvas, face)
     faces.draw_face(canvas, face, shadow=head.fringe.outline)

@@ -1,7 +1,7 @@
-"""A procedural illustrator: cartoon characters and face icons, whole and clothed.
+"""A procedural illustrator: clothed cartoon characters and face icons.
 
-The pictures stand in for a data set wherever none is at hand. They come from a
-seed alone, the same bytes every time, and they are free of any rights.
+The pictures serve as a data set wherever none is at hand. They come from a seed
+alone, the same bytes every time, and they are free of any rights.
 """
 
 import operator
@@ -15,7 +15,7 @@ from illustkit.samples.canvas import Canvas
 from illustkit.samples.colours import pick
 from illustkit.samples.outfits import choose_outfit
 
-# Height of the picture in units of the body, and the share of it above the chin.
+# Height of the picture in units of the body, and the fraction of it above the chin.
 _FRAMINGS = {
     "figure": (8.9, 0.35),
     "knees": (6.9, 0.42),
@@ -25,7 +25,7 @@ _FRAMINGS = {
 
 
 class Character(NamedTuple):
-    """A picture and what is known about it.
+    """A picture, and where and what its parts are.
 
     Args:
         image: uint8 RGB array `(height, width, 3)`.
@@ -36,12 +36,12 @@ class Character(NamedTuple):
     """
 
     image: np.ndarray
-    face_box: tuple
-    garment_box: tuple
-    attributes: dict
+    face_box: tuple[int, int, int, int]
+    garment_box: tuple[int, int, int, int]
+    attributes: dict[str, str]
 
 
-def draw_character(seed, size=(600, 848)):
+def draw_character(seed: int, size: tuple[int, int] = (600, 848)) -> Character:
     """Draw one clothed cartoon character.
 
     Example:
@@ -52,13 +52,13 @@ def draw_character(seed, size=(600, 848)):
     Args:
         seed: Non-negative integer. The same seed gives the same picture; another
             size shows the same character.
-        size: (width, height) in pixels, each 16 or more.
+        size: (width, height) in pixels, each 16 or more. Defaults to (600, 848).
 
     Returns:
         A `Character`: image (uint8 RGB), face and garment boxes (pixels), attributes.
 
     Raises:
-        ValueError: if `size` is too small to draw on.
+        ValueError: If `size` is too small to draw on.
     """
     width, height = _checked_size(size)
     rng = np.random.default_rng(seed)
@@ -113,7 +113,7 @@ def draw_character(seed, size=(600, 848)):
     )
 
 
-def draw_face_icon(seed, size=128):
+def draw_face_icon(seed: int, size: int = 128) -> np.ndarray:
     """Draw a head on white, as one of a set of icons by a single illustrator.
 
     Example:
@@ -122,13 +122,13 @@ def draw_face_icon(seed, size=128):
 
     Args:
         seed: Non-negative integer. The same seed gives the same picture.
-        size: Width and height in pixels, 16 or more.
+        size: Width and height in pixels, 16 or more. Defaults to 128.
 
     Returns:
         uint8 RGB array `(size, size, 3)` with white corners.
 
     Raises:
-        ValueError: if `size` is too small to draw on.
+        ValueError: If `size` is too small to draw on.
     """
     _checked_size((size, size))
     rng = np.random.default_rng(seed)
@@ -142,8 +142,8 @@ def draw_face_icon(seed, size=128):
     return sheet.picture((size, size))
 
 
-def draw_head(seed, size=128):
-    """Draw one head on nothing, to be pasted onto other pictures.
+def draw_head(seed: int, size: float = 128) -> tuple[np.ndarray, np.ndarray]:
+    """Draw a head on a transparent ground, to be pasted onto other pictures.
 
     Example:
     >>> picture, face_box = draw_head(5, size=64)
@@ -159,7 +159,7 @@ def draw_head(seed, size=128):
         face's box, float xyxy in its pixels.
 
     Raises:
-        ValueError: if `size` is not positive.
+        ValueError: If `size` is not positive.
     """
     if not size > 0:
         raise ValueError(f"A face has a size over 0. Received: size={size}")
@@ -185,8 +185,10 @@ def draw_head(seed, size=128):
     return picture, np.concatenate([points.min(axis=0), points.max(axis=0)])
 
 
-def draw_background(seed, size=(600, 848)):
-    """Draw what stands behind a character, and nothing else.
+def draw_background(
+    seed: int | np.random.Generator, size: tuple[int, int] = (600, 848)
+) -> np.ndarray:
+    """Draw the background of a character alone.
 
     Example:
     >>> draw_background(2, (64, 48)).shape
@@ -194,13 +196,13 @@ def draw_background(seed, size=(600, 848)):
 
     Args:
         seed: Non-negative integer, or a `np.random.Generator` to go on drawing from.
-        size: (width, height) in pixels, each 16 or more.
+        size: (width, height) in pixels, each 16 or more. Defaults to (600, 848).
 
     Returns:
         uint8 RGB array `(height, width, 3)`.
 
     Raises:
-        ValueError: if `size` is too small to draw on.
+        ValueError: If `size` is too small to draw on.
     """
     width, height = _checked_size(size)
     rng = np.random.default_rng(seed)

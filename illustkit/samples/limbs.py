@@ -4,10 +4,15 @@ The frame is the body's: origin under the chin, shoulders near y = 0.6, the wais
 at y = 2, hips at y = 2.7, soles near y = 5.5 (y down), one unit as in the head.
 """
 
-import numpy as np
+from collections.abc import Sequence
 
-from illustkit.samples.colours import mix
+import numpy as np
+from numpy.typing import ArrayLike
+
+from illustkit.samples.canvas import Canvas
+from illustkit.samples.colours import Tones, mix
 from illustkit.samples.curves import ellipse, spline, symmetric, tube
+from illustkit.samples.outfits import Outfit
 from illustkit.samples.patterns import box_outline, draw_pattern
 
 # Elbow and wrist of an arm on the right, the hand, and whether it goes behind.
@@ -23,8 +28,8 @@ ARMS = {
 }
 
 
-def arm_is_behind(pose):
-    """Whether the arm is drawn before the torso."""
+def arm_is_behind(pose: str) -> bool:
+    """Return whether the arm is drawn before the torso."""
     return ARMS[pose][3]
 
 
@@ -37,8 +42,16 @@ def _form(outfit):
     }.get(outfit.sleeves, (0.23, 0.2, 0.18, 0.17, 0.13))
 
 
-def draw_upper_arm(canvas, side, pose, outfit, skin, *, line=0.032):
-    """Arm from the shoulder to the elbow; `side` is 1 for the right of the picture."""
+def draw_upper_arm(
+    canvas: Canvas,
+    side: int,
+    pose: str,
+    outfit: Outfit,
+    skin: Tones,
+    *,
+    line: float = 0.032,
+) -> None:
+    """Draw the upper arm; `side` is 1 for the right of the picture, or -1."""
     canvas = canvas if side > 0 else canvas.placed(flip=True)
     shoulder, elbow = np.array((0.7, 0.81)), np.array(ARMS[pose][0])
     upper = _Part(shoulder, elbow, _form(outfit)[:3], closed=True)
@@ -54,8 +67,16 @@ def draw_upper_arm(canvas, side, pose, outfit, skin, *, line=0.032):
         _cuff(canvas, sleeve, outfit.trim, line)
 
 
-def draw_forearm(canvas, side, pose, outfit, skin, *, line=0.032):
-    """Arm from the elbow to the hand, drawn over the upper arm."""
+def draw_forearm(
+    canvas: Canvas,
+    side: int,
+    pose: str,
+    outfit: Outfit,
+    skin: Tones,
+    *,
+    line: float = 0.032,
+) -> None:
+    """Draw the arm from the elbow to the hand, over the upper arm."""
     canvas = canvas if side > 0 else canvas.placed(flip=True)
     elbow, wrist = (np.array(p) for p in ARMS[pose][:2])
     way = (wrist - elbow) / np.hypot(*(wrist - elbow))
@@ -82,9 +103,16 @@ def draw_forearm(canvas, side, pose, outfit, skin, *, line=0.032):
 
 
 class _Part:
-    """A straight piece of a limb, round at its start, flat or `closed` at its end."""
+    """Outlines a straight piece of a limb: round at its start, flat or closed."""
 
-    def __init__(self, start, stop, radii, *, closed=False):
+    def __init__(
+        self,
+        start: ArrayLike,
+        stop: ArrayLike,
+        radii: Sequence[float],
+        *,
+        closed: bool = False,
+    ) -> None:
         self.start, self.stop = np.asarray(start, float), np.asarray(stop, float)
         way = (self.stop - self.start) / np.hypot(*(self.stop - self.start))
         # Towards the outer side of an arm that hangs down.
@@ -94,17 +122,15 @@ class _Part:
         self.outer = middle + form[:, 1:] * self.across
         self.inner = middle - form[:, 1:] * self.across
         turn = np.degrees(np.arctan2(self.across[1], self.across[0]))
-        self.cap = ellipse(
-            *self.start, radii[0], start=-180, stop=0, count=18, angle=turn
-        )
+        x, y = self.start
+        self.cap = ellipse(x, y, radii[0], start=-180, stop=0, count=18, angle=turn)
         self.end = np.empty((0, 2))
         if closed:
-            self.end = ellipse(
-                *self.stop, radii[2], start=0, stop=180, count=18, angle=turn
-            )
+            x, y = self.stop
+            self.end = ellipse(x, y, radii[2], start=0, stop=180, count=18, angle=turn)
 
     @property
-    def outline(self):
+    def outline(self) -> np.ndarray:
         return np.concatenate([self.cap, self.outer, self.end, self.inner[::-1]])
 
 
@@ -143,8 +169,8 @@ def _cuff(canvas, part, tones, line):
     canvas.shape(cuff, tones.base, tones.line, line)
 
 
-def draw_hand(canvas, kind, skin, *, line=0.032):
-    """Hand at the origin of the frame, fingers towards positive y."""
+def draw_hand(canvas: Canvas, kind: str, skin: Tones, *, line: float = 0.032) -> None:
+    """Draw a hand at the origin of the frame, fingers towards positive y."""
     palm = spline(
         [
             (-0.13, -0.08),
@@ -192,8 +218,10 @@ def _finger(x, y, to_x, to_y):
     return tube([(x, y), middle, (to_x, to_y)], [0.065, 0.065, 0.045], steps=5)
 
 
-def draw_legs(canvas, outfit, skin, *, line=0.032):
-    """Legs in stockings or trousers, and shoes."""
+def draw_legs(
+    canvas: Canvas, outfit: Outfit, skin: Tones, *, line: float = 0.032
+) -> None:
+    """Draw legs in stockings or trousers, and shoes."""
     for side in (-1, 1):
         part = canvas if side > 0 else canvas.placed(flip=True)
         spine = np.array([(0.4, 2.6), (0.43, 3.3), (0.44, 4.1), (0.42, 5.15)])

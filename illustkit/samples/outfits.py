@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from illustkit.samples.colours import CLOTH, Tones, pick, tones
 
 GARMENTS = (
@@ -24,7 +26,7 @@ _ANY = tuple(CLOTH)
 
 @dataclass(frozen=True)
 class Outfit:
-    """The clothes of one character; see `GARMENTS` for `garment`."""
+    """Describes the clothes of a character; see `GARMENTS` for `garment`."""
 
     garment: str
     colour: str
@@ -46,12 +48,20 @@ class Outfit:
     motif: str
 
 
-def choose_outfit(rng):
-    """A random `Outfit` whose colours go together."""
+def choose_outfit(rng: np.random.Generator) -> Outfit:
+    """Choose a random `Outfit` whose colours go together."""
     garment = pick(rng, GARMENTS)
     pale, deep, vivid = pick(rng, _PALE), pick(rng, _DEEP), pick(rng, _ANY)
     simple = ("plain", "stripes", "dots", "checks")
-    all_over = ("plain", "stripes", "pinstripes", "checks", "plaid", "dots", "flowers")
+    all_over: tuple[str, ...] = (
+        "plain",
+        "stripes",
+        "pinstripes",
+        "checks",
+        "plaid",
+        "dots",
+        "flowers",
+    )
     all_over += ("stars", "hearts", "diamonds")
     colour, pattern, sleeves, neckwear = vivid, pick(rng, all_over), "long", "none"
     bottom = pick(rng, ("pleated", "flared", "trousers", "shorts"))

@@ -1,8 +1,9 @@
-"""What is printed on cloth."""
+"""Patterns and motifs printed on cloth."""
 
 import numpy as np
 
-from illustkit.samples.colours import mix
+from illustkit.samples.canvas import Canvas
+from illustkit.samples.colours import Tones, mix
 from illustkit.samples.curves import ellipse, heart, scattered, star
 
 PATTERNS = (
@@ -19,8 +20,8 @@ PATTERNS = (
 )
 
 
-def box_outline(left, top, right, bottom):
-    """Outline of a rectangle."""
+def box_outline(left: float, top: float, right: float, bottom: float) -> np.ndarray:
+    """Return the outline of a rectangle."""
     return np.array([(left, top), (right, top), (right, bottom), (left, bottom)], float)
 
 
@@ -33,7 +34,15 @@ def _places(extent, step):
     return np.stack([(across + 0.5 * (down % 2)) * step, down * step], 2).reshape(-1, 2)
 
 
-def draw_pattern(canvas, kind, cloth, accent, extent, *, step=0.3):
+def draw_pattern(
+    canvas: Canvas,
+    kind: str,
+    cloth: Tones,
+    accent: Tones,
+    extent: tuple[float, float, float, float],
+    *,
+    step: float = 0.3,
+) -> None:
     """Cover `extent` with a pattern; clip it with `Canvas.inside`.
 
     Args:
@@ -103,8 +112,10 @@ def draw_pattern(canvas, kind, cloth, accent, extent, *, step=0.3):
         canvas.fill_all(scattered(diamond, _places(extent, wide)), colour)
 
 
-def draw_motif(canvas, kind, x, y, size, accent):
-    """One print of half width `size`: "star", "heart", "cat" or "flower"."""
+def draw_motif(
+    canvas: Canvas, kind: str, x: float, y: float, size: float, accent: Tones
+) -> None:
+    """Draw a motif of half width `size`: "star", "heart", "cat" or "flower"."""
     if kind == "star":
         canvas.fill(star(x, y, size * 1.1), accent.base)
     elif kind == "heart":
