@@ -16,7 +16,6 @@ from facescore.labels import (
     to_coco,
     write_labels,
 )
-from illustkit.files import inside, picture_size, write_whole
 
 SIZE = 200, 100
 
@@ -125,20 +124,6 @@ def test_label_path(image, text):
     assert label_path(image).as_posix() == text
 
 
-@pytest.mark.parametrize("name", ["a.jpg", "a.tif", "a.png"])
-def test_picture_size_is_that_of_the_upright_picture(tmp_path, name):
-    from illustkit.images import read_image
-
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    Image.new("RGB", (30, 20)).save(tmp_path / name, exif=exif)
-    assert picture_size(tmp_path / name) == (20, 30)
-    assert read_image(tmp_path / name).shape == (30, 20, 3)
-    (tmp_path / name).write_text("no picture")
-    with pytest.raises(ValueError, match=name):
-        picture_size(tmp_path / name)
-
-
 def test_coco_round_trip(tmp_path):
     images, truths = [], {}
     rng = np.random.default_rng(1)
@@ -209,23 +194,3 @@ def test_coco_problems_are_all_named_and_nothing_is_written(tmp_path):
         *(f"annotations[{n}]" for n in (1, 2, 3)),
     ]
     assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize(
-    "name", ["../a", "/a", "a/../../b", "C:a", "\\\\x\\y", "", "\0"]
-)
-def test_a_name_stays_inside_its_folder(name):
-    with pytest.raises(ValueError, match="within its folder"):
-        inside("pictures", name)
-
-
-def test_a_failed_write_leaves_the_old_file_alone(tmp_path, monkeypatch):
-    write_whole(tmp_path / "a", "old")
-
-    def fail(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("os.replace", fail)
-    with pytest.raises(KeyboardInterrupt):
-        write_whole(tmp_path / "a", "new")
-    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("a", "old")]

@@ -49,6 +49,18 @@ def test_what_is_rejected_after_writing_leaves_the_old_file(tmp_path):
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("a", "old")]
 
 
+def test_a_failed_write_leaves_the_old_file_alone(tmp_path, monkeypatch):
+    write_whole(tmp_path / "a", "old")
+
+    def fail(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("os.replace", fail)
+    with pytest.raises(KeyboardInterrupt):
+        write_whole(tmp_path / "a", "new")
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("a", "old")]
+
+
 def test_leftovers_of_these_files_alone_go(tmp_path):
     class Kill(BaseException):
         pass

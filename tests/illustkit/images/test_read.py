@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from illustkit.images import ImageError, list_images, read_image, read_picture
+from illustkit.images import (
+    ImageError,
+    list_images,
+    picture_size,
+    read_image,
+    read_picture,
+)
 from tests.illustkit import broken_pictures as odd
 
 
@@ -220,3 +226,15 @@ def test_list_images_in_natural_order(tmp_path):
     ):
         with pytest.raises(ImageError, match=f"{folder}: .*{text}"):
             list_images(tmp_path / folder)
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.tif", "a.png"])
+def test_picture_size_is_that_of_the_upright_picture(tmp_path, name):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (30, 20)).save(tmp_path / name, exif=exif)
+    assert picture_size(tmp_path / name) == (20, 30)
+    assert read_image(tmp_path / name).shape == (30, 20, 3)
+    (tmp_path / name).write_text("no picture")
+    with pytest.raises(ValueError, match=name):
+        picture_size(tmp_path / name)
