@@ -48,7 +48,7 @@ def build_step(name, *, policy="float32", slim=False):
         "alexnet": _alexnet,
         "diffusion": _diffusion,
     }[kind]
-    from illustkit.training.trainable import precision
+    from illustkit.runtime import precision
 
     with precision(policy):
         model, make_batch = build(*[variant] * bool(variant), slim=slim)
@@ -66,14 +66,19 @@ def _oppai(slim):
     from oppai.losses import BOOK_WEIGHTS
     from oppai.models.pconv_unet import PConvUNet
     from oppai.models.restorers import Restorer
-    from oppai.models.vgg import FrozenFeatures, build_vgg
+    from oppai.models.vgg import FrozenFeatures, build_vgg, pool_features
     from oppai.presets import BOOK
 
-    side, network, channels = BOOK.image_size, {}, (64, 128, 256)
+    side, network = BOOK.image_size, {}
     if slim:
-        side, channels = 64, (4, 4, 4)
-        network = {"widths": (4, 8), "strides": (1, 4), "kernels": (3, 5)}
-    features = FrozenFeatures(build_vgg(channels=channels))
+        side, network = 64, {"widths": (4, 8), "strides": (1, 4), "kernels": (3, 5)}
+        vgg = keras.Sequential()
+        for block in (1, 2, 3):
+            vgg.add(keras.layers.Conv2D(4, 3, padding="same", activation="relu"))
+            vgg.add(keras.layers.MaxPooling2D(name=f"block{block}_pool"))
+        features = FrozenFeatures(pool_features(vgg))
+    else:
+        features = FrozenFeatures(build_vgg())
     model = Restorer(PConvUNet(side, **network), BOOK_WEIGHTS, features=features)
     model.compile(keras.optimizers.RMSprop(BOOK.learning_rate))
 
@@ -87,16 +92,18 @@ def _oppai(slim):
 
 
 def _mosaic(slim):
-    from oppai.censoring.block_grid import Grid
     from oppai.data.mosaic_frames import mosaic_inputs, stack_inputs
+
+    from illustkit.training.optimizers import ClippedAdam, WarmupStableDecay
+    from oppai.censoring.block_grid import Grid
     from oppai.models.mosaic_unet import MosaicUNet
     from oppai.models.restorers import MosaicRestorer
-    from oppai.mosaic_optimizer import make_optimizer
 
     side = 64 if slim else 128
     network = {"widths": (4, 4), "blocks": (1, 1)} if slim else {}
     model = MosaicRestorer(MosaicUNet(**network))
-    model.compile(make_optimizer(4e-4, 500, 14000))
+    rate = WarmupStableDecay(4e-4, 500, 14000)
+    model.compile(ClippedAdam(rate, epsilon=1e-5, global_clipnorm=0.6))
 
     def make_batch(n):
         pictures = _pictures(np.random.default_rng(0), n, side)
@@ -112,7 +119,7 @@ def _detector(variant, slim):
     from facescore.detector.losses import FaceDetector
     from facescore.detector.network import DetectorNetwork
     from facescore.detector.training import DETECTOR_PRESETS
-    from facescore.optimizers import compile_with, make_optimizer
+    from illustkit.training.optimizers import make_optimizer
 
     chosen = DETECTOR_PRESETS["tiny" if slim else variant]
     side = 64 if slim else 640
@@ -120,8 +127,11 @@ def _detector(variant, slim):
     if slim:
         network = {"widths": (4,) * 5, "depths": (1,) * 4, "head": 4}
     model = FaceDetector(DetectorNetwork(**network))
+    preset = DETECTOR_PRESETS[variant]
     optimizer = make_optimizer(
-        DETECTOR_PRESETS[variant],
+        preset.optimizer,
+        preset.learning_rate,
+        weight_decay=preset.weight_decay,
         steps=1000,
         warm_up=100,
         first=0.01,
@@ -129,7 +139,7 @@ def _detector(variant, slim):
         momentum=0.937,
         nesterov=True,
     )
-    compile_with(model, optimizer)
+    model.compile(optimizer)
 
     def make_batch(n):
         rng = np.random.default_rng(0)
@@ -144,15 +154,18 @@ def _detector(variant, slim):
 
 
 def _alexnet(slim):
-    from facescore.optimizers import compile_with, make_optimizer
     from facescore.scorer.model import Scorer
     from facescore.scorer.networks import AlexNet
     from facescore.scorer.training import ALEXNET_FACE
+    from illustkit.training.optimizers import make_optimizer
 
     side, units = (64, 16) if slim else (ALEXNET_FACE.image_size[0], 4096)
     model = Scorer(AlexNet(side, units))
+    preset = ALEXNET_FACE
     optimizer = make_optimizer(
-        ALEXNET_FACE,
+        preset.optimizer,
+        preset.learning_rate,
+        weight_decay=preset.weight_decay,
         steps=1000,
         warm_up=100,
         first=0.05,
@@ -160,7 +173,7 @@ def _alexnet(slim):
         momentum=0.9,
         nesterov=False,
     )
-    compile_with(model, optimizer)
+    model.compile(optimizer)
 
     def make_batch(n):
         rng = np.random.default_rng(0)
@@ -171,9 +184,8 @@ def _alexnet(slim):
 
 def _diffusion(version, slim):
     from diffusion.network.model import build_diffuser
-    from diffusion.training.train import make_optimizer
     from diffusion.training.presets import PREPRINT
-    from diffusion.training.train import NoisedIcons
+    from diffusion.training.train import NoisedIcons, make_optimizer
 
     changes = {"version": version}
     if slim:

@@ -1,9 +1,10 @@
-"""What VGG16 sees in a picture: frozen features after pool1, pool2 and pool3.
+"""Compute VGG16's features of a picture, after pool1, pool2 and pool3.
 
-The perceptual and style terms of `oppai.losses` compare pictures by these. Pictures
-come on the signed scale, like everything else in `oppai`, and are converted to the
-Caffe scale that VGG16 was trained on at the network's door (`oppai.losses` says why
-there are two scales). Nothing after pool3 is built: 1.7 million weights, 7 MB.
+The perceptual and style terms of `oppai.losses` compare pictures by these features.
+Pictures have the signed scale, like everything else in `oppai`; the network's first
+layer converts them to the Caffe scale that VGG16 was trained on (`oppai.losses` says
+why there are two scales). Only the layers up to pool3 are kept: 1.7 million weights,
+7 MB.
 
 Reference:
     Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image
@@ -11,167 +12,178 @@ Reference:
 """
 
 import contextlib
-import io
-import re
+import os
 import socket
 import zipfile
-import zlib
 from pathlib import Path
+from typing import Any
 
 import h5py
 import keras
 import numpy as np
 from keras import layers
 
+from illustkit.errors import UserError
 from illustkit.images import signed_to_caffe
+from illustkit.runtime import precision
 
 FILE_NAME = "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
 URL = f"https://storage.googleapis.com/tensorflow/keras-applications/vgg16/{FILE_NAME}"
-MD5 = "6d6bbae143d832006294945121d1f1fc"  # the one keras.applications pins
 
-CHANNELS = (64, 128, 256)
-REPEATS = (2, 2, 3)
-CONVOLUTIONS = [
-    f"block{block}_conv{i}"
-    for block, repeats in enumerate(REPEATS, 1)
-    for i in range(1, repeats + 1)
-]
+TAPS = ("block1_pool", "block2_pool", "block3_pool")
 LARGEST_FILE = 1 << 30  # bytes; with its dense layers VGG16 has 0.55e9
-SILENT_SECONDS = 30  # a download that stays silent as long as this has failed
-
-UNREADABLE = (
-    OSError,
-    RuntimeError,
-    KeyError,
-    TypeError,
-    ValueError,
-    zipfile.BadZipFile,
-    zlib.error,
-)  # what h5py and zipfile raise for a broken file
+SILENT_SECONDS = 30  # a download that is silent for so long has failed
 
 
-class WeightsError(ValueError):
-    """VGG16's weights cannot be had: the message says why and what to do."""
+class WeightsError(UserError):
+    """VGG16's weights are not available; the message says why and what to do."""
 
 
-def find_vgg_weights(vgg_weights):
-    """The file that `vgg_weights` means, downloaded if need be.
+def load_vgg_features(
+    vgg_weights: str | os.PathLike | None = "imagenet", *, dtype: str | None = None
+) -> "FrozenFeatures | None":
+    """Load VGG16's features after pool1, pool2 and pool3, for `oppai.losses`.
+
+    Example:
+    ```python
+    features = load_vgg_features("vgg16_notop.h5")
+    pool1, pool2, pool3 = features(signed_pictures)
+    ```
 
     Args:
-        vgg_weights: "imagenet" for the weights of `keras.applications.VGG16`, or a
-            path.
+        vgg_weights: "imagenet" takes the weights of `keras.applications.VGG16` from
+            Keras' folder of downloads, or downloads them (59 MB) and checks their
+            pinned hash. A path takes them from a file saved from
+            `keras.applications.VGG16`, with its dense layers or without: the published
+            `.h5` files, `.weights.h5`, or `.keras` (no code or configuration in it is
+            run). `None` gives no features. Defaults to "imagenet".
+        dtype: Name of the dtype policy of the network. Defaults to the global policy.
 
     Returns:
-        A `pathlib.Path`.
+        A `FrozenFeatures`: from signed pictures `(batch, height, width, 3)` to a list
+        of `(batch, height/2, width/2, 64)`, `(…/4, …/4, 128)` and `(…/8, …/8, 256)`.
+        With `vgg_weights=None`, `None`: there are no perceptual and style terms then.
 
     Raises:
-        WeightsError: if the weights are neither in Keras' folder of downloads nor to
-            be had from the network.
+        WeightsError: If the weights cannot be downloaded, or if the file is missing,
+            broken, or not VGG16's.
     """
-    if vgg_weights != "imagenet":
-        return Path(vgg_weights).expanduser()
-    import keras
+    if vgg_weights is None:
+        return None
+    with _policy(dtype):
+        if str(vgg_weights) == "imagenet":
+            vgg = _download()
+        else:
+            vgg = _load(Path(vgg_weights).expanduser())
+        return FrozenFeatures(pool_features(vgg))
 
+
+def build_vgg(*, dtype: str | None = None) -> keras.Model:
+    """Build VGG16 up to pool3 with random weights, not trainable.
+
+    Args:
+        dtype: Name of the dtype policy of the network. Defaults to the global policy.
+
+    Returns:
+        A `keras.Model` from signed pictures `(batch, height, width, 3)`, 8 px or more
+        on each side, to the list [pool1, pool2, pool3].
+    """
+    with _policy(dtype):
+        return pool_features(_vgg16())
+
+
+def pool_features(vgg: keras.Model) -> keras.Model:
+    """Build a network from signed pictures to the outputs of a VGG's pools.
+
+    Args:
+        vgg: `keras.applications.VGG16`, or another chain of layers of which three have
+            the names of `TAPS`. Its weights are shared, not copied.
+
+    Returns:
+        A `keras.Model`, not trainable, as `build_vgg` returns it.
+    """
+    pictures = keras.Input((None, None, 3), name="signed")
+    x = SignedToCaffe(name="caffe")(pictures)
+    pools = []
+    for layer in vgg.layers:
+        if isinstance(layer, keras.layers.InputLayer):
+            continue
+        x = layer(x)
+        if layer.name in TAPS:
+            pools.append(x)
+        if len(pools) == len(TAPS):
+            break
+    return keras.Model(pictures, pools, name="vgg16_features", trainable=False)
+
+
+def _policy(dtype):
+    return contextlib.nullcontext() if dtype is None else precision(dtype)
+
+
+def _vgg16(**options):
+    return keras.applications.VGG16(**{"include_top": False, "weights": None} | options)
+
+
+def _download():
+    """Return Keras' own VGG16, downloaded if it has not been before."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(SILENT_SECONDS)
     try:
-        return Path(
-            keras.utils.get_file(FILE_NAME, URL, cache_subdir="models", file_hash=MD5)
-        )
-    except Exception as error:  # get_file raises bare Exception for a dead network
+        return _vgg16(weights="imagenet")
+    except Exception as error:  # Keras raises bare Exception for a dead network
         raise WeightsError(
             f"VGG16's weights are not on this machine and could not be downloaded "
-            f"({error}). {_both_ways()}"
+            f"({_reason(error)}). {_advice()}"
         ) from None
     finally:
         socket.setdefaulttimeout(before)
 
 
-def read_vgg_weights(path):
-    """The weights of VGG16's first seven convolutions from a file.
-
-    Args:
-        path: A file saved from `keras.applications.VGG16`, with its dense layers or
-            without: the published `.h5` files, `.weights.h5`, or `.keras`.
-
-    Returns:
-        List of float32 arrays: kernel and bias of each convolution, in order.
-
-    Raises:
-        WeightsError: if the file is missing, broken, or not VGG16's.
-    """
-    path = Path(path)
+def _load(path):
+    """Return a VGG16 with the weights of a file."""
     if not path.is_file():
-        raise WeightsError(f"No file of VGG16 weights at {path}. {_both_ways()}")
+        raise WeightsError(f"No file of VGG16 weights at {path}. {_advice()}")
     try:
-        with _open_hdf5(path) as file:
-            return _convolutions(file)
-    except WeightsError as error:
-        raise WeightsError(f"{path} does not hold VGG16's weights: {error}") from None
-    except UNREADABLE as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if zipfile.is_zipfile(path):  # a .keras file
+            with zipfile.ZipFile(path) as archive:
+                size = sum(info.file_size for info in archive.infolist())
+            if size > LARGEST_FILE:
+                raise ValueError(f"it would take {size} bytes")
+        vgg = _vgg16(include_top=_has_dense_layers(path))
+        # Keras leaves alone, with a warning, what some files lack.
+        for layer in _until_pool3(vgg):
+            layer.set_weights([np.full_like(w, np.nan) for w in layer.get_weights()])
+        vgg.load_weights(path)
+        for layer in _until_pool3(vgg):
+            if not all(np.isfinite(w).all() for w in layer.get_weights()):
+                raise ValueError(f"{layer.name} is missing or has no finite values")
+    except Exception as error:  # h5py, zipfile and Keras raise all kinds
         raise WeightsError(
-            f"{path} cannot be read as VGG16 weights (.h5, .weights.h5, .keras): "
-            f"{reason}. {_both_ways()}"
+            f"{path} does not hold VGG16's weights (.h5, .weights.h5, .keras): "
+            f"{_reason(error)}. {_advice()}"
         ) from None
+    return vgg
 
 
-@contextlib.contextmanager
-def _open_hdf5(path):
-    if not zipfile.is_zipfile(path):
-        with h5py.File(path, "r") as file:
-            yield file
-        return
-    # A .keras file is a zip archive; only its arrays are looked at.
-    with zipfile.ZipFile(path) as archive:
-        size = archive.getinfo("model.weights.h5").file_size
-        if size > LARGEST_FILE:
-            raise WeightsError(f"its model.weights.h5 would take {size} bytes")
-        content = io.BytesIO(archive.read("model.weights.h5"))
-    with h5py.File(content, "r") as file:
-        yield file
+def _has_dense_layers(path):
+    """Return whether a `.h5` file has them, whose layers Keras counts."""
+    if path.suffix != ".h5" or path.name.endswith(".weights.h5"):
+        return False  # Keras takes from other files what it looks for
+    with h5py.File(path) as file:
+        return "fc1" in file.get("model_weights", file)
 
 
-def _convolutions(file):
-    found = {}
-
-    def visit(name, item):
-        parts = re.split(r"[/\\]", name)  # Windows once wrote backslashes
-        if isinstance(item, h5py.Dataset) and not parts[0].startswith("optimizer"):
-            for part in parts:
-                if re.fullmatch(r"block\d_conv\d|conv2d(_\d+)?", part):
-                    found.setdefault(part, {})[item.ndim] = item
-
-    file.visititems(visit)
-    # Keras 3 calls the layers by their class in .weights.h5 and .keras files.
-    names = CONVOLUTIONS
-    if names[0] not in found:
-        names = ["conv2d", *(f"conv2d_{i}" for i in range(1, len(CONVOLUTIONS)))]
-    following = found.get("conv2d_7", {}).get(4)
-    if "block3_conv4" in found or following is not None and following.shape[3] == 256:
-        raise WeightsError("it has four convolutions in block 3, as VGG19 has")
-
-    values, inputs = [], 3
-    widths = np.repeat(CHANNELS, REPEATS).tolist()
-    for name, filters in zip(names, widths, strict=True):
-        for ndim, shape in ((4, (3, 3, inputs, filters)), (1, (filters,))):
-            array = found.get(name, {}).get(ndim)
-            if array is None:
-                raise WeightsError(f"it has no {name} with a kernel and a bias")
-            if array.shape != shape:
-                raise WeightsError(
-                    f"{name} should have a weight of shape {shape}. "
-                    f"Received: {array.shape}"
-                )
-            value = np.asarray(array, "float32")
-            if not np.isfinite(value).all():
-                raise WeightsError(f"{name} has values that are not finite")
-            values.append(value)
-        inputs = filters
-    return values
+def _until_pool3(vgg):
+    names = [layer.name for layer in vgg.layers]
+    return vgg.layers[: names.index(TAPS[-1])]
 
 
-def _both_ways():
+def _reason(error):
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 200 else f"{text[:197]}..."
+
+
+def _advice():
     return (
         f"Give vgg_weights=PATH, the path of {FILE_NAME} ({URL}), or "
         "vgg_weights=None to train without the perceptual and style terms."
@@ -179,13 +191,13 @@ def _both_ways():
 
 
 class FrozenFeatures:
-    """Calls a feature network without making it part of the model that holds it.
+    """Call a feature network that is not a part of the model that holds it.
 
-    Keras tracks the layers, variables, lists and dicts that a model has as attributes
-    and saves them with it. This is a plain object, so a model that keeps one neither
-    trains nor saves the network inside: a restorer's file holds the restorer alone.
-    Under a `tf.distribute.Strategy`, and where Keras' JAX distribution is set, make
-    it where the model is made (inside `strategy.scope()`, after `set_distribution`).
+    Keras tracks the layers, variables, lists and dicts that are a model's attributes
+    and saves them with it. This is a plain object, so that a model that holds one
+    neither trains nor saves the network inside: a restorer's file holds the restorer
+    alone. Make it where the model is made: inside `strategy.scope()` of a
+    `tf.distribute.Strategy`, and after `set_distribution` on JAX.
 
     Example:
     ```python
@@ -200,83 +212,17 @@ class FrozenFeatures:
             list of feature maps. It is frozen.
     """
 
-    def __init__(self, network):
+    def __init__(self, network: keras.Model) -> None:
         network.trainable = False
         self.network = network
 
-    def __call__(self, pictures):
+    def __call__(self, pictures: Any) -> list[Any]:
         return self.network(pictures, training=False)
-
-
-def load_vgg_features(vgg_weights="imagenet", *, dtype=None):
-    """VGG16's features after pool1, pool2 and pool3, ready for `oppai.losses`.
-
-    Example:
-    ```python
-    features = load_vgg_features("vgg16_notop.h5")
-    pool1, pool2, pool3 = features(signed_pictures)
-    ```
-
-    Args:
-        vgg_weights: "imagenet" takes the weights of `keras.applications.VGG16` from
-            Keras' folder of downloads, or downloads them (59 MB). A path takes them
-            from a file saved from `keras.applications.VGG16`, with its dense layers
-            or without: the published `.h5` files, `.weights.h5`, or `.keras` (no code
-            or configuration in it is run). `None` means to do without.
-            Defaults to "imagenet".
-        dtype: Dtype or policy of the network. Defaults to the global policy.
-
-    Returns:
-        A `FrozenFeatures`: from signed pictures `(batch, height, width, 3)` to a list
-        of `(batch, height/2, width/2, 64)`, `(…/4, …/4, 128)` and `(…/8, …/8, 256)`.
-        With `vgg_weights=None`, `None`: there are no perceptual and style terms then.
-
-    Raises:
-        WeightsError: if the weights cannot be downloaded, or if the file is missing,
-            broken, or not VGG16's.
-    """
-    if vgg_weights is None:
-        return None
-    values = read_vgg_weights(find_vgg_weights(vgg_weights))
-    network = build_vgg(dtype=dtype)
-    network.set_weights(values)
-    return FrozenFeatures(network)
-
-
-def build_vgg(*, channels=CHANNELS, dtype=None):
-    """VGG16 up to pool3 with random weights, not trainable.
-
-    Args:
-        channels: Filters of the three blocks; fewer make a light stand-in.
-            Defaults to VGG16's (64, 128, 256).
-        dtype: Dtype or policy of the convolutions. Defaults to the global policy.
-
-    Returns:
-        A `keras.Model` from signed pictures `(batch, height, width, 3)`, 8 px or more
-        a side, to the list [pool1, pool2, pool3].
-    """
-    pictures = keras.Input((None, None, 3), name="signed")
-    x = SignedToCaffe(name="caffe")(pictures)
-    common = dict(data_format="channels_last", dtype=dtype, trainable=False)
-    pools = []
-    for block, (filters, repeats) in enumerate(zip(channels, REPEATS, strict=True), 1):
-        for i in range(1, repeats + 1):
-            x = layers.Conv2D(
-                filters,
-                3,
-                padding="same",
-                activation="relu",
-                name=f"block{block}_conv{i}",
-                **common,
-            )(x)
-        x = layers.MaxPooling2D(2, name=f"block{block}_pool", **common)(x)
-        pools.append(x)
-    return keras.Model(pictures, pools, name="vgg16_features", trainable=False)
 
 
 @keras.saving.register_keras_serializable(package="oppai")
 class SignedToCaffe(layers.Layer):
-    """Takes pictures from the signed scale to the Caffe scale, in float32.
+    """Convert pictures from the signed scale to the Caffe scale, in float32.
 
     Example:
     ```python
@@ -293,8 +239,8 @@ class SignedToCaffe(layers.Layer):
         float32 `(batch, height, width, 3)`, BGR minus (103.939, 116.779, 123.68).
     """
 
-    def __init__(self, **kwargs):
-        # In bfloat16 the means would already be rounded to a whole grey level.
+    def __init__(self, **kwargs: Any) -> None:
+        # bfloat16 would round the means to whole grey levels.
         super().__init__(**{"dtype": "float32", **kwargs})
 
     def call(self, pictures):

@@ -7,7 +7,12 @@ import pytest
 from keras import ops
 
 from oppai import losses
-from oppai.models.vgg import FrozenFeatures, build_vgg, load_vgg_features
+from oppai.models.vgg import (
+    FrozenFeatures,
+    build_vgg,
+    load_vgg_features,
+    pool_features,
+)
 from tests.oppai.test_losses import gradient
 
 WEIGHTS = losses.BOOK_WEIGHTS
@@ -17,7 +22,13 @@ TENSORFLOW = keras.backend.backend() == "tensorflow"
 def light_vgg(dtype=None, largest=1e4):
     """A stand-in with few channels whose activations are as large as VGG16's."""
     keras.utils.set_random_seed(0)
-    network = build_vgg(channels=(4, 4, 8), dtype=dtype)
+    vgg = keras.Sequential()
+    for block, (filters, repeats) in enumerate(((4, 2), (4, 2), (8, 3)), 1):
+        options = {"padding": "same", "activation": "relu", "dtype": dtype}
+        for _ in range(repeats):
+            vgg.add(keras.layers.Conv2D(filters, 3, **options))
+        vgg.add(keras.layers.MaxPooling2D(dtype=dtype, name=f"block{block}_pool"))
+    network = pool_features(vgg)
     network.set_weights([np.abs(w) for w in network.get_weights()])
     top = float(ops.max(network(np.ones((1, 16, 16, 3), "float32"))[-1]))
     gain = (largest / top) ** (1 / 7)  # seven convolutions, ReLU between
@@ -41,8 +52,8 @@ def check_finite(truth, prediction, mask, features):
     """The terms, `(6, batch)`, after a look at them and at the gradient."""
 
     def loss(x, truth, mask):
-        parts = losses.loss_terms(truth, x, mask, features=features)
-        return sum(losses.PAPER_WEIGHTS[k] * ops.sum(v) for k, v in parts.items())
+        terms = losses.loss_terms(truth, x, mask, features=features)
+        return sum(losses.PAPER_WEIGHTS[k] * ops.sum(v) for k, v in terms.items())
 
     slope = gradient(loss, prediction, truth, mask)
     assert np.isfinite(slope).all() and slope.any()
@@ -62,12 +73,12 @@ def test_extreme_pictures_of_256_px_stay_finite_in_bfloat16():
 @pytest.mark.large
 def test_full_vgg_in_bfloat16_stays_finite():
     features = FrozenFeatures(build_vgg(dtype="mixed_bfloat16"))
-    check_finite(*(part[3:4] for part in extremes(256)), features)
+    check_finite(*(array[3:4] for array in extremes(256)), features)
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
 def test_pictures_reach_the_caffe_scale_in_float32(policy):
-    network = build_vgg(channels=(1, 1, 1), dtype=policy)
+    network = build_vgg(dtype=policy)
     caffe = network.get_layer("caffe")(np.full((1, 1, 1, 3), 0.9, "float32"))
     expected = 242.25 - np.array([103.939, 116.779, 123.68])
     np.testing.assert_allclose(np.ravel(caffe), expected, rtol=1e-5)
