@@ -1,6 +1,10 @@
-"""The preprint's experiment as one call: train, make 1,024 pictures, measure them."""
+"""The preprint's experiment in one call: train, make 1,024 pictures, measure them."""
 
-from pathlib import Path
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
 
 from diffusion.evaluation.features import load_extractor
 from diffusion.evaluation.report import evaluate_pictures
@@ -13,23 +17,23 @@ N_PICTURES = 1024
 
 
 def run_experiment(
-    images,
-    run,
+    images: str | os.PathLike,
+    run: str | os.PathLike,
     *,
-    n=N_PICTURES,
-    sampler="ddim",
-    steps=50,
-    seed=3407,
-    features="inception",
-    name=None,
-    training_steps=None,
-    **settings,
-):
-    """Do the preprint's experiment on a folder: one row of its table 2.
+    n: int = N_PICTURES,
+    sampler: str = "ddim",
+    steps: int = 50,
+    seed: int = 3407,
+    features: Any = "inception",
+    name: str | None = None,
+    training_steps: int | None = None,
+    **settings: Any,
+) -> str:
+    """Run the preprint's experiment on a folder, and return a row of its table 2.
 
-    Everything goes into the run's folder and can be interrupted: the training, the
-    pictures (`generated/`, without watermark, since they are measured), and
-    `evaluation.json` with `neighbours.png`.
+    The run's folder holds everything, and the same call resumes an interrupted
+    experiment: the training, the pictures (`generated/`, without a watermark, which
+    would change the figures), and `evaluation.json` with `neighbours.png`.
 
     Example:
     ```python
@@ -40,30 +44,31 @@ def run_experiment(
         images: Folder of the training pictures.
         run: Folder of the training.
         n: Pictures to make. Defaults to 1,024, the preprint's number.
-        sampler: As in `diffusion.sample`. Defaults to "ddim".
-        steps: Evaluations a picture. Defaults to 50.
-        seed: Of training and pictures. Defaults to 3407, the preprint's.
-        features: As in `diffusion.evaluation.features.load_extractor`. Defaults to "inception".
-        name: What to call the row. Defaults to the run folder's name.
+        sampler: See `diffusion.sample`. Defaults to "ddim".
+        steps: Evaluations of the network per picture. Defaults to 50.
+        seed: Seed of training and pictures. Defaults to 3407, the preprint's.
+        features: See `diffusion.evaluation.features.load_extractor`. Defaults to
+            "inception".
+        name: Name of the row. Defaults to the run folder's name.
         training_steps: Steps of the training. Defaults to the preset's.
-        **settings: As in `diffusion.train`.
+        **settings: See `diffusion.train`.
 
     Returns:
-        The row, Markdown text with its head.
+        The row as Markdown, with the table's head.
 
     Raises:
-        ValueError: as `diffusion.train` and `diffusion.evaluate_pictures`.
+        ValueError: See `diffusion.train` and `diffusion.evaluate_pictures`.
 
     Reference:
         The preprint, §5.3 and table 2.
     """
-    load_extractor(features)  # what is missing shows before hours of training
+    load_extractor(features)  # raises before hours of training
     if training_steps is not None:
         settings["steps"] = training_steps
-    run = train(images, run, seed=seed, **settings)
-    folder = run.folder / "generated"
+    trained = train(images, run, seed=seed, **settings)
+    folder = trained.folder / "generated"
     sample_folder(
-        load_diffuser(run),
+        load_diffuser(trained),
         n,
         folder,
         sampler=sampler,
@@ -75,27 +80,27 @@ def run_experiment(
         folder / ICONS,
         images,
         features=features,
-        image_size=tuple(run.settings["image_size"]),
-        output=run.folder / "evaluation.json",
-        figure=run.folder / "neighbours.png",
+        image_size=tuple(trained.settings["image_size"]),
+        output=trained.folder / "evaluation.json",
+        figure=trained.folder / "neighbours.png",
     )
-    row = format_row(name or Path(run.folder).name, result)
-    write_whole(run.folder / "table2.md", row + "\n")
+    row = format_row(name or trained.folder.name, result)
+    write_whole(trained.folder / "table2.md", row + "\n")
     return row
 
 
-def format_row(name, result):
-    """One row of the preprint's table 2, with its head.
+def format_row(name: str, result: Mapping[str, Any]) -> str:
+    """Format a row of the preprint's table 2, with the table's head.
 
     Args:
-        name: What to call it.
+        name: Name of the row.
         result: What `evaluate_pictures` returned.
 
     Returns:
         str of three lines of Markdown.
     """
 
-    def number(value):
+    def number(value: float | None) -> str:
         return "–" if value is None else f"{value:.1f}"
 
     head = f"| | FID | NWI | MAE | KID ({result['features']}) | copies | N |"

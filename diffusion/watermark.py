@@ -1,55 +1,24 @@
-"""A visible mark on generated pictures, and a note in their files.
+"""Mark generated pictures visibly, and write a note into their files.
 
-The illustrator of the preprint allowed pictures to be published on the condition that
-they bear a watermark, so that nobody takes them for material to use. So the mark runs
-over the whole picture, and what lies under it stays visible.
+The preprint's illustrator allowed pictures to be published on the condition that they
+bear a watermark, so that nobody takes them for material to use. So the mark covers the
+whole picture, and the picture stays visible under it.
 
 Reference:
     The preprint, §2.2.
 """
 
+from __future__ import annotations
+
 import io
 import math
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-
-def shown(picture, background=255):
-    """A picture as people see it: grey as RGB, transparent parts on a ground.
-
-    Args:
-        picture: uint8 `(height, width, 1)`, `(height, width, 3)` or
-            `(height, width, 4)`.
-        background: Grey value of the ground. Defaults to white.
-
-    Returns:
-        uint8 `(height, width, 3)`.
-    """
-    if picture.shape[-1] == 1:
-        return np.repeat(picture, 3, axis=-1)
-    if picture.shape[-1] == 3:
-        return picture
-    alpha = picture[..., 3:].astype("float32") / 255
-    rgb = alpha * picture[..., :3] + (1 - alpha) * background
-    return np.round(rgb).astype(np.uint8)
-
-
-def enlarged(picture, least=128):
-    """A small picture with each pixel as a square, so that a watermark has room.
-
-    Args:
-        picture: uint8 `(height, width, channels)`.
-        least: Pixels that its shorter side comes near to, from below. Defaults to 128.
-
-    Returns:
-        uint8; the same array where it is large enough.
-    """
-    factor = max(1, least // min(picture.shape[:2]))
-    if factor == 1:
-        return picture
-    return picture.repeat(factor, axis=0).repeat(factor, axis=1)
-
+from illustkit.files import write_whole
 
 WATERMARK = "AI-generated"
 OPACITY = 0.35
@@ -58,11 +27,17 @@ _KEY = "Description"  # one of PNG's own keywords
 _DESCRIPTION, _EXIF, _COMMENT = 0x010E, 0x8769, 0x9286  # EXIF tags
 
 
-def add_watermark(picture, text=WATERMARK, *, opacity=OPACITY, font=None):
-    """Write a text across a picture, dark on what is light and light on what is dark.
+def add_watermark(
+    picture: np.ndarray,
+    text: str = WATERMARK,
+    *,
+    opacity: float = OPACITY,
+    font: str | os.PathLike | None = None,
+) -> np.ndarray:
+    """Write a text across a picture, dark on light areas and light on dark ones.
 
-    Small pictures bear it once, broken into lines where it does not fit; larger ones
-    in staggered rows.
+    Small pictures bear it once, in several lines if need be; larger ones bear it in
+    staggered rows.
 
     Example:
     ```python
@@ -71,18 +46,18 @@ def add_watermark(picture, text=WATERMARK, *, opacity=OPACITY, font=None):
 
     Args:
         picture: uint8, grey `(height, width)` or `(height, width, 1)`, RGB or RGBA;
-            16 px or more a side. It is not changed.
+            16 pixels or more on each side. It is not changed.
         text: What to write. Defaults to "AI-generated".
-        opacity: 0 (nothing) to 1 (covers). Defaults to 0.35.
-        font: Path of a TrueType font, for letters that Pillow's own has not, such as
-            Japanese. Defaults to Pillow's.
+        opacity: 0 (invisible) to 1 (opaque). Defaults to 0.35.
+        font: Path of a TrueType font, for letters that Pillow's font lacks, such as
+            Japanese. Defaults to Pillow's font.
 
     Returns:
         uint8 of the same shape. Alpha is not changed.
 
     Raises:
-        ValueError: for a picture of another kind or under 16 px, an opacity out of
-            range, an empty text, or letters that the font has not.
+        ValueError: If the picture is of another kind or under 16 pixels, `opacity` is
+            out of range, or `text` is empty or has letters that the font lacks.
     """
     if not isinstance(picture, np.ndarray) or picture.dtype != np.uint8:
         kind = getattr(picture, "dtype", type(picture).__name__)
@@ -104,8 +79,8 @@ def add_watermark(picture, text=WATERMARK, *, opacity=OPACITY, font=None):
     colours = colours[..., :3] if colours.shape[-1] == 4 else colours
     light = _blurred(colours.mean(axis=-1), size) > 127.5
     ink = np.where(light, 0.0, 255.0)[..., None]
-    share = np.float32(opacity) * mark[..., None]
-    marked = np.rint(colours + share * (ink - colours)).astype(np.uint8)
+    amount = np.float32(opacity) * mark[..., None]
+    marked = np.rint(colours + amount * (ink - colours)).astype(np.uint8)
     out = picture.copy()
     if picture.ndim == 2:
         return marked[..., 0]
@@ -113,8 +88,10 @@ def add_watermark(picture, text=WATERMARK, *, opacity=OPACITY, font=None):
     return out
 
 
-def write_marked(path, picture, note=WATERMARK):
-    """Write a picture with a note of where it comes from in the file.
+def write_marked(
+    path: str | os.PathLike, picture: np.ndarray, note: str = WATERMARK
+) -> Path:
+    """Write a picture, with a note in the file that says where it comes from.
 
     Example:
     ```python
@@ -123,8 +100,8 @@ def write_marked(path, picture, note=WATERMARK):
     ```
 
     Args:
-        path: File to write, `.png`, `.jpg`, `.jpeg` or `.webp`; the whole file appears
-            at once or not at all. Missing folders are made.
+        path: File to write, `.png`, `.jpg`, `.jpeg` or `.webp`, atomically. Missing
+            folders are made.
         picture: uint8, grey, RGB or RGBA (not in a JPEG).
         note: Text. PNG: a "Description"; JPEG: a comment and EXIF; WebP: EXIF.
             Defaults to "AI-generated".
@@ -133,17 +110,16 @@ def write_marked(path, picture, note=WATERMARK):
         The path written.
 
     Raises:
-        ValueError: for another extension, or what the format cannot hold.
+        ValueError: If the extension is another, or the format cannot hold the picture.
     """
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
-
-    from illustkit.files import write_whole
 
     path = Path(path)
     shape = picture.shape[:2] if picture.shape[2:] == (1,) else picture.shape
     image = Image.fromarray(np.ascontiguousarray(picture).reshape(shape))
     kind = path.suffix.lower()
+    options: dict[str, Any]
     if kind == ".png":
         info = PngInfo()
         info.add_itxt(_KEY, note)
@@ -156,22 +132,27 @@ def write_marked(path, picture, note=WATERMARK):
         options["exif"] = _exif(note)
     else:
         raise ValueError(
-            f"{path}: no {image.mode} picture with a note can be written so. "
-            "Use .png, .webp, or .jpg for one without transparency."
+            f"{path}: this format cannot hold a picture of mode {image.mode} with a "
+            "note. Use .png, .webp, or .jpg without transparency."
         )
     stream = io.BytesIO()
     image.save(stream, **options)
     return write_whole(path, stream.getvalue())
 
 
-def read_note(path):
-    """The note that `write_marked` put into a file.
+def read_note(path: str | os.PathLike) -> str | None:
+    """Read the note that `write_marked` wrote into a file.
+
+    Example:
+    ```python
+    read_note("new/icons/icon-00000.png")   # "AI-generated"
+    ```
 
     Args:
         path: A picture file.
 
     Returns:
-        str, or `None` where there is none, or the file is no picture.
+        str, or `None` if there is none or the file is no picture.
     """
     from PIL import Image
 
@@ -179,16 +160,57 @@ def read_note(path):
         with Image.open(path) as image:
             if image.format == "PNG":
                 image.load()
-                return image.text.get(_KEY)
+                return getattr(image, "text", {}).get(_KEY)
             comment = image.info.get("comment")
             if isinstance(comment, bytes):
                 return comment.decode("utf-8", "replace")
-            told = image.getexif().get_ifd(_EXIF).get(_COMMENT)
+            comment = image.getexif().get_ifd(_EXIF).get(_COMMENT)
     except (OSError, ValueError, SyntaxError, AttributeError):
         return None
-    if isinstance(told, bytes) and told.startswith(b"UNICODE\0"):
-        return told[8:].decode("utf-16-be", "replace")
+    if isinstance(comment, bytes) and comment.startswith(b"UNICODE\0"):
+        return comment[8:].decode("utf-16-be", "replace")
     return None
+
+
+def shown(picture: np.ndarray, background: int = 255) -> np.ndarray:
+    """Convert a picture to RGB: repeat grey, and lay transparency over a background.
+
+    Args:
+        picture: uint8 `(height, width, 1)`, `(height, width, 3)` or
+            `(height, width, 4)`.
+        background: Grey value. Defaults to white.
+
+    Returns:
+        uint8 `(height, width, 3)`.
+    """
+    if picture.shape[-1] == 1:
+        return np.repeat(picture, 3, axis=-1)
+    if picture.shape[-1] == 3:
+        return picture
+    alpha = picture[..., 3:].astype("float32") / 255
+    rgb = alpha * picture[..., :3] + (1 - alpha) * background
+    return np.round(rgb).astype(np.uint8)
+
+
+def enlarged(picture: np.ndarray, least: int = 128) -> np.ndarray:
+    """Repeat the pixels of a small picture, so that a watermark has room.
+
+    Example:
+    ```python
+    marked = add_watermark(enlarged(icon))   # 32×32 -> 128×128
+    ```
+
+    Args:
+        picture: uint8 `(height, width, channels)`.
+        least: Size that the shorter side approaches from below. Defaults to 128.
+
+    Returns:
+        uint8; the same array if it is large enough.
+    """
+    factor = max(1, least // min(picture.shape[:2]))
+    if factor == 1:
+        return picture
+    return picture.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
 def _exif(note):
@@ -196,13 +218,13 @@ def _exif(note):
 
     exif = Image.Exif()
     exif[_DESCRIPTION] = note.encode("ascii", "replace").decode()
-    # A user's comment is the one text of EXIF that may hold any letters.
+    # The user comment is EXIF's only text that may hold any letters.
     exif.get_ifd(_EXIF)[_COMMENT] = b"UNICODE\0" + note.encode("utf-16-be")
     return exif.tobytes()
 
 
 def _mark(width, height, text, font):
-    """Ink that each pixel gets, `(height, width)`, 0 to 1, and the letters' size."""
+    """Draw the mark: ink of each pixel `(height, width)`, 0 to 1, and letter size."""
     from PIL import Image, ImageDraw
 
     lines, face, size = _fitted(width, height, text, font)
@@ -213,9 +235,9 @@ def _mark(width, height, text, font):
     block = line_step * len(lines)
     step_x, step_y = longest + 1.5 * size, block + 2.0 * size
     rows = max(1, math.floor((height + 2.0 * size) / step_y))
-    if rows == 1:  # the lines part, so that the middle stays free
+    if rows == 1:  # spread the lines, so that the centre stays free
         line_step = max(line_step, (height - 1.3 * size) / max(1, len(lines) - 1))
-    # The first row's middle, so that the rows stand evenly about the picture's middle.
+    # Centre of the first row, so that the rows are centred on the picture.
     first = height / 2 - (rows - 1) / 2 * step_y
     once = step_x > 0.75 * width
     for row in range(rows):
@@ -227,25 +249,25 @@ def _mark(width, height, text, font):
                 y = first + row * step_y + (n - (len(lines) - 1) / 2) * line_step
                 draw.text((x, y), line, fill=255, font=face, anchor="mm")
     mark = np.asarray(image, np.float32) / 255
-    # The strokes of small letters cover their pixels in part only: they get more ink.
+    # The strokes of small letters cover their pixels only partly: they get more ink.
     return np.minimum(1, mark * max(1.0, 14 / size)), size
 
 
 def _fitted(width, height, text, font):
-    """Lines, font and letters' size in pixels that fit a picture."""
-    wanted = max(9, round(0.11 * min(width, height)))
+    """Return lines, font and letter size in pixels that fit a picture."""
+    largest = max(9, round(0.11 * min(width, height)))
     for lines in (_broken(text, n) for n in range(1, 4)):
-        for size in range(wanted, LEAST - 1, -1):
+        for size in range(largest, LEAST - 1, -1):
             face = _face(font, size, text)
             longest = max(face.getlength(line) for line in lines)
             if longest <= 0.94 * width and 1.15 * size * len(lines) <= height:
                 return lines, face, size
-    # Too small for all of it: as it comes, cut at the edge.
+    # The picture is too small for the whole text: cut it at the edge.
     return _broken(text, 2), _face(font, LEAST, text), LEAST
 
 
 def _broken(text, n):
-    """A text in about n lines, broken at spaces and behind hyphens."""
+    """Break a text into about n lines, at spaces and behind hyphens."""
     words = text.replace("-", "- ").split()
     n = min(n, len(words))
     lines = [words[round(i * len(words) / n) : round((i + 1) * len(words) / n)]
@@ -265,14 +287,14 @@ def _face(font, size, text):
     missing = [c for c in text if not c.isspace() and ord(c) > 0x2FF]
     if missing:
         raise ValueError(
-            f"Pillow's own font has no {missing[0]!r}. Give font=PATH of one that has, "
+            f"Pillow's font lacks {missing[0]!r}. Give font=PATH of a font that has it, "
             "or another text."
         )
     return face
 
 
 def _blurred(values, size):
-    """Mean over about a letter's surroundings."""
+    """Average over a square of about two letters."""
     reach = max(1, size)
     padded = np.pad(values.astype(np.float64), reach, mode="edge")
     sums = np.pad(padded.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))

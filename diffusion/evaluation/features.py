@@ -1,27 +1,36 @@
-"""From pictures, or a folder of them, to features for FID and KID."""
+"""Extract the features of pictures, or of a folder of them, for FID and KID."""
+
+from __future__ import annotations
 
 import os
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from illustkit.images import list_images, read_image
 
-GRID = 16  # side of the pictures that "pixels" compares
+GRID = 16  # side to which "pixels" averages a picture
 
 
 class Extractor(NamedTuple):
-    """A name to tell with every figure, and a function uint8 pictures → features."""
+    """Holds a function from pictures to features, and the name to quote it by.
+
+    Args:
+        name: Name that figures quote.
+        function: From uint8 `(n, height, width, 3)` to `(n, dimensions)`.
+    """
 
     name: str
-    function: object
+    function: Callable[[np.ndarray], np.ndarray]
 
 
-def load_extractor(features="inception"):
-    """What takes features from pictures.
+def load_extractor(features: Any = "inception") -> Extractor:
+    """Return the extractor of the features asked for.
 
-    Nothing stands in for InceptionV3 where its weights cannot be had; other features
-    have to be asked for, and their name is told with the figures.
+    Without its weights InceptionV3 is never replaced silently: ask for other features
+    by name, and the figures quote it.
 
     Example:
     ```python
@@ -32,7 +41,7 @@ def load_extractor(features="inception"):
 
     Args:
         features: "inception", or the path of a file of its weights; "pixels", the
-            colours of the picture averaged to 16×16, unit scale; or a function of
+            colours of the picture averaged to 16×16, unit scale; or a function from
             uint8 `(n, height, width, 3)` to `(n, dimensions)`. Defaults to
             "inception".
 
@@ -40,7 +49,7 @@ def load_extractor(features="inception"):
         `Extractor`.
 
     Raises:
-        WeightsError: where InceptionV3's weights cannot be had.
+        WeightsError: If InceptionV3's weights are not available.
     """
     if isinstance(features, Extractor):
         return features
@@ -53,8 +62,14 @@ def load_extractor(features="inception"):
     return Extractor("inception", load_inception(features).features)
 
 
-def extract_features(pictures, features="inception", *, batch_size=32, progress=True):
-    """Features of pictures.
+def extract_features(
+    pictures: str | os.PathLike | Sequence[str | os.PathLike] | np.ndarray,
+    features: Any = "inception",
+    *,
+    batch_size: int = 32,
+    progress: bool = True,
+) -> np.ndarray:
+    """Extract the features of pictures.
 
     Example:
     ```python
@@ -65,40 +80,43 @@ def extract_features(pictures, features="inception", *, batch_size=32, progress=
 
     Args:
         pictures: A folder, a list of paths, or uint8 `(n, height, width, 3)`. Files
-            are taken at their own sizes.
-        features: As in `load_extractor`. Defaults to "inception".
-        batch_size: Pictures at once. Defaults to 32.
-        progress: Whether to show a bar. Defaults to `True`.
+            keep their own sizes.
+        features: See `load_extractor`. Defaults to "inception".
+        batch_size: Pictures per batch. Defaults to 32.
+        progress: Whether to show a progress bar. Defaults to `True`.
 
     Returns:
         float32 `(n, dimensions)`.
 
     Raises:
-        ValueError: as `load_extractor`; or for a picture that cannot be read.
+        ValueError: See `load_extractor`; or if a picture cannot be read.
     """
     from tqdm import tqdm
 
     extractor = load_extractor(features)
+    items: Sequence[Any] | np.ndarray
     if isinstance(pictures, (str, os.PathLike)):
-        pictures = list_images(pictures)
-    found = []
+        items = list_images(Path(pictures))
+    else:
+        items = pictures
+    extracted = []
     with tqdm(
-        total=len(pictures),
+        total=len(items),
         desc=f"features ({extractor.name})",
         unit="picture",
         disable=not progress,
     ) as bar:
-        for batch in _batches(pictures, batch_size):
-            found.append(np.asarray(extractor.function(batch), np.float32))
+        for batch in _batches(items, batch_size):
+            extracted.append(np.asarray(extractor.function(batch), np.float32))
             bar.update(len(batch))
-    if not found:
-        raise ValueError("There is no picture to take features from. Received: none")
-    return np.concatenate(found)
+    if not extracted:
+        raise ValueError("There is no picture to extract features of. Received: none")
+    return np.concatenate(extracted)
 
 
-def _batches(pictures, batch_size):
-    """Batches of pictures of one size, in order."""
-    batch = []
+def _batches(pictures: Iterable[Any], batch_size: int) -> Iterator[np.ndarray]:
+    """Yield batches of pictures of one size, in order."""
+    batch: list[np.ndarray] = []
     for item in pictures:
         picture = read_image(item)
         if batch and (len(batch) == batch_size or picture.shape != batch[0].shape):
@@ -109,7 +127,7 @@ def _batches(pictures, batch_size):
         yield np.stack(batch)
 
 
-def _pixels(pictures):
+def _pixels(pictures: np.ndarray) -> np.ndarray:
     from PIL import Image
 
     small = [

@@ -1,146 +1,40 @@
-"""The weights of FID's InceptionV3: found on this machine, fetched, or in a file."""
+"""FID's InceptionV3: the network, its preprocessing, and where its weights are."""
+
+from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 from keras import layers, ops
 
+from illustkit.errors import UserError
 from illustkit.files import cache_folder, fetch_pinned, is_pinned
 from illustkit.tensors import read_tensors
 
 EPSILON = 1e-3  # of the batch normalisation
-
-
-def conv(x, name, filters, size, *, strides=1, padding="same"):
-    """Convolution without bias, batch normalisation, ReLU."""
-    x = layers.Conv2D(
-        filters,
-        size,
-        strides,
-        padding=padding,
-        use_bias=False,
-        dtype="float32",
-        name=f"{name}.conv",
-    )(x)
-    x = layers.BatchNormalization(epsilon=EPSILON, dtype="float32", name=f"{name}.bn")(
-        x
-    )
-    return layers.ReLU(dtype="float32", name=f"{name}.relu")(x)
-
-
-def max_pool(x, strides=1, padding="same"):
-    return layers.MaxPooling2D(3, strides, padding=padding, dtype="float32")(x)
-
-
-def mean_pool(x):
-    """Mean over 3×3; at the border over what lies inside alone."""
-    return layers.AveragePooling2D(3, 1, padding="same", dtype="float32")(x)
-
-
-def chain(x, name, *parts):
-    """Convolutions one after the other; a part is (its name, filters, size)."""
-    for part, filters, size in parts:
-        x = conv(x, f"{name}.{part}", filters, size)
-    return x
-
-
-def join(*branches):
-    return layers.Concatenate(dtype="float32")(branches)
-
-
-def block_a(x, name, pooled):
-    """35×35: three branches of convolutions and one of pooling."""
-    return join(
-        chain(x, name, ("branch1x1", 64, 1)),
-        chain(x, name, ("branch5x5_1", 48, 1), ("branch5x5_2", 64, 5)),
-        chain(
-            x,
-            name,
-            ("branch3x3dbl_1", 64, 1),
-            ("branch3x3dbl_2", 96, 3),
-            ("branch3x3dbl_3", 96, 3),
-        ),
-        chain(mean_pool(x), name, ("branch_pool", pooled, 1)),
-    )
-
-
-def block_b(x, name):
-    """From 35×35 to 17×17."""
-    double = chain(x, name, ("branch3x3dbl_1", 64, 1), ("branch3x3dbl_2", 96, 3))
-    return join(
-        conv(x, f"{name}.branch3x3", 384, 3, strides=2, padding="valid"),
-        conv(double, f"{name}.branch3x3dbl_3", 96, 3, strides=2, padding="valid"),
-        max_pool(x, strides=2, padding="valid"),
-    )
-
-
-def block_c(x, name, width):
-    """17×17: squares of seven as rows and columns."""
-    row, column = (1, 7), (7, 1)
-    return join(
-        chain(x, name, ("branch1x1", 192, 1)),
-        chain(
-            x,
-            name,
-            ("branch7x7_1", width, 1),
-            ("branch7x7_2", width, row),
-            ("branch7x7_3", 192, column),
-        ),
-        chain(
-            x,
-            name,
-            ("branch7x7dbl_1", width, 1),
-            ("branch7x7dbl_2", width, column),
-            ("branch7x7dbl_3", width, row),
-            ("branch7x7dbl_4", width, column),
-            ("branch7x7dbl_5", 192, row),
-        ),
-        chain(mean_pool(x), name, ("branch_pool", 192, 1)),
-    )
-
-
-def block_d(x, name):
-    """From 17×17 to 8×8."""
-    small = chain(x, name, ("branch3x3_1", 192, 1))
-    large = chain(
-        x,
-        name,
-        ("branch7x7x3_1", 192, 1),
-        ("branch7x7x3_2", 192, (1, 7)),
-        ("branch7x7x3_3", 192, (7, 1)),
-    )
-    return join(
-        conv(small, f"{name}.branch3x3_2", 320, 3, strides=2, padding="valid"),
-        conv(large, f"{name}.branch7x7x3_4", 192, 3, strides=2, padding="valid"),
-        max_pool(x, strides=2, padding="valid"),
-    )
-
-
-def block_e(x, name, pool):
-    """8×8: rows and columns of three side by side."""
-    small = chain(x, name, ("branch3x3_1", 384, 1))
-    double = chain(x, name, ("branch3x3dbl_1", 448, 1), ("branch3x3dbl_2", 384, 3))
-    return join(
-        chain(x, name, ("branch1x1", 320, 1)),
-        chain(small, name, ("branch3x3_2a", 384, (1, 3))),
-        chain(small, name, ("branch3x3_2b", 384, (3, 1))),
-        chain(double, name, ("branch3x3dbl_3a", 384, (1, 3))),
-        chain(double, name, ("branch3x3dbl_3b", 384, (3, 1))),
-        chain(pool(x), name, ("branch_pool", 192, 1)),
-    )
-
-
 SIDE = 299  # pixels
 FEATURES = 2048
 UNUSED = ("fc.weight", "fc.bias")
+FILE_NAME = "pt_inception-2015-12-05-6726825d.pth"
+URL = (
+    "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/" + FILE_NAME
+)
+SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+SIZE = 95_628_359  # bytes
 
 
-def load_inception(weights=None):
-    """The network with its weights, ready to give features.
+class WeightsError(UserError):
+    """InceptionV3's weights are not available; the message says why and what to do."""
+
+
+def load_inception(weights: str | os.PathLike | None = None) -> InceptionV3:
+    """Load the network with its weights.
 
     Example:
     ```python
@@ -150,14 +44,14 @@ def load_inception(weights=None):
 
     Args:
         weights: Path of a file of pytorch-fid's weights (`.pth`, `.npz` or
-            `.safetensors`). By default the published file, which is downloaded once
-            (96 MB), or taken where pytorch-fid has left it.
+            `.safetensors`). Defaults to the published file, which is downloaded once
+            (96 MB) unless pytorch-fid has stored it on this machine.
 
     Returns:
         `InceptionV3`.
 
     Raises:
-        WeightsError: where there are no weights to be had, or a file holds others.
+        WeightsError: If the weights are not available, or a file holds others.
     """
     path = find_inception_weights(weights)
     state = read_inception_weights(path)
@@ -168,7 +62,7 @@ def load_inception(weights=None):
 
 @keras.saving.register_keras_serializable(package="diffusion")
 class InceptionV3(keras.Model):
-    """InceptionV3 up to its last mean, in float32 whatever the policy is.
+    """Computes InceptionV3 up to its last mean, in float32 under any policy.
 
     Example:
     ```python
@@ -178,7 +72,7 @@ class InceptionV3(keras.Model):
     ```
 
     Args:
-        **kwargs: Passed to `keras.Model`.
+        **kwargs: `name`.
 
     Call arguments:
         x: Pictures on the signed scale, `(batch, height, width, 3)`; FID is defined
@@ -188,23 +82,23 @@ class InceptionV3(keras.Model):
         float32 `(batch, 2048)`.
     """
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any):
         x = pictures = keras.Input((None, None, 3), name="signed")
-        x = conv(x, "Conv2d_1a_3x3", 32, 3, strides=2, padding="valid")
-        x = conv(x, "Conv2d_2a_3x3", 32, 3, padding="valid")
-        x = conv(x, "Conv2d_2b_3x3", 64, 3)
-        x = max_pool(x, strides=2, padding="valid")
-        x = conv(x, "Conv2d_3b_1x1", 80, 1)
-        x = conv(x, "Conv2d_4a_3x3", 192, 3, padding="valid")
-        x = max_pool(x, strides=2, padding="valid")
+        x = _conv(x, "Conv2d_1a_3x3", 32, 3, strides=2, padding="valid")
+        x = _conv(x, "Conv2d_2a_3x3", 32, 3, padding="valid")
+        x = _conv(x, "Conv2d_2b_3x3", 64, 3)
+        x = _max_pool(x, strides=2, padding="valid")
+        x = _conv(x, "Conv2d_3b_1x1", 80, 1)
+        x = _conv(x, "Conv2d_4a_3x3", 192, 3, padding="valid")
+        x = _max_pool(x, strides=2, padding="valid")
         for name, pooled in (("5b", 32), ("5c", 64), ("5d", 64)):
-            x = block_a(x, f"Mixed_{name}", pooled)
-        x = block_b(x, "Mixed_6a")
+            x = _block_a(x, f"Mixed_{name}", pooled)
+        x = _block_b(x, "Mixed_6a")
         for name, width in (("6b", 128), ("6c", 160), ("6d", 160), ("6e", 192)):
-            x = block_c(x, f"Mixed_{name}", width)
-        x = block_d(x, "Mixed_7a")
-        x = block_e(x, "Mixed_7b", mean_pool)
-        x = block_e(x, "Mixed_7c", max_pool)
+            x = _block_c(x, f"Mixed_{name}", width)
+        x = _block_d(x, "Mixed_7a")
+        x = _block_e(x, "Mixed_7b", _mean_pool)
+        x = _block_e(x, "Mixed_7c", _max_pool)
         x = layers.GlobalAveragePooling2D(dtype="float32", name="mean")(x)
         super().__init__(inputs=pictures, outputs=x, **kwargs)
         self.trainable = False
@@ -216,17 +110,19 @@ class InceptionV3(keras.Model):
     def from_config(cls, config, custom_objects=None):
         return cls(**config)
 
-    def load_state_dict(self, state, *, source="the state"):
-        """Set the weights by the names that torchvision and pytorch-fid give them.
+    def load_state_dict(
+        self, state: Mapping[str, np.ndarray], *, source: object = "the state"
+    ) -> None:
+        """Set the weights, named as in torchvision and pytorch-fid.
 
         Args:
             state: Dict from a name, such as "Mixed_5b.branch1x1.conv.weight", to an
-                array, convolutions being `(out, in, height, width)`. The classifier's
-                and counters of batches are passed over.
+                array; convolutions are `(out, in, height, width)`. The classifier's
+                weights and counters of batches are ignored.
             source: What to call it in an error. Defaults to "the state".
 
         Raises:
-            ValueError: where a name is missing, unknown, or has another shape.
+            ValueError: If a name is missing or unknown, or a shape differs.
         """
         expected = self._variables_by_name()
         unknown = [
@@ -237,14 +133,14 @@ class InceptionV3(keras.Model):
         ]
         missing = [name for name in expected if name not in state]
         if missing or unknown:
-            told = [
+            problems = [
                 f"{len(names)} {kind} (such as {names[0]})"
                 for kind, names in (("missing", missing), ("unknown", unknown))
                 if names
             ]
             raise ValueError(
-                f"{source}: these are not the weights of FID's InceptionV3: "
-                f"{', '.join(told)}. Give pytorch-fid's file."
+                f"{source}: not the weights of FID's InceptionV3: "
+                f"{', '.join(problems)}. Give pytorch-fid's file."
             )
         values = []
         for name, variable in expected.items():
@@ -276,8 +172,8 @@ class InceptionV3(keras.Model):
                 named[f"{layer.name}.running_var"] = layer.moving_variance
         return named
 
-    def features(self, pictures):
-        """Features of a batch of pictures of one size.
+    def features(self, pictures: np.ndarray) -> np.ndarray:
+        """Compute the features of a batch of pictures of one size.
 
         Args:
             pictures: uint8 RGB `(n, height, width, 3)`.
@@ -289,10 +185,129 @@ class InceptionV3(keras.Model):
         return np.asarray(ops.convert_to_numpy(x), np.float32)
 
 
-def resize(pictures, side=SIDE):
+def _conv(x, name, filters, size, *, strides=1, padding="same"):
+    """Apply a convolution without bias, batch normalisation and ReLU."""
+    x = layers.Conv2D(
+        filters,
+        size,
+        strides,
+        padding=padding,
+        use_bias=False,
+        dtype="float32",
+        name=f"{name}.conv",
+    )(x)
+    x = layers.BatchNormalization(epsilon=EPSILON, dtype="float32", name=f"{name}.bn")(
+        x
+    )
+    return layers.ReLU(dtype="float32", name=f"{name}.relu")(x)
+
+
+def _max_pool(x, strides=1, padding="same"):
+    return layers.MaxPooling2D(3, strides, padding=padding, dtype="float32")(x)
+
+
+def _mean_pool(x):
+    """Average 3×3 pixels; at the border, those inside the picture."""
+    return layers.AveragePooling2D(3, 1, padding="same", dtype="float32")(x)
+
+
+def _chain(x, name, *convolutions):
+    """Apply convolutions one after the other, each (name, filters, size)."""
+    for own_name, filters, size in convolutions:
+        x = _conv(x, f"{name}.{own_name}", filters, size)
+    return x
+
+
+def _join(*branches):
+    return layers.Concatenate(dtype="float32")(branches)
+
+
+def _block_a(x, name, pooled):
+    """Apply the block at 35×35: three branches of convolutions and one of pooling."""
+    return _join(
+        _chain(x, name, ("branch1x1", 64, 1)),
+        _chain(x, name, ("branch5x5_1", 48, 1), ("branch5x5_2", 64, 5)),
+        _chain(
+            x,
+            name,
+            ("branch3x3dbl_1", 64, 1),
+            ("branch3x3dbl_2", 96, 3),
+            ("branch3x3dbl_3", 96, 3),
+        ),
+        _chain(_mean_pool(x), name, ("branch_pool", pooled, 1)),
+    )
+
+
+def _block_b(x, name):
+    """Reduce 35×35 to 17×17."""
+    double = _chain(x, name, ("branch3x3dbl_1", 64, 1), ("branch3x3dbl_2", 96, 3))
+    return _join(
+        _conv(x, f"{name}.branch3x3", 384, 3, strides=2, padding="valid"),
+        _conv(double, f"{name}.branch3x3dbl_3", 96, 3, strides=2, padding="valid"),
+        _max_pool(x, strides=2, padding="valid"),
+    )
+
+
+def _block_c(x, name, width):
+    """Apply the block at 17×17: 7×7 convolutions factorised into rows and columns."""
+    row, column = (1, 7), (7, 1)
+    return _join(
+        _chain(x, name, ("branch1x1", 192, 1)),
+        _chain(
+            x,
+            name,
+            ("branch7x7_1", width, 1),
+            ("branch7x7_2", width, row),
+            ("branch7x7_3", 192, column),
+        ),
+        _chain(
+            x,
+            name,
+            ("branch7x7dbl_1", width, 1),
+            ("branch7x7dbl_2", width, column),
+            ("branch7x7dbl_3", width, row),
+            ("branch7x7dbl_4", width, column),
+            ("branch7x7dbl_5", 192, row),
+        ),
+        _chain(_mean_pool(x), name, ("branch_pool", 192, 1)),
+    )
+
+
+def _block_d(x, name):
+    """Reduce 17×17 to 8×8."""
+    small = _chain(x, name, ("branch3x3_1", 192, 1))
+    large = _chain(
+        x,
+        name,
+        ("branch7x7x3_1", 192, 1),
+        ("branch7x7x3_2", 192, (1, 7)),
+        ("branch7x7x3_3", 192, (7, 1)),
+    )
+    return _join(
+        _conv(small, f"{name}.branch3x3_2", 320, 3, strides=2, padding="valid"),
+        _conv(large, f"{name}.branch7x7x3_4", 192, 3, strides=2, padding="valid"),
+        _max_pool(x, strides=2, padding="valid"),
+    )
+
+
+def _block_e(x, name, pool):
+    """Apply the block at 8×8: rows and columns of three in parallel branches."""
+    small = _chain(x, name, ("branch3x3_1", 384, 1))
+    double = _chain(x, name, ("branch3x3dbl_1", 448, 1), ("branch3x3dbl_2", 384, 3))
+    return _join(
+        _chain(x, name, ("branch1x1", 320, 1)),
+        _chain(small, name, ("branch3x3_2a", 384, (1, 3))),
+        _chain(small, name, ("branch3x3_2b", 384, (3, 1))),
+        _chain(double, name, ("branch3x3dbl_3a", 384, (1, 3))),
+        _chain(double, name, ("branch3x3dbl_3b", 384, (3, 1))),
+        _chain(pool(x), name, ("branch_pool", 192, 1)),
+    )
+
+
+def resize(pictures: np.ndarray, side: int = SIDE) -> np.ndarray:
     """Resize pictures as pytorch-fid does: bilinear, half-pixel centres, no filter.
 
-    A picture that is made smaller is sampled, not averaged: so FID is defined.
+    A picture that shrinks is sampled, not averaged, as FID is defined.
 
     Args:
         pictures: uint8 `(n, height, width, channels)`.
@@ -310,11 +325,11 @@ def resize(pictures, side=SIDE):
 
 
 @lru_cache(maxsize=16)
-def interpolation_matrix(size, side=SIDE):
-    """Matrix that resamples `size` values to `side` linearly, each row summing to 1.
+def interpolation_matrix(size: int, side: int = SIDE) -> np.ndarray:
+    """Return the matrix that resamples `size` values to `side` linearly.
 
-    Pixels are areas, so that output i lies at (i + ½) · size / side − ½; beyond the
-    first and the last centre the outermost value holds.
+    Each row sums to 1. Pixels are areas, so output i is located at
+    (i + ½) · size / side − ½; beyond the outermost centres their values continue.
 
     Args:
         size: Number of values.
@@ -328,40 +343,27 @@ def interpolation_matrix(size, side=SIDE):
     at = scale * (np.arange(side, dtype=np.float32) + np.float32(0.5)) - np.float32(0.5)
     at = np.maximum(at, np.float32(0))
     low = at.astype(np.int64)
-    share = at - low.astype(np.float32)
+    fraction = at - low.astype(np.float32)
     matrix = np.zeros((side, size), np.float32)
     here = np.arange(side)
-    np.add.at(matrix, (here, low), np.float32(1) - share)
-    np.add.at(matrix, (here, np.minimum(low + 1, size - 1)), share)
+    np.add.at(matrix, (here, low), np.float32(1) - fraction)
+    np.add.at(matrix, (here, np.minimum(low + 1, size - 1)), fraction)
     matrix.flags.writeable = False
     return matrix
 
 
-FILE_NAME = "pt_inception-2015-12-05-6726825d.pth"
-URL = (
-    "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/" + FILE_NAME
-)
-SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
-SIZE = 95_628_359  # bytes
-
-
-class WeightsError(ValueError):
-    """InceptionV3's weights cannot be had: the message says why and what to do."""
-
-
-def find_inception_weights(weights=None):
-    """The file of weights, fetched if need be.
+def find_inception_weights(weights: str | os.PathLike | None = None) -> Path:
+    """Find the file of weights, or download it.
 
     Args:
-        weights: Path of a file; `None` or "inception" for the published one: where
-            torch keeps what pytorch-fid fetched, in the cache, or from the network.
+        weights: Path of a file; `None` or "inception" for the published file, from
+            torch's cache, the cache of this package, or the network.
 
     Returns:
         `Path`.
 
     Raises:
-        WeightsError: where there is no such file, or nothing to be had from the
-            network.
+        WeightsError: If there is no such file, or the download fails.
     """
     if weights not in (None, "inception"):
         path = Path(weights).expanduser()
@@ -382,8 +384,8 @@ def find_inception_weights(weights=None):
         ) from None
 
 
-def read_inception_weights(path):
-    """Arrays of a file of weights, by the names of torchvision.
+def read_inception_weights(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """Read the arrays of a file of weights, named as in torchvision.
 
     Args:
         path: A `.pth`, `.npz` or `.safetensors`.
@@ -392,7 +394,7 @@ def read_inception_weights(path):
         Dict from name to array.
 
     Raises:
-        WeightsError: where the file is broken, or no dict of arrays.
+        WeightsError: If the file is broken, or holds no dict of arrays.
     """
     try:
         state = read_tensors(path)
@@ -408,18 +410,18 @@ def read_inception_weights(path):
     return state
 
 
-def advice():
-    """What to do where there are no weights."""
+def advice() -> str:
+    """Say what to do without the weights."""
     return (
         f"Give the path of {FILE_NAME} ({URL}), or measure by other features, which "
         'is no FID: features="pixels".'
     )
 
 
-def _known_places():
+def _known_places() -> Iterator[Path]:
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     torch = Path(os.environ.get("TORCH_HOME") or Path(cache, "torch"))
     yield cache_folder() / FILE_NAME
     yield torch / "hub" / "checkpoints" / FILE_NAME
-    # torch-fidelity keeps the same bytes under another name.
+    # torch-fidelity stores the same bytes under another name.
     yield torch / "hub" / "checkpoints" / FILE_NAME.replace("pt_", "weights-")

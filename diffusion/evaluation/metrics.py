@@ -1,36 +1,46 @@
 """FID, KID, MAE and the preprint's NWI, in NumPy's float64.
 
-FID and KID compare features `(n, dimensions)`, which `diffusion.evaluation.features` takes from
-pictures; MAE compares the pictures themselves, on the uint8 scale.
+FID and KID compare features `(n, dimensions)` of pictures, which
+`diffusion.evaluation.features` extracts; MAE compares the pictures themselves, on the
+uint8 scale.
 """
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import Any, NamedTuple
 
 import numpy as np
 
 DEFINITIONS = ("nearest", "all", "mean picture")
 CHANNELS = ("sum", "mean")
+_BLOCK = 2048  # rows of a kernel matrix in memory at once
 
 
-def mae(generated, training, *, definition="nearest", channels="sum"):
-    """How far generated pictures are from the training pictures, pixel by pixel.
+def mae(
+    generated: np.ndarray,
+    training: np.ndarray,
+    *,
+    definition: str = "nearest",
+    channels: str = "sum",
+) -> float:
+    """Compute the mean absolute error between generated and training pictures.
 
-    The preprint leaves its MAE undefined. What it implies is MAE = NWI + FID: 61.3 for
-    an illustrator's later icons against the early ones, 131.8 and 93.6 for two games,
-    187 and 197 for a game against the icons; 91 for DCGAN, 32.3 for StyleGAN2, 24.3 for
-    the diffusion model, 56.8 for the preprint's own.
+    The preprint does not define its MAE. Its tables imply MAE = NWI + FID: 61.3 for an
+    illustrator's later icons against the early ones, 131.8 and 93.6 for two games, 187
+    and 197 for a game against the icons; 91 for DCGAN, 32.3 for StyleGAN2, 24.3 for the
+    diffusion model, 56.8 for the preprint's own model.
 
-    - The mean over all pairs cannot give 24.3: pictures near to some training pictures
-      are as far from the others as these are from each other, about 60.
-      And the preprint speaks of the training picture with the lowest MAE. So the
-      default is the mean over generated pictures of the distance to the *nearest*.
-    - As a mean over channels 187 is implausible on a scale of 255, even more so for
-      the nearest. As the *sum* over red, green and blue every figure is plausible:
-      62 a channel between two domains, 8 for a model that nearly copies, and 20 for
-      the later icons as for the preprint's own, 19. So the default is the sum.
+    - The mean over all pairs cannot be 24.3: pictures near to some training pictures
+      are as far from the others as these are from each other, about 60. The preprint
+      also mentions the training picture with the lowest MAE. So the default is the mean
+      over generated pictures of the distance to the *nearest* training picture.
+    - As a mean over channels, 187 is implausible on a scale of 255. As the *sum* over
+      red, green and blue every figure is plausible: 62 per channel between two domains,
+      8 for a model that nearly copies, 20 for the later icons and 19 for the preprint's
+      own model. So the default is the sum.
 
-    Subtraction in uint8, which wraps around at 0, would fit as well; it would be a
-    mistake and is not offered.
+    Subtraction in uint8, which wraps around at 0, would fit the figures too; it would
+    be a mistake and is not offered.
 
     Example:
     ```python
@@ -40,7 +50,7 @@ def mae(generated, training, *, definition="nearest", channels="sum"):
 
     Args:
         generated: uint8 `(n, height, width, channels)`.
-        training: uint8 `(m, height, width, channels)`, of the same size.
+        training: uint8 `(m, height, width, channels)` of the same size.
         definition: "nearest", the mean over generated pictures of the distance to the
             nearest training picture; "all", the mean over all pairs; "mean picture",
             the distance between the two sets' mean pictures. Defaults to "nearest".
@@ -50,7 +60,7 @@ def mae(generated, training, *, definition="nearest", channels="sum"):
         float, on the uint8 scale.
 
     Raises:
-        ValueError: for another definition, or pictures that do not fit.
+        ValueError: If `definition` or `channels` is invalid, or pictures do not fit.
 
     Reference:
         The preprint, §5.1, tables 1 and 2.
@@ -71,12 +81,14 @@ def mae(generated, training, *, definition="nearest", channels="sum"):
     return float(factor * distances.mean())
 
 
-def absolute_errors(a, b):
-    """Mean absolute difference of every pair of pictures, over pixels and channels.
+def absolute_errors(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Compute the mean absolute difference of every pair of pictures.
+
+    The mean runs over pixels and channels.
 
     Args:
         a: uint8 `(n, ...)`.
-        b: uint8 `(m, ...)`, of the same shape but the first.
+        b: uint8 `(m, ...)`, of the same shape but for the first axis.
 
     Returns:
         float64 `(n, m)`.
@@ -91,8 +103,8 @@ def absolute_errors(a, b):
     return out / a.shape[1]
 
 
-def check_sets(generated, training):
-    """Raise `ValueError` unless both are uint8 pictures of one size."""
+def check_sets(generated: Any, training: Any) -> None:
+    """Raise a `ValueError` unless both are uint8 pictures of one size."""
     for name, x in (("generated", generated), ("training", training)):
         if not isinstance(x, np.ndarray) or x.dtype != np.uint8 or x.ndim != 4:
             got = f"{x.dtype} {x.shape}" if isinstance(x, np.ndarray) else type(x)
@@ -109,28 +121,25 @@ def check_sets(generated, training):
         )
 
 
-_BLOCK = 2048  # rows of a kernel matrix in memory at once
-
-
 class Kid(NamedTuple):
-    """A kernel distance and its 95 % interval."""
+    """Holds a kernel distance and its 95 % interval."""
 
     value: float
     low: float
     high: float
 
 
-def fid(a, b):
-    """Fréchet distance between two sets of features, each taken for a Gaussian.
+def fid(a: np.ndarray, b: np.ndarray) -> float:
+    """Compute the Fréchet distance of two sets of features, modelled as Gaussians.
 
         FID = |μ₁ − μ₂|² + tr(Σ₁ + Σ₂ − 2 (Σ₁Σ₂)^½)
 
-    The last trace is the sum of the singular values of A Bᵀ / √((n₁−1)(n₂−1)), A and B
-    being the features less their means. That is exact, needs no root of a
-    2048×2048 matrix, and holds for any number of pictures: pytorch-fid's root loses
-    digits, or fails, where n < 2048 leaves the covariances singular.
+    The last trace is the sum of the singular values of A Bᵀ / √((n₁−1)(n₂−1)), where A
+    and B are the features minus their means. This is exact, needs no square root of a
+    2048×2048 matrix, and works for any number of pictures: pytorch-fid's root loses
+    digits, or fails, if n < 2048 makes the covariances singular.
 
-    FID falls with n: compare figures of like n alone.
+    FID falls with n: compare only figures of the same n.
 
     Example:
     ```python
@@ -145,7 +154,7 @@ def fid(a, b):
         float, 0 or more.
 
     Raises:
-        ValueError: where the shapes do not fit, or a value is not finite.
+        ValueError: If the shapes do not fit, or a value is not finite.
 
     Reference:
         Heusel et al. (2017), equation 6; pytorch-fid, for covariances over n − 1.
@@ -158,20 +167,29 @@ def fid(a, b):
 
 
 def _root_of_covariance(x):
-    """R of at most as many rows as columns with RᵀR = Σ."""
+    """Return R with RᵀR = Σ and at most as many rows as columns."""
     x = (x - x.mean(axis=0)) / np.sqrt(len(x) - 1)
     return x if len(x) <= x.shape[1] else np.linalg.qr(x, mode="r")
 
 
-def kid(a, b, *, subsets=100, subset_size=None, degree=3, gamma=None, coef=1.0, seed=0):
-    """Kernel distance: squared maximum mean discrepancy with a polynomial kernel.
+def kid(
+    a: np.ndarray,
+    b: np.ndarray,
+    *,
+    subsets: int = 100,
+    subset_size: int | None = None,
+    degree: int = 3,
+    gamma: float | None = None,
+    coef: float = 1.0,
+    seed: int = 0,
+) -> Kid:
+    """Compute the squared maximum mean discrepancy with a polynomial kernel.
 
         k(x, y) = (γ xᵀy + coef)^degree
 
-    The estimate over all pairs has no bias, so that unlike FID it does not change
-    with n, and may fall under 0. The interval comes from the estimate on random halves
-    of both sets: the spread of halves is the standard error of the whole (the
-    delete-half jackknife).
+    The estimate over all pairs is unbiased: unlike FID it does not change with n, and
+    it may be negative. The interval is the spread of the estimate on random halves of
+    both sets, which is the standard error of the whole (the delete-half jackknife).
 
     Example:
     ```python
@@ -183,16 +201,16 @@ def kid(a, b, *, subsets=100, subset_size=None, degree=3, gamma=None, coef=1.0, 
         b: `(n₂, dimensions)`.
         subsets: Number of random subsets. Defaults to 100.
         subset_size: Pictures of each set in a subset. Defaults to half of each set.
-        degree: Of the polynomial. Defaults to 3.
+        degree: Degree of the polynomial. Defaults to 3.
         gamma: Factor γ. Defaults to 1 / dimensions.
-        coef: Defaults to 1.
-        seed: Of the subsets. Defaults to 0.
+        coef: Constant of the polynomial. Defaults to 1.
+        seed: Seed of the subsets. Defaults to 0.
 
     Returns:
         `Kid`: value, low, high.
 
     Raises:
-        ValueError: where the shapes do not fit, a value is not finite, or a subset is
+        ValueError: If the shapes do not fit, a value is not finite, or a subset is
             larger than a set.
 
     Reference:
@@ -215,15 +233,15 @@ def kid(a, b, *, subsets=100, subset_size=None, degree=3, gamma=None, coef=1.0, 
         _mean_kernel(x, x, s, s, (gamma, coef, degree))
         for x, s in zip((a, b), chosen, strict=True)
     ]
-    between = _mean_kernel(a, b, *chosen, (gamma, coef, degree))
+    between = _mean_kernel(a, b, chosen[0], chosen[1], (gamma, coef, degree))
     value, *halves = within[0] + within[1] - 2 * between
-    # About the value, because halves stray a little from it.
+    # Centred on the value, because the mean of halves differs a little from it.
     spread = np.percentile(np.asarray(halves) - np.mean(halves), [2.5, 97.5])
     return Kid(float(value), *(float(value + s) for s in spread))
 
 
 def _choices(n, size, subsets, rng):
-    """Which pictures are in a subset, `(1 + subsets, n)` of 0 and 1; first all."""
+    """Draw subsets as rows of 0 and 1, `(1 + subsets, n)`; the first row is all 1."""
     chosen = np.zeros((1 + subsets, n))
     chosen[0] = 1
     for row in chosen[1:]:
@@ -232,7 +250,7 @@ def _choices(n, size, subsets, rng):
 
 
 def _mean_kernel(x, y, in_x, in_y, kernel):
-    """Mean of k over the pairs of each subset; over different ones where x is y."""
+    """Average k over the pairs of each subset, without a picture's pair with itself."""
     gamma, coef, degree = kernel
     total = np.zeros(len(in_x))
     for start in range(0, len(x), _BLOCK):
@@ -246,17 +264,17 @@ def _mean_kernel(x, y, in_x, in_y, kernel):
     return (total - in_x @ itself) / (n * (n - 1))
 
 
-def new_work_index(mae, fid):
-    """The preprint's New Work Index: like in style, unlike pixel by pixel.
+def new_work_index(mae: float, fid: float) -> float:
+    """Compute the preprint's New Work Index: high for new pictures of the same style.
 
         NWI = MAE − FID
 
-    The two have no common unit, and either depends on n and on its definition (see
-    `mae`): compare figures that were made alike.
+    The two have no common unit, and both depend on n and on their definitions (see
+    `mae`): compare only figures that were computed alike.
 
     Args:
-        mae: float, of `mae`.
-        fid: float, of `fid` on InceptionV3's features.
+        mae: Result of `mae`.
+        fid: Result of `fid` on InceptionV3's features.
 
     Returns:
         float.
@@ -276,7 +294,7 @@ def _features(a, b):
         or min(len(a), len(b)) < 2
     ):
         raise ValueError(
-            "Features are (n, dimensions), of two pictures or more a set. "
+            "Features are (n, dimensions), of two or more pictures in each set. "
             f"Received: {a.shape} and {b.shape}"
         )
     if not (np.isfinite(a).all() and np.isfinite(b).all()):

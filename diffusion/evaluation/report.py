@@ -1,27 +1,169 @@
-"""The preprint's figures for a folder of new pictures: FID, KID, MAE, NWI, copies."""
+"""Measure a folder of new pictures: FID, KID, MAE, NWI and copies."""
+
+from __future__ import annotations
 
 import json
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from diffusion.evaluation.features import extract_features, load_extractor
+from diffusion.evaluation.features import Extractor, extract_features, load_extractor
 from diffusion.evaluation.memorisation import (
     find_neighbours,
     fraction_within,
     plot_neighbours,
 )
 from diffusion.evaluation.metrics import fid, kid, mae, new_work_index
-from diffusion.icons import read_icons
+from diffusion.icons import Icons, read_icons
 from diffusion.watermark import read_note
+from illustkit.deprecation import renamed_keywords
 from illustkit.files import write_whole
 
+Pictures = str | os.PathLike | np.ndarray
+"""A folder, or uint8 RGB `(n, height, width, 3)`."""
 
-def format_evaluation(result):
-    """Lay out what `evaluate_pictures` returns.
+
+def evaluate_pictures(
+    generated: Pictures,
+    training: Pictures,
+    *,
+    features: Any = "inception",
+    definition: str = "nearest",
+    channels: str = "sum",
+    image_size: Sequence[int] | None = None,
+    batch_size: int = 32,
+    output: str | os.PathLike | None = None,
+    figure: str | os.PathLike | None = None,
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Measure new pictures against those that a model was trained on.
+
+    FID and NWI are defined by InceptionV3's features alone: with `features="pixels"`
+    they are `None`, and KID is quoted with that name.
+
+    Example:
+    ```python
+    result = evaluate_pictures("new", "icons", output="evaluation.json")
+    print(format_evaluation(result))
+    ```
 
     Args:
-        result: Its dict.
+        generated: Folder, or uint8 RGB `(n, height, width, 3)`.
+        training: Folder, or uint8 RGB `(m, height, width, 3)`.
+        features: "inception", a file of its weights, "pixels", or a function; see
+            `load_extractor`. Defaults to "inception".
+        definition: "nearest", "all" or "mean picture"; see
+            `diffusion.evaluation.metrics.mae`. Defaults to "nearest".
+        channels: "sum" or "mean" over a pixel's channels. Defaults to "sum".
+        image_size: (width, height) at which pictures are compared. Defaults to that of
+            the first generated picture.
+        batch_size: Pictures per batch. Defaults to 32.
+        output: Path of a JSON file to write. Defaults to `None`.
+        figure: Path of a figure of the nearest pairs. Defaults to `None`.
+        progress: Whether to show progress bars. Defaults to `True`.
+
+    Returns:
+        Dict: `n_generated`, `n_training`, `image_size`, `features`, `fid`, `kid`,
+        `kid_low`, `kid_high` (95 %), `mae`, `mae_definition`, `nwi`, `copies` (number),
+        `copies_share`, `copies_within_training` (fractions), `nearest` (for each
+        picture its training picture and ratio), `watermarked`, `resized`, `left_out`.
+
+    Raises:
+        WeightsError: If InceptionV3's weights are not available; before anything is
+            read.
+        ValueError: If a folder has too few pictures, or `definition` or `channels` is
+            invalid.
+
+    Reference:
+        The preprint, §5.1 and §5.3.
+    """
+    extractor = load_extractor(features)  # first, since reading takes long
+    new = read_icons(generated, image_size)
+    old = read_icons(training, new.image_size)
+    for name, icons in (("generated", new), ("training", old)):
+        if len(icons.names) < 4:
+            raise ValueError(
+                f"The figures need 4 {name} pictures or more, better hundreds. "
+                f"Received: {len(icons.names)}"
+            )
+    distance = mae(new.pictures, old.pictures, definition=definition, channels=channels)
+    result: dict[str, Any] = {
+        "n_generated": len(new.names),
+        "n_training": len(old.names),
+        "image_size": list(new.image_size),
+        **_by_features(new, old, extractor, batch_size, progress),
+        "mae": distance,
+        "mae_definition": f"{definition}, {channels} of channels",
+    }
+    result["nwi"] = None
+    if result["fid"] is not None:
+        result["nwi"] = new_work_index(distance, result["fid"])
+    neighbours = find_neighbours(new.pictures, old.pictures)
+    result |= {
+        "copies": int(neighbours.copied.sum()),
+        "copies_share": neighbours.fraction,
+        "copies_within_training": fraction_within(old.pictures),
+        "nearest": [
+            [name, old.names[i], round(float(ratio), 4), bool(flipped)]
+            for name, i, ratio, flipped in zip(
+                new.names,
+                neighbours.index,
+                neighbours.ratio,
+                neighbours.flipped,
+                strict=True,
+            )
+        ],
+        "watermarked": _watermarked(generated, new.names),
+        "resized": len(new.resized + old.resized),
+        "left_out": [reason for _, reason in new.left_out + old.left_out],
+    }
+    if output is not None:
+        write_whole(output, json.dumps(result, indent=1, ensure_ascii=False))
+    if figure is not None:
+        plot_neighbours(new.pictures, old.pictures, neighbours, path=figure)
+    return result
+
+
+def _by_features(
+    new: Icons, old: Icons, extractor: Extractor, batch_size: int, progress: bool
+) -> dict[str, Any]:
+    a, b = (
+        extract_features(
+            x.pictures, extractor, batch_size=batch_size, progress=progress
+        )
+        for x in (new, old)
+    )
+    value, low, high = kid(a, b)
+    inception = extractor.name == "inception"
+    return {
+        "features": extractor.name,
+        "fid": fid(a, b) if inception else None,
+        "kid": value,
+        "kid_low": low,
+        "kid_high": high,
+    }
+
+
+def _watermarked(source: Pictures, names: Sequence[str]) -> int:
+    """Count the files that bear the note of a watermark."""
+    if isinstance(source, np.ndarray):
+        return 0
+    return sum(read_note(Path(source, name)) is not None for name in names)
+
+
+def format_evaluation(result: Mapping[str, Any]) -> str:
+    """Format the result of `evaluate_pictures` for a terminal.
+
+    Example:
+    ```python
+    print(format_evaluation(evaluate_pictures("new", "icons")))
+    ```
+
+    Args:
+        result: The dict that `evaluate_pictures` returned.
 
     Returns:
         str of several lines.
@@ -45,8 +187,8 @@ def format_evaluation(result):
         lines.append("FID depends on the numbers of pictures: compare like with like.")
     if result["watermarked"]:
         lines.append(
-            f"{result['watermarked']} of the pictures bear a watermark, which the "
-            "figures measure as well: make them with --no-watermark to measure them."
+            f"{result['watermarked']} of the pictures bear a watermark, which changes "
+            "the figures: make them with --no-watermark to measure them."
         )
     if result["resized"]:
         lines.append(f"{result['resized']} pictures had another size and were resized.")
@@ -54,11 +196,108 @@ def format_evaluation(result):
     return "\n".join(lines)
 
 
-def format_validity(rows):
-    """Lay out what `validity_table` returns as a Markdown table, with a verdict.
+@renamed_keywords(mae="definition", weights="features")
+def nwi(
+    generated: Pictures,
+    training: Pictures,
+    *,
+    definition: str = "nearest",
+    channels: str = "sum",
+    features: Any = "inception",
+) -> float:
+    """Compute the preprint's New Work Index of pictures.
+
+    `evaluate_pictures` computes it with all other figures.
+
+    Example:
+    ```python
+    diffusion.nwi("new", "icons", definition="all", channels="mean")
+    ```
 
     Args:
-        rows: Its list of dicts.
+        generated: Folder, or uint8 RGB `(n, height, width, 3)`.
+        training: Folder, or uint8 RGB `(m, height, width, 3)`.
+        definition: See `evaluate_pictures`. Defaults to "nearest".
+        channels: See `evaluate_pictures`. Defaults to "sum".
+        features: "inception", or a file of its weights. Defaults to "inception".
+
+    Returns:
+        float, MAE − FID.
+
+    Raises:
+        ValueError: See `evaluate_pictures`; or if the features are not InceptionV3's.
+    """
+    if isinstance(features, str) and features == "pixels" or callable(features):
+        raise ValueError(
+            "NWI is defined by InceptionV3's features. Give the path of its weights. "
+            f"Received: features={features!r}"
+        )
+    return evaluate_pictures(
+        generated,
+        training,
+        features=features,
+        definition=definition,
+        channels=channels,
+        progress=False,
+    )["nwi"]
+
+
+def validity_table(
+    early: Pictures,
+    new: Pictures,
+    other: Pictures,
+    *,
+    names: Sequence[str] | None = None,
+    **options: Any,
+) -> list[dict[str, Any]]:
+    """Compute the preprint's table 1: is NWI higher for new work than another domain?
+
+    The first row compares an illustrator's later pictures (as generated ones) with the
+    early ones (as training ones); the second compares the same later pictures with
+    those of another domain.
+
+    Example:
+    ```python
+    rows = validity_table("faces_early", "faces_new", "animals")
+    print(format_validity(rows))
+    ```
+
+    Args:
+        early: Folder or array of an illustrator's early pictures.
+        new: Folder or array of the later pictures.
+        other: Folder or array of another domain.
+        names: Names of the three. Defaults to the folders' names.
+        **options: `features`, `definition`, `channels`, `image_size`, `batch_size`,
+            `progress` of `evaluate_pictures`.
+
+    Returns:
+        List of two dicts: `first`, `second`, and the figures of `evaluate_pictures`.
+
+    Raises:
+        ValueError: See `evaluate_pictures`.
+
+    Reference:
+        The preprint, §5.2 and table 1.
+    """
+    names = names or [
+        Path(source).name if isinstance(source, (str, os.PathLike)) else name
+        for name, source in zip(
+            ("early", "new", "other"), (early, new, other), strict=True
+        )
+    ]
+    options["features"] = load_extractor(options.get("features", "inception"))
+    rows = []
+    for name, first in ((names[0], early), (names[2], other)):
+        row = evaluate_pictures(new, first, **options)
+        rows.append({"first": name, "second": names[1], **row})
+    return rows
+
+
+def format_validity(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Format the result of `validity_table` as a Markdown table, with a verdict.
+
+    Args:
+        rows: The list of dicts that `validity_table` returned.
 
     Returns:
         str of several lines.
@@ -85,204 +324,3 @@ def _or_none(value, form, name=None):
     if value is not None:
         return form.format(value)
     return "–" if name is None else f"– (not defined by the features of {name})"
-
-
-def evaluate_pictures(
-    generated,
-    training,
-    *,
-    features="inception",
-    definition="nearest",
-    channels="sum",
-    image_size=None,
-    batch_size=32,
-    output=None,
-    figure=None,
-    progress=True,
-):
-    """Measure new pictures against those that a model was trained on.
-
-    FID and NWI are defined by InceptionV3's features and given by no others: with
-    `features="pixels"` they are `None`, and KID bears that name.
-
-    Example:
-    ```python
-    result = evaluate_pictures("new", "icons", output="evaluation.json")
-    print(format_evaluation(result))
-    ```
-
-    Args:
-        generated: Folder, or uint8 RGB `(n, height, width, 3)`.
-        training: Folder, or uint8 RGB `(m, height, width, 3)`.
-        features: As in `load_extractor`: "inception", a file of its weights,
-            "pixels", or a function. Defaults to "inception".
-        definition: Of the MAE: "nearest", "all" or "mean picture"; see
-            `diffusion.evaluation.metrics.mae`. Defaults to "nearest".
-        channels: "sum" or "mean" of a pixel's channels. Defaults to "sum".
-        image_size: (width, height) at which all is compared. Defaults to that of the
-            first generated picture.
-        batch_size: Pictures at once. Defaults to 32.
-        output: Path of a JSON file to write. Defaults to `None`.
-        figure: Path of a figure of the nearest pairs. Defaults to `None`.
-        progress: Whether to show bars. Defaults to `True`.
-
-    Returns:
-        Dict: `n_generated`, `n_training`, `image_size`, `features`, `fid`, `kid`,
-        `kid_low`, `kid_high` (95 %), `mae`, `mae_definition`, `nwi`, `copies` (number),
-        `copies_share`, `copies_within_training` (share), `nearest` (for each picture
-        its training picture and ratio), `watermarked`, `resized`, `left_out`.
-
-    Raises:
-        WeightsError: where InceptionV3's weights cannot be had; before anything is
-            read.
-        ValueError: for a folder without pictures, too few of them, or another
-            definition.
-
-    Reference:
-        The preprint, §5.1 and §5.3.
-    """
-    extractor = load_extractor(features)  # first: all else takes long
-    new = read_icons(generated, image_size)
-    old = read_icons(training, new.image_size)
-    for name, found in (("generated", new), ("training", old)):
-        if len(found.names) < 4:
-            raise ValueError(
-                f"The figures need 4 {name} pictures or more, better hundreds. "
-                f"Received: {len(found.names)}"
-            )
-    distance = mae(new.pictures, old.pictures, definition=definition, channels=channels)
-    result = {
-        "n_generated": len(new.names),
-        "n_training": len(old.names),
-        "image_size": list(new.image_size),
-        **_by_features(new, old, extractor, batch_size, progress),
-        "mae": distance,
-        "mae_definition": f"{definition}, {channels} of channels",
-    }
-    result["nwi"] = None
-    if result["fid"] is not None:
-        result["nwi"] = new_work_index(distance, result["fid"])
-    found = find_neighbours(new.pictures, old.pictures)
-    result |= {
-        "copies": int(found.copied.sum()),
-        "copies_share": found.fraction,
-        "copies_within_training": fraction_within(old.pictures),
-        "nearest": [
-            [name, old.names[i], round(float(ratio), 4), bool(flipped)]
-            for name, i, ratio, flipped in zip(
-                new.names, found.index, found.ratio, found.flipped, strict=True
-            )
-        ],
-        "watermarked": _watermarked(generated, new.names),
-        "resized": len(new.resized + old.resized),
-        "left_out": [reason for _, reason in new.left_out + old.left_out],
-    }
-    if output is not None:
-        write_whole(output, json.dumps(result, indent=1, ensure_ascii=False))
-    if figure is not None:
-        plot_neighbours(new.pictures, old.pictures, found, path=figure)
-    return result
-
-
-def nwi(generated, training, *, mae="nearest", channels="sum", weights="inception"):
-    """The preprint's New Work Index of pictures; see `evaluate_pictures` for more.
-
-    Example:
-    ```python
-    diffusion.nwi("new", "icons", mae="all", channels="mean")
-    ```
-
-    Args:
-        generated: Folder, or uint8 RGB `(n, height, width, 3)`.
-        training: Folder, or uint8 RGB `(m, height, width, 3)`.
-        mae: Definition of the MAE. Defaults to "nearest".
-        channels: "sum" or "mean". Defaults to "sum".
-        weights: Of InceptionV3: "inception", or a path. Defaults to "inception".
-
-    Returns:
-        float, MAE − FID.
-
-    Raises:
-        ValueError: as `evaluate_pictures`.
-    """
-    if weights == "pixels" or callable(weights):
-        raise ValueError(
-            "NWI is defined by InceptionV3's features. Give the path of its weights. "
-            f"Received: weights={weights!r}"
-        )
-    return evaluate_pictures(
-        generated,
-        training,
-        features=weights,
-        definition=mae,
-        channels=channels,
-        progress=False,
-    )["nwi"]
-
-
-def validity_table(early, new, other, *, names=None, **options):
-    """The preprint's Table 1: is NWI higher for new work than for another domain?
-
-    The first row compares an illustrator's later pictures (in the place of generated
-    ones) with the early ones (in that of training ones), the second the same later
-    pictures with those of another domain.
-
-    Example:
-    ```python
-    rows = validity_table("faces_early", "faces_new", "animals")
-    print(format_validity(rows))
-    ```
-
-    Args:
-        early: Folder or array of an illustrator's early pictures.
-        new: Of the later ones.
-        other: Of another domain.
-        names: Three texts. Defaults to the folders' names.
-        **options: `features`, `definition`, `channels`, `image_size`, `batch_size`,
-            `progress` of `evaluate_pictures`.
-
-    Returns:
-        List of two dicts: `first`, `second`, and the figures of `evaluate_pictures`.
-
-    Raises:
-        ValueError: as `evaluate_pictures`.
-
-    Reference:
-        The preprint, §5.2 and table 1.
-    """
-    names = names or [
-        Path(source).name if isinstance(source, (str, Path)) else name
-        for name, source in zip(
-            ("early", "new", "other"), (early, new, other), strict=True
-        )
-    ]
-    options["features"] = load_extractor(options.get("features", "inception"))
-    rows = []
-    for name, first in ((names[0], early), (names[2], other)):
-        row = evaluate_pictures(new, first, **options)
-        rows.append({"first": name, "second": names[1], **row})
-    return rows
-
-
-def _by_features(new, old, extractor, batch_size, progress):
-    a, b = (
-        extract_features(
-            x.pictures, extractor, batch_size=batch_size, progress=progress
-        )
-        for x in (new, old)
-    )
-    value, low, high = kid(a, b)
-    inception = extractor.name == "inception"
-    return {
-        "features": extractor.name,
-        "fid": fid(a, b) if inception else None,
-        "kid": value,
-        "kid_low": low,
-        "kid_high": high,
-    }
-
-
-def _watermarked(source, names):
-    if isinstance(source, np.ndarray):
-        return 0
-    return sum(read_note(Path(source, name)) is not None for name in names)

@@ -1,23 +1,30 @@
-"""Checkpoints of the PyTorch package: its names and shapes, read and written."""
+"""Read and write checkpoints of the PyTorch package, by its names and shapes."""
 
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from diffusion.network.unet import UNet
+from illustkit.errors import UserError
 from illustkit.tensors import read_tensors
 
 
-class StateDictError(ValueError):
-    """A checkpoint does not fit the network: the message says why."""
+class StateDictError(UserError):
+    """A checkpoint does not fit the network; the message says why."""
 
 
-def load_state_dict(model, state):
-    """Give a network the weights of a checkpoint of `denoising-diffusion-pytorch`.
+def load_state_dict(model: UNet, state: Mapping[str, Any] | str | os.PathLike) -> None:
+    """Load a checkpoint of `denoising-diffusion-pytorch` into a network.
 
-    Names and shapes are the PyTorch package's, of the version that the network was
-    made with. A checkpoint may hold the network alone, or a whole diffusion object or
-    trainer: then the averaged weights are loaded where there are any, and all that
-    belongs to no network is passed over. Nothing is loaded unless all fits.
+    Names and shapes are the PyTorch package's, of the network's version. A checkpoint
+    may hold the network alone, or a whole diffusion object or trainer: then the
+    averaged weights are loaded if there are any, and everything outside the network is
+    ignored. Nothing is loaded unless everything fits.
 
     Example:
     ```python
@@ -29,18 +36,18 @@ def load_state_dict(model, state):
         model: A `diffusion.UNet`.
         state: A dict of arrays by name (or of such dicts), or the path of a file
             that `illustkit.tensors.read_tensors` reads: `.npz`,
-            `.safetensors`, or one of `torch.save`, of which no code is run.
+            `.safetensors`, or a file of `torch.save`, whose code is not run.
 
     Raises:
-        StateDictError: for names that are unknown or missing, or arrays of another
-            shape or not finite; all of them are told at once.
-        ValueError: for a file that is missing, broken or of another kind.
+        StateDictError: If names are unknown or missing, or arrays have another shape or
+            are not finite; the message lists all faults.
+        ValueError: If a file is missing, broken or of another kind.
 
     Reference:
         github.com/lucidrains/denoising-diffusion-pytorch.
     """
     source = "The state dict"
-    if not hasattr(state, "items"):
+    if isinstance(state, (str, os.PathLike)):
         source, state = str(state), read_tensors(Path(state).expanduser())
     state = _network_of(state)
     expected = {}
@@ -51,7 +58,7 @@ def load_state_dict(model, state):
     if missing := [name for name in expected if name not in state]:
         faults.append(f"lacks {_listed(missing)}")
     if unknown := [name for name in state if name not in expected]:
-        faults.append(f"has {_listed(unknown)}, which the network has not")
+        faults.append(f"has {_listed(unknown)}, which the network lacks")
     values = {}
     for name, shape in expected.items():
         if name not in state:
@@ -59,7 +66,7 @@ def load_state_dict(model, state):
         try:
             value = np.asarray(state[name]).astype("float32")
         except (TypeError, ValueError):
-            faults.append(f"has something in {name} that is no array of numbers")
+            faults.append(f"has no array of numbers in {name}")
             continue
         values[name] = value
         if value.shape != shape:
@@ -77,8 +84,8 @@ def load_state_dict(model, state):
         variable.assign(from_torch(values[name]))
 
 
-def state_dict(model):
-    """The weights of a network by the names and in the shapes of the PyTorch package.
+def state_dict(model: UNet) -> dict[str, np.ndarray]:
+    """Return a network's weights by the names and in the shapes of the PyTorch package.
 
     Example:
     ```python
@@ -100,15 +107,16 @@ def state_dict(model):
     }
 
 
-def _entries(model):
-    """Name, variable, and the functions to and from PyTorch's shape of each weight."""
+def _entries(model: UNet) -> Iterator[tuple[str, Any, Callable, Callable]]:
+    """Yield name, variable, and functions to and from PyTorch's shape of each weight."""
     for layer in model.layers:
         for variable in layer.weights:
             name = variable.name.replace("kernel", "weight")
             yield f"{layer.name}.{name}", variable, *_maps(layer.name, variable)
 
 
-def _maps(layer, variable):
+def _maps(layer: str, variable: Any) -> tuple[Callable, Callable]:
+    """Return the functions to and from PyTorch's shape of a variable."""
     rank = len(variable.shape)
     if variable.name in ("g", "b"):
         return (lambda a: a.reshape(1, -1, 1, 1)), (lambda a: a.reshape(-1))
@@ -118,7 +126,7 @@ def _maps(layer, variable):
         return np.transpose, np.transpose
     height, width, inputs, outputs = variable.shape
     if (height, width) == (2, 2):
-        # PyTorch: 2×2 pixels joined into channels (c p1 p2), then 1×1.
+        # PyTorch joins 2×2 pixels into channels (c p1 p2), then convolves 1×1.
         return (
             lambda a: a.transpose(3, 2, 0, 1).reshape(outputs, 4 * inputs, 1, 1),
             lambda a: a.reshape(outputs, inputs, 2, 2).transpose(2, 3, 1, 0),
@@ -127,17 +135,17 @@ def _maps(layer, variable):
     return (lambda a: a.transpose(3, 2, 0, 1)), (lambda a: a.transpose(2, 3, 1, 0))
 
 
-def _network_of(state):
-    """The network's arrays, whatever object the checkpoint was taken from."""
+def _network_of(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the network's arrays, from whatever object the checkpoint holds."""
     flat = dict(_flattened(state))
     ends = ("init_conv.weight", "final_conv.weight")
     prefixes = {n.removesuffix(e) for n in flat for e in ends if n.endswith(e)}
-    # The average where there is one, else the least wrapped.
+    # Prefer the average, then the least wrapped network.
     prefix = min(prefixes, key=lambda p: ("ema_model." not in p, len(p)), default="")
     return {n[len(prefix) :]: v for n, v in flat.items() if n.startswith(prefix)}
 
 
-def _flattened(state, prefix=""):
+def _flattened(state: Mapping[str, Any], prefix: str = "") -> Iterator:
     for name, value in state.items():
         if hasattr(value, "items"):
             yield from _flattened(value, f"{prefix}{name}.")
@@ -145,6 +153,6 @@ def _flattened(state, prefix=""):
             yield f"{prefix}{name}", value
 
 
-def _listed(names):
+def _listed(names: Sequence[str]) -> str:
     shown = ", ".join(names[:3])
     return shown + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -1,40 +1,42 @@
-"""Settings of the trainings: hardware, time and what to expect."""
+"""Presets of the training, with hardware, time and results to expect."""
+
+from __future__ import annotations
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class DiffusionPreset:
-    """Settings of `diffusion.train`; each of them is also an option of it.
+    """Holds the settings of `diffusion.train`; each is also one of its options.
 
     Args:
         image_size: (width, height) in pixels; an int for squares.
         channels: 1 for grey, 3 for RGB, 4 for RGBA.
         dim: Channels at full size.
-        dim_mults: Multiple of `dim` at each level; sizes are halved between them.
+        dim_mults: Multiple of `dim` at each level; the size is halved between levels.
         version: "0.25.3" or "2"; see `diffusion.UNet`.
-        dropout: Of the blocks; version "2" alone.
+        dropout: Fraction dropped in the blocks; version "2" alone.
         schedule: "cosine", "linear" or "sigmoid".
         timesteps: T.
         objective: "noise", "x0" or "v".
         loss: "l1" or "mse".
         min_snr_gamma: Cap of the signal-to-noise ratio in the loss weights, or `None`.
-        self_condition: Probability that a sample sees its own first estimate; 0 makes a
+        self_condition: Probability that a sample sees its own first estimate; 0 builds a
             network without that input.
-        batch_size: Icons a batch, over all devices.
-        accumulation: Batches a step; above 1 only without a `tf.distribute` strategy of
-            several devices.
-        learning_rate: Of Adam (0.9, 0.99).
+        batch_size: Icons per batch, over all devices.
+        accumulation: Batches per step; 1 under a `tf.distribute` strategy of several
+            devices.
+        learning_rate: Learning rate of Adam (0.9, 0.99).
         warm_up: Steps over which the learning rate rises from 0.
-        clip: Norm to which gradients are cut, or `None`.
-        ema_decay: The highest share of the old average that an update keeps.
-        ema_every: Steps between updates of the average. Ten are for trainings of many
-            ten thousand steps: the average then reaches back over 2,000.
-        steps: Steps in all; whole epochs are trained.
-        epoch_steps: Steps an epoch: a row in the history, and a backup.
+        clip: Norm to which gradients are clipped, or `None`.
+        ema_decay: Highest decay of the moving average.
+        ema_every: Steps between updates of the average. Ten suit trainings of tens of
+            thousands of steps: the average then reaches back over 2,000.
+        steps: Steps in all, rounded up to whole epochs.
+        epoch_steps: Steps per epoch: a row in the history, and a backup.
         flip: Probability of mirroring.
         precision: "float32", "mixed_bfloat16" or "mixed_float16".
-        seed: Decides first weights, order, timesteps and noise.
+        seed: Decides initial weights, order, timesteps and noise.
     """
 
     image_size: tuple | int = (128, 128)
@@ -83,14 +85,14 @@ SMALL = DiffusionPreset(
     learning_rate=8e-4, warm_up=200, ema_every=1, steps=6000, epoch_steps=250,
     precision="mixed_bfloat16",
 )  # fmt: skip
-"""For hours of two CPU cores."""
+"""For some hours on two CPU cores."""
 
 TINY = DiffusionPreset(
     image_size=(32, 32), dim=32, dim_mults=(1, 2, 4), objective="v", loss="mse",
     min_snr_gamma=5.0, learning_rate=1e-3, warm_up=100, ema_every=1, steps=800,
     epoch_steps=100, precision="mixed_bfloat16",
 )  # fmt: skip
-"""For minutes of two CPU cores: the demo."""
+"""For some minutes on two CPU cores: the demo."""
 
 PRESETS = {"preprint": PREPRINT, "hourglass": HOURGLASS, "colab": COLAB}
 PRESETS |= {"small": SMALL, "tiny": TINY}

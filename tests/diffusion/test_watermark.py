@@ -76,7 +76,7 @@ def test_grey_and_transparent_pictures(shape):
         ({"picture": "icon.png"}, "str"),
         ({"opacity": 1.5}, "opacity=1.5"),
         ({"text": "  "}, "text='  '"),
-        ({"text": "生成"}, "no '生'. Give font=PATH"),
+        ({"text": "生成"}, "lacks '生'. Give font=PATH"),
         ({"font": "none.ttf"}, "none.ttf: cannot be read as a font"),
     ],
 )

@@ -120,9 +120,9 @@ def test_definitions_are_told(folders, icons):
 def test_nwi_is_the_figure_of_the_whole(folders, monkeypatch):
     monkeypatch.setattr(report, "load_extractor", lambda features: FAKE)
     expected = evaluate_pictures(*folders, definition="all", progress=False)["nwi"]
-    assert nwi(*folders, mae="all") == expected
+    assert nwi(*folders, definition="all") == expected
     with pytest.raises(ValueError, match="NWI is defined by InceptionV3"):
-        nwi(*folders, weights="pixels")
+        nwi(*folders, features="pixels")
 
 
 def test_what_was_resized_left_out_and_marked_is_told(folders, icons):

@@ -196,10 +196,10 @@ def test_all_faults_are_told_at_once_and_nothing_is_loaded(tmp_path):
         assert "\n" not in told and "version 2" in told
         for part in (
             "lacks final_conv.bias",
-            "has mid_attn.other, which the network has not",
+            "has mid_attn.other, which the network lacks",
             "init_conv.weight of shape (8, 6, 7, 7) instead of (8, 3, 7, 7)",
             "final_conv.weight that are not finite",
-            "time_mlp.1.bias that is no array",
+            "no array of numbers in time_mlp.1.bias",
         ):
             assert part in told
     assert "bad.npz" in told
