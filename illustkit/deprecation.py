@@ -26,6 +26,28 @@ def renamed_keywords(**names: str) -> Callable[[Function], Function]:
         **names: The new name of each old keyword.
     """
 
+    return _with_names(names, deprecated=True)
+
+
+def keyword_aliases(**names: str) -> Callable[[Function], Function]:
+    """Return a decorator that accepts another library's keywords, without a warning.
+
+    Example:
+    ```python
+    @keyword_aliases(imgsz="image_size")  # Ultralytics' name
+    def detect(image, *, image_size=640):
+        ...
+
+    detect(image, imgsz=320)
+    ```
+
+    Args:
+        **names: The name here of each of the other library's keywords.
+    """
+    return _with_names(names, deprecated=False)
+
+
+def _with_names(names, *, deprecated):
     def decorate(function: Function) -> Function:
         @functools.wraps(function)
         def call(*args, **kwargs):
@@ -33,14 +55,16 @@ def renamed_keywords(**names: str) -> Callable[[Function], Function]:
                 if old not in kwargs:
                     continue
                 if new in kwargs:
+                    kind = "the old" if deprecated else "another"
                     raise TypeError(
-                        f"`{old}` is the old name of `{new}`: give `{new}` alone."
+                        f"`{old}` is {kind} name of `{new}`: give `{new}` alone."
                     )
-                warnings.warn(
-                    f"`{old}` is deprecated: use `{new}`.",
-                    DeprecationWarning,
-                    stacklevel=2,
-                )
+                if deprecated:
+                    warnings.warn(
+                        f"`{old}` is deprecated: use `{new}`.",
+                        DeprecationWarning,
+                        stacklevel=2,
+                    )
                 kwargs[new] = kwargs.pop(old)
             return function(*args, **kwargs)
 

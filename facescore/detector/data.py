@@ -1,24 +1,27 @@
-"""Labelled pictures, kept ready to be cut, and the batches a detector trains on."""
+"""Labelled pictures, their augmentation, and the batches a detector trains on."""
 
-import json
 import os
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
-from facescore.boxes import as_boxes, box_areas, clip_boxes
+from facescore.boxes import Boxes, as_boxes, box_areas, clip_boxes
 from facescore.labels import check_labels, label_path, read_labels
-from illustkit.images import list_images, read_image
+from illustkit.errors import UserError
+from illustkit.images import file_stamps, list_images, read_image, store_pictures
+from illustkit.images.cache import StoredPictures
 from illustkit.training.batches import Batches
 
-GREY = 114  # what lies outside of a picture, as Ultralytics has it
+GREY = 114  # of what lies outside a picture, as in Ultralytics
 LEAST_SIDE = 4.0  # pixels; a smaller face is not learnt
-LEAST_VISIBLE = 0.4  # share of a box that must stay inside
+LEAST_VISIBLE = 0.4  # fraction of a box that must stay inside
 
 
-def letterbox(image, size):
-    """Scale a picture into a square, whole, with grey beside it.
+def letterbox(image: np.ndarray, size: int) -> tuple[np.ndarray, float, np.ndarray]:
+    """Scale a whole picture into a square, with grey beside it.
 
     Example:
     ```python
@@ -32,7 +35,7 @@ def letterbox(image, size):
 
     Returns:
         `(square, scale, offset)`: uint8 `(size, size, 3)`; pixels of the square for one
-        of the picture; and where the picture's corner lies in it, float `(x, y)`.
+        of the picture; and the picture's corner in the square, float `(x, y)`.
     """
     height, width = image.shape[:2]
     scale = size / max(height, width)
@@ -46,11 +49,19 @@ def letterbox(image, size):
     return square, scale, np.array([x, y], float)
 
 
-def random_view(pictures, rng, *, size, scale, translate=0.1, mosaic=False):
+def random_view(
+    pictures: Sequence[tuple[np.ndarray, Boxes]],
+    rng: np.random.Generator,
+    *,
+    size: int,
+    scale: tuple[float, float],
+    translate: float = 0.1,
+    mosaic: bool = False,
+) -> tuple[np.ndarray, np.ndarray]:
     """Make one training picture of one picture, or of four in a mosaic.
 
-    Each picture is scaled to fit the square, times a random factor, and put where it
-    covers its window as well as it can, give or take `translate`. In a mosaic four
+    Each picture is scaled to fit the square, times a random factor, and placed so that
+    it covers its window as well as it can, give or take `translate`. In a mosaic four
     windows meet at a random point.
 
     Args:
@@ -58,14 +69,14 @@ def random_view(pictures, rng, *, size, scale, translate=0.1, mosaic=False):
         rng: `np.random.Generator`.
         size: Side of the result in pixels.
         scale: (least, greatest) factor; its logarithm is uniform.
-        translate: Share of the window by which a picture may slip. Defaults to 0.1.
+        translate: Fraction of the window by which a picture may shift. Defaults to 0.1.
         mosaic: Whether there are four pictures. Defaults to `False`.
 
     Returns:
-        `(image, boxes)`: uint8 `(size, size, 3)` and the boxes that are left. A face of
-        which too little is inside is dropped.
+        `(image, boxes)`: uint8 `(size, size, 3)` and its boxes. A face with too little
+        of it inside is dropped.
     """
-    out, found = np.full((size, size, 3), GREY, np.uint8), []
+    out, moved = np.full((size, size, 3), GREY, np.uint8), []
     windows = [(0, 0, size, size)]
     if mosaic:
         x, y = (int(n) for n in rng.uniform(0.25 * size, 0.75 * size, 2))
@@ -77,13 +88,19 @@ def random_view(pictures, rng, *, size, scale, translate=0.1, mosaic=False):
         spare = room - gain * np.array(image.shape[1::-1])
         shift = rng.uniform(np.minimum(spare, 0), np.maximum(spare, 0))
         shift = shift + rng.uniform(-translate, translate, 2) * room
-        part, boxes = move(image, boxes, gain, shift, room)
-        out[top:bottom, left:right] = part
-        found.append(boxes + np.tile([left, top], 2))
-    return out, np.concatenate(found)
+        view, inner = move(image, boxes, gain, shift, room)
+        out[top:bottom, left:right] = view
+        moved.append(inner + np.tile([left, top], 2))
+    return out, np.concatenate(moved)
 
 
-def move(image, boxes, gain, shift, size):
+def move(
+    image: np.ndarray,
+    boxes: Boxes,
+    gain: float,
+    shift: Any,
+    size: Any,
+) -> tuple[np.ndarray, np.ndarray]:
     """Scale a picture by `gain`, move it by `shift`, and cut `size` out of it.
 
     Args:
@@ -94,8 +111,8 @@ def move(image, boxes, gain, shift, size):
         size: (width, height) of the result.
 
     Returns:
-        `(image, boxes)`, with the boxes clipped; those of which less than 0.4 stays
-        inside, or less than 4 pixels, are dropped.
+        `(image, boxes)`, with the boxes clipped. A box is dropped if less than 0.4 of
+        it stays inside, or less than 4 pixels.
     """
     boxes = as_boxes(boxes) * gain + np.tile(shift, 2)
     clipped = clip_boxes(boxes, size)
@@ -106,7 +123,7 @@ def move(image, boxes, gain, shift, size):
         if half[0] * 2 != image.shape[1] or half[1] * 2 != image.shape[0]:
             image = image[: half[1] * 2, : half[0] * 2]
         image, gain = cv2.resize(image, half, interpolation=cv2.INTER_AREA), gain * 2
-    # OpenCV counts from the middle of the first pixel, boxes from its corner.
+    # OpenCV counts from the centre of the first pixel, boxes from its corner.
     corner = np.asarray(shift) + 0.5 * gain - 0.5
     matrix = np.array([[gain, 0, corner[0]], [0, gain, corner[1]]])
     moved = cv2.warpAffine(
@@ -120,20 +137,27 @@ def move(image, boxes, gain, shift, size):
     return moved, clipped[kept & (sides >= LEAST_SIDE)]
 
 
-def flip(image, boxes):
+def flip(image: np.ndarray, boxes: Boxes) -> tuple[np.ndarray, np.ndarray]:
     """Mirror a picture and its boxes left to right."""
     width = image.shape[1]
     mirrored = as_boxes(boxes)[:, [2, 1, 0, 3]] * (-1, 1, -1, 1) + (width, 0, width, 0)
     return np.ascontiguousarray(image[:, ::-1]), mirrored
 
 
-def jitter_colours(image, rng, *, hue=0.015, saturation=0.7, value=0.4):
-    """Multiply hue, saturation and value by random factors.
+def jitter_colours(
+    image: np.ndarray,
+    rng: np.random.Generator,
+    *,
+    hue: float = 0.015,
+    saturation: float = 0.7,
+    value: float = 0.4,
+) -> np.ndarray:
+    """Shift the hue, and multiply saturation and value by random factors.
 
     Args:
         image: uint8 RGB.
         rng: `np.random.Generator`.
-        hue: Greatest change of the hue, as a share of the circle. Defaults to 0.015.
+        hue: Greatest shift of the hue, as a fraction of the circle. Defaults to 0.015.
         saturation: Greatest relative change. Defaults to 0.7.
         value: Greatest relative change. Defaults to 0.4.
 
@@ -149,11 +173,11 @@ def jitter_colours(image, rng, *, hue=0.015, saturation=0.7, value=0.4):
     return cv2.cvtColor(cv2.LUT(hsv, table), cv2.COLOR_HSV2RGB)
 
 
-def pad_boxes(boxes, n):
-    """Give boxes the fixed number of rows that a network's targets have.
+def pad_boxes(boxes: Boxes, n: int) -> np.ndarray:
+    """Pad boxes to the fixed number of rows that a network's targets have.
 
     Args:
-        boxes: xyxy `(m, 4)`; of more than `n` the largest stay.
+        boxes: xyxy `(m, 4)`; if there are more than `n`, the largest stay.
         n: Number of rows.
 
     Returns:
@@ -167,51 +191,50 @@ def pad_boxes(boxes, n):
     return rows
 
 
-MANIFEST, PIXELS = "pictures.json", "pictures.bin"
-
-
 class LabelledPictures:
-    """Pictures of many shapes in one file that is read as it is needed, and boxes.
+    """Pictures of many shapes in one file that is read as needed, and their boxes.
 
     Example:
     ```python
-    pictures = build_pictures(labelled_images("set"), side=640, cache="cache")
+    pictures = build_pictures(labelled_images("set")[0], side=640, cache="cache")
     image, boxes = pictures[0]
     ```
 
     Args:
-        folder: Where `build_pictures` wrote.
-        rows: For each picture a dict: path, offset, shape, scale.
-        boxes: For each picture xyxy `(n, 4)` in the pixels of the stored one.
+        pictures: `StoredPictures`; its rows say "path" and "scale".
+        boxes: For each picture xyxy `(n, 4)` in the pixels of the stored picture.
     """
 
-    def __init__(self, folder, rows, boxes):
-        self.folder, self.rows, self.boxes = Path(folder), rows, boxes
-        self._pixels = np.memmap(self.folder / PIXELS, np.uint8, "r")
+    def __init__(self, pictures: StoredPictures, boxes: list[np.ndarray]) -> None:
+        self.pictures, self.boxes = pictures, boxes
 
-    def __len__(self):
-        return len(self.rows)
+    def __len__(self) -> int:
+        return len(self.boxes)
 
-    def __getitem__(self, index):
-        row = self.rows[index]
-        start, shape = row["offset"], row["shape"]
-        pixels = self._pixels[start : start + int(np.prod(shape))]
-        return pixels.reshape(shape), self.boxes[index]
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        return self.pictures[index], self.boxes[index]
 
     @property
-    def paths(self):
+    def paths(self) -> list[str]:
         """Paths of the pictures."""
-        return [row["path"] for row in self.rows]
+        return [row["path"] for row in self.pictures.rows]
 
-    def select(self, paths):
-        """Those of the pictures whose paths are given."""
-        wanted = {str(path) for path in paths}
-        kept = [i for i, row in enumerate(self.rows) if row["path"] in wanted]
-        rows, boxes = [self.rows[i] for i in kept], [self.boxes[i] for i in kept]
-        return LabelledPictures(self.folder, rows, boxes)
+    def select(self, paths: Iterable[str | os.PathLike]) -> "LabelledPictures":
+        """Return the pictures of the given paths, without loading them.
+
+        Args:
+            paths: Paths as given to `build_pictures`.
+        """
+        names = {str(path) for path in paths}
+        kept = [i for i, path in enumerate(self.paths) if path in names]
+        return LabelledPictures(
+            self.pictures.select(kept), [self.boxes[i] for i in kept]
+        )
 
 
-def labelled_images(images):
+def labelled_images(
+    images: str | os.PathLike | Iterable[str | os.PathLike],
+) -> tuple[list[Path], list[Path]]:
     """Find the pictures that have labels; one without a face has an empty file.
 
     Args:
@@ -221,32 +244,38 @@ def labelled_images(images):
         `(labelled, unlabelled)`: lists of `Path`.
 
     Raises:
-        ValueError: where no picture is labelled, or naming every problem of the labels.
+        UserError: If no picture is labelled; or naming every problem of the labels.
     """
-    if isinstance(images, (str, Path)):
+    if isinstance(images, (str, os.PathLike)):
         images = [images]
-    paths = []
+    paths: list[Path] = []
     for path in map(Path, images):
         if not path.exists():
-            raise ValueError(f"{path}: no such file or folder. Check the path.")
+            raise UserError(f"{path}: no such file or folder. Check the path.")
         paths += list_images(path) if path.is_dir() else [path]
     paths = list(dict.fromkeys(paths))
     if problems := check_labels(paths):
-        more = f"\n... and {len(problems) - 20} more" if len(problems) > 20 else ""
-        raise ValueError("\n".join(problems[:20]) + more)
+        more = [f"... and {len(problems) - 20} more"] if len(problems) > 20 else []
+        raise UserError(problems[:20] + more)
     labelled = [path for path in paths if label_path(path).exists()]
     if not labelled:
-        raise ValueError(
+        raise UserError(
             f"None of the {len(paths)} pictures has labels: there must be a .txt file "
-            "beside each, or in `labels/` where they stand in `images/`."
+            "beside each, or in `labels/` if they are in `images/`."
         )
     return labelled, [path for path in paths if path not in set(labelled)]
 
 
-def build_pictures(paths, *, side, cache, progress=None):
+def build_pictures(
+    paths: Iterable[str | os.PathLike],
+    *,
+    side: int,
+    cache: str | os.PathLike,
+    progress: Callable[[int], object] | None = None,
+) -> LabelledPictures:
     """Store pictures, scaled down so that the longer side is `side` pixels at most.
 
-    What was stored by an earlier call for the same files is used again. A picture takes
+    What an earlier call stored for the same files is used again. A picture takes
     `side * side * 3` bytes at most. Labels are always read anew.
 
     Args:
@@ -259,32 +288,11 @@ def build_pictures(paths, *, side, cache, progress=None):
         `LabelledPictures`.
 
     Raises:
-        ValueError: for a picture or a label that cannot be read.
+        UserError: If a picture or a label cannot be read.
     """
-    cache = Path(cache)
-    cache.mkdir(parents=True, exist_ok=True)
-    stamps = [[str(p), os.stat(p).st_mtime_ns, os.stat(p).st_size] for p in paths]
-    try:
-        manifest = json.loads((cache / MANIFEST).read_text("utf-8"))
-    except (OSError, ValueError):
-        manifest = {}
-    if manifest.get("stamps") != stamps or manifest.get("side") != side:
-        manifest = {"stamps": stamps, "side": side, "rows": []}
-        _store(paths, side, cache, manifest["rows"], progress)
-        part = cache / (MANIFEST + ".part")
-        part.write_text(json.dumps(manifest), encoding="utf-8")
-        os.replace(part, cache / MANIFEST)
-    boxes = []
-    for row in manifest["rows"]:
-        found = read_labels(label_path(row["path"]), row["size"])
-        boxes.append(as_boxes([] if found is None else found) * row["scale"])
-    return LabelledPictures(cache, manifest["rows"], boxes)
+    paths = list(map(str, paths))
 
-
-def _store(paths, side, cache, rows, progress):
-    (cache / MANIFEST).unlink(missing_ok=True)
-    offset = 0
-    with open(cache / PIXELS, "wb") as file:
+    def fill(writer):
         for path in paths:
             image = read_image(path)
             height, width = image.shape[:2]
@@ -292,26 +300,28 @@ def _store(paths, side, cache, rows, progress):
             if scale < 1:
                 size = max(1, round(width * scale)), max(1, round(height * scale))
                 image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-            file.write(np.ascontiguousarray(image).tobytes())
-            rows.append(
-                {
-                    "path": str(path),
-                    "offset": offset,
-                    "shape": image.shape,
-                    "size": (width, height),
-                    "scale": scale,
-                }
-            )
-            offset += image.size
+            writer.add(image, path=path, size=(width, height), scale=scale)
             if progress is not None:
-                progress(len(rows))
+                progress(len(writer))
+
+    stored = store_pictures(
+        cache,
+        {"side": side, "files": file_stamps(paths)},
+        fill,
+        obsolete=("pictures.bin",),
+    )
+    boxes = []
+    for row in stored.rows:
+        labels = read_labels(label_path(row["path"]), tuple(row["size"]))
+        boxes.append(as_boxes([] if labels is None else labels) * row["scale"])
+    return LabelledPictures(stored, boxes)
 
 
 class DetectorBatches(Batches):
-    """Batches of augmented pictures with their boxes, of one shape for ever.
+    """Batches of augmented pictures and their boxes, all of one shape.
 
-    An epoch is a fixed number of pictures, and goes on in the list where the last one
-    stopped.
+    An epoch is a fixed number of pictures. It continues in the list where the epoch
+    before ended.
 
     Args:
         pictures: `LabelledPictures`.
@@ -319,12 +329,14 @@ class DetectorBatches(Batches):
         seed: Int. Defaults to 0.
     """
 
-    def __init__(self, pictures, preset, *, seed=0):
+    def __init__(self, pictures: LabelledPictures, preset: Any, *, seed: int = 0):
         super().__init__(preset.epoch_size, batch_size=preset.batch_size, seed=seed)
         self.pictures, self.preset = pictures, preset
         self.order = np.random.default_rng((*self.seed, 7)).permutation(len(pictures))
 
-    def make(self, indices, rng):
+    def make(
+        self, indices: np.ndarray, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
         preset, n = self.preset, len(self.pictures)
         images, rows = [], []
         open_mosaic = self.epoch < preset.epochs - preset.close_mosaic

@@ -1,13 +1,19 @@
-"""How good a detector is: AP, its curve, and pictures to look at."""
+"""Measure a detector: average precision, its curve, and pictures to look at."""
 
-from typing import NamedTuple
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 
-from facescore.boxes import as_boxes, iou_matrix, shrink
-from facescore.detector.prediction import Detector, as_detector
-from illustkit.images import read_image
+from facescore.boxes import Boxes, Face, as_boxes, iou_matrix, shrink
+from facescore.detector.data import labelled_images
+from facescore.detector.prediction import as_detector, find_faces, ultralytics_names
+from facescore.labels import label_path, read_labels
+from illustkit.figures import save_figure, sheet
+from illustkit.images import read_image, write_image
 
 COCO_THRESHOLDS = tuple(np.linspace(0.5, 0.95, 10))
 RECALLS = np.linspace(0, 1, 101)
@@ -25,26 +31,33 @@ class Precision(NamedTuple):
 
     ap: np.ndarray
     precision: np.ndarray
-    thresholds: tuple
+    thresholds: tuple[float, ...]
     n_faces: int
 
     @property
-    def ap50(self):
+    def ap50(self) -> float:
         """AP at IoU 0.5."""
         return float(self.ap[np.argmin(np.abs(np.subtract(self.thresholds, 0.5)))])
 
     @property
-    def ap50_95(self):
+    def ap50_95(self) -> float:
         """Mean AP over the thresholds; over 0.5, 0.55, ..., 0.95 it is COCO's AP."""
         return float(np.mean(self.ap))
 
 
-def average_precision(predictions, truths, iou_thresholds=COCO_THRESHOLDS, *, most=100):
+def average_precision(
+    predictions: Iterable[tuple[Boxes, Sequence[float]]],
+    truths: Iterable[Boxes],
+    iou_thresholds: Sequence[float] = COCO_THRESHOLDS,
+    *,
+    most: int = 100,
+) -> Precision:
     """Measure predictions against true boxes.
 
     By falling confidence, each prediction takes the true face that it overlaps most,
-    among those left in its picture, if the IoU reaches the threshold. Precision is made
-    monotonous and averaged over 101 recalls.
+    among those still free in its picture, if the IoU reaches the threshold. Precision
+    is made monotonic and averaged over 101 recalls. pycocotools measures the same, and
+    needs a compiler to install.
 
     Example:
     ```python
@@ -62,7 +75,7 @@ def average_precision(predictions, truths, iou_thresholds=COCO_THRESHOLDS, *, mo
         A `Precision`.
 
     Raises:
-        ValueError: where predictions and truths differ in number.
+        ValueError: If predictions and truths differ in number.
 
     Reference:
         Lin et al., "Microsoft COCO: Common Objects in Context" (2014); its pycocotools.
@@ -70,7 +83,7 @@ def average_precision(predictions, truths, iou_thresholds=COCO_THRESHOLDS, *, mo
     predictions, truths = list(predictions), [as_boxes(t) for t in truths]
     if len(predictions) != len(truths):
         raise ValueError(
-            "There must be predictions for each picture. "
+            "Each picture needs predictions. "
             f"Received: {len(predictions)} predictions, {len(truths)} truths"
         )
     thresholds = tuple(np.atleast_1d(iou_thresholds).tolist())
@@ -89,7 +102,7 @@ def average_precision(predictions, truths, iou_thresholds=COCO_THRESHOLDS, *, mo
     return Precision(curves.mean(axis=1), curves, thresholds, n_faces)
 
 
-def match(boxes, true, thresholds):
+def match(boxes: Boxes, true: Boxes, thresholds: Sequence[float]) -> np.ndarray:
     """Decide which predictions of one picture find a face.
 
     Args:
@@ -103,20 +116,20 @@ def match(boxes, true, thresholds):
     overlaps = iou_matrix(boxes, true)
     hits = np.zeros((len(thresholds), len(boxes)), bool)
     for t, threshold in enumerate(thresholds):
-        left = np.ones(len(true), bool)
+        free = np.ones(len(true), bool)
         for i, row in enumerate(overlaps):
-            row = np.where(left, row, -1.0)
+            row = np.where(free, row, -1.0)
             if not len(row):
                 break
             # Of equal overlaps pycocotools takes the last.
             best = len(row) - 1 - int(np.argmax(row[::-1]))
             if row[best] >= min(threshold, 1 - 1e-10):
-                hits[t, i], left[best] = True, False
+                hits[t, i], free[best] = True, False
     return hits
 
 
 def _curve(hits, n_faces):
-    """Precision at the 101 recalls, of predictions by falling confidence."""
+    """Return the precision at the 101 recalls; predictions by falling confidence."""
     true = np.cumsum(hits)
     recall = true / n_faces
     precision = true / (np.arange(1, len(hits) + 1) + np.spacing(1))
@@ -130,13 +143,13 @@ WHITE = 255, 255, 255
 
 
 class DetectorScores(NamedTuple):
-    """What a detector reaches on labelled pictures.
+    """Scores of a detector on labelled pictures.
 
     Args:
         ap50: Average precision at IoU 0.5.
         ap50_95: Its mean over the IoUs 0.5, 0.55, ..., 0.95.
-        precision: Share of the faces found at `conf` that are faces, at IoU 0.5.
-        recall: Share of the faces that are found at `conf`, at IoU 0.5.
+        precision: Fraction of the detections at `conf` that are faces, at IoU 0.5.
+        recall: Fraction of the faces that are detected at `conf`, at IoU 0.5.
         conf: The confidence that precision and recall belong to.
         n_pictures: Number of pictures.
         n_faces: Number of true faces.
@@ -153,59 +166,72 @@ class DetectorScores(NamedTuple):
     curves: Precision
 
 
-def measure(samples, detector, *, conf=0.25, iou=0.5, imgsz=640, tile=None, shrunk=1.0):
+@ultralytics_names
+def measure(
+    samples: Iterable[tuple[np.ndarray, Boxes]],
+    detector: Any,
+    *,
+    confidence: float = 0.25,
+    iou: float = 0.5,
+    image_size: int = 640,
+    tile: int | None = None,
+    shrunk: float = 1.0,
+) -> tuple[DetectorScores, list[list[Face]]]:
     """Measure a detector on pictures in memory.
 
     Args:
         samples: Pairs `(image, boxes)`; may be a generator.
-        detector: A `Detector` or a `Cascade`.
-        conf: Confidence at which precision and recall are given. Defaults to 0.25.
+        detector: What `as_detector` returned.
+        confidence: Confidence of precision and recall. Defaults to 0.25.
         iou: Overlap up to which two boxes are two faces. Defaults to 0.5.
-        imgsz: Side that pictures are scaled to. Defaults to 640.
+        image_size: Side that pictures are scaled to. Defaults to 640.
         tile: Side of windows to search as well. Defaults to none.
-        shrunk: Factor on the sides of what is found; 0.85 suits the cascade.
+        shrunk: Factor on the sides of the boxes found; 0.85 suits the cascade.
             Defaults to 1.
 
     Returns:
-        `(scores, found)`: `DetectorScores`, and a list of faces for each picture.
+        `(scores, detections)`: `DetectorScores`, and a list of faces for each picture.
     """
-    found, truths = [], []
+    detections, truths = [], []
+    # AP needs the whole curve, so that nearly everything is let through.
+    options = {"iou": iou, "image_size": image_size, "tile": tile, "top": 100}
     for image, boxes in samples:
-        if isinstance(detector, Detector):
-            # AP wants the whole curve, so that nearly everything is let through.
-            faces = detector.detect(
-                image, conf=0.001, iou=iou, imgsz=imgsz, tile=tile, top=100
-            )
-        else:
-            faces = detector.detect(image)
+        (faces,) = find_faces([image], detector, confidence=0.001, **options)
         if shrunk != 1 and faces:
-            boxes_found = shrink([face.box for face in faces], shrunk)
+            smaller = shrink([face.box for face in faces], shrunk)
             faces = [
                 face._replace(box=tuple(box.tolist()))
-                for face, box in zip(faces, boxes_found, strict=True)
+                for face, box in zip(faces, smaller, strict=True)
             ]
-        found.append(faces)
+        detections.append(faces)
         truths.append(boxes)
-    curves = average_precision(map(_arrays, found), truths)
-    hits = n_found = 0
-    for faces, true in zip(found, truths, strict=True):
-        kept = [face for face in faces if face.confidence >= conf]
+    curves = average_precision(map(_arrays, detections), truths)
+    hits = n_detections = 0
+    for faces, true in zip(detections, truths, strict=True):
+        kept = [face for face in faces if face.confidence >= confidence]
         hits += int(match([face.box for face in kept], true, (0.5,)).sum())
-        n_found += len(kept)
+        n_detections += len(kept)
     scores = DetectorScores(
         ap50=curves.ap50,
         ap50_95=curves.ap50_95,
-        precision=hits / n_found if n_found else float("nan"),
+        precision=hits / n_detections if n_detections else float("nan"),
         recall=hits / curves.n_faces if curves.n_faces else float("nan"),
-        conf=conf,
+        conf=confidence,
         n_pictures=len(truths),
         n_faces=curves.n_faces,
         curves=curves,
     )
-    return scores, found
+    return scores, detections
 
 
-def evaluate_detector(images, detector, *, sheet_path=None, n_examples=12, **options):
+def evaluate_detector(
+    images: str | os.PathLike | Iterable[str | os.PathLike],
+    detector: Any,
+    *,
+    sheet_path: str | os.PathLike | None = None,
+    n_examples: int = 12,
+    **options: Any,
+) -> DetectorScores:
     """Measure a detector on a folder of labelled pictures.
 
     Example:
@@ -217,24 +243,20 @@ def evaluate_detector(images, detector, *, sheet_path=None, n_examples=12, **opt
     Args:
         images: Folder of pictures with YOLO labels, several, or a list of paths.
         detector: "cascade", a run folder, or what `load_detector` returned.
-        sheet_path: Where a sheet of examples goes: the truth green, what was found
+        sheet_path: File for a sheet of examples: the truth in green, the detections in
             red. Defaults to none.
         n_examples: Pictures on the sheet. Defaults to 12.
-        **options: `conf`, `iou`, `imgsz`, `tile` and `shrunk` of `measure`.
+        **options: `confidence`, `iou`, `image_size`, `tile` and `shrunk` of `measure`.
 
     Returns:
         `DetectorScores`.
 
     Raises:
-        ValueError: where nothing is labelled, or naming every problem of the labels.
+        UserError: If no picture is labelled; or naming every problem of the labels.
     """
-    from facescore.detector.data import labelled_images
-    from facescore.labels import label_path, read_labels
-    from illustkit.figures import sheet
-    from illustkit.images import write_image
-
     paths, _ = labelled_images(images)
-    examples, truths = [], []
+    examples: list[np.ndarray] = []
+    truths: list[Any] = []
 
     def samples():
         for path in paths:
@@ -244,17 +266,19 @@ def evaluate_detector(images, detector, *, sheet_path=None, n_examples=12, **opt
                 examples.append(image)
             yield image, truths[-1]
 
-    scores, found = measure(samples(), as_detector(detector), **options)
+    scores, detections = measure(samples(), as_detector(detector), **options)
     if sheet_path is not None:
         drawn = [
             draw_faces(image, [f for f in faces if f.confidence >= scores.conf], truth)
-            for image, faces, truth in zip(examples, found, truths, strict=False)
+            for image, faces, truth in zip(examples, detections, truths, strict=False)
         ]
         write_image(sheet_path, sheet(drawn, columns=4))
     return scores
 
 
-def plot_precision_recall(scores, path):
+def plot_precision_recall(
+    scores: Mapping[str, DetectorScores], path: str | os.PathLike
+) -> Path:
     """Draw the precision-recall curves of one or more detectors.
 
     Args:
@@ -265,8 +289,6 @@ def plot_precision_recall(scores, path):
         The path.
     """
     from matplotlib.figure import Figure
-
-    from illustkit.figures import save_figure
 
     figure = Figure(figsize=(5.5, 4.5), layout="constrained")
     axis = figure.subplots()
@@ -283,8 +305,10 @@ def plot_precision_recall(scores, path):
     return save_figure(figure, path)
 
 
-def draw_faces(image, faces, truth=(), side=320):
-    """Draw what was found (red, with confidences) and the truth (green) on a picture.
+def draw_faces(
+    image: np.ndarray, faces: Iterable[Face], truth: Iterable[Any] = (), side: int = 320
+) -> np.ndarray:
+    """Draw faces (red, with confidences) and the truth (green) on a picture.
 
     Args:
         image: uint8 RGB.

@@ -1,17 +1,23 @@
-"""What the detector learns by: CIoU of the boxes, their distributions, and BCE."""
+"""The detector's losses: CIoU of boxes, distribution focal loss, cross-entropy."""
+
+from collections.abc import Mapping
+from typing import Any
 
 import keras
 from keras import ops
 
-from facescore.detector.network import BINS, grid_cells
+from facescore.detector.network import BINS, DetectorNetwork, decode, grid_cells
+from illustkit.training.runs import RunKind
 from illustkit.training.trainable import Trainable
 
+DETECTOR = RunKind("detector", frozenset({"widths", "depths", "head"}))
 
-def ciou(a, b):
-    """Complete IoU of boxes that stand side by side; shapes broadcast.
 
-    IoU, less the squared distance of the centres over the squared diagonal of the
-    enclosing box, less a term for the difference of the aspect ratios.
+def ciou(a: Any, b: Any) -> tuple[Any, Any]:
+    """Compute the IoU and the complete IoU of pairs of boxes; shapes broadcast.
+
+    CIoU is IoU, less the squared distance of the centres over the squared diagonal of
+    the enclosing box, less a term for the difference of the aspect ratios.
 
     Args:
         a: xyxy `(..., 4)`.
@@ -41,14 +47,23 @@ def ciou(a, b):
 
 
 def assign(
-    scores, predicted, centres, boxes, valid, *, top=10, score_power=0.5, iou_power=6.0
-):
-    """Choose the cells that learn each face, and how certain they ought to be.
+    scores: Any,
+    predicted: Any,
+    centres: Any,
+    boxes: Any,
+    valid: Any,
+    *,
+    top: int = 10,
+    score_power: float = 0.5,
+    iou_power: float = 6.0,
+) -> tuple[Any, Any]:
+    """Choose the cells that learn each face, and their target probabilities.
 
-    A cell can learn a face whose box its centre lies in. The ten best by
-    `score**0.5 * ciou**6` do; where two faces want one cell, the one that the cell's
-    box overlaps more has it. A cell's target is that alignment, scaled so that the best
-    cell of a face is asked for the best overlap that its cells reach.
+    This is task-aligned assignment. A cell can learn a face whose box contains the
+    cell's centre. The ten best by `score**0.5 * ciou**6` learn it; a cell that two
+    faces chose learns the one that its predicted box overlaps more. A cell's target is
+    its alignment, scaled so that the best cell of a face has the best overlap that the
+    face's cells reach.
 
     Args:
         scores: Probabilities `(batch, cells)`.
@@ -61,9 +76,9 @@ def assign(
         iou_power: Power of the overlap in the alignment. Defaults to 6.
 
     Returns:
-        `(target, owner)`: the wanted probabilities `(batch, cells)`, 0 for background;
-        and the number of the face that a cell learns, int32 `(batch, cells)`,
-        meaningless where the target is 0.
+        `(target, owner)`: the target probabilities `(batch, cells)`, 0 for background;
+        and the number of the face that a cell learns, int32 `(batch, cells)`, without
+        meaning if the target is 0.
 
     Reference:
         Feng et al., "TOOD: Task-aligned One-stage Object Detection" (2021),
@@ -89,12 +104,12 @@ def assign(
 
 
 def _area(size):
-    # The gradient of `ops.prod` has cumulative products, and shapes found at run time.
+    # The gradient of `ops.prod` has cumulative products, and shapes known at run time.
     return size[..., 0] * size[..., 1]
 
 
-# Weights of the parts, as YOLOv8 has them.
-PART_WEIGHTS = {"box": 7.5, "cls": 0.5, "dfl": 1.5}
+# Weights of the terms in YOLOv8.
+TERM_WEIGHTS = {"box": 7.5, "cls": 0.5, "dfl": 1.5}
 
 
 @keras.saving.register_keras_serializable(package="facescore")
@@ -102,13 +117,13 @@ class FaceDetector(Trainable):
     """A detector network that trains on pictures and their boxes.
 
     `fit` takes uint8 pictures `(batch, height, width, 3)` with targets float32
-    `(batch, faces, 5)`: xyxy in pixels and 1, or five zeros where there is no further
-    face. All shapes are static.
+    `(batch, faces, 5)`: xyxy in pixels and 1, or five zeros for padding. All shapes
+    are static.
 
-    The parts are sums over the cells, divided by the sum of the targets over the whole
-    batch (over all replicas), times the batch size: their mean over the batch is then
-    YOLOv8's loss on one device and on many. A face in a crowd counts as much
-    as a face alone, which dividing by each picture's own sum would not give.
+    The terms are sums over the cells, divided by the sum of the targets over the whole
+    batch (over all replicas), times the batch size: their mean over the batch is
+    YOLOv8's loss on one device and on many. A face in a crowd counts as much as a face
+    alone; dividing by each picture's own sum would not give that.
 
     Example:
     ```python
@@ -119,23 +134,28 @@ class FaceDetector(Trainable):
 
     Args:
         network: A `DetectorNetwork`.
-        part_weights: Weights of "box", "cls" and "dfl".
-            Defaults to 7.5, 0.5 and 1.5.
+        term_weights: Weights of "box", "cls" and "dfl"; `compile(loss_weights=...)`
+            changes them. Defaults to 7.5, 0.5 and 1.5.
         **kwargs: Passed to `keras.Model`.
 
     Reference:
         Ultralytics YOLOv8; Zheng et al. (2020) for CIoU; Li et al. (2020) for DFL.
     """
 
-    def __init__(self, network, part_weights=None, **kwargs):
-        super().__init__(part_weights or PART_WEIGHTS, **kwargs)
+    def __init__(
+        self,
+        network: keras.Model,
+        term_weights: Mapping[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(term_weights or TERM_WEIGHTS, **kwargs)
         self.network = network
         self.built = True
 
     def call(self, pictures, training=False):
         return self.network(pictures, training=training)
 
-    def parts(self, x, y, y_pred, training):
+    def terms(self, x: Any, y: Any, y_pred: Any, training: bool) -> dict[str, Any]:
         centres, strides = grid_cells((x.shape[2], x.shape[1]))
         boxes, valid = y[..., :4], y[..., 4]
         distances, face = ops.cast(y_pred[..., :-1], "float32"), y_pred[..., -1]
@@ -149,50 +169,38 @@ class FaceDetector(Trainable):
         )
         target, owner = ops.stop_gradient(target), ops.stop_gradient(owner)
         true = ops.take_along_axis(boxes, owner[..., None], axis=1)
-        # Far from its face a cell's loss has weight 0, and must stay finite.
+        # A cell far from its face has weight 0 in the loss, which must stay finite.
         true = ops.where(target[..., None] > 0, true, ops.stop_gradient(predicted))
-        terms = {
+        sums = {
             "box": target * (1 - ciou(predicted, true)[1]),
-            "cls": binary_crossentropy(face, target),
+            "cls": ops.binary_crossentropy(target, face, from_logits=True),
             "dfl": target * distribution_loss(distances, true, centres, strides),
         }
         total = ops.maximum(mean_over_replicas(ops.mean(ops.sum(target, -1))), 1e-3)
-        return {name: ops.sum(term, axis=-1) / total for name, term in terms.items()}
+        return {name: ops.sum(term, axis=-1) / total for name, term in sums.items()}
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config.update(
             network=keras.saving.serialize_keras_object(self.network),
-            part_weights=self.part_weights,
+            term_weights=self.term_weights,
         )
         return config
 
     @classmethod
     def from_config(cls, config):
         config = dict(config)
+        if "part_weights" in config:  # of version 0.1
+            config["term_weights"] = config.pop("part_weights")
         network = keras.saving.deserialize_keras_object(config.pop("network"))
         return cls(network, **config)
 
 
-def decode(distances, centres, strides):
-    """Turn distributions of distances into boxes.
+def distribution_loss(distances: Any, boxes: Any, centres: Any, strides: Any) -> Any:
+    """Compute the distribution focal loss of the distances to each cell's box.
 
-    Args:
-        distances: Logits `(..., cells, 64)`: 16 bins each of left, top, right, bottom.
-        centres: Pixels `(cells, 2)`.
-        strides: Pixels `(cells,)`.
-
-    Returns:
-        xyxy in pixels `(..., cells, 4)`.
-    """
-    logits = ops.reshape(distances, (*ops.shape(distances)[:-1], 4, BINS))
-    mean = ops.sum(ops.softmax(logits, axis=-1) * ops.arange(BINS, dtype="float32"), -1)
-    mean = mean * strides[:, None]
-    return ops.concatenate([centres - mean[..., :2], centres + mean[..., 2:]], axis=-1)
-
-
-def distribution_loss(distances, boxes, centres, strides):
-    """Cross-entropy of the two whole numbers of strides about each true distance.
+    It is the cross-entropy of the two whole numbers of strides around each true
+    distance.
 
     Args:
         distances: Logits `(batch, cells, 64)`.
@@ -216,19 +224,13 @@ def distribution_loss(distances, boxes, centres, strides):
     return -ops.mean(ops.sum(weights * ops.log_softmax(logits, axis=-1), -1), axis=-1)
 
 
-def binary_crossentropy(logits, targets):
-    """Cross-entropy of soft targets, from logits, elementwise."""
-    return (
-        ops.maximum(logits, 0.0)
-        - logits * targets
-        + ops.log1p(ops.exp(-ops.abs(logits)))
-    )
-
-
-def mean_over_replicas(value):
-    """Mean of a scalar over the replicas of a `tf.distribute` strategy.
+def mean_over_replicas(value: Any) -> Any:
+    """Return the mean of a scalar over the replicas of a `tf.distribute` strategy.
 
     JAX sees the whole batch already; outside of a replica the value stays.
+
+    Args:
+        value: A scalar tensor.
     """
     if keras.backend.backend() != "tensorflow":
         return value
@@ -238,3 +240,21 @@ def mean_over_replicas(value):
     if context is None or context.num_replicas_in_sync == 1:
         return value
     return context.all_reduce(tf.distribute.ReduceOp.MEAN, value)
+
+
+def build_detector(
+    settings: Mapping[str, Any], *, synchronised: bool = False
+) -> FaceDetector:
+    """Build the detector that a run's settings describe, untrained.
+
+    Args:
+        settings: Dict, as `Run.settings`.
+        synchronised: See `DetectorNetwork`.
+
+    Returns:
+        A `FaceDetector`.
+    """
+    widths, depths, head = (settings[name] for name in ("widths", "depths", "head"))
+    return FaceDetector(
+        DetectorNetwork(widths, depths, head, synchronised=synchronised)
+    )

@@ -1,8 +1,12 @@
 """The face detector: a one-class, anchor-free network at strides 8, 16 and 32."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import numpy as np
 from keras import layers, ops
+from scipy import special
 
 from illustkit.images import uint8_to_unit
 
@@ -12,10 +16,10 @@ BINS = 16
 
 @keras.saving.register_keras_serializable(package="facescore")
 class DetectorNetwork(keras.Model):
-    """Backbone, path-aggregation neck and decoupled head, after YOLOv8, made narrow.
+    """A narrow YOLOv8: backbone, path-aggregation neck and decoupled head.
 
     Every cell of the three grids gives a face's four distances from the cell's centre
-    as distributions over 16 whole numbers of strides, and one logit "there is a face".
+    as distributions over 16 whole numbers of strides, and one logit of a face.
     Convolutions are plain (no groups) and followed by batch normalisation and ReLU,
     which fuse on CPUs and run well on TPUs.
 
@@ -30,15 +34,23 @@ class DetectorNetwork(keras.Model):
         depths: Bottlenecks in the blocks at strides 4, 8, 16 and 32.
         head: Channels in the head.
         normalise: Whether convolutions have batch normalisation; without it they have
-            biases, as `fold_normalisation` makes them. Defaults to `True`.
+            biases, as from `fold_normalisation`. Defaults to `True`.
         synchronised: Whether the batch statistics are shared among the replicas of a
             `tf.distribute` strategy. Defaults to `False`.
+        dtype: Dtype policy of all layers but the last; the config holds its name.
+            Defaults to the global policy.
         **kwargs: Passed to `keras.Model`.
+
+    Call arguments:
+        pictures: uint8 `(batch, height, width, 3)`, sides multiples of 32.
 
     Returns:
         Raw predictions float32 `(batch, cells, 4 * 16 + 1)`: the logits of left, top,
         right and bottom, then that of a face. The cells of stride 8 come first, in
         rows; `grid_cells` gives their centres.
+
+    Raises:
+        ValueError: If a width or a depth is missing or not positive.
 
     Reference:
         Li et al., "Generalized Focal Loss" (2020), for the distances as distributions;
@@ -47,14 +59,15 @@ class DetectorNetwork(keras.Model):
 
     def __init__(
         self,
-        widths=(16, 24, 48, 96, 160),
-        depths=(1, 2, 2, 1),
-        head=32,
+        widths: Sequence[int] = (16, 24, 48, 96, 160),
+        depths: Sequence[int] = (1, 2, 2, 1),
+        head: int = 32,
         *,
-        normalise=True,
-        synchronised=False,
-        **kwargs,
-    ):
+        normalise: bool = True,
+        synchronised: bool = False,
+        dtype: Any = None,
+        **kwargs: Any,
+    ) -> None:
         if len(widths) != 5 or len(depths) != 4 or min(*widths, *depths, head) < 1:
             raise ValueError(
                 "The network needs 5 positive widths, 4 positive depths and a head. "
@@ -69,6 +82,7 @@ class DetectorNetwork(keras.Model):
                 padding="same",
                 use_bias=not normalise,
                 kernel_initializer="he_normal",
+                dtype=dtype,
                 name=f"{name}_conv",
             )(x)
             if normalise:
@@ -76,36 +90,52 @@ class DetectorNetwork(keras.Model):
                     momentum=0.97,
                     epsilon=1e-3,
                     synchronized=synchronised,
+                    dtype=dtype,
                     name=f"{name}_norm",
                 )(x)
-            return layers.ReLU(name=f"{name}_relu")(x)
+            return layers.ReLU(dtype=dtype, name=f"{name}_relu")(x)
+
+        def concatenate(tensors):
+            return layers.Concatenate(dtype=dtype)(tensors)
 
         def block(x, filters, depth, name, shortcut=True):
             half = max(1, filters // 2)
             kept = conv(x, half, 1, name=f"{name}_keep")
-            parts = [kept, conv(x, half, 1, name=f"{name}_in")]
+            branches = [kept, conv(x, half, 1, name=f"{name}_in")]
             for i in range(depth):
-                y = conv(parts[-1], half, 3, name=f"{name}_{i}a")
+                y = conv(branches[-1], half, 3, name=f"{name}_{i}a")
                 y = conv(y, half, 3, name=f"{name}_{i}b")
-                parts.append(layers.Add()([parts[-1], y]) if shortcut else y)
-            return conv(layers.Concatenate()(parts), filters, 1, name=f"{name}_out")
+                if shortcut:
+                    y = layers.Add(dtype=dtype)([branches[-1], y])
+                branches.append(y)
+            return conv(concatenate(branches), filters, 1, name=f"{name}_out")
+
+        def pyramid_pool(x, width):
+            levels = [conv(x, width // 2, 1, name="pool_in")]
+            for _ in range(3):
+                pool = layers.MaxPooling2D(5, 1, padding="same", dtype=dtype)
+                levels.append(pool(levels[-1]))
+            return conv(concatenate(levels), width, 1, name="pool_out")
 
         def join(x, y, filters, name):
-            return block(layers.Concatenate()([x, y]), filters, 1, name, shortcut=False)
+            return block(concatenate([x, y]), filters, 1, name, shortcut=False)
+
+        def double(x):
+            return layers.UpSampling2D(dtype=dtype)(x)
 
         picture = keras.Input((None, None, 3), dtype="uint8", name="picture")
-        x = _Unit(name="unit")(picture)
+        x = _Unit(dtype=dtype, name="unit")(picture)
         x = conv(x, widths[0], 3, 2, name="stem")
         features = []
         for i, (width, depth) in enumerate(zip(widths[1:], depths, strict=True)):
             x = conv(x, width, 3, 2, name=f"down{i}")
             x = block(x, width, depth, f"stage{i}")
             features.append(x)
-        features[-1] = self._pyramid_pool(features[-1], widths[-1], conv)
+        features[-1] = pyramid_pool(features[-1], widths[-1])
 
         _, p3, p4, p5 = features
-        n4 = join(layers.UpSampling2D()(p5), p4, widths[3], "up4")
-        n3 = join(layers.UpSampling2D()(n4), p3, widths[2], "up3")
+        n4 = join(double(p5), p4, widths[3], "up4")
+        n3 = join(double(n4), p3, widths[2], "up3")
         down4 = conv(n3, widths[2], 3, 2, name="path4")
         n4 = join(down4, n4, widths[3], "path4")
         down5 = conv(n4, widths[3], 3, 2, name="path5")
@@ -118,7 +148,7 @@ class DetectorNetwork(keras.Model):
             box = conv(box, head, 3, name=f"{name}_box1")
             box = layers.Conv2D(4 * BINS, 1, dtype="float32", name=f"{name}_box")(box)
             face = conv(x, head, 3, name=f"{name}_face0")
-            # Before training a 640 px picture is thought to hold 5 faces in all.
+            # Before training each stride expects 5 faces in a picture of 640 px.
             prior = float(np.log(5 / (640 / stride) ** 2))
             face = layers.Conv2D(
                 1,
@@ -131,18 +161,13 @@ class DetectorNetwork(keras.Model):
             raw.append(layers.Reshape((-1, 4 * BINS + 1), dtype="float32")(both))
         outputs = layers.Concatenate(axis=1, dtype="float32", name="raw")(raw)
         super().__init__(inputs=picture, outputs=outputs, **kwargs)
+        self.dtype_policy = keras.dtype_policies.get(
+            dtype or keras.config.dtype_policy()
+        )
         self.widths, self.depths, self.head = tuple(widths), tuple(depths), head
         self.normalise, self.synchronised = normalise, synchronised
 
-    @staticmethod
-    def _pyramid_pool(x, width, conv):
-        x = conv(x, width // 2, 1, name="pool_in")
-        parts = [x]
-        for _ in range(3):
-            parts.append(layers.MaxPooling2D(5, 1, padding="same")(parts[-1]))
-        return conv(layers.Concatenate()(parts), width, 1, name="pool_out")
-
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "name": self.name,
             "widths": list(self.widths),
@@ -150,6 +175,7 @@ class DetectorNetwork(keras.Model):
             "head": self.head,
             "normalise": self.normalise,
             "synchronised": self.synchronised,
+            "dtype": self.dtype_policy.name,
         }
 
     @classmethod
@@ -159,7 +185,11 @@ class DetectorNetwork(keras.Model):
 
 @keras.saving.register_keras_serializable(package="facescore")
 class _Unit(layers.Layer):
-    """uint8 to 0..1, in the layer's compute type."""
+    """Converts uint8 to 0..1, in the layer's compute dtype.
+
+    `keras.layers.Rescaling(1 / 255)` multiplies in the compute dtype: 126 of the 256
+    values differ in float32 from the quotient that the weights were trained on.
+    """
 
     def __init__(self, **kwargs):
         super().__init__(**{"autocast": False, **kwargs})
@@ -168,8 +198,8 @@ class _Unit(layers.Layer):
         return ops.cast(uint8_to_unit(x), self.compute_dtype)
 
 
-def grid_cells(size):
-    """Centres and strides of the cells that a picture's predictions belong to.
+def grid_cells(size: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the centres and strides of the cells of a picture's predictions.
 
     Args:
         size: (width, height) of the network's input in pixels, multiples of 32.
@@ -178,7 +208,7 @@ def grid_cells(size):
         `(centres, strides)`: float32 `(cells, 2)` in pixels (x, y), and `(cells,)`.
 
     Raises:
-        ValueError: where a side is no multiple of 32.
+        ValueError: If a side is not a multiple of 32.
     """
     width, height = size
     if width % STRIDES[-1] or height % STRIDES[-1] or min(size) < STRIDES[-1]:
@@ -191,15 +221,42 @@ def grid_cells(size):
         x, y = np.meshgrid(np.arange(width // stride), np.arange(height // stride))
         centres.append((np.stack([x, y], axis=-1).reshape(-1, 2) + 0.5) * stride)
         strides.append(np.full(x.size, stride))
-    return np.concatenate(centres).astype("float32"), np.concatenate(strides).astype(
-        "float32"
+    return (
+        np.concatenate(centres).astype("float32"),
+        np.concatenate(strides).astype("float32"),
     )
 
 
-def fold_normalisation(network):
-    """Make the same network without batch normalisation, which is a third faster.
+def decode(distances: Any, centres: np.ndarray, strides: np.ndarray) -> Any:
+    """Turn distributions of distances into boxes.
 
-    The scale and shift that a trained normalisation applies go into the convolution.
+    A distance is the mean of its distribution, in strides.
+
+    Args:
+        distances: Logits `(..., cells, 64)`: 16 bins each of left, top, right, bottom;
+            a NumPy array, or a tensor.
+        centres: Pixels `(cells, 2)`.
+        strides: Pixels `(cells,)`.
+
+    Returns:
+        xyxy in pixels `(..., cells, 4)`: an array, or a tensor.
+
+    Reference:
+        Li et al., "Generalized Focal Loss" (2020), equation 3.
+    """
+    xp, softmax = ops, ops.softmax
+    if isinstance(distances, np.ndarray):
+        xp, softmax = np, special.softmax
+    logits = xp.reshape(distances, (*distances.shape[:-1], 4, BINS))
+    sides = xp.sum(softmax(logits, axis=-1) * xp.arange(BINS, dtype="float32"), -1)
+    sides = sides * strides[:, None]
+    return xp.concatenate([centres - sides[..., :2], centres + sides[..., 2:]], -1)
+
+
+def fold_normalisation(network: keras.Model) -> keras.Model:
+    """Return the same network without batch normalisation, which is a third faster.
+
+    The scale and shift of a trained normalisation are multiplied into the convolution.
 
     Args:
         network: A `DetectorNetwork`.
@@ -207,14 +264,23 @@ def fold_normalisation(network):
     Returns:
         A `DetectorNetwork` with `normalise=False`, float32, for inference.
     """
-    config = {**network.get_config(), "normalise": False, "synchronised": False}
-    folded = type(network).from_config(config)
+    folded = type(network).from_config(
+        {
+            **network.get_config(),
+            **{"normalise": False, "synchronised": False, "dtype": "float32"},
+        }
+    )
     refold(network, folded)
     return folded
 
 
-def refold(network, folded):
-    """Bring the folded network up to date with the one that trains."""
+def refold(network: keras.Model, folded: keras.Model) -> None:
+    """Bring the folded network up to date with the one that trains.
+
+    Args:
+        network: A `DetectorNetwork`.
+        folded: What `fold_normalisation` made of it.
+    """
     for layer in network.layers:
         if not isinstance(layer, layers.Conv2D):
             continue

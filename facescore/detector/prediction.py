@@ -1,13 +1,22 @@
 """Find faces with a trained detector or the cascade, in one picture or a folder."""
 
+import os
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from facescore.boxes import Face, clip_boxes, nms
+from facescore.boxes import Face, as_face, clip_boxes, nms, whole_picture
+from facescore.crops import FAILURES, crop_face, failure
 from facescore.detector.data import letterbox
-from facescore.run_kinds import open_run
-from illustkit.images import list_images, read_image
+from facescore.labels import write_labels
+from illustkit.deprecation import keyword_aliases, renamed_keywords
+from illustkit.errors import UserError
+from illustkit.images import list_images, read_image, write_image
+
+# Ultralytics' names of the options that follow.
+ultralytics_names = keyword_aliases(conf="confidence", imgsz="image_size")
 
 
 class Detector:
@@ -16,7 +25,7 @@ class Detector:
     Example:
     ```python
     detector = load_detector("runs/detector")
-    for face in detector.detect(image, conf=0.4):
+    for face in detector.detect(image, confidence=0.4):
         print(face.box, face.confidence)
     ```
 
@@ -24,119 +33,137 @@ class Detector:
         network: A `facescore.detector.network.DetectorNetwork`.
     """
 
-    def __init__(self, network):
+    def __init__(self, network: Any) -> None:
         from facescore.detector.network import fold_normalisation
 
         self.network = fold_normalisation(network)
 
-    def detect(self, image, *, conf=0.25, iou=0.5, imgsz=640, tile=None, top=300):
+    def detect(self, image: np.ndarray, **options: Any) -> list[Face]:
         """Find the faces of one picture.
 
         Args:
             image: uint8 RGB `(height, width, 3)`.
-            conf: Least confidence. Defaults to 0.25.
-            iou: Overlap up to which two boxes are two faces. Defaults to 0.5.
-            imgsz: Side that the picture is scaled to, rounded up to a multiple of 32.
-                Defaults to 640.
-            tile: Side in pixels of overlapping windows that are searched as well, each
-                scaled to `imgsz`, for small faces in large pictures.
-                Defaults to none.
-            top: Most faces. Defaults to 300.
+            **options: See `detect_all`.
 
         Returns:
             List of `Face`, best first, boxes inside the picture.
+        """
+        return self.detect_all([image], **options)[0]
+
+    @ultralytics_names
+    def detect_all(
+        self,
+        images: Sequence[np.ndarray],
+        *,
+        confidence: float = 0.25,
+        iou: float = 0.5,
+        image_size: int = 640,
+        tile: int | None = None,
+        top: int = 300,
+        batch_size: int = 8,
+    ) -> list[list[Face]]:
+        """Find the faces of several pictures.
+
+        Args:
+            images: uint8 RGB arrays of any sizes.
+            confidence: Least confidence. Defaults to 0.25.
+            iou: Overlap up to which two boxes are two faces. Defaults to 0.5.
+            image_size: Side that pictures are scaled to, rounded up to a multiple of
+                32. Defaults to 640.
+            tile: Side in pixels of overlapping windows that are searched as well, each
+                scaled to `image_size`, for small faces in large pictures.
+                Defaults to none.
+            top: Most faces of a picture. Defaults to 300.
+            batch_size: Windows searched at once. Defaults to 8.
+
+        Returns:
+            A list of `Face` for each picture, best first, boxes inside the picture.
 
         Raises:
-            ValueError: for a size under 1.
+            UserError: If a size is too small.
         """
-        return self.detect_all(
-            [image], conf=conf, iou=iou, imgsz=imgsz, tile=tile, top=top
-        )[0]
-
-    def detect_all(
-        self, images, *, conf=0.25, iou=0.5, imgsz=640, tile=None, top=300, batch_size=8
-    ):
-        """Find the faces of several pictures; see `detect`. Returns a list of lists."""
-        if imgsz < 1:
-            raise ValueError(f"`imgsz` is 1 or more. Received: {imgsz}")
-        imgsz = -(-imgsz // 32) * 32
+        if image_size < 1:
+            raise UserError(f"`image_size` is 1 or more. Received: {image_size}")
+        side = -(-image_size // 32) * 32
         views = [
             (number, window, image[window[1] : window[3], window[0] : window[2]])
             for number, image in enumerate(images)
             for window in windows(image.shape[1::-1], tile)
         ]
-        found = [[] for _ in images]
+        hits: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in images]
         for start in range(0, len(views), batch_size):
-            part = views[start : start + batch_size]
-            squares = [letterbox(view, imgsz) for _, _, view in part]
+            batch = views[start : start + batch_size]
+            squares = [letterbox(view, side) for _, _, view in batch]
             pixels = np.stack([square for square, _, _ in squares])
             if len(views) > batch_size:  # one shape, one compilation
                 rows = batch_size - len(pixels)
                 pixels = np.concatenate([pixels, np.repeat(pixels[-1:], rows, axis=0)])
             raws = np.asarray(self.network.predict_on_batch(pixels))
             for raw, (number, window, _), (_, scale, offset) in zip(
-                raws, part, squares, strict=False
+                raws, batch, squares, strict=False
             ):
-                boxes, scores = candidates(raw, imgsz, conf)
+                boxes, scores = candidates(raw, side, confidence)
                 boxes = (boxes - np.tile(offset, 2)) / scale + np.tile(window[:2], 2)
                 size = images[number].shape[1::-1]
                 kept = whole(boxes, window, size, 2 / scale)
                 boxes = clip_boxes(boxes, size)
-                # Of a face that lies outside the picture nothing may be left.
+                # Nothing may remain of a face that lies outside the picture.
                 kept &= (boxes[:, 2:] - boxes[:, :2] >= 1).all(axis=1)
-                found[number].append((boxes[kept], scores[kept]))
-        faces = []
-        for parts in found:
-            boxes, scores = (np.concatenate(p) for p in zip(*parts, strict=True))
-            kept = nms(boxes, scores, iou, top)
-            faces.append(
-                [Face(tuple(boxes[i].tolist()), float(scores[i])) for i in kept]
-            )
-        return faces
+                hits[number].append((boxes[kept], scores[kept]))
+        return [_suppressed(rows, iou, top) for rows in hits]
 
 
-def candidates(raw, imgsz, conf):
-    """Boxes and confidences of the cells that are certain enough.
+def _suppressed(hits, iou, top):
+    boxes, scores = (np.concatenate(rows) for rows in zip(*hits, strict=True))
+    kept = nms(boxes, scores, iou, top)
+    return [Face(tuple(boxes[i].tolist()), float(scores[i])) for i in kept]
+
+
+def candidates(
+    raw: np.ndarray, side: int, confidence: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the boxes and confidences of the cells that are confident enough.
 
     Args:
         raw: Raw predictions of one square picture `(cells, 65)`.
-        imgsz: Its side in pixels.
-        conf: Least confidence.
+        side: Its side in pixels.
+        confidence: Least confidence.
 
     Returns:
         `(boxes, confidences)`: xyxy `(n, 4)` in pixels of the square, and `(n,)`.
     """
-    from facescore.detector.network import BINS, grid_cells
+    from facescore.detector.network import decode, grid_cells
 
     scores = 1 / (1 + np.exp(-raw[:, -1].astype(np.float64)))
-    kept = np.flatnonzero(scores >= conf)
-    centres, strides = grid_cells((imgsz, imgsz))
-    logits = raw[kept, :-1].reshape(-1, 4, BINS).astype(np.float64)
-    weights = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    weights /= weights.sum(axis=-1, keepdims=True)
-    sides = weights @ np.arange(BINS) * strides[kept, None]
-    centres = centres[kept]
-    boxes = np.concatenate([centres - sides[:, :2], centres + sides[:, 2:]], axis=1)
-    return boxes, scores[kept]
+    kept = np.flatnonzero(scores >= confidence)
+    centres, strides = grid_cells((side, side))
+    distances = raw[kept, :-1].astype(np.float64)
+    return decode(distances, centres[kept], strides[kept]), scores[kept]
 
 
-def windows(size, tile=None, overlap=0.25):
-    """The whole picture, and windows of `tile` pixels that overlap by a quarter.
+def windows(
+    size: Sequence[int], tile: int | None = None, overlap: float = 0.25
+) -> list[tuple[int, int, int, int]]:
+    """Return the whole picture, and windows of `tile` pixels that overlap.
 
     Args:
         size: (width, height) of the picture.
         tile: Side of a window in pixels, or `None`.
-        overlap: Share of the side. Defaults to 0.25.
+        overlap: Least overlap of neighbours, as a fraction of the side. Defaults to
+            0.25.
 
     Returns:
         List of (left, top, right, bottom), ints.
+
+    Raises:
+        UserError: If a window has under 32 pixels.
     """
     width, height = size
-    found = [(0, 0, width, height)]
+    whole_window = (0, 0, width, height)
     if tile is None or max(size) <= tile:
-        return found
+        return [whole_window]
     if tile < 32:
-        raise ValueError(f"`tile` is 32 pixels or more. Received: {tile}")
+        raise UserError(f"`tile` is 32 pixels or more. Received: {tile}")
 
     def starts(n):
         if n <= tile:
@@ -144,21 +171,23 @@ def windows(size, tile=None, overlap=0.25):
         steps = int(np.ceil((n - tile) / (tile * (1 - overlap))))
         return [round(i * (n - tile) / steps) for i in range(steps + 1)]
 
-    return found + [
+    return [whole_window] + [
         (x, y, min(x + tile, width), min(y + tile, height))
         for y in starts(height)
         for x in starts(width)
     ]
 
 
-def whole(boxes, window, size, margin):
-    """Which boxes a window does not cut: the next window has those whole.
+def whole(
+    boxes: np.ndarray, window: Sequence[int], size: Sequence[int], margin: float
+) -> np.ndarray:
+    """Return which boxes a window does not cut: the next window has the cut ones whole.
 
     Args:
         boxes: xyxy `(n, 4)` in pixels of the picture.
         window: (left, top, right, bottom).
-        size: (width, height) of the picture; its own rim cuts nothing.
-        margin: Pixels from the window's rim that count as touching it.
+        size: (width, height) of the picture; its own border cuts nothing.
+        margin: Boxes nearer to the window's border are cut, pixels.
 
     Returns:
         bool `(n,)`.
@@ -173,49 +202,45 @@ def whole(boxes, window, size, margin):
     return (boxes[:, :2] >= low).all(axis=1) & (boxes[:, 2:] <= high).all(axis=1)
 
 
-def load_detector(run):
+def load_detector(run: Any) -> Detector:
     """Load a trained detector.
 
     Args:
-        run: A run folder, or the `Run` that `train_detector` returned; its best weights
-            are taken.
+        run: A run folder, or the `Run` that `train_detector` returned, whose best
+            weights are loaded; or the path of a `.keras` file.
 
     Returns:
         A `Detector`.
 
     Raises:
-        ValueError: where there is no run, or no weights in it.
+        UserError: If there is no such run, or no weights in it.
     """
     return Detector(load_network(run))
 
 
-def load_network(run):
-    """Load the trained network of a run, with its batch normalisation."""
-    from facescore.detector.losses import FaceDetector
-    from facescore.detector.network import DetectorNetwork
+def load_network(run: Any) -> Any:
+    """Load the trained network of a run, with its batch normalisation.
 
-    run = open_run(run, "detector")
-    settings = run.settings
-    if not run.weights_path.exists():
-        raise ValueError(
-            f"{run.folder} has no {run.weights_path.name} yet: wait for the training's "
-            "first epoch to end, or train again."
-        )
-    network = DetectorNetwork(settings["widths"], settings["depths"], settings["head"])
-    try:
-        FaceDetector(network).load_weights(run.weights_path)
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(
-            f"{run.weights_path} does not hold this run's weights ({reason}): "
-            "train again, or take another run."
-        ) from error
-    return network
+    Args:
+        run: See `load_detector`.
+
+    Returns:
+        A `facescore.detector.network.DetectorNetwork`.
+    """
+    from facescore.detector.losses import DETECTOR, build_detector
+    from illustkit.training.runs import load_run
+
+    return load_run(run, DETECTOR, build_detector).network
 
 
-def as_detector(detector):
-    """Something that detects: "cascade", a run folder, a `Run`, or one already made."""
-    if hasattr(detector, "detect"):
+def as_detector(detector: Any) -> Any:
+    """Open a detector by its name or run; return one that is open as it is.
+
+    Args:
+        detector: "cascade", a run folder, a `Run`, an object with `detect`, a function
+            from an image to its faces, or `None` for whole pictures.
+    """
+    if detector is None or callable(detector) or hasattr(detector, "detect"):
         return detector
     if detector == "cascade":
         from facescore.detector.cascade import Cascade
@@ -224,10 +249,57 @@ def as_detector(detector):
     return load_detector(detector)
 
 
+@ultralytics_names
+def find_faces(
+    images: Sequence[np.ndarray],
+    detector: Any,
+    *,
+    confidence: float = 0.25,
+    iou: float = 0.5,
+    image_size: int = 640,
+    tile: int | None = None,
+    top: int = 300,
+) -> list[list[Face]]:
+    """Find the faces of several pictures with any detector.
+
+    Args:
+        images: uint8 RGB arrays of any sizes.
+        detector: What `as_detector` returned; `None` takes each picture for a face.
+        confidence: Least confidence. The options that follow are for detectors with
+            `detect_all`, such as `Detector`.
+        iou: See `Detector.detect_all`, likewise what follows.
+        image_size: Side that pictures are scaled to.
+        tile: Side of windows.
+        top: Most faces of a picture.
+
+    Returns:
+        A list of `Face` for each picture.
+    """
+    if detector is None:
+        return [[whole_picture(image)] for image in images]
+    if hasattr(detector, "detect_all"):
+        options = {"iou": iou, "image_size": image_size, "tile": tile, "top": top}
+        return detector.detect_all(images, confidence=confidence, **options)
+    detect = getattr(detector, "detect", detector)
+    return [
+        [face for face in map(as_face, detect(image)) if face.confidence >= confidence]
+        for image in images
+    ]
+
+
+@ultralytics_names
 def detect_faces(
-    image, detector="cascade", *, conf=0.25, iou=0.5, imgsz=640, tile=None
-):
+    image: np.ndarray | str | os.PathLike,
+    detector: Any = "cascade",
+    *,
+    confidence: float = 0.25,
+    iou: float = 0.5,
+    image_size: int = 640,
+    tile: int | None = None,
+) -> list[Face]:
     """Find the faces of one picture.
+
+    Ultralytics' names `conf` and `imgsz` are aliases of `confidence` and `image_size`.
 
     Example:
     ```python
@@ -237,104 +309,108 @@ def detect_faces(
     Args:
         image: uint8 RGB `(height, width, 3)`, or a path.
         detector: "cascade", a run folder, or what `load_detector` returned; load it
-            once where there are many pictures. Defaults to "cascade".
-        conf: Least confidence. Defaults to 0.25, which lets all through that the
-            cascade finds. The options that follow concern trained detectors.
+            once for many pictures. Defaults to "cascade".
+        confidence: Least confidence. Defaults to 0.25, which keeps everything that the
+            cascade finds. The options that follow are for trained detectors.
         iou: Overlap up to which two boxes are two faces. Defaults to 0.5.
-        imgsz: Side that the picture is scaled to, rounded up to a multiple of 32.
+        image_size: Side that the picture is scaled to, rounded up to a multiple of 32.
             Defaults to 640.
         tile: Side of windows to search as well, in pixels. Defaults to none.
 
     Returns:
         List of `Face`, best first.
+
+    Raises:
+        UserError: If the picture or the detector cannot be read.
     """
-    detector = as_detector(detector)
-    image = read_image(image)
-    if not isinstance(detector, Detector):
-        return [face for face in detector.detect(image) if face.confidence >= conf]
-    return detector.detect(image, conf=conf, iou=iou, imgsz=imgsz, tile=tile)
+    return find_faces(
+        [read_image(image)],
+        as_detector(detector),
+        confidence=confidence,
+        iou=iou,
+        image_size=image_size,
+        tile=tile,
+    )[0]
 
 
+@renamed_keywords(out="output")
 def detect_folder(
-    images,
-    detector="cascade",
-    out=None,
+    images: str | os.PathLike | Sequence[str | os.PathLike],
+    detector: Any = "cascade",
+    output: str | os.PathLike | None = None,
     *,
-    save_txt=False,
-    save_conf=False,
-    save_crop=False,
-    left_out=None,
-    progress=None,
-    **options,
-):
+    save_txt: bool = False,
+    save_conf: bool = False,
+    save_crop: bool = False,
+    left_out: list[tuple[Path, str]] | None = None,
+    progress: Callable[[int], object] | None = None,
+    **options: Any,
+) -> Iterator[tuple[Path, list[Face]]]:
     """Find the faces of every picture in a folder, and write what is asked for.
 
     Args:
         images: A folder, or a list of paths.
         detector: As in `detect_faces`.
-        out: Folder for `labels/` and `crops/`. Needed where something is saved.
-        save_txt: Write YOLO labels to `out/labels`; an empty file where no face is.
-        save_conf: Add the confidence as the sixth column; such files are predictions
-            and no labels.
-        save_crop: Write each face to `out/crops`.
-        left_out: List that pairs (path, reason) are put on, for pictures that cannot
-            be read. Defaults to none: the first one ends it.
+        output: Folder for `labels/` and `crops/`; needed if something is saved.
+        save_txt: Write YOLO labels to `output/labels`; an empty file for a picture
+            without a face.
+        save_conf: Add the confidence as the sixth column; such files are predictions,
+            not labels.
+        save_crop: Write each face to `output/crops`.
+        left_out: List that receives pairs (path, reason) of the pictures that cannot
+            be read. Defaults to none: the first of them raises its error.
         progress: Called with the number of pictures done. Defaults to none.
-        **options: `conf`, `iou`, `imgsz` and `tile` of `detect_faces`.
+        **options: `confidence`, `iou`, `image_size` and `tile` of `detect_faces`.
 
     Yields:
         `(path, faces)`, one picture at a time, as it is done.
 
     Raises:
-        ValueError: where `out` is missing, two pictures would be saved by one name, or
-            a picture cannot be read.
+        UserError: If `output` is missing, two pictures would be saved under one name,
+            or a picture cannot be read.
     """
-    from facescore.crops import crop_face
-    from facescore.labels import write_labels
-    from illustkit.images import write_image
-
-    if (save_txt or save_conf or save_crop) and out is None:
-        raise ValueError("To save something, name a folder. Received: out=None")
-    base = Path(images) if isinstance(images, (str, Path)) else None
-    paths = list_images(base) if base else [Path(path) for path in images]
+    saved = save_txt or save_conf or save_crop
+    if saved and output is None:
+        raise UserError("To save something, name a folder. Received: output=None")
+    base = Path(images) if isinstance(images, (str, os.PathLike)) else None
+    paths = list_images(base) if base else [Path(path) for path in images]  # type: ignore[union-attr]  # a list
     for path in paths:
         if not path.exists():
-            raise ValueError(f"{path}: no such file. Check the path.")
+            raise UserError(f"{path}: no such file. Check the path.")
     names = [path.relative_to(base) if base else Path(path.name) for path in paths]
-    if save_txt or save_conf or save_crop:
+    if saved:
         _check_stems(names)
+    folder = Path(output or ".")
     detector = as_detector(detector)
-    for number, (path, name) in enumerate(zip(paths, names, strict=True)):
+    for number, (path, name) in enumerate(zip(paths, names, strict=True), 1):
         try:
             image = read_image(path)
             faces = detect_faces(image, detector, **options)
-        except (ValueError, OSError, MemoryError) as error:
+        except FAILURES as error:
             if left_out is None:
                 raise
-            reason = str(error) or type(error).__name__
-            named = reason if str(path) in reason else f"{path}: {reason}"
-            left_out.append((path, named))
+            left_out.append((path, failure(path, error)))
             continue
         if save_txt or save_conf:
             write_labels(
-                Path(out, "labels", name).with_suffix(".txt"),
+                folder / "labels" / name.with_suffix(".txt"),
                 [face.box for face in faces],
                 image.shape[1::-1],
                 [face.confidence for face in faces] if save_conf else None,
             )
         for i, face in enumerate(faces if save_crop else ()):
-            crop = crop_face(image, face.box)
-            write_image(Path(out, "crops", name.parent, f"{name.stem}-{i}.png"), crop)
+            crop = folder / "crops" / name.parent / f"{name.stem}-{i}.png"
+            write_image(crop, crop_face(image, face.box))
         if progress is not None:
-            progress(number + 1)
+            progress(number)
         yield path, faces
 
 
-def _check_stems(names):
-    owners = {}
+def _check_stems(names: Sequence[Path]) -> None:
+    owners: dict[Path, Path] = {}
     for name in names:
-        other = owners.setdefault(name.with_suffix(""), name)
-        if other is not name:
-            raise ValueError(
-                f"{other} and {name} would be saved by one name. Rename one of them."
+        owner = owners.setdefault(name.with_suffix(""), name)
+        if owner is not name:
+            raise UserError(
+                f"{owner} and {name} would be saved under one name. Rename one of them."
             )

@@ -1,32 +1,34 @@
 """Train a detector on a folder of pictures with YOLO labels."""
 
 import dataclasses
-import json
+import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 
-from facescore.detector.data import DetectorBatches, build_pictures, labelled_images
+from facescore.detector.data import (
+    DetectorBatches,
+    LabelledPictures,
+    build_pictures,
+    labelled_images,
+)
 from facescore.detector.evaluation import draw_faces, measure
-from facescore.detector.losses import FaceDetector
-from facescore.detector.network import DetectorNetwork, refold
+from facescore.detector.losses import DETECTOR, build_detector
+from facescore.detector.network import refold
 from facescore.detector.prediction import Detector, load_network
-from facescore.optimizers import OPTIMIZERS, compile_with, make_optimizer
-from facescore.run_kinds import may_train
+from illustkit._keras_compat import sync_jax_state
+from illustkit.errors import UserError
 from illustkit.figures import sheet
 from illustkit.images import write_image
-from illustkit.runtime import (
-    check_batch_size,
-    check_precision,
-    get_strategy,
-    own_folder,
-    scope,
-    worker_index,
-)
+from illustkit.runtime import own_folder, worker_index
+from illustkit.training.fit import choose_devices, fit_run
+from illustkit.training.optimizers import OPTIMIZERS, build_optimizer, make_optimizer
 from illustkit.training.presets import choose_preset
 from illustkit.training.runs import Run
-from illustkit.training.trainable import precision
+from illustkit.training.split import relative_names, split_run, write_split
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,15 +39,15 @@ class DetectorPreset:
     batch_size: int  # pictures a step, over all devices
     epochs: int
     epoch_size: int  # pictures an epoch, however many there are
-    learning_rate: float  # the greatest; it falls to a hundredth along a cosine
-    widths: tuple  # channels of the stem and at strides 4, 8, 16, 32
-    depths: tuple  # bottlenecks at strides 4, 8, 16, 32
+    learning_rate: float  # the highest; it falls to a hundredth along a cosine
+    widths: tuple[int, ...]  # channels of the stem and at strides 4, 8, 16, 32
+    depths: tuple[int, ...]  # bottlenecks at strides 4, 8, 16, 32
     head: int  # channels in the head
     optimizer: str = "adamw"  # or "sgd", with Nesterov momentum 0.937
     weight_decay: float = 5e-4
     warm_up: float = 1.0  # epochs
-    scale: tuple = (0.4, 1.6)  # of a picture that fits, least and greatest
-    translate: float = 0.1  # share of the picture
+    scale: tuple[float, float] = (0.4, 1.6)  # of a picture that fits, least and most
+    translate: float = 0.1  # fraction of the picture
     flip: float = 0.5  # probability
     mosaic: float = 0.5  # probability
     close_mosaic: int = 3  # last epochs without
@@ -57,9 +59,9 @@ class DetectorPreset:
     precision: str = "float32"  # or "mixed_bfloat16", "mixed_float16"
 
 
-# The small and the tiny are trained on smaller pictures than they search, scaled so
-# that faces have the sizes they will have then. What never fits whole is never found:
-# trained at 320, the small one missed faces over 220 of 640 pixels.
+# "small" and "tiny" train on smaller pictures than they search, scaled so that faces
+# have the sizes of the search. A face that never fits whole is never found: trained at
+# 320, "small" missed faces over 220 of 640 pixels.
 DETECTOR_PRESETS = {
     # 0.28 M parameters, for trying things out and the demo.
     "tiny": DetectorPreset(
@@ -104,9 +106,9 @@ DETECTOR_PRESETS = {
 
 
 class HeldOutFaces(keras.callbacks.Callback):
-    """Measures AP on held-out pictures after each epoch, and draws what was found.
+    """Measures AP on held-out pictures after each epoch, and draws the faces found.
 
-    Logs `val_ap50` and `val_ap`. It has to stand before the callbacks that save.
+    It logs `val_ap50` and `val_ap`, and has to come before the callbacks that save.
 
     Args:
         pictures: `LabelledPictures`, as they are stored.
@@ -115,19 +117,26 @@ class HeldOutFaces(keras.callbacks.Callback):
         sheet_every: Epochs from one sheet to the next; 0 for none.
     """
 
-    def __init__(self, pictures, run, preset, sheet_every):
+    def __init__(
+        self,
+        pictures: LabelledPictures,
+        run: Run,
+        preset: DetectorPreset,
+        sheet_every: int,
+    ) -> None:
         super().__init__()
         self.samples = [pictures[i] for i in range(len(pictures))]
         self.run, self.preset, self.sheet_every = run, preset, sheet_every
-        self.detector = None
+        self.detector: Detector | None = None
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        sync_jax_state(self.model)
         network = self.model.network
         if self.detector is None:
             self.detector = Detector(network)
         refold(network, self.detector.network)
         scores, found = measure(
-            self.samples, self.detector, imgsz=self.preset.validation_size
+            self.samples, self.detector, image_size=self.preset.validation_size
         )
         logs["val_ap50"], logs["val_ap"] = scores.ap50, scores.ap50_95
         last = epoch + 1 == self.params["epochs"]
@@ -142,31 +151,28 @@ class HeldOutFaces(keras.callbacks.Callback):
             write_image(path, sheet(examples, columns=4))
 
 
-SPLIT = "split.json"
-
-
 def train_detector(
-    images,
-    run,
+    images: str | os.PathLike | Sequence[str | os.PathLike],
+    run: str | os.PathLike | Run,
     *,
-    preset="small",
-    start_from=None,
-    strategy="auto",
-    seed=0,
-    holdout=0.1,
-    cache=None,
-    most_validated=100,
-    sheet_every=4,
-    verbose="auto",
-    callbacks=(),
-    **settings,
-):
-    """Train a face detector, or go on with a training that was stopped.
+    preset: str = "small",
+    start_from: Any = None,
+    strategy: str = "auto",
+    seed: int = 0,
+    holdout: float = 0.1,
+    cache: str | os.PathLike | None = None,
+    most_validated: int = 100,
+    sheet_every: int = 4,
+    verbose: str | int = "auto",
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    **settings: Any,
+) -> Run:
+    """Train a face detector, or resume a training that was stopped.
 
-    Part of the pictures is held out; the weights that give the best AP (COCO's, over
-    the IoUs 0.5 to 0.95) on it are kept as the run's best. The same call on the same
-    folder resumes after the last whole epoch, with the same result as a training that
-    was never stopped. Pictures without a label file are left out.
+    A fraction of the pictures is held out. The weights with the best AP on them (COCO,
+    IoUs 0.5 to 0.95) are kept as the run's best. The same call on the same folder
+    resumes after the last whole epoch, with the result of a training that was never
+    stopped. Pictures without a label file are left out.
 
     Example:
     ```python
@@ -177,13 +183,14 @@ def train_detector(
     Args:
         images: Folder of labelled pictures, several folders, or a list of paths.
         run: Folder to write to; see `illustkit.training.runs.Run`.
-        preset: Name in `facescore.detector.training.DETECTOR_PRESETS`. Defaults to "small".
-        start_from: Run whose weights to begin with, of the same widths and depths, as
-            a further round of labelling does. Defaults to random weights.
+        preset: Name in `facescore.detector.training.DETECTOR_PRESETS`. Defaults to
+            "small".
+        start_from: Run whose weights to begin with, of the same widths and depths, for
+            a further round of labelling. Defaults to random weights.
         strategy: Kind of `illustkit.get_strategy`. Defaults to "auto".
-        seed: Int; decides the split, the first weights and every change of a picture.
-        holdout: Share of the pictures to hold out. Defaults to 0.1.
-        cache: Folder for the stored pictures; those of the run by default.
+        seed: Int; decides the split, the first weights and every augmentation.
+        holdout: Fraction of the pictures to hold out. Defaults to 0.1.
+        cache: Folder for the stored pictures. Defaults to one in the run's folder.
         most_validated: Most pictures to validate on. Defaults to 100.
         sheet_every: Epochs from one sheet of examples to the next; 0 for none.
         verbose: As in `keras.Model.fit`. Defaults to "auto".
@@ -194,68 +201,92 @@ def train_detector(
         The `illustkit.training.runs.Run`.
 
     Raises:
-        ValueError: for an unknown preset or setting, too few labelled pictures, wrong
-            labels (each with file and line), or a folder with another run.
-        FloatingPointError: where the loss is not finite, naming the guilty part.
+        UserError: If the preset or a setting is unknown, there are too few labelled
+            pictures, labels are invalid (each with file and line), or the folder holds
+            another run.
+        FloatingPointError: If the loss is not finite, naming the terms.
     """
     chosen = choose_detector_settings(preset, **settings)
-    strategy = get_strategy(strategy)  # before anything touches the devices
-    n_replicas = check_batch_size(chosen.batch_size, strategy)
-    check_precision(chosen.precision, strategy)
-    labelled, unlabelled = labelled_images(images)
-    may_train(Path(run.folder if isinstance(run, Run) else run), "detector")
-    run = Run.start(
-        run,
-        {
-            **dataclasses.asdict(chosen),
-            "seed": seed,
-            "holdout": holdout,
-            "start_from": str(getattr(start_from, "folder", start_from or "")),
-        },
+    devices = choose_devices(
+        strategy, batch_size=chosen.batch_size, precision=chosen.precision
     )
-    training, held_out = split_pictures(labelled, holdout=holdout, seed=seed)
+    labelled, unlabelled = labelled_images(images)
+    folder = run.folder if isinstance(run, Run) else Path(run)
+    record = {
+        **dataclasses.asdict(chosen),
+        "seed": seed,
+        "holdout": holdout,
+        "start_from": str(getattr(start_from, "folder", start_from or "")),
+    }
+    Run.check(folder, record, kind=DETECTOR)
+    names = relative_names(labelled, _folders(images))
+    paths = dict(zip(names, map(str, labelled), strict=True))
+    training, held_out = split_run(
+        folder,
+        names,
+        choose=lambda names: _split_as_paths(paths, holdout, seed),
+        holdout=holdout,
+        seed=seed,
+        stored_as=paths,
+    )
+    run = Run.start(folder, record, kind=DETECTOR)
     if worker_index() == 0:
         print(
             f"{len(training)} pictures to train on, {len(held_out)} held out, "
             f"{len(unlabelled)} without labels left out."
         )
-        text = json.dumps({"train": training, "held_out": held_out}, indent=1)
-        (run.folder / SPLIT).write_text(text, encoding="utf-8")
-    held_out = held_out[:most_validated]
+        write_split(run.folder, training, held_out)
+    training_paths = [paths[name] for name in training]
+    held_out_paths = [paths[name] for name in held_out[:most_validated]]
     side = max(
         round(chosen.image_size * min(chosen.scale[1], 2)), chosen.validation_size
     )
     pictures = build_pictures(
-        sorted(training + held_out),
+        sorted(training_paths + held_out_paths),
         side=side,
         cache=own_folder(cache or run.folder / "pictures-0"),
     )
-    batches = DetectorBatches(pictures.select(training), chosen, seed=seed)
+    batches = DetectorBatches(pictures.select(training_paths), chosen, seed=seed)
 
-    keras.utils.set_random_seed(seed)
-    with scope(strategy), precision(chosen.precision):
-        network = DetectorNetwork(
-            chosen.widths, chosen.depths, chosen.head, synchronised=n_replicas > 1
-        )
+    with devices.building(seed):
+        detector = build_detector(run.settings, synchronised=devices.replicas > 1)
         if start_from is not None:
-            begin_with(network, start_from)
-        detector = FaceDetector(network)
-        compile_with(detector, _optimizer(chosen, len(batches)))
-    callbacks = [batches.follow(), *callbacks]
-    callbacks.append(HeldOutFaces(pictures.select(held_out), run, chosen, sheet_every))
-    callbacks += run.callbacks("val_ap", "max")
-    detector.fit(
+            begin_with(detector.network, start_from)
+        detector.compile(_optimizer(chosen, len(batches)))
+        build_optimizer(detector)
+    watch = HeldOutFaces(pictures.select(held_out_paths), run, chosen, sheet_every)
+    return fit_run(
+        detector,
         batches,
+        run,
         epochs=chosen.epochs,
-        shuffle=False,
+        seed=seed,
+        monitor="val_ap",
+        callbacks=[*callbacks, watch],
         verbose=verbose,
-        callbacks=callbacks,
     )
-    return run
 
 
-def choose_detector_settings(preset="small", **settings):
-    """Settings of a preset, with those that the caller names in their place.
+def _folders(images):
+    """Return the folders that the pictures' names in a split are relative to."""
+    if isinstance(images, (str, os.PathLike)):
+        images = [images]
+    images = [Path(image) for image in images]
+    folders = [image for image in images if image.is_dir()]
+    if files := [image.parent for image in images if not image.is_dir()]:
+        folders.append(Path(os.path.commonpath(files)))
+    return folders
+
+
+def _split_as_paths(paths, holdout, seed):
+    """Split names by the order of their paths, as every version has done."""
+    names = {path: name for name, path in paths.items()}
+    split = split_pictures(names, holdout=holdout, seed=seed)
+    return tuple([names[path] for path in side] for side in split)
+
+
+def choose_detector_settings(preset: str = "small", **settings: Any) -> DetectorPreset:
+    """Return the settings of a preset, with the fields replaced that the caller names.
 
     Args:
         preset: Name in `facescore.detector.training.DETECTOR_PRESETS`.
@@ -265,61 +296,68 @@ def choose_detector_settings(preset="small", **settings):
         A `DetectorPreset`.
 
     Raises:
-        ValueError: for an unknown preset or field, or a value that cannot work.
+        UserError: If the preset or a field is unknown, or a value cannot work.
     """
     chosen = choose_preset(DETECTOR_PRESETS, preset, settings)
     for name in ("image_size", "validation_size"):
         if getattr(chosen, name) % 32 or getattr(chosen, name) < 32:
-            raise ValueError(
+            raise UserError(
                 f"`{name}` must be a multiple of 32. Received: {getattr(chosen, name)}"
             )
     if chosen.epochs < 1 or not 1 <= chosen.batch_size <= chosen.epoch_size:
-        raise ValueError(
+        raise UserError(
             "`epochs` must be at least 1 and `batch_size` from 1 to `epoch_size`. "
             f"Received: {chosen.epochs}, {chosen.batch_size}, {chosen.epoch_size}"
         )
     if chosen.optimizer not in OPTIMIZERS:
-        raise ValueError(
+        raise UserError(
             f"`optimizer` is one of {OPTIMIZERS}. Received: {chosen.optimizer!r}"
         )
     return chosen
 
 
-def split_pictures(paths, *, holdout=0.1, seed=0):
+def split_pictures(
+    paths: Iterable[str | os.PathLike], *, holdout: float = 0.1, seed: int = 0
+) -> tuple[list[str], list[str]]:
     """Split paths into those to train on and those held out, at least one of each.
 
     Args:
         paths: Paths of the labelled pictures.
-        holdout: Share to hold out, 0 to 1.
+        holdout: Fraction to hold out, 0 to 1.
         seed: Int.
 
     Returns:
         `(training, held_out)`: lists of str.
 
     Raises:
-        ValueError: for fewer than two pictures or a share that is none.
+        UserError: If there are fewer than two pictures, or the fraction is not between
+            0 and 1.
     """
-    if len(paths) < 2 or not 0 < holdout < 1:
-        raise ValueError(
+    ordered = sorted(map(str, paths))
+    if len(ordered) < 2 or not 0 < holdout < 1:
+        raise UserError(
             "Training needs two labelled pictures or more and a holdout between 0 and "
-            f"1. Received: {len(paths)} pictures, holdout={holdout}"
+            f"1. Received: {len(ordered)} pictures, holdout={holdout}"
         )
-    paths = sorted(map(str, paths))
-    n = min(max(1, round(holdout * len(paths))), len(paths) - 1)
-    order = np.random.default_rng((seed, 11)).permutation(len(paths))
-    return sorted(paths[i] for i in order[n:]), [paths[i] for i in order[:n]]
+    n = min(max(1, round(holdout * len(ordered))), len(ordered) - 1)
+    order = np.random.default_rng((seed, 11)).permutation(len(ordered))
+    return sorted(ordered[i] for i in order[n:]), [ordered[i] for i in order[:n]]
 
 
-def begin_with(network, run):
+def begin_with(network: Any, run: Any) -> None:
     """Give a network the weights of a trained run.
 
+    Args:
+        network: A `DetectorNetwork`.
+        run: See `facescore.load_detector`.
+
     Raises:
-        ValueError: where that one has other widths or depths.
+        UserError: If the run has other widths or depths.
     """
     trained = load_network(run)
     for name in ("widths", "depths", "head"):
         if getattr(trained, name) != getattr(network, name):
-            raise ValueError(
+            raise UserError(
                 f"`start_from` needs a detector of the same {name}. Received: "
                 f"{getattr(trained, name)} there, {getattr(network, name)} here"
             )
@@ -328,7 +366,9 @@ def begin_with(network, run):
 
 def _optimizer(chosen, steps):
     return make_optimizer(
-        chosen,
+        chosen.optimizer,
+        chosen.learning_rate,
+        weight_decay=chosen.weight_decay,
         steps=chosen.epochs * steps,
         warm_up=round(chosen.warm_up * steps),
         first=0.01,

@@ -58,11 +58,11 @@ def detector(data, run, **options):
     On ONE device this formula alone changes an untrained network's features by 0.002
     and the weights after three steps by 0.0004. The other networks have BatchNorm.
     """
-    from facescore.detector import training
+    from facescore.detector import losses
 
-    network = functools.partial(training.DetectorNetwork, normalise=False)
+    network = functools.partial(losses.DetectorNetwork, normalise=False)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "DetectorNetwork", network)
+        patch.setattr(losses, "DetectorNetwork", network)
         return _detector(data, run, **options)
 
 

@@ -8,7 +8,9 @@ from facescore.detector.network import STRIDES
 class Slim(keras.Model):
     """Stands in for the network, which takes long to trace: a convolution a stride."""
 
-    def __init__(self, widths, depths, head, *, normalise=True, synchronised=False):
+    def __init__(
+        self, widths, depths, head, *, normalise=True, synchronised=False, dtype=None
+    ):
         picture = keras.Input((None, None, 3), dtype="uint8")
         unit, rows = layers.Rescaling(1 / 255)(picture), []
         for stride in STRIDES:

@@ -4,7 +4,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from illustkit.deprecation import renamed_keywords, renamed_options
+from illustkit.deprecation import keyword_aliases, renamed_keywords, renamed_options
 
 
 @renamed_keywords(out="output", size="image_size")
@@ -46,3 +46,14 @@ def test_an_old_option_is_hidden_and_works():
     assert run(app, ["--", "--out"]).stdout == "--out - False\n"
     listed = run(app, ["--help"]).stdout
     assert "--output" in listed and "--out " not in listed
+
+
+def test_another_librarys_keyword_is_an_alias_without_a_warning(recwarn):
+    @keyword_aliases(imgsz="image_size")
+    def detect(image, *, image_size=640):
+        return image, image_size
+
+    assert detect(1, imgsz=320) == detect(1, image_size=320) == (1, 320)
+    assert not recwarn.list
+    with pytest.raises(TypeError, match="give `image_size` alone"):
+        detect(1, imgsz=320, image_size=320)

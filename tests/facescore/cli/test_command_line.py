@@ -9,11 +9,11 @@ import pytest
 from typer.testing import CliRunner
 
 import facescore.annotation.loop
-import facescore.detector.network
+import facescore.detector.losses
 import facescore.detector.prediction
 import facescore.detector.training
-from facescore.cli.main import COMMANDS, app
 from facescore.boxes import Face
+from facescore.cli.main import COMMANDS, app
 from facescore.labels import read_labels, write_labels
 from facescore.scorer.training import SCORER_PRESETS
 from illustkit.images import list_images, write_image
@@ -124,7 +124,7 @@ def test_detect_goes_on_after_a_broken_picture(patched, tmp_path):
     assert str(tmp_path / "in" / "a.png") in result.stderr
     write_image(tmp_path / "in" / "b.jpg", np.zeros((20, 20, 3), "uint8"))
     result = run("detect", tmp_path / "in", "--detector", "runs/bright", "--save-txt")
-    assert result.exit_code == 2 and "saved by one name" in result.output
+    assert result.exit_code == 2 and "saved under one name" in result.output
 
 
 def test_the_training_got_the_options(walked):
@@ -186,8 +186,7 @@ def test_score_and_rank_agree(walked, tmp_path):
 def test_a_detector_is_trained_evaluated_and_its_labels_go_to_coco(
     tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(facescore.detector.network, "DetectorNetwork", Slim)
-    monkeypatch.setattr(facescore.detector.training, "DetectorNetwork", Slim)
+    monkeypatch.setattr(facescore.detector.losses, "DetectorNetwork", Slim)
     rng, folder = np.random.default_rng(0), tmp_path / "set"
     for i in range(4):
         image = rng.integers(0, 99, (48, 64, 3), dtype=np.uint8)

@@ -91,16 +91,19 @@ def test_candidates_are_decoded_by_the_loop():
 
 def test_faces_come_back_in_pixels_of_the_picture(detector):
     squares = [(10, 20, 50, 60), (70, 10, 110, 50)]
-    faces = detector.detect(picture((120, 80), squares), imgsz=96)
+    faces = detector.detect(picture((120, 80), squares), image_size=96)
     np.testing.assert_allclose(found(faces), squares, atol=2)
     assert all(face.confidence == pytest.approx(1 / (1 + np.exp(-3))) for face in faces)
-    assert detector.detect(picture((120, 80), squares), imgsz=96, conf=0.96) == []
-    assert detector.detect(picture((64, 64), []), imgsz=64) == []
+    assert (
+        detector.detect(picture((120, 80), squares), image_size=96, confidence=0.96)
+        == []
+    )
+    assert detector.detect(picture((64, 64), []), image_size=64) == []
     # Other sizes are rounded up to what the network takes.
-    rounded = detector.detect(picture((120, 80), squares), imgsz=70)
-    assert rounded == detector.detect(picture((120, 80), squares), imgsz=96)
+    rounded = detector.detect(picture((120, 80), squares), image_size=70)
+    assert rounded == detector.detect(picture((120, 80), squares), image_size=96)
     with pytest.raises(ValueError, match="Received: 0"):
-        detector.detect(picture((64, 64), []), imgsz=0)
+        detector.detect(picture((64, 64), []), image_size=0)
 
 
 def test_tiles_find_what_is_small_once_each(detector):
@@ -112,8 +115,8 @@ def test_tiles_find_what_is_small_once_each(detector):
         (60, 60, 70, 70),
     ]
     large = picture((256, 192), squares)
-    assert len(detector.detect(large, imgsz=64)) < 4
-    faces = detector.detect(large, imgsz=64, tile=64)
+    assert len(detector.detect(large, image_size=64)) < 4
+    faces = detector.detect(large, image_size=64, tile=64)
     np.testing.assert_allclose(found(faces), sorted(squares), atol=1)
 
 
@@ -143,17 +146,19 @@ def test_a_folder_is_written_as_it_was_asked_for(detector, tmp_path):
     pictures = tmp_path / "pictures"
     write_image(pictures / "a" / "1.png", picture((64, 64), [(16, 16, 48, 48)]))
     write_image(pictures / "2.png", picture((64, 64), []))
-    options = {"save_txt": True, "save_crop": True, "imgsz": 64}
+    options = {"save_txt": True, "save_crop": True, "image_size": 64}
     results = dict(detect_folder(pictures, detector, tmp_path / "out", **options))
     assert [len(results[pictures / n]) for n in ("2.png", "a/1.png")] == [0, 1]
     boxes = read_labels(tmp_path / "out/labels/a/1.txt", (64, 64))
     np.testing.assert_allclose(boxes, [(16, 16, 48, 48)], atol=1)
     assert len(read_labels(tmp_path / "out/labels/2.txt", (64, 64))) == 0
     assert [p.name for p in (tmp_path / "out/crops").rglob("*.png")] == ["1-0.png"]
-    list(detect_folder(pictures, detector, tmp_path / "c", save_conf=True, imgsz=64))
+    list(
+        detect_folder(pictures, detector, tmp_path / "c", save_conf=True, image_size=64)
+    )
     _, confidence = read_predictions(tmp_path / "c/labels/a/1.txt", (64, 64))
     assert confidence == pytest.approx(1 / (1 + np.exp(-3)), abs=1e-4)
-    with pytest.raises(ValueError, match="out=None"):
+    with pytest.raises(ValueError, match="output=None"):
         next(detect_folder(pictures, detector, save_txt=True))
 
 
@@ -181,7 +186,7 @@ def test_what_lies_outside_the_picture_is_no_face(detector, tmp_path):
     detector.network = Padding()
     image = picture((128, 32), [(40, 8, 64, 24)])
     write_image(tmp_path / "in" / "a.png", image)
-    options = {"save_txt": True, "imgsz": 128}
+    options = {"save_txt": True, "image_size": 128}
     ((_, faces),) = detect_folder(tmp_path / "in", detector, tmp_path / "o", **options)
     np.testing.assert_allclose(found(faces), [(40, 8, 64, 24)], atol=1)
 
@@ -193,4 +198,9 @@ def test_unsure_faces_of_any_detector_are_left_out():
 
     image = np.zeros((8, 8, 3), np.uint8)
     assert len(detect_faces(image, Two())) == 2
-    assert detect_faces(image, Two(), conf=0.6) == [Face((0, 0, 4, 4), 0.7)]
+    sure = [Face((0, 0, 4, 4), 0.7)]
+    assert detect_faces(image, Two(), confidence=0.6) == sure
+    assert detect_faces(image, Two(), conf=0.6, imgsz=64) == sure  # Ultralytics' names
+    # A function is a detector too, and without one the picture is the face.
+    assert detect_faces(image, lambda image: [(0, 0, 4, 4)]) == [Face((0, 0, 4, 4))]
+    assert detect_faces(image, None) == [Face((0, 0, 8, 8))]

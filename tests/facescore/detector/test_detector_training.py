@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-import facescore.detector.training
+import facescore.detector.losses
 from facescore.detector.prediction import detect_faces, load_network
 from facescore.detector.training import (
     begin_with,
@@ -42,8 +42,7 @@ class StopAfter(keras.callbacks.Callback):
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """A folder of labelled pictures, and a network that is quick to train."""
-    monkeypatch.setattr(facescore.detector.network, "DetectorNetwork", Slim)
-    monkeypatch.setattr(facescore.detector.training, "DetectorNetwork", Slim)
+    monkeypatch.setattr(facescore.detector.losses, "DetectorNetwork", Slim)
     rng = np.random.default_rng(0)
     for i in range(6):
         image = rng.integers(0, 99, (32, 32, 3), dtype=np.uint8)

@@ -5,8 +5,7 @@ from functools import lru_cache
 import numpy as np
 import pytest
 
-import facescore.detector.network
-import facescore.detector.training
+import facescore.detector.losses
 import facescore.synthetic.demo
 from facescore.boxes import Face
 from facescore.labels import read_labels
@@ -143,8 +142,7 @@ def test_a_picture_without_a_face_counts_as_the_mean(tmp_path):
 
 
 def test_its_detector_is_trained_and_measured_on_scenes_apart(tmp_path, monkeypatch):
-    monkeypatch.setattr(facescore.detector.network, "DetectorNetwork", Slim)
-    monkeypatch.setattr(facescore.detector.training, "DetectorNetwork", Slim)
+    monkeypatch.setattr(facescore.detector.losses, "DetectorNetwork", Slim)
     settings = {"epochs": 1, "epoch_size": 2, "batch_size": 2, "image_size": 32}
     draw_characters(tmp_path / "rated", 1, labelled=3, progress=False)
     detector, scores = trained_detector(
