@@ -82,7 +82,7 @@ def using(name, options):
         ]
     if name == "detect":
         from facescore.detector.prediction import Detector
-        from illustkit.training.trainable import precision
+        from illustkit.runtime import precision
 
         with precision(options.policy):
             detector = Detector(model.network)
