@@ -287,8 +287,8 @@ def _face(font, size, text):
     missing = [c for c in text if not c.isspace() and ord(c) > 0x2FF]
     if missing:
         raise ValueError(
-            f"Pillow's font lacks {missing[0]!r}. Give font=PATH of a font that has it, "
-            "or another text."
+            f"Pillow's font lacks {missing[0]!r}. Give font=PATH of a font that has "
+            "it, or another text."
         )
     return face
 

@@ -250,7 +250,7 @@ def _mean_squares(a, b):
 
 
 def _noise(pictures):
-    """Estimate the standard deviation of the noise in each picture, `(n,)`, uint8 scale.
+    """Estimate the deviation of the noise in each picture, `(n,)`, uint8 scale.
 
     The diagonal detail (a − b − c + d) / 2 of 2×2 pixels is zero on flat colour and on
     linear gradients; on white noise it has the deviation of the noise. The median

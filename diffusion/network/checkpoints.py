@@ -108,7 +108,7 @@ def state_dict(model: UNet) -> dict[str, np.ndarray]:
 
 
 def _entries(model: UNet) -> Iterator[tuple[str, Any, Callable, Callable]]:
-    """Yield name, variable, and functions to and from PyTorch's shape of each weight."""
+    """Yield each weight's name, variable, and maps to and from PyTorch's shape."""
     for layer in model.layers:
         for variable in layer.weights:
             name = variable.name.replace("kernel", "weight")

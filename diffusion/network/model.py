@@ -115,7 +115,7 @@ class Diffuser(Trainable):
 
     @property
     def image_size(self) -> tuple[int, int] | None:
-        """Return (width, height) of the pictures, or `None` if the network takes any."""
+        """Return (width, height) of the pictures; `None` if the network takes any."""
         return self.unet.image_size
 
     @property

@@ -1,7 +1,12 @@
-"""From nothing to new icons: draw a set, learn it, make more, and measure how new."""
+"""Draw icons, learn them, make new ones, measure those, and show all on a page."""
+
+from __future__ import annotations
 
 import json
+import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,9 +19,128 @@ from illustkit.figures import sheet
 from illustkit.files import write_whole
 from illustkit.images import write_image
 from illustkit.samples import draw_face_icon
+from illustkit.training.runs import Run
+
+N_ICONS = 158  # as many as the preprint's illustrator had drawn
+SIDE = 32  # pixels of an icon
 
 
-def write_page(folder, result, yardstick, run):
+def demo(
+    folder: str | os.PathLike = "diffusion-demo",
+    *,
+    n_icons: int = N_ICONS,
+    n: int = 64,
+    sampler: str = "ddim",
+    steps: int = 50,
+    seed: int = 3407,
+    strategy: str = "auto",
+    verbose: str | int = "auto",
+    settings: Mapping[str, Any] | None = None,
+) -> Path:
+    """Train a small model on drawn face icons, and show the new icons that it makes.
+
+    The demo draws its own icons and needs no download. Called again after an
+    interruption, it resumes.
+
+    Example:
+    ```python
+    page = diffusion.pages.demo.demo("diffusion-demo")
+    ```
+
+    Args:
+        folder: Folder to write to. Defaults to "diffusion-demo".
+        n_icons: Icons to draw and learn. Defaults to 158.
+        n: Icons to make. Defaults to 64.
+        sampler: See `diffusion.sample`. Defaults to "ddim".
+        steps: Evaluations of the network per icon. Defaults to 50.
+        seed: Seed of the training and of the new icons. Defaults to 3407.
+        strategy: Kind of `illustkit.get_strategy`. Defaults to "auto".
+        verbose: See `keras.Model.fit`; 0 also hides the progress bars.
+        settings: Fields of `diffusion.training.presets.DiffusionPreset` to change from
+            the preset "tiny". Defaults to none.
+
+    Returns:
+        Path of the page.
+
+    Raises:
+        ValueError: If the folder holds another demo; see `diffusion.train`.
+    """
+    folder, progress = Path(folder), verbose != 0
+    drawn = draw_icons(folder / "icons", n_icons)
+    run = train(
+        folder / "icons",
+        folder / "run",
+        preset="tiny",
+        strategy=strategy,
+        sample_every=0,
+        verbose=verbose,
+        **{"seed": seed, **(settings or {})},
+    )
+    pictures = sample(
+        load_diffuser(run, precision=run.settings["precision"]),
+        n,
+        sampler=sampler,
+        steps=steps,
+        seed=seed,
+        progress=progress,
+    )
+    write_icons(folder, pictures)
+    options: dict[str, Any] = {"features": "pixels", "progress": progress}
+    figure = folder / "neighbours.png"
+    result = {"new": evaluate_pictures(pictures, drawn, figure=figure, **options)}
+    # The illustrator's next icons are the yardstick: new, and of the same style.
+    unseen = np.stack([draw_face_icon(n_icons + i, SIDE) for i in range(n)])
+    result["unseen"] = evaluate_pictures(unseen, drawn, **options)
+    text = json.dumps(result, indent=1)
+    write_whole(folder / "evaluation.json", text)
+    return write_page(folder, result["new"], result["unseen"], run)
+
+
+def draw_icons(folder: str | os.PathLike, n: int) -> np.ndarray:
+    """Draw face icons of 32 by 32 pixels; existing files are kept.
+
+    Example:
+    ```python
+    pictures = diffusion.draw_icons("icons", 158)   # (158, 32, 32, 3)
+    ```
+
+    Args:
+        folder: Folder for the PNG files. A sheet of them, `drawn.png`, is written
+            beside it.
+        n: Number of icons.
+
+    Returns:
+        uint8 `(n, 32, 32, 3)`.
+    """
+    folder = Path(folder)
+    pictures = [draw_face_icon(i, SIDE) for i in range(n)]
+    for i, picture in enumerate(pictures):
+        path = folder / f"drawn-{i:04d}.png"
+        if not path.exists():
+            write_image(path, picture)
+    write_image(
+        folder.parent / "drawn.png",
+        sheet([enlarged(picture) for picture in pictures[:64]]),
+    )
+    return np.stack(pictures)
+
+
+def write_icons(folder: Path, pictures: np.ndarray) -> None:
+    """Write new icons, enlarged and with a watermark, and a grid of them.
+
+    Args:
+        folder: Folder for `new/` and `grid.png`.
+        pictures: uint8 `(n, height, width, 3)`.
+    """
+    marked = [add_watermark(enlarged(picture)) for picture in pictures]
+    for i, picture in enumerate(marked):
+        write_marked(folder / "new" / f"icon-{i:05d}.png", picture)
+    write_marked(folder / "grid.png", sheet(marked, pad=4), WATERMARK)
+
+
+def write_page(
+    folder: Path, result: Mapping[str, Any], yardstick: Mapping[str, Any], run: Run
+) -> Path:
     """Write `index.html`.
 
     Args:
@@ -45,7 +169,7 @@ def write_page(folder, result, yardstick, run):
     return write_whole(folder / "index.html", page)
 
 
-def _copies(result):
+def _copies(result: Mapping[str, Any]) -> str:
     n = result["copies"]
     if not n:
         return "None of them is a copy of a training icon"
@@ -53,7 +177,7 @@ def _copies(result):
     return f"<b>{n} of them</b> {what} of a training icon"
 
 
-def _table(result, yardstick):
+def _table(result: Mapping[str, Any], yardstick: Mapping[str, Any]) -> str:
     rows = (
         (f"KID ({result['features']})", _kid),
         (f"MAE ({result['mae_definition']})", lambda r: f"{r['mae']:.1f}"),
@@ -71,11 +195,11 @@ def _table(result, yardstick):
     )
 
 
-def _kid(result):
+def _kid(result: Mapping[str, Any]) -> str:
     return f"{result['kid']:.4f} ({result['kid_low']:.4f} to {result['kid_high']:.4f})"
 
 
-def _ratio(result):
+def _ratio(result: Mapping[str, Any]) -> str:
     ratios = [ratio for _, _, ratio, _ in result["nearest"]]
     return f"{sum(ratios) / len(ratios):.2f}"
 
@@ -96,133 +220,26 @@ th[scope] {{ text-align: left }}
 .value {{ background: #e8f4e8; font-weight: 600 }}
 </style>
 <h1>{n} new icons, learnt just now from {n_icons}</h1>
-<p>An illustrator, who is a program here, drew {n_icons} icons of {size} pixels. A small
-network learnt to take noise away from them in {steps} steps (its loss fell from
+<p>An illustrator, here a program, drew {n_icons} icons of {size} pixels. A small
+network learnt to remove noise from them in {steps} steps (its loss fell from
 {first:.3f} to {last:.3f}), and made these from noise alone. {copies}.</p>
 <img src="grid.png" alt="New icons with a watermark">
-<p>Each is in <a href="new/">new/</a> as a PNG file. The watermark says where they come
+<p>They are in <a href="new/">new/</a> as PNG files. The watermark says where they come
 from; so does a note in the files.</p>
 <h2>Are they new?</h2>
-<p>Each new icon (left) beside the training icon it is nearest to, by its pixels; the
-nearest come first. The number is that distance over the mean distance to the next
-fifty: under 0.33 it is a copy.</p>
+<p>Each new icon (left) beside its nearest training icon, by pixels; the nearest come
+first. The number is that distance over the mean distance to the next fifty: below 0.33
+the icon is a copy.</p>
 <img src="neighbours.png" alt="New icons and their nearest training icons">
 <h2>Are they alike?</h2>
 {table}
-<p>KID is nought where two sets are alike; here it compares the {features} of the icons,
-averaged to 16×16, and not what InceptionV3 sees: no network is at hand, and neither FID
-nor NWI is defined without it. MAE is the distance to the nearest training icon in grey
-levels. The last column is as many icons that the illustrator drew next, and that no
-network has seen: the mark to come up to. All figures are in
+<p>KID is zero for two sets of the same distribution. Here it compares the {features}
+of the icons, averaged to 16×16, instead of InceptionV3’s features, without which FID
+and NWI are not defined. MAE is the distance to the nearest training icon in grey
+levels. The last column measures as many icons that the illustrator drew next and no
+network has seen: the mark to reach. All figures are in
 <a href="evaluation.json">evaluation.json</a>.</p>
 <h2>What was learnt from</h2>
 <img class=drawn src="drawn.png" alt="Training icons">
 </html>
 """
-
-
-N_ICONS = 158  # as many as the preprint's illustrator had drawn
-SIDE = 32  # pixels of an icon
-
-
-def demo(
-    folder="diffusion-demo",
-    *,
-    n_icons=N_ICONS,
-    n=64,
-    sampler="ddim",
-    steps=50,
-    seed=3407,
-    strategy="auto",
-    verbose="auto",
-    settings=None,
-):
-    """Train a small model on drawn face icons, and show the new ones that it makes.
-
-    It draws all that it needs: no network, no file. A demo that was stopped goes on
-    where it was.
-
-    Example:
-    ```python
-    page = diffusion.pages.demo.demo("diffusion-demo")
-    ```
-
-    Args:
-        folder: Where everything goes. Defaults to "diffusion-demo".
-        n_icons: Icons to draw and learn. Defaults to 158.
-        n: Icons to make. Defaults to 64.
-        sampler: As in `diffusion.sample`. Defaults to "ddim".
-        steps: Evaluations of the network an icon. Defaults to 50.
-        seed: Of the training and of the new icons. Defaults to 3407.
-        strategy: Kind of `illustkit.get_strategy`. Defaults to "auto".
-        verbose: As of `keras.Model.fit`; 0 hides the progress bars too.
-        settings: Dict of fields of `diffusion.training.presets.DiffusionPreset` that differ
-            from the preset "tiny".
-
-    Returns:
-        Path of the page.
-
-    Raises:
-        ValueError: as `diffusion.train`, where the folder holds another demo.
-    """
-    folder, progress = Path(folder), verbose != 0
-    drawn = draw_icons(folder / "icons", n_icons)
-    run = train(
-        folder / "icons",
-        folder / "run",
-        preset="tiny",
-        strategy=strategy,
-        sample_every=0,
-        verbose=verbose,
-        **{"seed": seed, **(settings or {})},
-    )
-    pictures = sample(
-        load_diffuser(run, precision=run.settings["precision"]),
-        n,
-        sampler=sampler,
-        steps=steps,
-        seed=seed,
-        progress=progress,
-    )
-    write_icons(folder, pictures)
-    options = {"features": "pixels", "progress": progress}
-    figure = folder / "neighbours.png"
-    result = {"new": evaluate_pictures(pictures, drawn, figure=figure, **options)}
-    # What the same hand draws next is as new and as alike as can be wished for.
-    unseen = np.stack([draw_face_icon(n_icons + i, SIDE) for i in range(n)])
-    result["unseen"] = evaluate_pictures(unseen, drawn, **options)
-    text = json.dumps(result, indent=1)
-    write_whole(folder / "evaluation.json", text)
-    return write_page(folder, result["new"], result["unseen"], run)
-
-
-def draw_icons(folder, n):
-    """Draw face icons of 32 by 32 pixels; those that are there stay.
-
-    Args:
-        folder: Folder for the PNG files.
-        n: Number of icons.
-
-    Returns:
-        uint8 `(n, 32, 32, 3)`.
-    """
-    pictures = [draw_face_icon(i, SIDE) for i in range(n)]
-    for i, picture in enumerate(pictures):
-        path = folder / f"drawn-{i:04d}.png"
-        if not path.exists():
-            write_image(path, picture)
-    write_image(folder.parent / "drawn.png", sheet(map(enlarged, pictures[:64])))
-    return np.stack(pictures)
-
-
-def write_icons(folder, pictures):
-    """Write new icons, enlarged and with a watermark, and a grid of them.
-
-    Args:
-        folder: Folder for `new/` and `grid.png`.
-        pictures: uint8 `(n, height, width, 3)`.
-    """
-    marked = [add_watermark(enlarged(picture)) for picture in pictures]
-    for i, picture in enumerate(marked):
-        write_marked(folder / "new" / f"icon-{i:05d}.png", picture)
-    write_marked(folder / "grid.png", sheet(marked, pad=4), WATERMARK)

@@ -1,7 +1,10 @@
-"""A page whose one button makes a new, watermarked icon; `diffusion.pages.serve` shows it.
+"""Build the page whose one button makes a new, watermarked icon.
 
-The picture stands in the page itself: no file is kept, nothing comes from elsewhere.
+The picture is embedded in the page: no file is kept, and nothing is loaded from
+elsewhere. `diffusion.pages.serve` serves it.
 """
+
+from __future__ import annotations
 
 import base64
 import html
@@ -9,8 +12,11 @@ import os
 import random
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from diffusion.network.model import Diffuser
 from diffusion.sampling.generate import sample, sample_size
 from diffusion.sampling.samplers import last_timestep
 from diffusion.watermark import (
@@ -24,13 +30,18 @@ from diffusion.watermark import (
 from illustkit.images import write_image
 
 STEPS, MOST_STEPS, MOST_SEED = 20, 100, 9999
-WAITING = 8  # clicks in the queue; a further one is told to come later
+WAITING = 8  # clicks in the queue; further ones are refused
 SIDE = 320  # CSS pixels, the longer side of the icon
 
 
 def build_page(
-    model, *, name="", image_size=None, watermark=WATERMARK, opacity=OPACITY
-):
+    model: Diffuser,
+    *,
+    name: str = "",
+    image_size: Sequence[int] | None = None,
+    watermark: str | None = WATERMARK,
+    opacity: float = OPACITY,
+) -> Any:
     """Build the page.
 
     Example:
@@ -41,28 +52,34 @@ def build_page(
 
     Args:
         model: A `Diffuser`.
-        name: What to call it in the title. Defaults to nothing.
-        image_size: (width, height), for a network that takes any. Defaults to that of
-            the network.
+        name: Name in the title. Defaults to none.
+        image_size: (width, height), for a network that takes any. Defaults to the
+            network's.
         watermark: Text of the watermark and of the note in the file; `None` for
             neither. Defaults to "AI-generated".
-        opacity: Of the watermark. Defaults to 0.35.
+        opacity: Opacity of the watermark. Defaults to 0.35.
 
     Returns:
         `gradio.Blocks`, with its queue.
 
     Raises:
-        ValueError: where Gradio is not installed, or the size does not fit.
+        ValueError: If Gradio is not installed, or the size does not fit.
     """
     gr = import_gradio()
     size, most = sample_size(model, image_size), most_steps(model)
     title = f"New icons: {name}" if name else "New icons"
-    marking = {"watermark": watermark, "opacity": opacity}
 
-    def make(seed, steps, renew):
+    def make(seed: float, steps: float, renew: bool) -> tuple[str, int]:
         seed = random.randint(0, MOST_SEED) if renew else int(seed)
         start = time.monotonic()
-        png = make_icon(model, seed, int(steps), image_size=size, **marking)
+        png = make_icon(
+            model,
+            seed,
+            int(steps),
+            image_size=size,
+            watermark=watermark,
+            opacity=opacity,
+        )
         seconds = time.monotonic() - start
         return _figure(png, seed, int(steps), size, seconds), seed
 
@@ -92,7 +109,7 @@ def build_page(
                 elem_id="seed",
             )
             renew = gr.Checkbox(True, label="New seed each time", elem_id="renew")
-            gr.HTML(f"<p class=told>{_told(name, size, watermark)}</p>")
+            gr.HTML(f"<p class=note>{_note(name, size, watermark)}</p>")
         button.click(
             make,
             [seed, steps, renew],
@@ -106,26 +123,32 @@ def build_page(
 
 
 def make_icon(
-    model, seed, steps, *, image_size=None, watermark=WATERMARK, opacity=OPACITY
-):
+    model: Diffuser,
+    seed: int,
+    steps: int,
+    *,
+    image_size: Sequence[int] | None = None,
+    watermark: str | None = WATERMARK,
+    opacity: float = OPACITY,
+) -> bytes:
     """Make one icon as the bytes of a PNG file.
 
-    It is the first that `illust-diffusion sample` makes with the sampler "dpm++" and
-    this seed; with a watermark, small ones are enlarged, each pixel to a square.
+    It is the first icon that `illust-diffusion sample` makes with the sampler "dpm++"
+    and this seed. With a watermark, small icons are enlarged by repeating pixels.
 
     Args:
         model: A `Diffuser`.
-        seed: Int, 0 to 9999.
+        seed: int, 0 to 9999.
         steps: Evaluations of the network, 1 to `most_steps(model)`.
-        image_size: As in `build_page`.
-        watermark: As in `build_page`.
-        opacity: As in `build_page`.
+        image_size: See `build_page`.
+        watermark: See `build_page`.
+        opacity: See `build_page`.
 
     Returns:
         bytes.
 
     Raises:
-        ValueError: for a seed or steps out of range.
+        ValueError: If `seed` or `steps` is out of range.
     """
     for what, value, least, most in (
         ("steps", steps, 1, most_steps(model)),
@@ -155,19 +178,20 @@ def make_icon(
         return path.read_bytes()
 
 
-def most_steps(model):
-    """The most steps that the page offers: 100, or fewer where the model has fewer."""
+def most_steps(model: Diffuser) -> int:
+    """Return the maximum of the page's steps: 100, or the model's own maximum."""
     return min(MOST_STEPS, last_timestep(model.schedule))
 
 
-def import_gradio():
-    """Gradio, which is imported when a page is asked for.
+def import_gradio() -> Any:
+    """Import Gradio, which takes seconds, only when a page needs it.
 
     Returns:
         The module.
 
     Raises:
-        ValueError: with the command that installs it, where it is missing or too old.
+        ValueError: If it is missing or too old; the message gives the command that
+            installs it.
     """
     # Gradio reads it when it is imported.
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
@@ -179,7 +203,7 @@ def import_gradio():
         ) from error
     if int(gradio.__version__.split(".")[0]) < 6:
         raise ValueError(
-            f"The page needs Gradio 6, and {gradio.__version__} is there: "
+            f"The page needs Gradio 6, not {gradio.__version__}: "
             "pip install --upgrade 'gradio>=6'"
         )
     return gradio
@@ -210,7 +234,7 @@ def _shape(size):
     )
 
 
-def _told(name, size, watermark):
+def _note(name, size, watermark):
     whose = f"Icons of “{html.escape(name)}”" if name else "Icons"
     text = f"{whose}, {size[0]} by {size[1]} pixels"
     if watermark is None:
@@ -234,8 +258,8 @@ STYLE = """
 #icon img { image-rendering: pixelated; background: #fff }
 #icon .empty { align-items: center; justify-content: center;
   color: var(--body-text-color-subdued); background: var(--background-fill-secondary) }
-#icon figcaption, #sheet .told { font-size: .85rem; line-height: 1.4;
+#icon figcaption, #sheet .note { font-size: .85rem; line-height: 1.4;
   color: var(--body-text-color-subdued); text-align: center }
-#icon figcaption { margin-top: .5rem } #sheet .told { margin: 0 }
+#icon figcaption { margin-top: .5rem } #sheet .note { margin: 0 }
 #icon figcaption a { margin-left: .6rem; color: var(--link-text-color) }
 """

@@ -1,27 +1,34 @@
-"""A trained model on a web page for this machine alone."""
+"""Serve a trained model on a web page, for this machine alone."""
 
+from __future__ import annotations
+
+import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from diffusion.network.model import Diffuser, load_diffuser
 from diffusion.pages.page import STYLE, build_page, import_gradio, make_icon
 from diffusion.watermark import OPACITY, WATERMARK
+from illustkit.deprecation import renamed_keywords
 
 
+@renamed_keywords(dtype="precision")
 def serve(
-    run,
+    run: str | os.PathLike | Diffuser,
     *,
-    port=7860,
-    image_size=None,
-    watermark=WATERMARK,
-    opacity=OPACITY,
-    precision="float32",
-    open_browser=False,
-):
+    port: int = 7860,
+    image_size: Sequence[int] | None = None,
+    watermark: str | None = WATERMARK,
+    opacity: float = OPACITY,
+    precision: str = "float32",
+    open_browser: bool = False,
+) -> None:
     """Serve a page that makes new icons, until Ctrl-C.
 
-    It listens on 127.0.0.1, loads no font and no script from elsewhere, and tells
-    nobody. One icon is made at a time; the queue is short.
+    It listens on 127.0.0.1, loads no font and no script from elsewhere, and sends no
+    statistics. It makes one icon at a time, from a short queue.
 
     Example:
     ```python
@@ -31,26 +38,30 @@ def serve(
     Args:
         run: A run folder, or a `Diffuser`.
         port: TCP port; 0 takes a free one. Defaults to 7860.
-        image_size: (width, height), for a network that takes any. Defaults to that of
-            the network.
+        image_size: (width, height), for a network that takes any. Defaults to the
+            network's.
         watermark: Text of the watermark and of the note in the file; `None` for
             neither. Defaults to "AI-generated".
-        opacity: Of the watermark. Defaults to 0.35.
-        precision: As in `load_diffuser`. Defaults to "float32".
+        opacity: Opacity of the watermark. Defaults to 0.35.
+        precision: See `load_diffuser`. Defaults to "float32".
         open_browser: Whether to open the user's browser. Defaults to `False`.
 
     Raises:
-        ValueError: where Gradio is not installed, there is no such run, or the port
-            cannot be used.
+        ValueError: If Gradio is not installed, there is no such run, or the port cannot
+            be used.
     """
-    import_gradio()  # what is missing shows before a model is loaded
-    name = "" if isinstance(run, Diffuser) else Path(run).resolve().name
-    model = (
-        run if isinstance(run, Diffuser) else load_diffuser(run, precision=precision)
-    )
-    marking = {"image_size": image_size, "watermark": watermark, "opacity": opacity}
-    page = build_page(model, name=name, **marking)
-    make_icon(model, 0, 1, **marking)  # compiled before somebody waits for it
+    import_gradio()  # raises before a model is loaded
+    if isinstance(run, Diffuser):
+        name, model = "", run
+    else:
+        name, model = Path(run).resolve().name, load_diffuser(run, precision=precision)
+    options: dict[str, Any] = {
+        "image_size": image_size,
+        "watermark": watermark,
+        "opacity": opacity,
+    }
+    page = build_page(model, name=name, **options)
+    make_icon(model, 0, 1, **options)  # compiles before a user waits for it
     address = launch(page, port=port, open_browser=open_browser)
     print(f"Open {address}\nCtrl-C ends.", flush=True)
     try:
@@ -62,8 +73,8 @@ def serve(
         page.close(verbose=False)
 
 
-def launch(page, *, port=0, open_browser=False):
-    """Serve a page of Gradio on 127.0.0.1, beside what else the program does.
+def launch(page: Any, *, port: int = 0, open_browser: bool = False) -> str:
+    """Serve a Gradio page on 127.0.0.1 in the background.
 
     Example:
     ```python
@@ -81,7 +92,7 @@ def launch(page, *, port=0, open_browser=False):
         The page's address.
 
     Raises:
-        ValueError: where the port cannot be used.
+        ValueError: If the port cannot be used.
     """
     gr = import_gradio()
     theme = gr.themes.Default(
@@ -92,7 +103,7 @@ def launch(page, *, port=0, open_browser=False):
     try:
         _, address, _ = page.launch(
             server_name="127.0.0.1",
-            # Without a number Gradio takes the first free one from 7860 on.
+            # `None` lets Gradio take the first free port from 7860 on.
             server_port=port or None,
             inbrowser=open_browser,
             share=False,
@@ -112,6 +123,6 @@ def launch(page, *, port=0, open_browser=False):
         )
     except (OSError, OverflowError) as error:
         raise ValueError(
-            f"Port {port} cannot be used. Give another, or 0 for any that is free."
+            f"Port {port} cannot be used. Give another, or 0 for any free port."
         ) from error
     return address

@@ -201,8 +201,8 @@ def ddim(
         schedule: A `Schedule`.
         objective: What the model predicts: "noise", "x0" or "v".
         steps: S. Defaults to 50.
-        eta: η from 0, where `x_T` alone decides the picture, to 1. Defaults to the version's:
-            1 with "0.25.3", 0 with "2".
+        eta: η from 0, where `x_T` alone decides the picture, to 1. Defaults to 1 with
+            version "0.25.3" and 0 with "2".
         version: "0.25.3" or "2". Defaults to "0.25.3".
         rng: List of n generators, one for each picture; may be `None` if η is 0.
         clip: Whether to clip each estimate of the picture to -1 to 1. Defaults to

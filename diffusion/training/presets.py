@@ -21,8 +21,8 @@ class DiffusionPreset:
         objective: "noise", "x0" or "v".
         loss: "l1" or "mse".
         min_snr_gamma: Cap of the signal-to-noise ratio in the loss weights, or `None`.
-        self_condition: Probability that a sample sees its own first estimate; 0 builds a
-            network without that input.
+        self_condition: Probability that a sample sees its own first estimate; 0
+            builds a network without that input.
         batch_size: Icons per batch, over all devices.
         accumulation: Batches per step; 1 under a `tf.distribute` strategy of several
             devices.
