@@ -61,6 +61,7 @@ def read_rows(
     *,
     columns: int | None = None,
     classes: Sequence[str] | None = None,
+    allow_empty: bool = False,
 ) -> np.ndarray | None:
     """Read the distinct lines of a label file.
 
@@ -76,6 +77,7 @@ def read_rows(
         path: The text file.
         columns: 5 for labels, 6 for predictions. Defaults to what the first line has.
         classes: Names of the only classes allowed. Defaults to any.
+        allow_empty: Whether a box may lack width or height. Defaults to `False`.
 
     Returns:
         float64 `(n, columns)`: class, centre x and y, width, height as fractions of
@@ -103,7 +105,7 @@ def read_rows(
             continue
         columns = columns or (len(line.split()) if len(line.split()) == 6 else 5)
         try:
-            rows.append(_parse_row(line.split(), columns, classes))
+            rows.append(_parse_row(line.split(), columns, classes, allow_empty))
         except ValueError as error:
             problems.append(f"{path}, line {number}: {error}")
     if problems:
@@ -112,7 +114,7 @@ def read_rows(
     return np.asarray(rows, np.float64).reshape(len(rows), columns or 5)
 
 
-def _parse_row(words, columns, classes):
+def _parse_row(words, columns, classes, allow_empty):
     if len(words) != columns:
         meant = {
             5: "a label without a confidence, where predictions have six",
@@ -136,7 +138,7 @@ def _parse_row(words, columns, classes):
         raise ValueError(
             "a fraction beyond 0..1: divide pixels by the picture's width and height."
         )
-    if not (width > 0 and height > 0):
+    if not allow_empty and not (width > 0 and height > 0):
         raise ValueError("a box without width or height. Take the line out.")
     if x - width / 2 >= 1 or y - height / 2 >= 1:
         raise ValueError("a box outside the picture. Take the line out.")

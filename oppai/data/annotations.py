@@ -1,282 +1,45 @@
-"""The chapter's metadata as COCO's JSON and as YOLO's text files."""
+"""Import boxes from annotation tools (VoTT, COCO, YOLO), and export them."""
 
 import csv
 import json
 import math
+import os
 import urllib.parse
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Any
 
-from illustkit.files import picture_size, write_whole
-from oppai.data.metadata import MetadataError, parse_entries
+import numpy as np
 
-CLASSES = "classes.txt"
-_MAX_BYTES = 4 << 20
-_OVER = 0.01  # Ultralytics takes shares up to 1.01
-
-
-def read_classes(folder):
-    """Names of the classes, in order; empty where there is no `classes.txt`.
-
-    Args:
-        folder: Folder of the text files.
-
-    Returns:
-        List of str.
-    """
-    path = Path(folder, CLASSES)
-    return path.read_text("utf-8-sig").splitlines() if path.is_file() else []
-
-
-def read_yolo(path, size, classes=()):
-    """Read one text file.
-
-    Args:
-        path: The file.
-        size: (width, height) of its picture, pixels.
-        classes: Names of the classes; a class without one is called by its number.
-
-    Returns:
-        `(boxes, problems)`: list of `(label, (left, top, right, bottom))` in pixels,
-        and list of texts.
-    """
-    try:
-        with open(path, "rb") as file:
-            data = file.read(_MAX_BYTES + 1)
-        text = data.decode("utf-8-sig")
-    except OSError as error:
-        return [], [f"{path}: cannot be read ({error.strerror})."]
-    except UnicodeDecodeError:
-        text = "\0"
-    if len(data) > _MAX_BYTES or "\0" in text:
-        return [], [f"{path}: is no label file. Write lines of numbers."]
-    boxes, problems = [], []
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            kind, box = _read_line(line.split(), size)
-        except ValueError as error:
-            problems.append(f"{path}, line {number}: {error}.")
-            continue
-        boxes.append((classes[kind] if kind < len(classes) else str(kind), box))
-    return boxes, problems
-
-
-def _read_line(words, size):
-    if len(words) != 5:
-        raise ValueError(f"{len(words)} columns; a line is class x y width height")
-    kind, *shares = words
-    if not (kind.isascii() and kind.isdigit() and len(kind) < 6):
-        raise ValueError(f"{kind[:20]!r} is no class: 0, 1, 2, …")
-    x, y, width, height = (float(share) for share in shares)
-    if not all(0 <= v <= 1 + _OVER for v in (x, y, width, height)):  # NaN neither
-        raise ValueError("a share beyond 0..1: divide pixels by the picture's")
-    columns, rows = size
-    x, width, y, height = x * columns, width * columns, y * rows, height * rows
-    box = x - width / 2, y - height / 2, x + width / 2, y + height / 2
-    return int(kind), box
-
-
-def yolo_line(kind, box, size):
-    """The line of one box.
-
-    Args:
-        kind: Number of its class.
-        box: (left, top, right, bottom) in pixels.
-        size: (width, height) of its picture, pixels.
-
-    Returns:
-        str, without an end of line.
-    """
-    left, top, right, bottom = box
-    shares = (
-        (left + right) / 2 / size[0],
-        (top + bottom) / 2 / size[1],
-        (right - left) / size[0],
-        (bottom - top) / size[1],
-    )
-    if not all(map(math.isfinite, shares)):
-        raise ValueError(f"A box has finite corners. Received: {box}")
-    return " ".join([str(kind), *(f"{share:.10f}" for share in shares)])
-
+from illustkit.files import write_whole
+from illustkit.yolo import (
+    CLASSES,
+    LabelError,
+    read_classes,
+    read_rows,
+    to_fractions,
+    to_pixels,
+    write_rows,
+)
+from oppai.data.metadata import Box, Entry, MetadataError, parse_entries
 
 _VOTT_COLUMNS = ["image", "xmin", "ymin", "xmax", "ymax", "label"]
 _VOTT_NOT_VISITED = 0
-_WRONG = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
+_MALFORMED = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
 
 
-@dataclass
-class Found:
-    """What a file says of one picture.
-
-    Args:
-        name: The picture's name, as the file has it.
-        where: Where that stands, for errors.
-        size: (width, height) in pixels, or `None` where it says none.
-        boxes: List of `(label, (left, top, right, bottom))`, floats in pixels.
-        more: Dict of what else an entry holds: "id", "image_url", "original_url".
-    """
-
-    name: str
-    where: str
-    size: tuple | None = None
-    boxes: list = field(default_factory=list)
-    more: dict = field(default_factory=dict)
-
-
-def read_vott_csv(path):
-    """Read VoTT's CSV export: a line a box, `image,xmin,ymin,xmax,ymax,label`.
-
-    Pictures without a box do not stand in it, nor do sizes.
-
-    Args:
-        path: The file.
-
-    Returns:
-        `(found, problems)`.
-    """
-    found, problems = {}, []
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            rows = csv.reader(file, strict=True)
-            if (header := next(rows, [])) != _VOTT_COLUMNS:
-                return [], [
-                    f"{path}: VoTT's CSV begins with {','.join(_VOTT_COLUMNS)}. "
-                    f"Received: {','.join(header)[:80]!r}"
-                ]
-            for row in filter(None, rows):
-                where = f"{path}, line {rows.line_num}"
-                try:
-                    name, *corners, label = row
-                    box = tuple(_finite(v) for v in corners)
-                    if len(box) != 4:
-                        raise ValueError("a line has 6 columns")
-                except ValueError as error:
-                    problems.append(f"{where}: {error}.")
-                    continue
-                picture = found.setdefault(name, Found(name, where))
-                # A box with several tags has a line for each.
-                if (label, box) not in picture.boxes:
-                    picture.boxes.append((label, box))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        return [], [f"{path}: cannot be read as CSV ({_reason(error)})."]
-    return list(found.values()), problems
-
-
-def read_json(path):
-    """Read VoTT's JSON export or COCO's JSON, whichever it is.
-
-    Args:
-        path: The file.
-
-    Returns:
-        `(found, problems)`.
-    """
-    try:
-        data = json.loads(Path(path).read_text("utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as error:
-        return [], [f"{path}: cannot be read as JSON ({_reason(error)})."]
-    if isinstance(data, dict) and isinstance(data.get("assets"), (dict, list)):
-        return _vott(path, data["assets"])
-    keys = ("images", "annotations", "categories")
-    if isinstance(data, dict) and all(isinstance(data.get(k), list) for k in keys):
-        return _coco(path, *(data[key] for key in keys))
-    return [], [f"{path}: is neither VoTT's JSON export nor COCO."]
-
-
-def _vott(path, assets):
-    found, problems = [], []
-    pairs = assets.items() if isinstance(assets, dict) else enumerate(assets)
-    for key, value in pairs:
-        where = f"{path}, asset {str(key)[:40]}"
-        try:
-            asset = value["asset"]
-            if asset.get("state") == _VOTT_NOT_VISITED:
-                continue  # nobody has looked at it
-            picture = Found(_text(asset["name"]), where, _size(asset.get("size")))
-            for region in value["regions"]:
-                box = _region_box(region)
-                picture.boxes += [(_text(tag), box) for tag in region["tags"]]
-            found.append(picture)
-        except _WRONG as error:
-            problems.append(f"{where}: {_reason(error)}.")
-    return found, problems
-
-
-def _region_box(region):
-    box = region.get("boundingBox")
-    if box is None:
-        points = [(_finite(p["x"]), _finite(p["y"])) for p in region["points"]]
-        xs, ys = zip(*points, strict=True)
-        return min(xs), min(ys), max(xs), max(ys)
-    left, top = _finite(box["left"]), _finite(box["top"])
-    return left, top, left + _finite(box["width"]), top + _finite(box["height"])
-
-
-def _coco(path, images, annotations, categories):
-    found, problems, names = {}, [], {}
-    for number, category in enumerate(categories):
-        try:
-            names[category["id"]] = _text(category["name"])
-        except _WRONG as error:
-            problems.append(f"{path}, categories[{number}]: {_reason(error)}.")
-    for number, image in enumerate(images):
-        where = f"{path}, images[{number}]"
-        try:
-            if image["id"] in found:
-                raise ValueError(f"the id {image['id']!r} comes twice")
-            more = {
-                "id": image.get("work_id"),
-                "image_url": image.get("coco_url"),
-                "original_url": image.get("original_url"),
-            }
-            name = _text(image["file_name"]).replace("\\", "/")
-            found[image["id"]] = Found(name, where, _size(image), more=more)
-        except _WRONG as error:
-            problems.append(f"{where}: {_reason(error)}.")
-    for number, box in enumerate(annotations):
-        try:
-            if box.get("iscrowd"):
-                continue
-            left, top, width, height = (_finite(v) for v in box["bbox"])
-            label = names[box["category_id"]]
-            corners = left, top, left + width, top + height
-            found[box["image_id"]].boxes.append((label, corners))
-        except _WRONG as error:
-            problems.append(f"{path}, annotations[{number}]: {_reason(error)}.")
-    return list(found.values()), problems
-
-
-def _size(value):
-    if value is None:
-        return None
-    return value["width"], value["height"]
-
-
-def _text(value):
-    if not isinstance(value, str):
-        raise ValueError(f"a text is due, not {value!r:.60}")
-    return value
-
-
-def _finite(value):
-    if isinstance(value, bool) or not math.isfinite(number := float(value)):
-        raise ValueError(f"{value!r:.60} is no number of pixels")
-    return number
-
-
-def _reason(error):
-    if isinstance(error, KeyError):
-        return f"no {error.args[0]!r:.60}"
-    return " ".join(str(error).split())[:200] or type(error).__name__
-
-
-def import_annotations(source, pictures=None, *, like=None, labels=None):
+def import_annotations(
+    source: str | os.PathLike,
+    pictures: str | os.PathLike | None = None,
+    *,
+    like: Sequence[Entry] | None = None,
+    labels: Sequence[str] | None = None,
+) -> list[Entry]:
     """Make entries of the chapter's metadata from what an annotation tool wrote.
 
     Sizes come from the pictures, or without them from `like` or the file itself. A
-    picture that nobody has looked at is left out; one without a box is an entry
+    picture that nobody has visited is left out; one without a box becomes an entry
     without boxes.
 
     Example:
@@ -292,32 +55,32 @@ def import_annotations(source, pictures=None, *, like=None, labels=None):
         pictures: Folder of the pictures. Defaults to none.
         like: Entries to take sizes, paths, ids and addresses from, by name. Defaults
             to none.
-        labels: Labels to take; needed where the file has several. Defaults to the only
+        labels: Labels to take; needed if the file has several. Defaults to the only
             one.
 
     Returns:
         List of `Entry`.
 
     Raises:
-        MetadataError: with a line for each problem.
+        MetadataError: If anything is invalid, with a line for each problem.
     """
-    places = _Places(pictures, like)
+    names = _Names(pictures, like)
     source = Path(source)
     if source.is_dir():
-        found, problems = _read_yolo_folder(source, places)
+        annotated, problems = _read_yolo_folder(source, names)
     elif source.suffix.lower() == ".csv":
-        found, problems = read_vott_csv(source)
+        annotated, problems = _read_vott_csv(source)
     else:
-        found, problems = read_json(source)
-    problems += _check_labels(source, found, labels)
-    items = []
-    for picture in found:
+        annotated, problems = _read_json(source)
+    problems += _check_labels(source, annotated, labels)
+    items: list[dict[str, Any]] = []
+    for picture in annotated:
         try:
-            items.append(places.item(picture, labels, number=len(items)))
+            items.append(names.item(picture, labels, number=len(items)))
         except ValueError as error:
-            problems.append(f"{picture.where}: {error}.")
-    entries, wrong = parse_entries(items)
-    problems += [f"{source}: {problem}" for problem in wrong]
+            problems.append(f"{picture.place}: {error}.")
+    entries, invalid = parse_entries(items)
+    problems += [f"{source}: {problem}" for problem in invalid]
     if not entries and not problems:
         problems = [f"{source}: holds no annotated picture."]
     if problems:
@@ -325,32 +88,52 @@ def import_annotations(source, pictures=None, *, like=None, labels=None):
     return entries
 
 
-class _Places:
-    """Which picture is meant by a name: one in a folder, or one of known entries."""
+@dataclass
+class _AnnotatedPicture:
+    """Hold what a file says of one picture.
+
+    Args:
+        name: The picture's name in the file.
+        place: Where the file says so, for errors.
+        size: (width, height) in pixels, or `None` if it does not say.
+        boxes: List of `(label, (left, top, right, bottom))`, floats in pixels.
+        more: Dict of what else an entry holds: "id", "image_url", "original_url".
+    """
+
+    name: str
+    place: str
+    size: tuple[int, int] | None = None
+    boxes: list[tuple[str, Box]] = field(default_factory=list)
+    more: dict[str, Any] = field(default_factory=dict)
+
+
+class _Names:
+    """Find the picture of a name, in a folder or among the entries of metadata."""
 
     def __init__(self, pictures, like):
         self.folder = Path(pictures) if pictures is not None else None
         self.like = {entry.name: entry for entry in like or ()}
-        self.paths = {}
+        self.paths: dict[str, list[Path]] = {}
         if self.folder is not None:
             from illustkit.images import list_images
 
             for path in list_images(self.folder):
                 self.paths.setdefault(path.name, []).append(path)
 
-    def all(self):
-        """`(stem of the label file, name, size)` of all pictures."""
+    def all(self) -> Iterator[tuple[str, str, tuple[int, int] | None]]:
+        """Yield `(stem of the label file, name, size)` of all pictures."""
         if self.folder is None:
             for entry in self.like.values():
                 stem = PurePosixPath(entry.name).stem
                 yield stem, entry.name, (entry.width, entry.height)
+            return
         for paths in self.paths.values():
             for path in paths:
-                inside = path.relative_to(self.folder)
-                yield inside.with_suffix("").as_posix(), inside.as_posix(), None
+                relative = path.relative_to(self.folder)
+                yield relative.with_suffix("").as_posix(), relative.as_posix(), None
 
     def path(self, name):
-        """Path of a picture by its relative path or, where only one has it, its name.
+        """Return the path of a picture by its relative path or its unique name.
 
         VoTT writes a blank as %20.
         """
@@ -363,83 +146,245 @@ class _Places:
                 raise ValueError(f"several pictures are called {text[:80]!r}")
         raise ValueError(f"there is no picture {name[:80]!r} in {self.folder}")
 
-    def item(self, found, labels, number):
-        """The chapter's object of one picture."""
-        name, size = found.name, found.size
-        known = self.like.get(PurePosixPath(name).name)
-        filepath = known.filepath if known else name
+    def item(self, picture, labels, number):
+        """Return the chapter's object of one picture."""
+        from illustkit.images import picture_size
+
+        name, size = picture.name, picture.size
+        entry = self.like.get(PurePosixPath(name).name)
+        filepath = entry.filepath if entry else name
         if self.folder is not None:
             path = self.path(name)
             name, true_size = path.name, picture_size(path)
             filepath = path.relative_to(self.folder).as_posix()
         else:
             name = PurePosixPath(name).name if "/" in name else name
-            true_size = (known.width, known.height) if known else size
+            true_size = (entry.width, entry.height) if entry else size
         if true_size is None:
             raise ValueError("no size is known: name the folder of the pictures")
         if size is not None and tuple(size) != tuple(true_size):
             raise ValueError(f"{name!r} is {true_size}, but was annotated at {size}")
-        boxes = dict.fromkeys(b for label, b in found.boxes if _taken(label, labels))
-        boxes = [
-            {"left": b[0], "top": b[1], "width": b[2] - b[0], "height": b[3] - b[1]}
-            for b in boxes
-        ]
+        boxes = dict.fromkeys(
+            box for label, box in picture.boxes if not labels or label in labels
+        )
         more = {"id": number, "image_url": "", "original_url": ""}
-        more |= {k: v for k, v in found.more.items() if v is not None}
-        if known:
-            more = {key: getattr(known, key) for key in more}
+        more |= {k: v for k, v in picture.more.items() if v is not None}
+        if entry:
+            more = {key: getattr(entry, key) for key in more}
         return {
             "name": name,
             "filepath": filepath,
             "size": {"width": true_size[0], "height": true_size[1]},
-            "bounding_boxes": boxes,
+            "bounding_boxes": [
+                {
+                    "left": left,
+                    "top": top,
+                    "width": right - left,
+                    "height": bottom - top,
+                }
+                for left, top, right, bottom in boxes
+            ],
             "n_bounding_boxes": len(boxes),
             **more,
         }
 
 
-def _read_yolo_folder(folder, places):
+def _check_labels(source, annotated, labels):
+    """Return a problem if it is not clear which labels to take."""
+    present = sorted({label for picture in annotated for label, _ in picture.boxes})
+    if not labels and len(present) > 1:
+        return [f"{source}: has the labels {present[:10]}. Say which to take."]
+    missing = sorted(set(labels or ()) - set(present))
+    return [f"{source}: has no label {m!r}; it has {present[:10]}." for m in missing]
+
+
+# Each reader returns `(annotated, problems)`: a list of `_AnnotatedPicture`, and a list
+# of texts.
+
+
+def _read_vott_csv(path):
+    """Read VoTT's CSV export: one line per box, `image,xmin,ymin,xmax,ymax,label`.
+
+    It lists neither pictures without a box nor sizes.
+    """
+    annotated: dict[str, _AnnotatedPicture] = {}
+    problems = []
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            rows = csv.reader(file, strict=True)
+            if (header := next(rows, [])) != _VOTT_COLUMNS:
+                return [], [
+                    f"{path}: VoTT's CSV begins with {','.join(_VOTT_COLUMNS)}. "
+                    f"Received: {','.join(header)[:80]!r}"
+                ]
+            for row in filter(None, rows):
+                place = f"{path}, line {rows.line_num}"
+                try:
+                    name, *corners, label = row
+                    box = tuple(_finite(v) for v in corners)
+                    if len(box) != 4:
+                        raise ValueError("a line has 6 columns")
+                except ValueError as error:
+                    problems.append(f"{place}: {error}.")
+                    continue
+                picture = annotated.setdefault(name, _AnnotatedPicture(name, place))
+                # A box with several tags has one line for each.
+                if (label, box) not in picture.boxes:
+                    picture.boxes.append((label, box))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        return [], [f"{path}: cannot be read as CSV ({_reason(error)})."]
+    return list(annotated.values()), problems
+
+
+def _read_json(path):
+    """Read VoTT's JSON export or COCO's JSON, whichever it is."""
+    try:
+        data = json.loads(Path(path).read_text("utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
+        return [], [f"{path}: cannot be read as JSON ({_reason(error)})."]
+    if isinstance(data, dict) and isinstance(data.get("assets"), (dict, list)):
+        return _read_vott(path, data["assets"])
+    keys = ("images", "annotations", "categories")
+    if isinstance(data, dict) and all(isinstance(data.get(k), list) for k in keys):
+        return _read_coco(path, *(data[key] for key in keys))
+    return [], [f"{path}: is neither VoTT's JSON export nor COCO."]
+
+
+def _read_vott(path, assets):
+    annotated, problems = [], []
+    pairs = assets.items() if isinstance(assets, dict) else enumerate(assets)
+    for key, value in pairs:
+        place = f"{path}, asset {str(key)[:40]}"
+        try:
+            asset = value["asset"]
+            if asset.get("state") == _VOTT_NOT_VISITED:
+                continue
+            name, size = _text(asset["name"]), _size(asset.get("size"))
+            picture = _AnnotatedPicture(name, place, size)
+            for region in value["regions"]:
+                box = _vott_box(region)
+                picture.boxes += [(_text(tag), box) for tag in region["tags"]]
+            annotated.append(picture)
+        except _MALFORMED as error:
+            problems.append(f"{place}: {_reason(error)}.")
+    return annotated, problems
+
+
+def _vott_box(region):
+    box = region.get("boundingBox")
+    if box is None:
+        points = [(_finite(p["x"]), _finite(p["y"])) for p in region["points"]]
+        xs, ys = zip(*points, strict=True)
+        return min(xs), min(ys), max(xs), max(ys)
+    left, top = _finite(box["left"]), _finite(box["top"])
+    return left, top, left + _finite(box["width"]), top + _finite(box["height"])
+
+
+def _read_coco(path, images, annotations, categories):
+    annotated: dict[Any, _AnnotatedPicture] = {}
+    problems, labels = [], {}
+    for number, category in enumerate(categories):
+        try:
+            labels[category["id"]] = _text(category["name"])
+        except _MALFORMED as error:
+            problems.append(f"{path}, categories[{number}]: {_reason(error)}.")
+    for number, image in enumerate(images):
+        place = f"{path}, images[{number}]"
+        try:
+            if image["id"] in annotated:
+                raise ValueError(f"the id {image['id']!r} comes twice")
+            more = {
+                "id": image.get("work_id"),
+                "image_url": image.get("coco_url"),
+                "original_url": image.get("original_url"),
+            }
+            name = _text(image["file_name"]).replace("\\", "/")
+            picture = _AnnotatedPicture(name, place, _size(image), more=more)
+            annotated[image["id"]] = picture
+        except _MALFORMED as error:
+            problems.append(f"{place}: {_reason(error)}.")
+    for number, box in enumerate(annotations):
+        try:
+            if box.get("iscrowd"):
+                continue
+            left, top, width, height = (_finite(v) for v in box["bbox"])
+            label = labels[box["category_id"]]
+            corners = left, top, left + width, top + height
+            annotated[box["image_id"]].boxes.append((label, corners))
+        except _MALFORMED as error:
+            problems.append(f"{path}, annotations[{number}]: {_reason(error)}.")
+    return list(annotated.values()), problems
+
+
+def _read_yolo_folder(folder, names):
+    """Read YOLO's text files, each by the path or the name of its picture."""
+    from illustkit.images import picture_size
+
     classes = read_classes(folder)
     files = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*.txt")}
     files.pop(CLASSES, None)
-    found, problems = [], []
-    for stem, name, size in places.all():
+    annotated, problems = [], []
+    for stem, name, size in names.all():
         path = files.pop(f"{stem}.txt", None)
         if path is None:
             path = files.pop(f"{PurePosixPath(stem).name}.txt", None)
         if path is None:
             continue
         try:
-            size = size or picture_size(places.folder / name)
+            size = size or picture_size(names.folder / name)
+            rows = read_rows(path, columns=5, allow_empty=True)
+        except LabelError as error:
+            problems += error.problems
+            continue
         except ValueError as error:
             problems.append(str(error))
             continue
-        boxes, wrong = read_yolo(path, size, classes)
-        problems += wrong
-        found.append(Found(name, str(path), size, boxes))
+        kinds = [str(int(kind)) for kind in rows[:, 0]]
+        kinds = [classes[int(k)] if int(k) < len(classes) else k for k in kinds]
+        boxes = map(tuple, to_pixels(rows[:, 1:], size).tolist())
+        boxes = list(zip(kinds, boxes, strict=True))
+        annotated.append(_AnnotatedPicture(name, str(path), size, boxes))
     problems += [f"{path}: there is no picture for it." for path in files.values()]
-    return found, problems
+    return annotated, problems
 
 
-def _check_labels(source, found, labels):
-    """A text where the labels to take are not clear."""
-    there = sorted({label for picture in found for label, _ in picture.boxes})
-    if not labels and len(there) > 1:
-        return [f"{source}: has the labels {there[:10]}. Say which to take."]
-    missing = sorted(set(labels or ()) - set(there))
-    return [f"{source}: has no label {m!r}; it has {there[:10]}." for m in missing]
+def _size(value):
+    if value is None:
+        return None
+    return value["width"], value["height"]
 
 
-def _taken(label, labels):
-    return not labels or label in labels
+def _text(value):
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r:.60} is no text")
+    return value
 
 
-def export_coco(entries, path, *, label="region"):
+def _finite(value):
+    if isinstance(value, bool) or not math.isfinite(number := float(value)):
+        raise ValueError(f"{value!r:.60} is no number of pixels")
+    return number
+
+
+def _reason(error):
+    if isinstance(error, KeyError):
+        return f"no {error.args[0]!r:.60}"
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def export_coco(
+    entries: Sequence[Entry], path: str | os.PathLike, *, label: str = "region"
+) -> int:
     """Write entries as COCO's JSON.
+
+    Example:
+    ```python
+    export_coco(load_metadata("oppai_meta.json"), "coco.json")
+    ```
 
     Args:
         entries: Sequence of `Entry`.
-        path: The file; replaced as a whole.
+        path: The file, written whole or not at all.
         label: Name of the one category. Defaults to "region".
 
     Returns:
@@ -479,31 +424,39 @@ def export_coco(entries, path, *, label="region"):
     return len(boxes)
 
 
-def export_yolo(entries, folder, *, label="region"):
+def export_yolo(
+    entries: Sequence[Entry], folder: str | os.PathLike, *, label: str = "region"
+) -> int:
     """Write entries as YOLO's text files, `<name>.txt`, and `classes.txt`.
+
+    Example:
+    ```python
+    export_yolo(load_metadata("oppai_meta.json"), "labels")
+    ```
 
     Args:
         entries: Sequence of `Entry`.
-        folder: Where to.
+        folder: Folder to write to.
         label: Name of the one class. Defaults to "region".
 
     Returns:
         Number of boxes.
 
     Raises:
-        MetadataError: with a line for each picture whose file another has; then
+        MetadataError: If two pictures would share a file, with a line for each; then
             nothing is written.
     """
-    files, problems = {}, []
+    files: dict[str, np.ndarray] = {}
+    problems = []
     for entry in entries:
         name = f"{PurePosixPath(entry.name).stem}.txt"
         if name in files or name == CLASSES:
             problems.append(f"{entry.name}: its labels would be another's {name}.")
-        size = entry.width, entry.height
-        files[name] = [yolo_line(0, box, size) + "\n" for box in entry.boxes]
+        boxes = to_fractions(np.asarray(entry.boxes), (entry.width, entry.height))
+        files[name] = np.insert(boxes, 0, 0, axis=1)
     if problems:
         raise MetadataError(problems)
     write_whole(Path(folder, CLASSES), f"{label}\n")
-    for name, lines in files.items():
-        write_whole(Path(folder, name), "".join(lines))
+    for name, rows in files.items():
+        write_rows(Path(folder, name), rows, digits=10)
     return sum(map(len, files.values()))

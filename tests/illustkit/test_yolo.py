@@ -95,3 +95,11 @@ def test_names_of_classes(tmp_path):
     (tmp_path / "classes.txt").write_bytes("\ufeffface\r\n手\n".encode())
     assert read_classes(tmp_path) == ["face", "手"]
     assert label_path("set/images/x/b.c.jpg").as_posix() == "set/labels/x/b.c.txt"
+
+
+def test_empty_boxes_are_read_where_they_are_allowed(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("0 0.5 0.5 0 0.25\n")
+    assert read_rows(path, allow_empty=True).tolist() == [[0, 0.5, 0.5, 0, 0.25]]
+    with pytest.raises(LabelError, match="without width or height"):
+        read_rows(path)

@@ -77,16 +77,16 @@ JSON = {
     "coco nan": (coco(annotations=[box(bbox=[1, 2, 3, float("nan")])]), "no number"),
     "coco category": (coco(annotations=[box(category_id=7)]), "annotations[0]: no 7"),
     "coco list": (coco(images=[1]), "images[0]: "),
-    "coco name": (coco(images=[image(file_name=7)]), "a text is due, not 7"),
+    "coco name": (coco(images=[image(file_name=7)]), "7 is no text"),
     "coco outside": (coco(annotations=[box(bbox=[0, 0, 99, 1])]), "box 0 outside"),
 }
 YOLO = {
     "columns": ("0 0.5 0.5 0.5", "line 1: 4 columns"),
     "confidence": ("0 0.5 0.5 0.5 0.5 0.9", "line 1: 6 columns"),
-    "pixels": ("0 20 10 5 5", "line 1: a share beyond 0..1"),
-    "nan": ("0 nan 0.5 0.5 0.5", "a share beyond"),
+    "pixels": ("0 20 10 5 5", "line 1: a fraction beyond 0..1"),
+    "nan": ("0 nan 0.5 0.5 0.5", "line 1: 'nan' is no number"),
     "text": ("0 a 0.5 0.5 0.5", "line 1: "),
-    "class": ("-1 0.5 0.5 0.5 0.5", "is no class"),
+    "class": ("-1 0.5 0.5 0.5 0.5", "class -1: a class is a number"),
     "outside": ("0 0.9 0.5 0.5 0.5", "box 0 outside"),
     "binary": ("\0", "is no label file"),
 }
