@@ -46,6 +46,9 @@ class RatingApp(App):
         return {
             "folder": self.folder.resolve().name,
             "table": self.table.name,
+            "names": [
+                p.relative_to(self.folder).as_posix() for p in self.pictures.paths
+            ],
             "scores": [self.scores.get(path, 0) for path in self.pictures.paths],
         }
 

@@ -4,7 +4,7 @@ from facescore.annotation import PAGES
 from facescore.annotation.store import PROBLEM, Annotation
 from facescore.boxes import Face, box_areas, clip_boxes
 from illustkit.files import picture_size
-from illustkit.web.pictures import ServedPictures
+from illustkit.web.pictures import SIDES, ServedPictures
 from illustkit.web.server import App
 
 _MAX_FACES = 1000
@@ -25,14 +25,19 @@ class ReviewApp(App):
         self.annotations = annotations
         self.pictures = ServedPictures(annotations.images)
         self.gets = {"queue": self.queue, "picture": self.picture}
-        self.posts = {"save": self.save}
+        self.posts = {"save": self.save, "damaged": self.damaged}
+        self.problems: dict[int, str] = {}  # pictures that could not be shown
 
     def queue(self):
         """States and lowest confidences of all pictures, in the folder's order."""
         pairs = self.annotations.summaries()
+        states = [state for state, _ in pairs]
+        for i in self.problems:
+            states[i] = PROBLEM
         return {
             "folder": self.annotations.folder.resolve().name,
-            "states": [state for state, _ in pairs],
+            "names": [self._name(image) for image in self.annotations.images],
+            "states": states,
             "confidences": [round(confidence, 4) for _, confidence in pairs],
         }
 
@@ -43,9 +48,10 @@ class ReviewApp(App):
             annotation, size = self.annotations.load(image), picture_size(image)
         except ValueError as error:
             annotation, size = Annotation(PROBLEM, [], str(error)), (0, 0)
+            self.problems[i] = str(error)
         return {
             "i": i,
-            "name": image.relative_to(self.annotations.folder).as_posix(),
+            "name": self._name(image),
             "width": size[0],
             "height": size[1],
             "state": annotation.state,
@@ -54,18 +60,43 @@ class ReviewApp(App):
         }
 
     def save(self, body):
-        """Keep boxes `[left, top, right, bottom, confidence]`; `accept` makes labels.
+        """Save boxes `[left, top, right, bottom, confidence]`; `accept` makes labels.
+
+        `forget` removes what a person has drawn instead, so that the picture is as new
+        or suggested as before.
 
         Raises:
-            ValueError: for anything else than that.
+            ValueError: If the body is anything else.
         """
-        if set(body) != {"i", "boxes", "accept"} or type(body["accept"]) is not bool:
+        accept, forget = body.get("accept"), body.get("forget", False)
+        complete = set(body) - {"forget"} == {"i", "boxes", "accept"}
+        if not complete or type(accept) is not bool or type(forget) is not bool:
             raise ValueError(f"i, boxes and accept are due. Received: {sorted(body)}")
         image = self.pictures.path(body["i"])
         faces = _faces(body["boxes"], picture_size(image))
-        self.annotations.save(image, faces, accept=body["accept"])
+        if forget:
+            self.annotations.forget(image)
+        else:
+            self.annotations.save(image, faces, accept=accept)
         state, confidence = self.annotations.summary(image)
         return {"i": body["i"], "state": state, "confidence": confidence}
+
+    def damaged(self, body):
+        """Remember a picture that cannot be shown, if that is so.
+
+        Raises:
+            ValueError: If the body is anything else than `i`.
+        """
+        if set(body) != {"i"}:
+            raise ValueError(f"i is due. Received: {sorted(body)}")
+        try:
+            self.pictures.encoded(body["i"], SIDES[0])
+        except ValueError as error:
+            self.problems[body["i"]] = str(error)
+        return {"i": body["i"], "message": self.problems.get(body["i"], "")}
+
+    def _name(self, image):
+        return image.relative_to(self.annotations.folder).as_posix()
 
 
 def _faces(rows, size):

@@ -183,6 +183,16 @@ class Annotations:
             write_labels(draft, boxes, size, [face.confidence for face in faces])
             label.unlink(missing_ok=True)
 
+    def forget(self, image):
+        """Remove what a person has drawn: the draft, and a label that was accepted.
+
+        Args:
+            image: One of `images`.
+        """
+        if self.summary(image)[0] == ACCEPTED:
+            self._labels[image].unlink()
+        self._draft(image).unlink(missing_ok=True)
+
     def suggest(self, image, faces, source):
         """Keep what a cascade or a detector has found, as predictions, apart.
 

@@ -1,10 +1,10 @@
-// Boxes of a picture: [left, top, right, bottom, confidence], and what is done to them.
+// Boxes of a picture: [left, top, right, bottom, confidence], and how they change.
 
 const LEAST = 3; // pixels of the picture
 
 export class Boxes {
   constructor(changed) {
-    this.changed = changed; // called after every finished change
+    this.changed = changed; // called after every finished change, with the rows before
     this.open([], [1, 1]);
   }
 
@@ -12,8 +12,6 @@ export class Boxes {
     this.size = size;
     this.rows = rows.map((row) => [...row]);
     this.opened = JSON.stringify(this.rows);
-    this.past = [];
-    this.future = [];
     this.selected = -1;
   }
 
@@ -29,28 +27,13 @@ export class Boxes {
   commit() {
     this.rows = this.rows.filter((row) => row[2] - row[0] >= 1 && row[3] - row[1] >= 1);
     if (this.selected >= this.rows.length) this.selected = -1;
-    if (JSON.stringify(this.rows) === this.before) return;
-    this.past.push(this.before);
-    this.future = [];
-    this.changed();
+    if (JSON.stringify(this.rows) !== this.before) this.changed(JSON.parse(this.before));
   }
 
   change(action) {
     this.begin();
     action();
     this.commit();
-  }
-
-  undo(from = this.past, to = this.future) {
-    if (!from.length) return;
-    to.push(JSON.stringify(this.rows));
-    this.rows = JSON.parse(from.pop());
-    this.selected = -1;
-    this.changed();
-  }
-
-  redo() {
-    this.undo(this.future, this.past);
   }
 
   restore() {
@@ -81,13 +64,12 @@ export class Boxes {
     });
   }
 
-  clear() {
-    this.change(() => (this.rows = []));
-  }
-
+  // Select the next (1) or the former (-1) box; false, and none, past the last.
   select(step) {
-    const n = this.rows.length;
-    if (n) this.selected = this.selected < 0 && step < 0 ? n - 1 : (this.selected + step + n) % n;
+    const first = step > 0 ? 0 : this.rows.length - 1;
+    const next = this.selected < 0 ? first : this.selected + step;
+    this.selected = this.rows[next] ? next : -1;
+    return this.selected >= 0;
   }
 
   // Moving keeps the size: the box stops at the border.

@@ -24,22 +24,58 @@ export async function post(name, body) {
 
 async function answer(response) {
   const value = await response.json().catch(() => ({ error: response.statusText }));
-  if (!response.ok) throw new Error(value.error || response.statusText);
-  return value;
+  if (response.ok) return value;
+  throw Object.assign(new Error(value.error || response.statusText), { status: response.status });
 }
 
 // The page's own session number keeps pictures of another folder out of the cache.
 const session = Date.now().toString(36);
 export const pictureUrl = (i, side) => `/picture/${i}/${side}?${session}`;
 
+// Why a picture cannot be shown, in the server's words.
+export async function pictureProblem(i) {
+  try {
+    await answer(await fetch(pictureUrl(i, 160), { cache: "no-store" }));
+  } catch (error) {
+    return error.message;
+  }
+  return "";
+}
+
 let toastTimer;
 export function complain(error) {
   const lost = error instanceof TypeError;
-  const text = lost ? "The server does not answer: start the command again." : error.message;
+  tell(lost ? "The server does not answer: start the command again." : error.message);
+}
+
+export function tell(text) {
   $("#toast").textContent = text;
   $("#toast").hidden = false;
   clearTimeout(toastTimer);
   toastTimer = setTimeout(() => ($("#toast").hidden = true), 6000);
+}
+
+// Screen readers hear what is shown, once.
+export function announce(text) {
+  if ($("#live").textContent !== text) $("#live").textContent = text;
+}
+
+export function say(title, text) {
+  const [strong, span] = [document.createElement("strong"), document.createElement("span")];
+  [strong.textContent, span.textContent] = [title, text];
+  $("#notice").replaceChildren(strong, span);
+  $("#notice").hidden = false;
+  announce(`${title}. ${text}`);
+}
+
+// After a click keys act on the picture again, never on what was clicked. A button
+// reached with Tab keeps the focus unless it changed the picture.
+export function focusAfterClicks(target) {
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("button, .cell, #boxes li");
+    if (!button || button.closest("dialog") || $("dialog").open) return;
+    if (event.detail || button.dataset.steps !== undefined) target.focus({ preventScroll: true });
+  });
 }
 
 export function progress(done, all, word) {

@@ -15,9 +15,9 @@ export class Editor {
     this.canvas = canvas;
     this.context = canvas.getContext("2d");
     this.view = new View(canvas);
-    this.boxes = new Boxes(() => {
+    this.boxes = new Boxes((before) => {
       this.draw();
-      changed();
+      changed(before);
     });
     this.drawn = drawn;
     this.image = null;

@@ -1,21 +1,33 @@
 // Rating: one key a picture.
 
-import { $, complain, get, pictureUrl, post, progress, toggleHelp, toggleTheme, typing } from "./common.js";
+import {
+  $, announce, complain, focusAfterClicks, get, pictureProblem, pictureUrl, progress, say, tell,
+  toggleHelp, toggleTheme, typing,
+} from "./common.js";
+import { Saver } from "./saver.js";
 
 let scores = []; // of all pictures, 0 for none
 let at = 0;
 let broken = false; // the picture shown cannot be read
-let saving = Promise.resolve();
 const done = []; // [picture, score before], the last at the end
 const loaded = new Map();
+const saver = new Saver("rate", { saved: () => {}, changed: tally });
 
 async function start() {
   const queue = await get("queue");
   scores = queue.scores;
+  const lost = saver.recover(queue.folder, (i) => queue.names[i]);
+  for (const [name, body] of lost) {
+    const i = queue.names.indexOf(name);
+    if (i >= 0) write(i, body.score);
+  }
+  if (lost.length) tell(`${lost.length} scores that were not saved before are saved now.`);
   $("#folder").textContent = queue.folder;
   $("#table").textContent = queue.table;
   for (let score = 1; score <= 5; score++) {
     const button = document.createElement("button");
+    button.dataset.steps = "";
+    button.setAttribute("aria-label", `Score ${score}`);
     const parts = ["i", "strong", "span"].map((tag) => document.createElement(tag));
     parts[1].textContent = score;
     button.append(...parts);
@@ -50,7 +62,9 @@ async function go(i) {
   $("#picture").hidden = broken = !source;
   $("#picture").classList.remove("own");
   if (source) $("#picture").src = source;
-  else say("This picture cannot be shown", "Skip it with S.");
+  else say("This picture cannot be shown", `${await pictureProblem(i)} Skip it with S.`);
+  if (at !== i) return;
+  if (source) announce(`Picture ${i + 1}, ${found?.name || ""}: ${scores[i] || "no score"}`);
   $("#caption").textContent = `#${i + 1} · ${found?.name || ""}`;
   for (let next = 1; next <= 3; next++) if (i + next < scores.length) load(i + next);
 }
@@ -90,31 +104,17 @@ function undo() {
   go(i);
 }
 
-// Writes go one after another; a score that could not be written is taken back.
 function write(i, score) {
-  const before = scores[i];
   scores[i] = score;
-  saving = saving
-    .then(() => post("rate", { i, score }))
-    .catch((error) => {
-      scores[i] = before;
-      complain(error);
-      go(i);
-    });
-}
-
-function say(title, text) {
-  const [strong, span] = [document.createElement("strong"), document.createElement("span")];
-  [strong.textContent, span.textContent] = [title, text];
-  $("#notice").replaceChildren(strong, span);
-  $("#notice").hidden = false;
+  saver.put(i, { i, score });
 }
 
 function tally() {
   const counts = [0, 0, 0, 0, 0, 0];
   for (const score of scores) counts[score]++;
   const most = Math.max(1, ...counts.slice(1));
-  progress(scores.length - counts[0], scores.length, "rated");
+  const unsaved = [...saver.waiting.values()].filter(({ score }) => score).length;
+  progress(scores.length - counts[0] - unsaved, scores.length, "rated");
   [...$("#scores").children].forEach((button, i) => {
     button.classList.toggle("on", scores[at] === i + 1);
     button.querySelector("span").textContent = counts[i + 1];
@@ -141,22 +141,24 @@ for (let score = 0; score <= 5; score++) KEYS[score] = () => rate(score);
 
 document.addEventListener("keydown", (event) => {
   if (typing(event)) {
-    if (event.key === "Escape" && !$("dialog").open) event.target.blur();
+    if (event.key === "Escape" && !$("dialog").open) $("main").focus();
     return;
   }
   const key = event.key.toLowerCase();
   const control = event.ctrlKey || event.metaKey || event.altKey;
   if (control ? key !== "z" : !KEYS[key]) return;
+  if (key === " " && event.target.matches("button")) return; // it presses the button
   event.preventDefault();
   if (event.repeat && !key.startsWith("arrow")) return; // a key held down rates once
   control ? undo() : KEYS[key](event);
 });
+focusAfterClicks($("main"));
 $("#undo").addEventListener("click", undo);
 $("#skip").addEventListener("click", next);
 $("#jump").addEventListener("change", (event) => {
   const i = Number(event.target.value) - 1;
   event.target.value = "";
-  event.target.blur();
+  $("main").focus();
   go(i);
 });
 start().catch(complain);

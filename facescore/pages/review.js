@@ -1,7 +1,11 @@
-// The review: which picture is shown, what is kept, what the keys do.
+// The review: which picture is shown, what is saved, what the keys do.
 
-import { $, complain, get, pictureUrl, post, progress, toggleHelp, toggleTheme, typing } from "./common.js";
+import {
+  $, announce, complain, focusAfterClicks, get, pictureProblem, pictureUrl, post, progress, say,
+  tell, toggleHelp, toggleTheme, typing,
+} from "./common.js";
 import { colour, Editor } from "./editor.js";
+import { Saver } from "./saver.js";
 import { Strip } from "./strip.js";
 
 const NAMES = {
@@ -10,29 +14,54 @@ const NAMES = {
   draft: "Edited, not accepted",
   accepted: "Accepted",
   problem: "Problem",
+  unsaved: "Not saved yet",
 };
 const KEPT = { todo: ["new", "suggested", "draft"], accepted: ["accepted"], problem: ["problem"] };
 
-let states = [];
+let states = []; // as the server has them
+let names = []; // of the pictures that were opened
 let confidences = [];
 let order = []; // numbers of pictures, as chosen and sorted
 let at = 0; // place in the order
-let shown = null; // what the server said of the picture
-let unsaved = false;
-let saving = Promise.resolve();
+let shown = null; // what the server said of the picture, and its state here
 let visit = 0; // of several pictures asked for, the last is shown
+const past = []; // steps that can be undone: {i, boxes, state} before each
+const future = [];
 const loaded = new Map(); // picture -> promise of its image
 
 const editor = new Editor($("canvas"), { changed, drawn: list });
 const boxes = editor.boxes;
 const strip = new Strip($(".strip"), (place) => go(place));
+const saver = new Saver("save", {
+  saved: (i, answer) => {
+    [states[i], confidences[i]] = [answer.state, answer.confidence];
+  },
+  changed: () => {
+    tally();
+    strip.refresh();
+    describe();
+  },
+});
 
 async function start() {
   const queue = await get("queue");
-  ({ states, confidences } = queue);
+  ({ states, confidences, names } = queue);
   $("#folder").textContent = queue.folder;
+  const lost = saver.recover(queue.folder, (i) => names[i]);
+  for (const [name, body] of lost) {
+    const i = names.indexOf(name);
+    if (i >= 0) saver.put(i, { ...body, i });
+  }
+  if (lost.length) tell(`${lost.length} changes that were not saved before are saved now.`);
+  await saver.running;
   choose();
+  $("canvas").focus({ preventScroll: true });
 }
+
+const stateOf = (i) => (saver.waiting.has(i) ? "unsaved" : states[i]);
+
+// A picture whose acceptance waits to be saved is not asked about again.
+const settled = (i) => saver.waiting.get(i)?.accept || ["accepted", "problem"].includes(states[i]);
 
 // The order is made once, so that what was just accepted is one key away.
 function choose() {
@@ -41,12 +70,12 @@ function choose() {
   const sign = { worst: 1, best: -1, folder: 0 }[$("#order").value];
   const rank = (i) => (states[i] === "new" ? 2 : 0); // nothing to go by: last
   order.sort((a, b) => rank(a) - rank(b) || sign * (confidences[a] - confidences[b]) || a - b);
-  strip.open(order, states);
+  strip.open(order, stateOf);
   go(0);
 }
 
-async function go(place) {
-  if (shown) keep();
+// `step`: what the picture is brought back to, instead of what the server has.
+async function go(place, step = null) {
   at = Math.min(Math.max(place, 0), order.length - 1);
   const mine = ++visit;
   shown = null;
@@ -57,17 +86,35 @@ async function go(place) {
   strip.go(at);
   $("#notice").hidden = true;
   try {
-    await saving; // what is asked for next must be what was just written
+    await saver.running; // what is asked for next must be what was just written
     const [found, image] = await Promise.all([get("picture", { i }), load(i)]);
     if (visit !== mine) return;
+    const unsaved = saver.waiting.get(i);
+    if (unsaved) {
+      found.boxes = unsaved.boxes;
+      found.state = unsaved.accept ? "accepted" : unsaved.forget ? found.state : "draft";
+    }
     shown = found;
     if (image) editor.open(image, found.boxes, [found.width, found.height]);
-    else say("This picture cannot be shown", "Enter goes on to the next.");
+    else await damaged(i);
+    if (image && step) apply(step);
   } catch (error) {
     return complain(error);
   }
   describe();
   for (const next of [at + 1, at + 2]) if (next < order.length) load(order[next]);
+}
+
+// A picture that cannot be shown says why, and is no longer one to review.
+async function damaged(i) {
+  const text = (await pictureProblem(i)) || shown?.message || "";
+  say("This picture cannot be shown", `${text} Enter goes on to the next.`);
+  states[i] = "problem";
+  if (shown?.i === i) Object.assign(shown, { state: "problem", message: text });
+  describe();
+  tally();
+  strip.refresh();
+  await post("damaged", { i });
 }
 
 function load(i, side = 1600) {
@@ -97,52 +144,74 @@ async function sharpen() {
   }
 }
 
-function changed() {
-  unsaved = true;
+function changed(before) {
+  remember({ i: shown.i, boxes: before, state: shown.state });
   if (shown.state !== "accepted") shown.state = "draft";
-  describe();
-  keep();
+  save();
 }
 
-// Writes go one after another; each carries all boxes of its picture.
-function keep(accept = shown?.state === "accepted", force = false) {
-  if (!shown || !(unsaved || force) || !editor.image) return;
-  unsaved = false;
-  const body = { i: shown.i, boxes: boxes.rows, accept };
-  const data = JSON.parse(JSON.stringify(body));
-  saving = saving
-    .then(() => post("save", data))
-    .then(({ i, state, confidence }) => {
-      [states[i], confidences[i]] = [state, confidence];
-      tally();
-      strip.refresh();
-    })
-    .catch(complain);
+function save() {
+  const { i, state } = shown;
+  const forget = state === "new" || state === "suggested";
+  saver.put(i, { i, boxes: boxes.rows, accept: state === "accepted", forget });
+  describe();
+}
+
+// What is shown, as a step that can be come back to.
+const present = () => ({ i: shown.i, boxes: JSON.parse(JSON.stringify(boxes.rows)), state: shown.state });
+
+function remember(step) {
+  past.push(step);
+  future.length = 0;
+}
+
+function apply({ boxes: rows, state }) {
+  boxes.rows = rows.map((row) => [...row]);
+  boxes.selected = -1;
+  shown.state = state;
+  save();
+  editor.draw();
+}
+
+// Undo the last step, whatever it was and on whichever picture; or redo it.
+async function travel(from, to) {
+  const step = from.pop();
+  if (!step) return tell(from === past ? "Nothing to undo." : "Nothing to redo.");
+  if (shown?.i !== step.i) {
+    if (!order.includes(step.i)) {
+      order.splice(at, 0, step.i);
+      strip.open(order, stateOf);
+    }
+    await go(order.indexOf(step.i));
+    if (shown?.i !== step.i || !editor.image) return from.push(step);
+  }
+  to.push(present());
+  apply(step);
 }
 
 function accept(none = false) {
   if (!shown) return;
   if (!editor.image) return go(at + 1); // nothing that could be accepted
-  if (none) boxes.clear();
+  remember(present());
+  if (none) boxes.rows = [];
   shown.state = "accepted";
-  states[shown.i] = "accepted";
-  keep(true, true);
-  const next = order.findIndex((i, place) => place > at && states[i] !== "accepted");
-  const before = order.findIndex((i) => states[i] !== "accepted");
+  save();
+  const next = order.findIndex((i, place) => place > at && !settled(i));
+  const before = order.findIndex((i) => !settled(i));
   if ($("#filter").value !== "todo") go(at + 1);
   else if (next >= 0) go(next);
   else if (before >= 0) go(before);
   else {
-    describe();
-    say("All of these are accepted", "Choose “All” or “Accepted” above to look again.");
+    editor.draw();
+    say("All of these are done", "Choose “All” or “Accepted” above to look again.");
   }
 }
 
 function reopen() {
   if (shown?.state !== "accepted") return;
+  remember(present());
   shown.state = "draft";
-  keep(false, true);
-  describe();
+  save();
 }
 
 function empty() {
@@ -151,26 +220,24 @@ function empty() {
   describe();
 }
 
-function say(title, text) {
-  const [strong, span] = [document.createElement("strong"), document.createElement("span")];
-  [strong.textContent, span.textContent] = [title, text];
-  $("#notice").replaceChildren(strong, span);
-  $("#notice").hidden = false;
-}
-
 function tally() {
-  progress(states.filter((state) => state === "accepted").length, states.length, "accepted");
+  const accepted = states.filter((state, i) => state === "accepted" && !saver.waiting.has(i));
+  progress(accepted.length, states.length, "accepted");
 }
 
 function describe() {
-  const state = shown?.state || "new";
-  $("#state").dataset.state = state;
+  const state = shown && saver.waiting.has(shown.i) && !$("#unsaved").hidden ? "unsaved" : shown?.state;
+  $("#state").dataset.state = state || "new";
   $("#state").textContent = shown ? NAMES[state] : "–";
   $("#message").hidden = !shown?.message;
-  const mend = state === "problem" && shown.width ? " Accepting replaces the file." : "";
-  $("#message").textContent = (shown?.message || "") + mend;
-  $("#reopen").hidden = state !== "accepted";
+  const fix = state === "problem" && editor.image ? " Accepting replaces the file." : "";
+  $("#message").textContent = (shown?.message || "") + fix;
+  $("#reopen").hidden = shown?.state !== "accepted";
   list();
+  if (shown && editor.image) {
+    const faces = boxes.rows.length === 1 ? "1 face" : `${boxes.rows.length} faces`;
+    announce(`Picture ${shown.i + 1}, ${shown.name}: ${faces}, ${NAMES[state]}`);
+  }
 }
 
 // The list beside the picture, and the line under it.
@@ -218,7 +285,6 @@ const KEYS = {
   0: () => accept(true),
   arrowright: () => go(at + 1),
   arrowleft: () => go(at - 1),
-  tab: (event) => boxes.select(event.shiftKey ? -1 : 1),
   escape: () => (boxes.selected = -1),
   x: () => boxes.remove(),
   delete: () => boxes.remove(),
@@ -230,7 +296,7 @@ const KEYS = {
   d: (event) => nudge("d", event.shiftKey),
   q: () => grow(1 / 1.06),
   e: () => grow(1.06),
-  u: (event) => (event.shiftKey ? boxes.redo() : boxes.undo()),
+  u: (event) => (event.shiftKey ? travel(future, past) : travel(past, future)),
   r: () => boxes.restore(),
   o: reopen,
   h: () => (editor.hidden = !editor.hidden),
@@ -245,35 +311,41 @@ const KEYS = {
 
 document.addEventListener("keydown", (event) => {
   if (typing(event)) {
-    if (event.key === "Escape" && !$("dialog").open) event.target.blur();
+    if (event.key === "Escape" && !$("dialog").open) $("canvas").focus();
     return;
   }
   const key = event.key.toLowerCase();
   const control = event.ctrlKey || event.metaKey;
-  if (key === " ") editor.space = true;
   if (control && (key === "z" || key === "y")) {
-    key === "y" || event.shiftKey ? boxes.redo() : boxes.undo();
-  } else if (key !== " " && (control || event.altKey || !KEYS[key])) return;
-  else if (event.target.matches("button") && (key === "enter" || key === "tab")) return;
-  else if (key !== " ") KEYS[key](event);
+    key === "y" || event.shiftKey ? travel(future, past) : travel(past, future);
+  } else if (control || event.altKey) return;
+  else if (event.target.matches("button, li") && [" ", "enter"].includes(key)) return;
+  else if (key === " ") editor.space = true;
+  else if (key === "tab") {
+    // Past the last box Tab leaves the picture, as everywhere.
+    if (event.target !== editor.canvas || !boxes.select(event.shiftKey ? -1 : 1)) {
+      return editor.draw();
+    }
+  } else if (KEYS[key]) KEYS[key](event);
+  else return;
   event.preventDefault();
   editor.draw();
 });
 document.addEventListener("keyup", (event) => event.key === " " && (editor.space = false));
-addEventListener("pagehide", () => keep());
+focusAfterClicks(editor.canvas);
 $("#accept").addEventListener("click", () => accept());
 $("#none").addEventListener("click", () => accept(true));
 $("#reopen").addEventListener("click", reopen);
 for (const name of ["#filter", "#order"]) {
-  $(name).addEventListener("change", (event) => {
-    event.target.blur();
+  $(name).addEventListener("change", () => {
+    $("canvas").focus({ preventScroll: true });
     choose();
   });
 }
 $("#jump").addEventListener("change", (event) => {
   const i = Number(event.target.value) - 1;
   event.target.value = "";
-  event.target.blur();
+  $("canvas").focus({ preventScroll: true });
   if (!(i >= 0 && i < states.length)) return;
   if (!order.includes(i)) {
     $("#filter").value = "all";

@@ -25,9 +25,9 @@ export class Strip {
     );
   }
 
-  open(order, states) {
+  open(order, stateOf) {
     this.order = order;
-    this.states = states;
+    this.stateOf = stateOf;
     for (const cell of this.cells.values()) cell.remove();
     this.cells.clear();
     this.sheet.style.width = `${order.length * STEP + 2 * LEFT}px`;
@@ -59,7 +59,7 @@ export class Strip {
     for (let at = Math.max(0, first); at <= Math.min(last, this.order.length - 1); at++) {
       if (!this.cells.has(at)) this.cells.set(at, this.make(at));
       const cell = this.cells.get(at);
-      cell.dataset.state = this.states[this.order[at]];
+      cell.dataset.state = this.stateOf(this.order[at]);
       cell.classList.toggle("on", at === this.at);
     }
   }
@@ -67,6 +67,7 @@ export class Strip {
   make(at) {
     const cell = document.createElement("button");
     cell.className = "cell";
+    cell.setAttribute("aria-label", `Picture ${this.order[at] + 1}`);
     cell.tabIndex = -1;
     cell.style.left = `${LEFT + at * STEP}px`;
     const image = document.createElement("img");

@@ -1,5 +1,6 @@
 """The requests of a local page: which are answered, and which are refused."""
 
+import html
 import http.server
 import inspect
 import json
@@ -18,6 +19,9 @@ _TYPES = {
 _POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
 _POLICY += "connect-src 'self'; base-uri 'none'; form-action 'none'; "
 _POLICY += "frame-ancestors 'none'"
+_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Not here</title>
+<h1>This page is not here any more</h1><p>{}</p></html>
+"""
 _MAX_BODY = 1_000_000  # bytes
 _MAX_NUMBER_DIGITS = 9
 
@@ -60,6 +64,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.close_connection = True
             status, headers = error.status, {"Connection": "close"}
             body, kind = _json({"error": str(error)})
+            if "text/html" in self.headers.get("Accept", ""):  # a person reads it
+                body = _PAGE.format(html.escape(str(error))).encode()
+                kind = _TYPES[".html"]
         except ValueError as error:
             status, headers = 422, {}
             body, kind = _json({"error": str(error)})

@@ -4,10 +4,13 @@ What is served is an `App`: a folder of page files, functions by name, pictures 
 number.
 """
 
+import contextlib
 import http.server
 import secrets
+import socket
 import sys
 import threading
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -100,6 +103,7 @@ class LocalServer:
         with self.lock:  # a write under way is finished first
             self._http.shutdown()
             self._http.server_close()
+            self._http.hang_up()
 
     def wait(self) -> None:
         """Block until Ctrl-C."""
@@ -131,6 +135,20 @@ def serve(app: App, *, port: int = 0, open_browser: bool = True) -> None:
 class _Http(http.server.ThreadingHTTPServer):
     daemon_threads = True
     allow_reuse_address = sys.platform != "win32"  # there it would share a taken port
+
+    def __init__(self, *args, **kwargs):
+        self.connections = weakref.WeakSet()
+        super().__init__(*args, **kwargs)
+
+    def process_request(self, request, client_address):
+        self.connections.add(request)
+        super().process_request(request, client_address)
+
+    def hang_up(self):
+        # Browsers keep connections open, and their threads would go on answering.
+        for connection in list(self.connections):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request, client_address):
         if not isinstance(sys.exc_info()[1], ConnectionError):

@@ -150,3 +150,165 @@ def test_rating_with_keys(browser, folder):
         until(lambda: "1.png" in text(browser, "#caption"))
         assert "4 of 5 rated" in text(browser, ".progress")
         assert [e for e in browser.get_log("browser") if e["level"] == "SEVERE"] == []
+
+
+def boxes_of(annotations, folder, number):
+    return [face.box for face in annotations.load(folder / f"{number}.png").faces]
+
+
+def test_keys_act_on_the_picture_never_on_the_last_clicked_button(browser, folder):
+    annotations = Annotations(folder)
+    source = annotations.source("cascade-x")
+    four = [Face((20 + 90 * k, 50, 90 + 90 * k, 120), 0.5) for k in range(4)]
+    annotations.suggest(folder / "1.png", four, source)
+    with LocalServer(ReviewApp(annotations)) as server:
+        browser.get(server.url)
+        until(lambda: text(browser, "#caption").startswith("#2 "))
+        press(browser, Keys.ARROW_RIGHT)
+        until(lambda: text(browser, "#caption").startswith("#1 "))
+        browser.find_element(By.ID, "none").click()
+        until(lambda: label_path(folder / "0.png").exists())
+        browser.find_element(By.CSS_SELECTOR, "[aria-label='Picture 2']").click()
+        until(lambda: text(browser, "#count") == "4")
+        browser.find_element(By.ID, "theme").click()
+        press(browser, Keys.ENTER)  # accepts the four boxes
+        until(lambda: label_path(folder / "1.png").exists())
+        assert len(read_labels(label_path(folder / "1.png"), SIZE)) == 4
+
+
+def test_every_step_of_the_review_can_be_undone_and_done_again(browser, folder):
+    annotations = Annotations(folder)
+    source = annotations.source("cascade-x")
+    annotations.suggest(folder / "1.png", [Face((50, 50, 150, 150), 0.9)], source)
+    with LocalServer(ReviewApp(annotations)) as server:
+        browser.get(server.url)
+        until(lambda: text(browser, "#caption").startswith("#2 "))
+        drag(browser, (200, 20), (260, 90))
+        press(browser, Keys.ENTER)
+        until(lambda: label_path(folder / "1.png").exists())
+        until(lambda: text(browser, "#caption").startswith("#1 "))
+        press(browser, "0")
+        until(lambda: label_path(folder / "0.png").exists())
+        until(lambda: text(browser, "#caption").startswith("#3 "))
+
+        def control(*keys):
+            actions = ActionChains(browser).key_down(Keys.CONTROL)
+            actions.send_keys(*keys).key_up(Keys.CONTROL).perform()
+
+        control("z")  # "no face here"
+        until(lambda: not label_path(folder / "0.png").exists())
+        until(lambda: text(browser, "#state") == "Not yet looked at")
+        control("z")  # accepted
+        until(lambda: annotations.load(folder / "1.png").state == "draft")
+        assert len(boxes_of(annotations, folder, 1)) == 2
+        until(lambda: text(browser, "#count") == "2")
+        control("z")  # drawn
+        until(lambda: annotations.load(folder / "1.png").state == "suggested")
+        (box,) = boxes_of(annotations, folder, 1)
+        assert box == pytest.approx((50, 50, 150, 150))
+        control("y", "y")
+        until(lambda: annotations.load(folder / "1.png").state == "accepted")
+        assert len(boxes_of(annotations, folder, 1)) == 2
+
+
+def test_nothing_is_lost_while_the_server_is_gone(browser, folder):
+    annotations = Annotations(folder)
+    with LocalServer(ReviewApp(annotations)) as server:
+        browser.get(server.url)
+        until(lambda: text(browser, "#caption").startswith("#1 "))
+        port = server.port
+    press(browser, "0")  # nobody answers
+    until(lambda: "1 picture is not saved yet" in text(browser, "#unsaved"))
+    assert "0 of 5 accepted" in text(browser, ".progress")
+    cell = browser.find_element(By.CSS_SELECTOR, "[aria-label='Picture 1']")
+    assert cell.get_attribute("data-state") == "unsaved"
+    assert not label_path(folder / "0.png").exists()
+    with LocalServer(ReviewApp(annotations), port=port) as server:
+        until(lambda: "Open the address" in text(browser, "#unsaved"))
+        browser.get(server.url)
+        until(lambda: label_path(folder / "0.png").exists())
+        until(lambda: "1 of 5 accepted" in text(browser, ".progress"))
+        assert not browser.find_element(By.ID, "unsaved").is_displayed()
+
+
+def test_a_failed_save_is_shown_until_it_succeeds(browser, folder, monkeypatch):
+    annotations = Annotations(folder)
+    save, full = annotations.save, [True]
+
+    def failing(*arguments, **options):
+        if full[0]:
+            raise OSError(28, "No space left on device")
+        return save(*arguments, **options)
+
+    monkeypatch.setattr(annotations, "save", failing)
+    with LocalServer(ReviewApp(annotations)) as server:
+        browser.get(server.url)
+        until(lambda: text(browser, "#caption").startswith("#1 "))
+        press(browser, "0")
+        until(lambda: "No space left" in text(browser, "#unsaved"))
+        assert "0 of 5 accepted" in text(browser, ".progress")
+        full[0] = False
+        browser.find_element(By.CSS_SELECTOR, "#unsaved button").click()
+        until(lambda: label_path(folder / "0.png").exists())
+        until(lambda: "1 of 5 accepted" in text(browser, ".progress"))
+
+
+def test_a_damaged_picture_says_why_and_is_no_longer_to_review(browser, folder):
+    whole = (folder / "0.png").read_bytes()
+    (folder / "0.png").write_bytes(whole[: len(whole) // 2])  # its header is whole
+    (folder / "1.png").write_bytes(b"no picture")
+    app = ReviewApp(Annotations(folder))
+    with LocalServer(app) as server:
+        browser.get(server.url)
+        for number in (1, 2):
+            until(lambda n=number: f"{n - 1}.png" in text(browser, "#notice"))
+            until(lambda: text(browser, "#state") == "Problem")
+            press(browser, Keys.ENTER)
+        until(lambda: text(browser, "#caption").startswith("#3 "))
+        states = app.queue()["states"]
+        assert states == ["problem", "problem", "new", "new", "new"]
+
+
+def test_the_review_by_keyboard_alone(browser, folder):
+    """Tab leaves the picture after its last box; a focused button is pressed."""
+    annotations = Annotations(folder)
+    source = annotations.source("cascade-x")
+    annotations.suggest(folder / "1.png", [Face((50, 50, 150, 150), 0.9)], source)
+    with LocalServer(ReviewApp(annotations)) as server:
+        browser.get(server.url)
+        until(lambda: text(browser, "#caption").startswith("#2 "))
+        press(browser, Keys.TAB, Keys.TAB)
+        assert browser.switch_to.active_element.get_attribute("id") == "accept"
+        press(browser, Keys.TAB)
+        assert browser.switch_to.active_element.get_attribute("id") == "none"
+        press(browser, Keys.SPACE)
+        until(lambda: label_path(folder / "1.png").exists())
+        assert len(read_labels(label_path(folder / "1.png"), SIZE)) == 0
+        until(lambda: text(browser, "#caption").startswith("#1 "))
+        assert browser.switch_to.active_element.tag_name == "canvas"
+        live = browser.find_element(By.ID, "live")
+        until(lambda: "Picture 1" in live.get_attribute("textContent"))
+
+
+def test_a_score_button_rates_one_picture(browser, folder):
+    with LocalServer(RatingApp(folder)) as server:
+        browser.get(server.url)
+        until(lambda: "0.png" in text(browser, "#caption"))
+        browser.find_element(By.CSS_SELECTOR, "[aria-label='Score 4']").click()
+        until(lambda: "1.png" in text(browser, "#caption"))
+        press(browser, Keys.ENTER)
+        press(browser, "2")
+        until(lambda: (folder / "ratings.csv").exists())
+        expected = "file,score\n0.png,4\n1.png,2\n"
+        until(lambda: (folder / "ratings.csv").read_text() == expected)
+
+
+def test_a_reload_after_the_command_ended_is_a_page_not_json(browser, folder):
+    with LocalServer(RatingApp(folder)) as server:
+        browser.get(server.url)
+        until(lambda: "0.png" in text(browser, "#caption"))
+        port = server.port
+    with LocalServer(RatingApp(folder), port=port):
+        browser.refresh()
+        assert "Open the address that the command printed" in text(browser, "p")
+        assert "{" not in text(browser, "body")

@@ -30,6 +30,7 @@ def test_the_review_says_what_there_is_and_keeps_what_is_drawn(folder):
     app = ReviewApp(annotations)
     assert app.queue() == {
         "folder": folder.name,
+        "names": ["1.png", "2.png", "10.png"],
         "states": ["new", "suggested", "new"],
         "confidences": [0.0, 0.4, 0.0],
     }
