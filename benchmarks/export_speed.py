@@ -26,7 +26,7 @@ from illustkit.samples import draw_character
 from oppai.censoring.block_grid import Grid
 from oppai.censoring.censor import censor
 from oppai.data.crops import cut_patch, expand_box
-from oppai.data.mosaic_frames import mosaic_inputs, stack_inputs
+from oppai.data.mosaic_inputs import mosaic_inputs, stack_inputs
 
 
 def main():
@@ -95,14 +95,14 @@ def prepared(size, sees_mosaics):
     height, width = character.image.shape[:2]
     square, _ = expand_box((width, height), character.garment_box)
     patch = cut_patch(character.image, square, size)
-    mask = np.full((size, size), 255, np.uint8)
-    mask[size // 4 : size * 3 // 4, size // 4 : size * 3 // 4] = 0
+    mask = np.zeros((size, size), np.uint8)
+    mask[size // 4 : size * 3 // 4, size // 4 : size * 3 // 4] = 255
     for kind, grid in (("mosaic", Grid((8, 8))), ("white", None)):
         censored = censor(patch, mask, kind=kind)
         if sees_mosaics:
             yield stack_inputs([mosaic_inputs(censored, mask, grid)])
         else:
-            valid = (mask == 255).astype("float32")[None, ..., None]
+            valid = (mask == 0).astype("float32")[None, ..., None]
             yield {"picture": uint8_to_signed(censored)[None], "mask": valid}
 
 

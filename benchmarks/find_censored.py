@@ -5,7 +5,8 @@
 
 CLIPART is a folder of pictures without censors, NAMES a text file with the names of
 those that the network has not been trained on, one a line. Censors are drawn by
-`oppai.censoring.random_censor.draw_censor` on whole held-out pictures and on drawn characters.
+`oppai.censoring.random_censor.draw_censor` on whole held-out pictures and on drawn
+characters.
 
 Where picture and mosaic are both of one colour nobody can tell where the mosaic ends.
 So the IoU stands twice in the table: of all pixels, and of the pixels in those cells of
@@ -67,7 +68,7 @@ def train(paths, weights, steps):
     from oppai.detection.training import (
         train_cell_network,
         train_evidence,
-        train_flat_network,
+        train_solid_network,
     )
 
     pictures, rng = [read_image(path) for path in paths], np.random.default_rng(1)
@@ -77,7 +78,7 @@ def train(paths, weights, steps):
     train_evidence(pictures[::2] + characters(200_000, 100, rng), weights)
     most = [picture for n, picture in enumerate(pictures) if n % 6 != 3]
     drawn = characters(300_000, 300, np.random.default_rng(2))
-    train_flat_network(most + drawn, weights)
+    train_solid_network(most + drawn, weights)
 
 
 def characters(first, n, rng):
@@ -95,9 +96,9 @@ def mosaics(paths, n):
     for seed, (picture, case) in enumerate(cases(paths, n)):
         is_clipart, jpeg = is_from_clipart(seed, n), seed % 2
         start = time.process_time()
-        found = find_censored(case.picture)
+        found = find_censored(case.image)
         seconds = time.process_time() - start
-        hole, mask = case.mask < 128, found.mask < 128
+        hole, mask = case.mask > 127, found.mask > 127
         detail = cells_with_detail(picture, case.grid)
         least = min(case.grid.block)
         right = grid_is_right(found, case.grid)
@@ -162,7 +163,7 @@ def limit(paths, n):
     for picture, case in itertools.islice(cases(paths, n), 2 * n):
         if min(case.grid.block) < 6:
             continue
-        hole = case.mask < 128
+        hole = case.mask > 127
         seen = (hole & cells_with_detail(picture, case.grid)).astype(np.uint8)
         size = int(3 * max(case.grid.block)) | 1
         square = np.ones((size, size), np.uint8)
@@ -212,7 +213,7 @@ def grid_is_right(found, grid):
     regions = [region for region in found.regions if region.kind == "mosaic"]
     if not regions:
         return False, False, False
-    best = max(regions, key=lambda region: region.hole.sum()).grid
+    best = max(regions, key=lambda region: region.mask.sum()).grid
     off = [abs(a - b) / b for a, b in zip(best.block, grid.block, strict=True)]
     shift = [
         abs((a - o + b / 2) % b - b / 2)
@@ -227,8 +228,8 @@ def flat(paths, n):
     for seed in range(3 * n):
         picture = read_image(paths[seed % len(paths)])
         case = draw_censor(picture, np.random.default_rng(seed), mosaics=0)
-        found = find_censored(case.picture).mask < 128
-        results[case.kind].append(iou(case.mask < 128, found))
+        found = find_censored(case.image).mask > 127
+        results[case.kind].append(iou(case.mask > 127, found))
     print("| other censors | pictures | found, IoU over 0.6 | IoU of these |")
     print("|-|-|-|-|")
     for kind, values in results.items():
@@ -260,7 +261,7 @@ def speed(path):
         rng = np.random.default_rng(0)
         case = draw_censor(large, rng, mosaics=1, blocks=(10, 10))
         start = time.perf_counter()
-        find_censored(case.picture)
+        find_censored(case.image)
         print(f"\n{size[0]}x{size[1]}: {time.perf_counter() - start:.2f} s")
 
 

@@ -78,7 +78,8 @@ def using(name, options):
     x = make_batch(options.batch)[0]
     if name == "restore":
         return lambda n: [
-            model.restore_patches(*x, batch_size=options.batch) for _ in range(n)
+            model.restore_patches(x[0], 255 - x[1], batch_size=options.batch)
+            for _ in range(n)
         ]
     if name == "detect":
         from facescore.detector.prediction import Detector

@@ -20,13 +20,13 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
-from oppai.data.mosaic_frames import resized
 from tqdm import tqdm
 
 from illustkit.images import read_image, write_image
 from oppai.censoring.block_grid import Grid
 from oppai.censoring.censor import censor
 from oppai.censoring.masks import box_mask
+from oppai.data.crops import resize
 from oppai.data.dataset import build_patches
 from oppai.data.metadata import load_metadata
 from oppai.evaluation.evaluate import evaluate
@@ -52,7 +52,7 @@ def cut_patches(images, names):
         side = min(SIZE, *picture.shape[:2])
         for _ in range(2):
             y, x = (int(rng.integers(0, n - side + 1)) for n in picture.shape[:2])
-            patch = resized(picture[y : y + side, x : x + side], (SIZE, SIZE))
+            patch = resize(picture[y : y + side, x : x + side], (SIZE, SIZE))
             owners.append(name)
             patches.append(patch)
             boxes.append(draw_box(rng))

@@ -26,7 +26,7 @@ from illustkit.samples import draw_character
 from oppai.censoring.block_grid import Grid
 from oppai.censoring.censor import censor
 from oppai.censoring.masks import box_mask
-from oppai.data.mosaic_frames import resized
+from oppai.data.crops import resize
 from oppai.evaluation.baselines import upsample_blocks
 
 BOX = (64, 64, 192, 192)
@@ -53,15 +53,15 @@ def time_patch(restorer, rounds):
 
 def large_picture():
     """A picture of 3000×4000 with 12 mosaics, and their boxes."""
-    truth = resized(draw_character(7001, (750, 1000)).image, (3000, 4000))
+    truth = resize(draw_character(7001, (750, 1000)).image, (3000, 4000))
     rng = np.random.default_rng(0)
-    mask = np.full((4000, 3000), 255, np.uint8)
+    mask = np.zeros((4000, 3000), np.uint8)
     boxes = []
     for i in range(12):
         x, y = 200 + 950 * (i % 3), 200 + 950 * (i // 3)
         width, height = rng.integers(300, 600, 2).tolist()
         boxes.append((x, y, x + width, y + height))
-        mask[y : y + height, x : x + width] = 0
+        mask[y : y + height, x : x + width] = 255
     return censor(truth, mask, block=24, picture_blur=0), boxes
 
 

@@ -92,10 +92,9 @@ def _oppai(slim):
 
 
 def _mosaic(slim):
-    from oppai.data.mosaic_frames import mosaic_inputs, stack_inputs
-
     from illustkit.training.optimizers import ClippedAdam, WarmupStableDecay
     from oppai.censoring.block_grid import Grid
+    from oppai.data.mosaic_inputs import mosaic_inputs, stack_inputs
     from oppai.models.mosaic_unet import MosaicUNet
     from oppai.models.restorers import MosaicRestorer
 
@@ -107,8 +106,8 @@ def _mosaic(slim):
 
     def make_batch(n):
         pictures = _pictures(np.random.default_rng(0), n, side)
-        mask = np.full((side, side), 255, np.uint8)
-        mask[side // 4 : -side // 4, side // 4 : -side // 4] = 0
+        mask = np.zeros((side, side), np.uint8)
+        mask[side // 4 : -side // 4, side // 4 : -side // 4] = 255
         inputs = [mosaic_inputs(picture, mask, Grid((8, 8))) for picture in pictures]
         return stack_inputs(inputs), pictures
 

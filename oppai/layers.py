@@ -195,8 +195,27 @@ def pair_of(value, name):
     return pair
 
 
+def check_divisible(model, height, width, divisor):
+    """Raise if a picture's height or width is not divisible by a model's `divisor`.
+
+    Args:
+        model: Name of the model, for the error.
+        height: In pixels, or `None` where it is not known.
+        width: As `height`.
+        divisor: Number by which the model shrinks a picture.
+
+    Raises:
+        ValueError: If a side is not divisible.
+    """
+    if (height or 0) % divisor or (width or 0) % divisor:
+        raise ValueError(
+            f"{model} takes pictures whose height and width are divisible by "
+            f"{divisor}: resize or pad them. Received: height={height}, width={width}"
+        )
+
+
 def one_of(value, name, choices):
-    """`value`, if it is among `choices`."""
+    """Return `value` if it is among `choices`, else raise."""
     if value not in choices:
         raise ValueError(f"{name} must be one of {choices}. Received: {name}={value!r}")
     return value

@@ -42,7 +42,7 @@ def psnr_in_hole(truth, prediction, mask, *, max_value=1.0):
 
     Returns:
         float32 `(batch,)`, decibels, at most `PSNR_LIMIT`. A picture without a hole
-        gets `PSNR_LIMIT`; `has_hole` as `sample_weight` leaves it out of a mean.
+        gets `PSNR_LIMIT`.
     """
     from keras import ops
 
@@ -69,8 +69,7 @@ def ssim_in_hole(truth, prediction, mask, *, max_value=1.0):
             Defaults to 1.
 
     Returns:
-        float32 `(batch,)`, 1 for equal pictures. A picture without a hole gets 1;
-        `has_hole` as `sample_weight` leaves it out of a mean.
+        float32 `(batch,)`, 1 for equal pictures and for a picture without a hole.
     """
     from keras import ops
 
@@ -78,20 +77,6 @@ def ssim_in_hole(truth, prediction, mask, *, max_value=1.0):
     maps = _blur(ops.concatenate([x, y, x * x, y * y, x * y], axis=-1))
     similarity = _ssim_map(*ops.split(maps, 5, axis=-1))
     return _mean_in_hole(similarity, mask, without_hole=1.0)
-
-
-def has_hole(mask):
-    """Which pictures of a batch have a hole at all.
-
-    Args:
-        mask: `(batch, height, width, 1)`, 1 = valid, 0 = hole.
-
-    Returns:
-        float32 `(batch,)`, 1 where there is something to measure, else 0.
-    """
-    from keras import ops
-
-    return ops.max(_hole(mask), axis=(1, 2, 3))
 
 
 def measure_hole(truth, restored, hole):

@@ -7,13 +7,14 @@ and height, whole or not, and the grid may start anywhere.
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Where a mosaic's blocks lie in a picture.
+    """The size of a mosaic's blocks, and where in a picture they lie.
 
     Example:
     ```python
@@ -26,13 +27,13 @@ class Grid:
         origin: `(x, y)` in pixels of any corner of a block. Defaults to `(0, 0)`.
 
     Raises:
-        ValueError: for blocks under a pixel.
+        ValueError: If a block is smaller than a pixel.
     """
 
-    block: tuple
-    origin: tuple = (0, 0)
+    block: tuple[float, float]
+    origin: tuple[float, float] = (0, 0)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         block = tuple(float(v) for v in self.block)
         origin = tuple(float(v) for v in self.origin)
         if not (len(block) == len(origin) == 2 and min(block) >= 1):
@@ -44,23 +45,29 @@ class Grid:
         object.__setattr__(self, "block", block)
         object.__setattr__(self, "origin", phase)
 
-    def moved(self, x, y):
-        """Grid of the same blocks in a picture whose corner lies at (-x, -y)."""
+    @property
+    def whole(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Block and origin in whole pixels, as detected grids have them."""
+        (width, height), (x, y) = self.block, self.origin
+        return (round(width), round(height)), (round(x), round(y))
+
+    def moved(self, x: float, y: float) -> "Grid":
+        """Return the grid as it lies in a picture whose corner is at (-x, -y)."""
         return Grid(self.block, (self.origin[0] + x, self.origin[1] + y))
 
-    def scaled(self, x, y=None):
-        """Grid of the same blocks in a picture enlarged by `x`, or by `x` and `y`."""
-        factors = x, x if y is None else y
-        pairs = self.block, self.origin
-        return Grid(*([v * f for v, f in zip(p, factors, strict=True)] for p in pairs))
+    def scaled(self, x: float, y: float | None = None) -> "Grid":
+        """Return the grid of a picture enlarged by `x`, or by `x` and `y`."""
+        y = x if y is None else y
+        (width, height), (left, top) = self.block, self.origin
+        return Grid((width * x, height * y), (left * x, top * y))
 
-    def mirrored(self, width):
-        """Grid of the same blocks in the mirrored picture of that width."""
+    def mirrored(self, width: float) -> "Grid":
+        """Return the grid of the mirrored picture of that width."""
         return Grid(self.block, (width - self.origin[0], self.origin[1]))
 
 
-def block_means(picture, grid):
-    """Mean colour of every block; blocks cut by an edge count what is left of them.
+def block_means(picture: Any, grid: Grid) -> np.ndarray:
+    """Compute the mean colour of every block; of a cut block, of what remains of it.
 
     Args:
         picture: `(height, width, channels)`.
@@ -73,8 +80,8 @@ def block_means(picture, grid):
     return _apply(averaging(*rows), averaging(*columns), picture)
 
 
-def upsample_means(means, size, grid):
-    """Enlarge block means bicubically, each standing in the middle of its block.
+def upsample_means(means: np.ndarray, size: tuple[int, int], grid: Grid) -> np.ndarray:
+    """Enlarge block means bicubically, each placed in the middle of its block.
 
     Args:
         means: `(rows, columns, channels)` of `block_means`.
@@ -92,8 +99,8 @@ def upsample_means(means, size, grid):
     return _apply(cubic(*rows), cubic(*columns), means)
 
 
-def spreading(length, block, origin):
-    """Part of every pixel that lies in every block: float32 `(length, n_blocks)`.
+def spreading(length: int, block: float, origin: float) -> np.ndarray:
+    """Return the fraction of every pixel in every block: float32 `(length, n_blocks)`.
 
     Its rows add up to 1. Times the averaging matrix it gives every pixel the mean of
     its block.
@@ -101,13 +108,13 @@ def spreading(length, block, origin):
     return _matrices(length, float(block), float(origin))[0]
 
 
-def averaging(length, block, origin):
-    """Weights of the pixels in each block's mean: float32 `(n_blocks, length)`."""
+def averaging(length: int, block: float, origin: float) -> np.ndarray:
+    """Return the pixels' weights in each block's mean: float32 `(n_blocks, length)`."""
     return _matrices(length, float(block), float(origin))[1]
 
 
-def cubic(length, block, origin):
-    """Weights of the blocks in each pixel, bicubic: float32 `(length, n_blocks)`."""
+def cubic(length: int, block: float, origin: float) -> np.ndarray:
+    """Return the blocks' bicubic weights in a pixel: float32 `(length, n_blocks)`."""
     return _matrices(length, float(block), float(origin))[2]
 
 

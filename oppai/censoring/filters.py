@@ -1,4 +1,4 @@
-"""The filters of a mosaic, each by its name: Gaussian, area and nearest."""
+"""The filters of a mosaic: Gaussian blur, area means and nearest pixels."""
 
 import math
 from functools import lru_cache
@@ -6,13 +6,19 @@ from functools import lru_cache
 import numpy as np
 
 
-def pixelate(picture, block, *, picture_blur=0, origin=(0, 0)):
+def pixelate(
+    picture: np.ndarray,
+    block: int,
+    *,
+    picture_blur: float = 0,
+    origin: tuple[int, int] = (0, 0),
+) -> np.ndarray:
     """Turn a whole picture into a mosaic: blur, block means (area), nearest.
 
     Args:
         picture: uint8 `(height, width, 3)`.
-        block: Side of a block in pixels; blocks at the picture's edges may be cut, and
-            then are the mean of what is left of them.
+        block: Side of a block in pixels; a block cut by the picture's edge is the mean
+            of what remains of it.
         picture_blur: Standard deviation of the blur before. Defaults to 0.
         origin: `(x, y)` of any corner of the grid. Defaults to `(0, 0)`.
 
@@ -20,7 +26,7 @@ def pixelate(picture, block, *, picture_blur=0, origin=(0, 0)):
         uint8 `(height, width, 3)`.
 
     Raises:
-        ValueError: for a block under 1 or a negative blur.
+        ValueError: If `block` is under 1 or the blur is negative.
     """
     width, height = check_picture(picture)
     if block != int(block) or block < 1:
@@ -36,8 +42,8 @@ def pixelate(picture, block, *, picture_blur=0, origin=(0, 0)):
     return means.repeat(columns, axis=1).repeat(rows, axis=0)
 
 
-def gaussian_blur(picture, sigma):
-    """Blur as Pillow's `GaussianBlur(radius=sigma)` does, which the chapter uses.
+def gaussian_blur(picture: np.ndarray, sigma: float) -> np.ndarray:
+    """Blur a picture as Pillow's `GaussianBlur(radius=sigma)`, the chapter's, does.
 
     One separable OpenCV filter with the kernel of Pillow's three box blurs costs a
     quarter of Pillow's time and differs by a few levels: Pillow rounds after each box
@@ -51,7 +57,7 @@ def gaussian_blur(picture, sigma):
         uint8 of the same shape.
 
     Raises:
-        ValueError: for a negative sigma.
+        ValueError: If `sigma` is negative.
     """
     kernel = blur_kernel(float(sigma))
     if len(kernel) == 1:
@@ -63,8 +69,8 @@ def gaussian_blur(picture, sigma):
 
 
 @lru_cache(maxsize=64)
-def blur_kernel(sigma):
-    """Kernel of the Gaussian blur that the chapter uses, which is Pillow's.
+def blur_kernel(sigma: float) -> np.ndarray:
+    """Return the kernel of the Gaussian blur that the chapter uses, which is Pillow's.
 
     Pillow's radius is the standard deviation; three box blurs with fractional ends
     stand for the Gaussian, so that a rim ends after about 2.5 sigma.
@@ -76,7 +82,7 @@ def blur_kernel(sigma):
         float64 array of odd length with sum 1.
 
     Raises:
-        ValueError: for a sigma that is negative or no finite number.
+        ValueError: If `sigma` is negative or not finite.
 
     Reference:
         Gwosdek et al., "Theoretical Foundations of Gaussian Convolution by Extended
@@ -86,9 +92,9 @@ def blur_kernel(sigma):
         raise ValueError(f"A blur is a number of pixels from 0 up. Received: {sigma}")
     variance = sigma**2 / 3
     whole = int((math.sqrt(12 * variance + 1) - 1) / 2)
-    part = (2 * whole + 1) * (whole * (whole + 1) - 3 * variance)
-    part /= 6 * (variance - (whole + 1) ** 2)
-    box = np.r_[part, np.ones(2 * whole + 1), part] / (2 * (whole + part) + 1)
+    end = (2 * whole + 1) * (whole * (whole + 1) - 3 * variance)
+    end /= 6 * (variance - (whole + 1) ** 2)
+    box = np.r_[end, np.ones(2 * whole + 1), end] / (2 * (whole + end) + 1)
     kernel = np.convolve(np.convolve(box, box), box) if sigma else np.ones(1)
     kernel.setflags(write=False)  # the cache hands it out again
     return kernel
@@ -100,7 +106,7 @@ def _grid(length, block, origin):
     return np.r_[0, lines]
 
 
-def check_picture(picture):
+def check_picture(picture: np.ndarray) -> tuple[int, int]:
     """Check that a picture is uint8 RGB and return its `(width, height)`."""
     shape, dtype = np.shape(picture), getattr(picture, "dtype", None)
     if len(shape) != 3 or shape[2] != 3 or 0 in shape or dtype != np.uint8:

@@ -1,20 +1,28 @@
 """Masks of what is censored: rectangles with a soft rim, and free forms.
 
-A mask is uint8 `(height, width)`: 255 = valid, 0 = hole, between = soft rim; every
-pixel under 255 counts as hole. Sizes are `(width, height)`.
+A mask is uint8 `(height, width)`: 255 = hidden, 0 = valid, between = soft rim; every
+pixel above 0 counts as hidden. Sizes are `(width, height)`.
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from oppai.censoring.filters import blur_kernel
+from oppai.censoring.regions import Censored
 
 
-def box_mask(size, box, *, blur_size=10, coverage=0.8):
-    """Mask of the middle of a box, with a soft rim.
+def box_mask(
+    size: tuple[int, int],
+    box: Sequence[float],
+    *,
+    blur_size: float = 10,
+    coverage: float = 0.8,
+) -> np.ndarray:
+    """Return a mask of the middle of a box, with a soft rim.
 
-    A blurred rectangle is the product of two blurred lines: exact, and cheap.
+    A blurred rectangle is the exact and cheap product of two blurred lines.
 
     Example:
     ```python
@@ -26,13 +34,13 @@ def box_mask(size, box, *, blur_size=10, coverage=0.8):
         box: `(left, top, right, bottom)` in pixels.
         blur_size: Standard deviation of the rim in pixels, as `gaussian_blur`'s; at
             most a quarter of the rectangle's short side counts. Defaults to 10.
-        coverage: Part of the box's sides that the rectangle covers. Defaults to 0.8.
+        coverage: Fraction of the box's sides that is covered. Defaults to 0.8.
 
     Returns:
-        uint8 `(height, width)`, 255 = valid, 0 = hole.
+        uint8 `(height, width)`, 255 = hidden, 0 = valid.
 
     Raises:
-        ValueError: for a box outside the picture or an option out of range.
+        ValueError: If the box lies outside the picture or an option is out of range.
     """
     if not 0 < coverage <= 1:
         raise ValueError(f"`coverage` lies in (0, 1]. Received: {coverage}")
@@ -50,34 +58,42 @@ def box_mask(size, box, *, blur_size=10, coverage=0.8):
         line[a:b] = 1.0
         lines.append(np.convolve(np.pad(line, pad, mode="edge"), kernel, "valid"))
     hole = np.multiply.outer(lines[1], lines[0])
-    return (255 - np.rint(255 * hole)).astype(np.uint8)
+    return np.rint(255 * hole).astype(np.uint8)
 
 
-def irregular_mask(size, rng, *, hole_ratio=(0.1, 0.4), feather=0):
+def irregular_mask(
+    size: tuple[int, int],
+    rng: np.random.Generator,
+    *,
+    hole_ratio: tuple[float, float] = (0.1, 0.4),
+    feather: float = 0,
+) -> Censored:
     """Draw a free-form mask of strokes and ellipses.
 
-    Shapes are added, smaller and smaller, until the hole has the area drawn from
-    `hole_ratio`, to half a hundredth of the picture. It is
-    never empty.
+    Shapes are added, smaller and smaller, until the hidden area is the one drawn from
+    `hole_ratio`, within 0.5 % of the picture. It is never empty.
 
     Example:
     ```python
-    mask = irregular_mask((256, 256), np.random.default_rng(0))
+    hidden = irregular_mask((256, 256), np.random.default_rng(0))
+    restored = oppai.restore(picture, found=hidden)  # or mask=hidden.mask
     ```
 
     Args:
         size: `(width, height)` of the mask.
         rng: `np.random.Generator`.
-        hole_ratio: `(least, most)` part of the picture under 255.
+        hole_ratio: `(least, most)` hidden fraction of the picture.
             Defaults to `(0.1, 0.4)`.
-        feather: Width in pixels of a soft rim inside the hole, whose area it leaves as
-            it is. Defaults to 0.
+        feather: Width in pixels of a soft rim inside the hidden area, whose size it
+            does not change. Defaults to 0.
 
     Returns:
-        uint8 `(height, width)`, 255 = valid, 0 = hole.
+        A `Censored` without an image; its `mask` is uint8 `(height, width)`,
+        255 = hidden, 0 = valid.
 
     Raises:
-        ValueError: for ratios not in order within [0, 1], or a feather not in [0, 255].
+        ValueError: If the ratios are not in order within [0, 1], or the feather is not
+            in [0, 255].
 
     Reference:
         Liu et al. (2018), section 4.1, speaks of random streaks and holes of arbitrary
@@ -95,22 +111,22 @@ def irregular_mask(size, rng, *, hole_ratio=(0.1, 0.4), feather=0):
     width, height = size
     n_pixels = width * height
     tolerance = max(1, int(0.005 * n_pixels))
-    wanted = max(1, round(n_pixels * rng.uniform(least, most)))
+    target = max(1, round(n_pixels * rng.uniform(least, most)))
     hole = np.zeros((height, width), np.uint8)
     scale, n_hole = 1.0, 0
-    while not n_hole or wanted - n_hole >= tolerance:
+    while not n_hole or target - n_hole >= tolerance:
         trial = hole.copy()
         _draw_shape(trial, rng, scale)
         n_trial = cv2.countNonZero(trial)
-        if n_trial > wanted:
+        if n_trial > target:
             scale *= 0.8
         else:
             hole, n_hole = trial, n_trial
-    if not feather:
-        return 255 - hole
-    # Distance to the nearest valid pixel, in pixels: at least 1 inside the hole.
-    depth = cv2.distanceTransform(hole, cv2.DIST_L2, 5) / (feather + 1)
-    return (255 - np.ceil(255 * np.minimum(depth, 1))).astype(np.uint8)
+    if feather:
+        # Distance to the nearest valid pixel, in pixels: at least 1 inside the hole.
+        depth = cv2.distanceTransform(hole, cv2.DIST_L2, 5) / (feather + 1)
+        hole = np.ceil(255 * np.minimum(depth, 1)).astype(np.uint8)
+    return Censored(None, hole)
 
 
 def _draw_shape(hole, rng, scale):

@@ -1,33 +1,23 @@
 """Censors of every kind, drawn at random: what the default restorer learns from."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from oppai.censoring.block_grid import Grid, block_means, spreading
 from oppai.censoring.censor import blend
 from oppai.censoring.filters import gaussian_blur
 from oppai.censoring.masks import irregular_mask
+from oppai.censoring.regions import Censored
 
 
-@dataclass(frozen=True)
-class Censored:
-    """A censored picture and what is known of the censor.
-
-    Args:
-        picture: uint8 RGB `(height, width, 3)`.
-        mask: uint8 `(height, width)`, 255 = valid, 0 = hole, between = soft rim.
-        kind: "mosaic", "light", "white" or "black".
-        grid: The mosaic's `Grid`, or `None`.
-    """
-
-    picture: np.ndarray
-    mask: np.ndarray
-    kind: str
-    grid: Grid | None
-
-
-def draw_censor(picture, rng, *, mosaics=0.7, blocks=(4, 32), grid=None, jpeg=0.35):
+def draw_censor(
+    picture: np.ndarray,
+    rng: np.random.Generator,
+    *,
+    mosaics: float = 0.7,
+    blocks: tuple[int, int] = (4, 32),
+    grid: Grid | None = None,
+    jpeg: float = 0.35,
+) -> Censored:
     """Censor a picture somewhere, with a censor of some kind.
 
     Mosaics have blocks that are square or not, of averaged or sampled colours, on a
@@ -41,12 +31,12 @@ def draw_censor(picture, rng, *, mosaics=0.7, blocks=(4, 32), grid=None, jpeg=0.
     ```
 
     Args:
-        picture: uint8 RGB `(height, width, 3)`; it stays as it is.
+        picture: uint8 RGB `(height, width, 3)`; it is not changed.
         rng: `np.random.Generator`.
-        mosaics: Share of mosaics. Defaults to 0.7.
+        mosaics: Fraction of mosaics. Defaults to 0.7.
         blocks: Least and greatest side of a block in pixels. Defaults to `(4, 32)`.
         grid: The `Grid` of the mosaics, instead of a drawn one. Defaults to `None`.
-        jpeg: Share of pictures that have been through a JPEG of quality 60 to 100.
+        jpeg: Fraction of pictures that have been through a JPEG of quality 60 to 100.
             Defaults to 0.35.
 
     Returns:
@@ -64,16 +54,16 @@ def draw_censor(picture, rng, *, mosaics=0.7, blocks=(4, 32), grid=None, jpeg=0.
         kind = ("light", "white", "black")[rng.choice(3, p=(0.35, 0.4, 0.25))]
         filling = np.full_like(picture, 0 if kind == "black" else 255)
         if kind == "light":
-            light = rng.uniform(0.6, 1.2) * (255.0 - mask[..., None])
+            light = rng.uniform(0.6, 1.2) * mask[..., None].astype(np.float64)
             censored = np.rint(np.minimum(picture + light, 255)).astype(np.uint8)
         else:
             censored = blend(picture, filling, mask)
     if rng.random() < jpeg:
         censored = through_jpeg(censored, int(rng.integers(60, 101)))
-    return Censored(censored, mask, kind, grid)
+    return Censored(censored, mask, grid, kind)
 
 
-def draw_grid(rng, blocks=(4, 32)):
+def draw_grid(rng: np.random.Generator, blocks: tuple[int, int] = (4, 32)) -> Grid:
     """Draw a mosaic's grid; small blocks are as likely as large ones.
 
     Args:
@@ -90,24 +80,30 @@ def draw_grid(rng, blocks=(4, 32)):
     return Grid(block, [int(rng.integers(0, b)) for b in block])
 
 
-def draw_mask(size, rng, *, hole_ratio):
+def draw_mask(
+    size: tuple[int, int],
+    rng: np.random.Generator,
+    *,
+    hole_ratio: tuple[float, float],
+) -> np.ndarray:
     """Draw the mask of a censor: a rectangle, an ellipse or a free form.
 
     Args:
         size: `(width, height)`.
         rng: `np.random.Generator`.
-        hole_ratio: Least and greatest part of the picture in the hole, rim aside.
+        hole_ratio: Least and greatest hidden fraction of the picture, rim aside.
 
     Returns:
-        uint8 `(height, width)`, 255 = valid, 0 = hole, between = soft rim.
+        uint8 `(height, width)`, 255 = hidden, 0 = valid, between = soft rim.
     """
     shape = rng.choice(4, p=(0.45, 0.2, 0.15, 0.2))
     if shape == 3:
-        mask = irregular_mask(size, rng, hole_ratio=hole_ratio)
+        mask = irregular_mask(size, rng, hole_ratio=hole_ratio).mask
     else:
         mask = _plain_shape(size, rng, hole_ratio, shape)
     if rng.random() < 0.4:
-        mask = gaussian_blur(mask, rng.uniform(1, 8) * min(size) / 256)
+        # Blurred as a mask of what is valid, so that halves are rounded as ever.
+        mask = 255 - gaussian_blur(255 - mask, rng.uniform(1, 8) * min(size) / 256)
     return mask
 
 
@@ -115,7 +111,7 @@ def _plain_shape(size, rng, hole_ratio, shape):
     import cv2
 
     width, height = size
-    mask = np.full((height, width), 255, np.uint8)
+    mask = np.zeros((height, width), np.uint8)
     area = width * height * rng.uniform(*hole_ratio)
     aspect = 2 ** rng.uniform(-1, 1)
     sides = np.array([np.sqrt(area * aspect), np.sqrt(area / aspect)])
@@ -124,12 +120,12 @@ def _plain_shape(size, rng, hole_ratio, shape):
     x, y = np.rint(middle).astype(int).tolist()
     a, b = np.maximum(np.rint(sides / 2), 2).astype(int).tolist()
     if shape == 0:
-        mask[max(y - b, 0) : y + b, max(x - a, 0) : x + a] = 0
+        mask[max(y - b, 0) : y + b, max(x - a, 0) : x + a] = 255
     elif shape == 1:
-        cv2.ellipse(mask, (x, y), (a, b), rng.uniform(0, 180), 0, 360, 0, cv2.FILLED)
+        cv2.ellipse(mask, (x, y), (a, b), rng.uniform(0, 180), 0, 360, 255, cv2.FILLED)
     else:
         turned = cv2.boxPoints(((x, y), (2 * a, 2 * b), rng.uniform(0, 180)))
-        cv2.fillConvexPoly(mask, np.rint(turned).astype(np.int32), 0)
+        cv2.fillConvexPoly(mask, np.rint(turned).astype(np.int32), 255)
     return mask
 
 
@@ -154,8 +150,8 @@ def _middles(length, block, origin):
     return np.clip(middle, 0, length - 1)
 
 
-def through_jpeg(picture, quality):
-    """What a JPEG of that quality makes of a picture: uint8 RGB, as it was given."""
+def through_jpeg(picture: np.ndarray, quality: int) -> np.ndarray:
+    """Return a uint8 RGB picture as a JPEG of that quality stores it."""
     import cv2
 
     bgr = np.ascontiguousarray(picture[..., ::-1])

@@ -6,26 +6,26 @@ from illustkit.training.batches import Batches
 from oppai.censoring.block_grid import Grid
 from oppai.censoring.censor import box_mask, censor
 from oppai.censoring.masks import irregular_mask
-from oppai.censoring.random_censor import Censored, draw_censor
-from oppai.data.mosaic_frames import (
-    Frame,
-    frame_case,
-    frame_scale,
+from oppai.censoring.random_censor import draw_censor
+from oppai.censoring.regions import Censored
+from oppai.data.crops import Crop, crop_padded, resize
+from oppai.data.mosaic_inputs import (
     mosaic_inputs,
-    resized,
+    network_scale,
     stack_inputs,
+    take_case,
 )
 
 KINDS = ("mosaic", "light", "white", "irregular")
 
 
 class CensoredPatches(Batches):
-    """Batches `((censored, mask), truth)`, uint8, drawn anew in every epoch.
+    """Make batches `((censored, mask), truth)`, uint8, drawn anew in every epoch.
 
     For each patch a kind of censoring, its block size and its blur are drawn, and
-    whether the patch is mirrored. The draw depends on the seed, the epoch and the
-    place alone, on no backend. What `fixed=True` makes is the same in every epoch and
-    for every batch size, as a validation set should be.
+    whether the patch is mirrored. The draw depends on the seed, the epoch and the index
+    alone, on no backend. With `fixed=True` the batches are the same in every epoch and
+    the patches the same for every batch size, as a validation set should be.
 
     Example:
     ```python
@@ -41,16 +41,16 @@ class CensoredPatches(Batches):
             `False` where `fixed`.
         kinds: Kinds to draw from, each as likely: `"mosaic"`, `"light"` and `"white"`
             over the box, and `"irregular"`, a free form filled with white anywhere. A
-            kind given twice comes twice as often. Defaults to `("mosaic",)`.
+            kind given twice is drawn twice as often. Defaults to `("mosaic",)`.
         blocks: Least and greatest side of a mosaic block in pixels of the patch.
             Defaults to `(8, 8)`.
         blur_sizes: Least and greatest standard deviation in pixels of the rim.
             Defaults to `(10, 10)`.
         picture_blur: Standard deviation of the blur before the mosaic. Defaults to 5.
-        coverage: Part of the box's sides that is censored. Defaults to 0.8.
+        coverage: Fraction of the box's sides that is censored. Defaults to 0.8.
         shift_grid: Whether the mosaic's grid starts anywhere, as in a patch cut from a
             censored picture, instead of in the corner. Defaults to `False`.
-        hole_ratio: Least and greatest part of a patch that a free form covers.
+        hole_ratio: Least and greatest fraction of a patch that a free form covers.
             Defaults to `(0.1, 0.4)`.
         flip: Whether to mirror every other patch. Defaults to `True`, and to `False`
             where `fixed`.
@@ -59,12 +59,13 @@ class CensoredPatches(Batches):
 
     Returns:
         Of `batches[i]`: censored `(batch, size, size, 3)`, mask
-        `(batch, size, size, 1)` with 255 = valid and 0 = hole, truth
+        `(batch, size, size, 1)` with 255 = valid and 0 = hole (the networks' own
+        polarity; `255 - mask` is what `restore` takes), truth
         `(batch, size, size, 3)`.
 
     Raises:
-        ValueError: for an unknown kind, a range out of order, or fewer patches than a
-            batch holds.
+        ValueError: If a kind is unknown, a range is out of order, or there are fewer
+            patches than a batch holds.
 
     Reference:
         The chapter ("DeepCreamPyで学ぶモザイク除去", chapter 10), "Overall plan".
@@ -115,8 +116,11 @@ class CensoredPatches(Batches):
             if self.fixed:
                 rng = np.random.default_rng((*self.seed, int(index)))
             samples.append(self._draw(index, rng))
-        censored, mask, truth = (np.stack(part) for part in zip(*samples, strict=True))
-        return (censored, mask[..., None]), truth
+        censored, mask, truth = (
+            np.stack(arrays) for arrays in zip(*samples, strict=True)
+        )
+        # The network's mask: 255 = valid.
+        return (censored, 255 - mask[..., None]), truth
 
     def _draw(self, index, rng):
         truth = np.asarray(self.patches.patches[index])
@@ -128,7 +132,7 @@ class CensoredPatches(Batches):
         truth = np.ascontiguousarray(truth)
         kind = self.kinds[rng.integers(len(self.kinds))]
         if kind == "irregular":
-            mask = irregular_mask((side, side), rng, hole_ratio=self.hole_ratio)
+            mask = irregular_mask((side, side), rng, hole_ratio=self.hole_ratio).mask
             return censor(truth, mask, kind="white"), mask, truth
         mask = box_mask(
             (side, side),
@@ -149,24 +153,24 @@ class CensoredPatches(Batches):
         return censored, mask, truth
 
 
-# Blocks' sides in pixels; shares and scales of the pictures.
+# Sides of blocks in pixels; scales of the pictures and how often each is drawn.
 BLOCKS = (4, 12)
 LEVELS = (1, 0.7, 0.5)
-LEVEL_SHARES = (0.5, 0.3, 0.2)
+LEVEL_ODDS = (0.5, 0.3, 0.2)
 
 
 class CensoredCrops(Batches):
-    """Random crops of whole pictures with random censors, as `MosaicUNet` takes them.
+    """Make random crops of pictures with random censors, as `MosaicUNet` takes them.
 
-    Mosaics have blocks of 4 to 12 pixels in the picture or in the picture shrunk, and
-    are brought to the network's scale as `oppai.data.mosaic_frames` does it.
+    Mosaics have blocks of 4 to 12 pixels in the picture or in the shrunk picture, and
+    are brought to the network's scale (`oppai.data.mosaic_inputs.network_scale`).
 
     Args:
         pictures: List of uint8 RGB arrays.
         steps: Batches in an epoch.
         batch_size: Crops in a batch.
         patch: Side of a crop in pixels. Defaults to 128.
-        mosaics: Share of mosaics. Defaults to 0.8.
+        mosaics: Fraction of mosaics. Defaults to 0.8.
         seed: Int. Defaults to 0.
     """
 
@@ -186,12 +190,12 @@ class CensoredCrops(Batches):
         grid, window = None, (self.patch, self.patch)
         if rng.random() < self.mosaics:
             grid = self._draw_grid(rng)
-            scales = frame_scale(grid)
-            window = [round(self.patch / scale) for scale in scales]
+            x, y = network_scale(grid)
+            window = round(self.patch / x), round(self.patch / y)
         truth = self._crop(window, rng)
         case = draw_censor(truth, rng, mosaics=grid is not None, grid=grid)
-        frame = Frame((0, 0, *truth.shape[1::-1]), (self.patch, self.patch))
-        return framed(case, frame), frame.take(truth)
+        crop = Crop((0, 0, *truth.shape[1::-1]), (self.patch, self.patch))
+        return cropped(case, crop), crop.take(truth)
 
     def _draw_grid(self, rng):
         sides = [BLOCKS[0] * (BLOCKS[1] / BLOCKS[0]) ** rng.random()] * 2
@@ -204,17 +208,17 @@ class CensoredCrops(Batches):
 
     def _crop(self, window, rng):
         while True:
-            level = self.levels[rng.choice(len(LEVELS), p=LEVEL_SHARES)]
+            level = self.levels[rng.choice(len(LEVELS), p=LEVEL_ODDS)]
             picture = level[rng.integers(len(level))]
-            # Small pictures stand in the window's corner, their edges repeated.
+            # A small picture lies in the window's corner, its edges repeated.
             height, width = picture.shape[:2]
             x, y = (
                 int(rng.integers(0, max(n - w, 0) + 1))
                 for n, w in zip((width, height), window, strict=True)
             )
             box = x, y, x + window[0], y + window[1]
-            crop = Frame(box, tuple(window)).take(picture)
-            # An empty background teaches little more than to keep still.
+            crop = crop_padded(picture, box)
+            # An empty background teaches little more than to change nothing.
             if crop.std() > 8 or rng.random() < 0.15:
                 break
         if rng.random() < 0.5:
@@ -227,7 +231,7 @@ class CensoredCrops(Batches):
 
 
 def held_out_cases(pictures, size=256):
-    """Three fixed cases of every picture: small blocks, large blocks and white-out.
+    """Return three fixed cases of each picture: small blocks, large ones, white-out.
 
     Args:
         pictures: List of uint8 RGB arrays.
@@ -242,7 +246,7 @@ def held_out_cases(pictures, size=256):
         height, width = picture.shape[:2]
         side = min(height, width, size)  # at the picture's scale, as in training
         y, x = (height - side) // 2, (width - side) // 2
-        truth = resized(picture[y : y + side, x : x + side], (size, size))
+        truth = resize(picture[y : y + side, x : x + side], (size, size))
         box = [size * v for v in (0.25, 0.25, 0.75, 0.75)]
         mask = box_mask((size, size), box, blur_size=0, coverage=1)
         for kind, least, most in (
@@ -255,13 +259,13 @@ def held_out_cases(pictures, size=256):
             censored = censor(
                 truth, mask, kind=kind, block=block, picture_blur=0, origin=origin
             )
-            grid = Grid((block, block), origin) if kind == "mosaic" else None
-            cases.append((Censored(censored, mask, kind, grid), truth))
+            grid = Grid((block, block), tuple(origin)) if kind == "mosaic" else None
+            cases.append((Censored(censored, mask, grid, kind), truth))
     return cases
 
 
 def as_batch(cases):
-    """Inputs and truths of several cases.
+    """Stack several cases into a batch of inputs and truths.
 
     Args:
         cases: List of `(Censored, truth)`, all of one size.
@@ -269,26 +273,24 @@ def as_batch(cases):
     Returns:
         `(x, y)` as `MosaicRestorer.fit` takes them.
     """
-    inputs = [mosaic_inputs(c.picture, c.mask, c.grid) for c, _ in cases]
+    inputs = [mosaic_inputs(c.image, c.mask, c.grid) for c, _ in cases]
     return stack_inputs(inputs), np.stack([truth for _, truth in cases])
 
 
-def framed(case, frame):
-    """A censored picture as it lies in a frame.
+def cropped(case, crop):
+    """Cut a crop of a censored picture.
 
     Args:
         case: A `Censored`.
-        frame: A `oppai.data.mosaic_frames.Frame`.
+        crop: A `Crop`.
 
     Returns:
-        A `Censored` of the frame's size, whose mask is 0 or 255.
+        A `Censored` of the crop's size, whose mask is 0 or 255.
     """
-    picture, mask, grid, _ = frame_case(
-        frame, case.picture, case.mask < 255, case.grid, None
-    )
-    return Censored(picture, np.where(mask, 0, 255).astype(np.uint8), case.kind, grid)
+    picture, hole, grid, _ = take_case(crop, case.image, case.mask > 0, case.grid)
+    return Censored(picture, np.where(hole, 255, 0).astype(np.uint8), grid, case.kind)
 
 
 def _shrunk(picture, scale):
     height, width = picture.shape[:2]
-    return resized(picture, (round(width * scale), round(height * scale)))
+    return resize(picture, (round(width * scale), round(height * scale)))

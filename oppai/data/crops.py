@@ -1,12 +1,10 @@
-"""Patches: squares cut from a picture, and merged back without a seam.
+"""Crops: boxes of a picture, brought to a network's scale and back.
 
 Pictures are uint8 RGB `(height, width, 3)`; boxes and squares are
-`(left, top, right, bottom)` in pixels of the picture.
+`(left, top, right, bottom)` in pixels of the picture. A patch is a square crop of a
+fixed size, as the chapter's network is trained on.
 
-The book's code leaves the filter to Pillow and pastes the whole square back: a hard
-seam, and valid pixels that were resampled twice. Here every filter has a name, and what
-comes back is weighted with the mask, which is 255 at the square's rim: there is no seam
-to see, and pixels outside the mask keep their bytes.
+Every filter has a name here; the book's code leaves it to Pillow.
 
 Reference:
     The chapter ("DeepCreamPyで学ぶモザイク除去", chapter 10), "Overall plan", steps 1
@@ -14,14 +12,23 @@ Reference:
 """
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from oppai.censoring.censor import blend
+from oppai.censoring.block_grid import Grid
+from oppai.censoring.regions import Box
 
 
-def expand_box(image_size, box, *, scale=1.5, minimum=256):
-    """Put a square with context round a box, inside the picture.
+def expand_box(
+    image_size: tuple[int, int],
+    box: Sequence[float],
+    *,
+    scale: float = 1.5,
+    minimum: int = 256,
+) -> tuple[Box, Box]:
+    """Place a square with context around a box, inside the picture.
 
     The square has `scale` times the box's long side, at least `minimum`, at most the
     picture's short side, and is moved inside the picture. A box longer than the
@@ -46,7 +53,7 @@ def expand_box(image_size, box, *, scale=1.5, minimum=256):
         empty.
 
     Raises:
-        ValueError: for a box that is none or lies outside the picture.
+        ValueError: If the box is invalid or lies outside the picture.
 
     Reference:
         The chapter, "Overall plan", step 1.
@@ -59,7 +66,13 @@ def expand_box(image_size, box, *, scale=1.5, minimum=256):
     return square, (left, top, right, bottom)
 
 
-def cover_box(image_size, box, *, scale=1.5, minimum=256):
+def cover_box(
+    image_size: tuple[int, int],
+    box: Sequence[float],
+    *,
+    scale: float = 1.5,
+    minimum: int = 256,
+) -> list[Box]:
     """Cover a box with squares that hold context, one where that is enough.
 
     A box longer than the picture's short side fits into no square. It is covered by a
@@ -80,11 +93,10 @@ def cover_box(image_size, box, *, scale=1.5, minimum=256):
         minimum: As in `expand_box`. Defaults to 256.
 
     Returns:
-        List of squares, four ints each, left to right or top to bottom. Merge them with
-        `merge_patches`.
+        List of squares, four ints each, left to right or top to bottom.
 
     Raises:
-        ValueError: for a box that is none or lies outside the picture.
+        ValueError: If the box is invalid or lies outside the picture.
     """
     square, _ = expand_box(image_size, box, scale=scale, minimum=minimum)
     box = _clip_box(image_size, box)
@@ -107,7 +119,7 @@ def cover_box(image_size, box, *, scale=1.5, minimum=256):
 
 
 def _clip_box(image_size, box):
-    """The part of a box inside the picture, as floats."""
+    """Cut a box at the picture's edges; floats."""
     left, top, right, bottom = (float(v) for v in box)
     width, height = image_size
     finite = all(math.isfinite(v) for v in (left, top, right, bottom))
@@ -137,7 +149,7 @@ def _side(image_size, long_side, scale, minimum):
 
 
 def _place(image_size, centre, side):
-    """The square of this side round a point, moved inside the picture."""
+    """Return the square of this side around a point, moved inside the picture."""
     corner = [
         min(max(math.floor(c - side / 2 + 0.5), 0), n - side)
         for c, n in zip(centre, image_size, strict=True)
@@ -146,23 +158,163 @@ def _place(image_size, centre, side):
 
 
 def _whole_span(start, stop, corner, side):
-    """Whole pixels, counted from the square's corner, that `start..stop` touches."""
+    """Return the pixels, counted from the corner, that `start..stop` touches."""
     first = min(max(math.floor(start) - corner, 0), side - 1)
     last = min(max(math.ceil(stop) - corner, first + 1), side)
     return first, last
 
 
-__all__ = [
-    "cover_box",
-    "cut_patch",
-    "expand_box",
-    "is_grey",
-    "merge_patch",
-    "merge_patches",
-]
+@dataclass(frozen=True)
+class Crop:
+    """A box of a picture and the size to which it is brought for a network.
+
+    Example:
+    ```python
+    crop = Crop((-8, 0, 120, 128), (256, 256))
+    seen = crop.take(picture)  # the left column is repeated eight times
+    box, part = crop.give(network(seen), (width, height))
+    ```
+
+    Args:
+        box: `(left, top, right, bottom)` in pixels of the picture, ints; where it
+            overhangs the picture, the picture's edge is repeated.
+        size: `(width, height)` of the crop in the network's pixels.
+        patch: Whether the crop is a patch as `cut_patch` cuts them for training: both
+            sides are resampled at once, and every pixel into which a hidden one is
+            mixed is hidden. Defaults to `False`.
+    """
+
+    box: Box
+    size: tuple[int, int]
+    patch: bool = False
+
+    def take(self, picture: np.ndarray) -> np.ndarray:
+        """Cut the box out of a picture and bring it to the crop's size.
+
+        Args:
+            picture: uint8 or float32 `(height, width)` or `(height, width, channels)`.
+
+        Returns:
+            Array of the crop's size and the picture's dtype; shrunk by areas, enlarged
+            bicubically.
+        """
+        return resize(crop_padded(picture, self.box), self.size, at_once=self.patch)
+
+    def take_mosaic(self, picture: np.ndarray) -> np.ndarray:
+        """Cut as `take` does, but enlarge by nearest pixels, so that blocks stay."""
+        return resize(crop_padded(picture, self.box), self.size, filter="nearest")
+
+    def take_hole(self, hole: np.ndarray) -> np.ndarray:
+        """Return the crop's pixels that a hole touches: bool, of the crop's size."""
+        holes = crop_padded(hole, self.box).astype(np.float32)
+        if not self.patch:
+            return resize(holes, self.size, filter="linear") > 1e-3
+        if self.size[0] > len(holes):
+            import cv2
+
+            # The patch's bicubic filter reads two pixels to each side, which a
+            # picture of a few pixels cannot spare.
+            wider = cv2.dilate(holes, np.ones((5, 5), np.uint8))
+            holes = holes if wider.all() else wider
+        # When shrinking, the area filter has a positive weight on all that it touches.
+        return resize(holes, self.size, filter="nearest", at_once=True) > 1e-6
+
+    def give(
+        self, array: np.ndarray, image_size: tuple[int, int]
+    ) -> tuple[Box, np.ndarray]:
+        """Bring an array of the crop's size back to its place in the picture.
+
+        Args:
+            array: float32, of the crop's size.
+            image_size: `(width, height)` of the picture.
+
+        Returns:
+            `(box, array)`: the box inside the picture, and its pixels.
+        """
+        left, top, right, bottom = self.box
+        size = right - left, bottom - top
+        array = resize(array, size, at_once=self.patch)
+        width, height = image_size
+        inner = max(left, 0), max(top, 0), min(right, width), min(bottom, height)
+        rows = slice(inner[1] - top, inner[3] - top)
+        return inner, array[rows, inner[0] - left : inner[2] - left]
+
+    def grid(self, grid: Grid) -> Grid:
+        """Return the picture's `Grid` as it lies in the crop."""
+        left, top, right, bottom = self.box
+        scale = self.size[0] / (right - left), self.size[1] / (bottom - top)
+        return grid.moved(-left, -top).scaled(*scale)
 
 
-def cut_patch(picture, square, size):
+def crop_padded(array: np.ndarray, box: Box) -> np.ndarray:
+    """Cut a box out of an array, whose edge is repeated where the box overhangs it.
+
+    Example:
+    ```python
+    crop_padded(picture, (-8, 0, 56, 64))  # the left column eight times more
+    ```
+
+    Args:
+        array: `(height, width)` or `(height, width, channels)`.
+        box: `(left, top, right, bottom)`, ints, that meets the array.
+
+    Returns:
+        Array `(bottom - top, right - left, ...)`; a view if nothing overhangs.
+    """
+    left, top, right, bottom = box
+    height, width = array.shape[:2]
+    crop = array[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
+    margins = [
+        (max(-top, 0), max(bottom - height, 0)),
+        (max(-left, 0), max(right - width, 0)),
+    ]
+    if not np.any(margins):
+        return crop
+    return np.pad(crop, margins + [(0, 0)] * (array.ndim - 2), mode="edge")
+
+
+def resize(
+    picture: np.ndarray,
+    size: tuple[int, int],
+    *,
+    filter: str = "cubic",
+    at_once: bool = False,
+) -> np.ndarray:
+    """Shrink a picture by areas, or enlarge it by a filter.
+
+    Args:
+        picture: uint8 or float32 array, `(height, width)` with or without channels.
+        size: `(width, height)`.
+        filter: "cubic", "linear" or "nearest", for enlarging. Defaults to "cubic".
+        at_once: Resample both sides in one step, by their common factor, instead of one
+            after the other, each by its own. Defaults to `False`.
+
+    Returns:
+        Array of that size; the picture itself where it has that size.
+    """
+    import cv2
+
+    enlarging = {
+        "cubic": cv2.INTER_CUBIC,
+        "linear": cv2.INTER_LINEAR,
+        "nearest": cv2.INTER_NEAREST_EXACT,
+    }[filter]
+
+    def resampled(width: int, height: int, shrinks: bool) -> np.ndarray:
+        way = cv2.INTER_AREA if shrinks else enlarging
+        return cv2.resize(picture, (width, height), interpolation=way)
+
+    height, width = picture.shape[:2]
+    if at_once and size != (width, height):
+        return resampled(*size, size[0] < width)
+    if size[0] != width:
+        picture = resampled(size[0], height, size[0] < width)
+    if size[1] != height:
+        picture = resampled(*size, size[1] < height)
+    return picture
+
+
+def cut_patch(picture: np.ndarray, square: Box, size: int) -> np.ndarray:
     """Cut a square out of a picture and bring it to the network's size.
 
     Enlarged by bicubic interpolation, which is the chapter's and keeps outlines sharper
@@ -184,14 +336,23 @@ def cut_patch(picture, square, size):
         A new uint8 array `(size, size, 3)`.
 
     Raises:
-        ValueError: for a square that is none or sticks out of the picture.
+        ValueError: If the square is invalid or reaches out of the picture.
     """
-    left, top, right, bottom = _check_square(picture, square)
-    return _resize(picture[top:bottom, left:right], size)
+    left, top, right, bottom = square
+    height, width = picture.shape[:2]
+    inside = 0 <= left < right <= width and 0 <= top < bottom <= height
+    if not inside or right - left != bottom - top:
+        raise ValueError(
+            f"A square has equal sides, inside the picture of {width}×{height}. "
+            f"Received: {tuple(square)}"
+        )
+    if size != int(size) or size < 1:
+        raise ValueError(f"A patch has a side of 1 pixel or more. Received: {size}")
+    return Crop(square, (int(size), int(size)), patch=True).take(picture).copy()
 
 
-def is_grey(picture, *, threshold=0.995):
-    """Tell whether a picture has no colours: its three channels rise and fall together.
+def is_grey(picture: np.ndarray, *, threshold: float = 0.995) -> bool:
+    """Return whether a picture has no colours: its channels rise and fall together.
 
     The mean of the channels' correlation matrix is at least `threshold`. So a tinted
     drawing of one hue counts as grey as well, as in the chapter. Where a channel is
@@ -221,110 +382,3 @@ def is_grey(picture, *, threshold=0.995):
         covariance, scale, out=same.astype(np.float64), where=scale > 0
     )
     return bool(correlation.mean() >= threshold)
-
-
-def merge_patch(picture, patch, square, mask):
-    """Lay a patch back into its square through the soft mask.
-
-    `out = picture·m + patch·(1 - m)` with `m = mask / 255`. The mask is in pixels of
-    the picture, not of the patch: resampling a mask would spread it, and its 255 is
-    what keeps bytes as they are. No seam shows where the mask rises to 255 within the
-    square, as `box_mask`'s does; at a picture's edge it need not.
-
-    Example:
-    ```python
-    left, top, right, bottom = square
-    merged = merge_patch(picture, patch, square, mask[top:bottom, left:right])
-    ```
-
-    Args:
-        picture: uint8 `(height, width, 3)`; it stays as it is.
-        patch: uint8 `(size, size, 3)`, of any size.
-        square: `(left, top, right, bottom)`, ints, inside the picture.
-        mask: uint8 `(side, side)` of the square, 255 = the picture's pixel stays.
-
-    Returns:
-        A new uint8 array `(height, width, 3)`.
-
-    Raises:
-        ValueError: for a square outside the picture or a mask of another size.
-    """
-    left, top, right, bottom = _check_square(picture, square)
-    if np.shape(mask) != (bottom - top, right - left):
-        raise ValueError(
-            f"The mask has the square's size, {(bottom - top, right - left)}. "
-            f"Received: {np.shape(mask)}"
-        )
-    output = picture.copy()
-    inside = picture[top:bottom, left:right]
-    filling = _resize(patch, right - left)
-    output[top:bottom, left:right] = blend(inside, filling, mask)
-    return output
-
-
-def merge_patches(picture, patches, squares, mask):
-    """Lay overlapping patches back, each fading into the next, through one mask.
-
-    Laid over one another, patches would show an edge inside the hole. Here each counts
-    with a tent, highest in its middle, and their weighted mean is merged once.
-
-    Example:
-    ```python
-    merged = merge_patches(picture, patches, cover_box(size, box), mask)
-    ```
-
-    Args:
-        picture: uint8 `(height, width, 3)`; it stays as it is.
-        patches: Sequence of uint8 `(size, size, 3)`.
-        squares: Their squares in the picture.
-        mask: uint8 `(height, width)` of the whole picture. Pixels that no square
-            covers stay.
-
-    Returns:
-        A new uint8 array `(height, width, 3)`.
-
-    Raises:
-        ValueError: for a square outside the picture or a mask of another size.
-    """
-    if np.shape(mask) != picture.shape[:2]:
-        raise ValueError(
-            f"The mask has the picture's size, {picture.shape[:2]}. "
-            f"Received: {np.shape(mask)}"
-        )
-    total = np.zeros(picture.shape, np.float32)
-    weights = np.zeros((*picture.shape[:2], 1), np.float32)
-    for patch, square in zip(patches, squares, strict=True):
-        left, top, right, bottom = _check_square(picture, square)
-        side = right - left
-        tent = np.minimum(np.arange(1, side + 1), np.arange(side, 0, -1))
-        weight = np.multiply.outer(tent, tent)[..., None] / np.float32(side**2)
-        total[top:bottom, left:right] += weight * _resize(patch, side)
-        weights[top:bottom, left:right] += weight
-    covered = weights > 0
-    mean = np.divide(total, weights, out=total, where=covered)
-    filling = np.where(covered, np.rint(mean), picture).astype(np.uint8)
-    return blend(picture, filling, mask)
-
-
-def _check_square(picture, square):
-    left, top, right, bottom = square
-    height, width = picture.shape[:2]
-    inside = 0 <= left < right <= width and 0 <= top < bottom <= height
-    if not inside or right - left != bottom - top:
-        raise ValueError(
-            f"A square has equal sides, inside the picture of {width}×{height}. "
-            f"Received: {tuple(square)}"
-        )
-    return square
-
-
-def _resize(picture, size):
-    if size != int(size) or size < 1:
-        raise ValueError(f"A patch has a side of 1 pixel or more. Received: {size}")
-    if picture.shape[0] == size:
-        return picture.copy()
-    import cv2
-
-    enlarged = size > picture.shape[0]
-    interpolation = cv2.INTER_CUBIC if enlarged else cv2.INTER_AREA
-    return cv2.resize(picture, (size, size), interpolation=interpolation)

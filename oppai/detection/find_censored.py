@@ -1,66 +1,51 @@
-"""Finds the censored parts of a picture: mosaics, lights, white and black bars."""
+"""Find the censored regions of a picture: mosaics, lights, white and black bars."""
 
+import os
 from dataclasses import dataclass
 
 import numpy as np
 
 from illustkit.images import read_image
-from oppai.censoring.block_grid import Grid
-
-
-@dataclass(frozen=True, eq=False)
-class FoundRegion:
-    """One censored part of a picture.
-
-    Args:
-        box: `(left, top, right, bottom)` in pixels of the picture, half-open.
-        kind: "mosaic", "light", "white" or "black".
-        grid: A mosaic's `Grid` in the picture, else `None`.
-        hole: bool array of the box's size, true where the picture is censored.
-    """
-
-    box: tuple
-    kind: str
-    grid: Grid | None
-    hole: np.ndarray
+from oppai.censoring.regions import Region, widened
 
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """What is censored in a picture.
+    """The censored regions of a picture. `oppai.restore` takes it as it is.
 
     Args:
-        mask: uint8 `(height, width)`, 255 = valid, 0 = hole.
-        regions: Tuple of `FoundRegion`, mosaics first, none upon another.
+        regions: Tuple of `Region`, mosaics first; no two share a pixel.
+        mask: uint8 `(height, width)`, 255 = hidden, 0 = valid.
     """
 
+    regions: tuple[Region, ...]
     mask: np.ndarray
-    regions: tuple
 
 
-def find_censored(image):
-    """Find the censored parts of a picture.
+def find_censored(image: str | os.PathLike[str] | np.ndarray) -> Found:
+    """Find the censored regions of a picture.
 
-    A mosaic has steps on a lattice of whole pixels, blocks of 4 to 32, and nothing
-    between them. What is of one colour inside a mosaic and outside looks alike, so
-    that there its rim is a guess.
+    A mosaic has steps on a grid of whole pixels, blocks of 4 to 32, and nothing between
+    them. Where picture and mosaic have one colour, both look alike, so that the
+    mosaic's rim is a guess there.
 
-    Lights (white that fades out, or lets something through), white-out and black bars
-    of any form are seen by a network, in the picture at 192 pixels: what hides less
-    than 0.2 % of it is not found, nor what touches a mosaic.
+    A network finds lights (white that fades out, or lets something through), white-out
+    and black bars of any form in the picture at 192 pixels. Regions that are smaller
+    than 0.2 % of the picture, or that touch a mosaic, are not found.
 
-    A picture that shows next to nothing outside what was found is pixel art, enlarged,
-    or a drawn form, and not taken for censored.
+    A picture that shows next to nothing outside the regions is enlarged pixel art or a
+    drawn form, and is not reported as censored.
 
     Example:
     ```python
-    found = find_censored("character.png")
+    found = oppai.find_censored("character.png")
     for region in found.regions:
-        print(region.kind, region.box, region.grid)
+        print(region.kind, region.box, region.grid, region.confidence)
+    restored = oppai.restore("character.png", found=found)
     ```
 
     Args:
-        image: Path, or uint8 RGB array `(height, width, 3)`, never written into.
+        image: Path, or uint8 RGB array `(height, width, 3)`, which is not changed.
 
     Returns:
         A `Found`.
@@ -68,71 +53,33 @@ def find_censored(image):
     Raises:
         ImageError: If `image` is no readable picture.
     """
-    from oppai.detection.solid import flat_regions
+    from oppai.detection.mosaic import find_mosaics
+    from oppai.detection.solid import find_solid
 
     picture = read_image(image)
     hidden = np.zeros(picture.shape[:2], bool)
     regions = find_mosaics(picture)
     for region in regions:
-        _part(hidden, region.box)[region.hole] = True
-    mosaics = _grown(hidden, max((max(r.grid.block) for r in regions), default=0))
-    for kind, hole, corner in flat_regions(picture):
-        region = _region(kind, None, hole, corner)
-        under = _part(hidden, region.box)
-        on_mosaic = _part(mosaics, region.box)[hole].any()
-        hole &= ~under
-        if hole.any() and not on_mosaic:
-            under |= hole
+        hidden[region.slices][region.mask] = True
+    blocks = [side for region in regions if region.grid for side in region.grid.block]
+    mosaics = widened(hidden, int(max(blocks, default=0)))
+    for region in find_solid(picture):
+        under, mask = hidden[region.slices], region.mask
+        on_mosaic = mosaics[region.slices][mask].any()
+        mask &= ~under
+        if mask.any() and not on_mosaic:
+            under |= mask
             regions.append(region)
     if regions and _shows_nothing_else(picture, hidden):
         hidden[:], regions = False, []
-    mask = np.where(hidden, 0, 255).astype(np.uint8)
-    return Found(mask, tuple(regions))
-
-
-def find_mosaics(picture):
-    """Find the mosaics of a picture, be there anything else in it or not.
-
-    Args:
-        picture: uint8 RGB `(height, width, 3)`.
-
-    Returns:
-        List of `FoundRegion` of the kind "mosaic", none upon another.
-    """
-    import cv2
-
-    from oppai.detection.mosaic import mosaic_regions
-
-    regions = []
-    for part in mosaic_regions(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)):
-        block_x, x, block_y, y = part.lattice
-        grid = Grid((block_x, block_y), (x, y))
-        regions.append(_region("mosaic", grid, part.mask, part.corner))
-    return regions
-
-
-def _region(kind, grid, hole, corner):
-    (x, y), (height, width) = corner, hole.shape
-    return FoundRegion((x, y, x + width, y + height), kind, grid, hole)
-
-
-def _grown(mask, n):
-    """A mask, wider by `n` pixels on every side."""
-    import cv2
-
-    square = np.ones((2 * int(n) + 1,) * 2, np.uint8)
-    return cv2.dilate(mask.astype(np.uint8), square) > 0
-
-
-def _part(a, box):
-    return a[box[1] : box[3], box[0] : box[2]]
+    return Found(tuple(regions), np.where(hidden, 255, 0).astype(np.uint8))
 
 
 def _shows_nothing_else(picture, hidden):
-    """Whether a picture has hardly a step outside what is hidden."""
+    """Return whether a picture has hardly a step outside what is hidden."""
     import cv2
 
     grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
     square = np.ones((3, 3), np.uint8)
     steps = cv2.morphologyEx(grey, cv2.MORPH_GRADIENT, square) > 12
-    return (steps & ~_grown(hidden, 3)).sum() < 0.03 * steps.sum()
+    return (steps & ~widened(hidden, 3)).sum() < 0.03 * steps.sum()

@@ -1,11 +1,12 @@
-"""What speaks for a mosaic where the network sees one, as one number."""
+"""Grids of mosaics: vote for them by periodic edges, and score their evidence."""
 
 from collections import defaultdict
 from functools import lru_cache
 
 import numpy as np
 
-from oppai.detection.segmenter import PARTS, load_weights, steps
+from oppai.censoring.block_grid import Grid
+from oppai.detection.segmenter import SAMPLES, load_weights, steps
 
 # Side of the window, least and greatest block, and how long a step must run along its
 # line, all in pixels. A window shows four blocks or more of its greatest size. Sizes
@@ -21,24 +22,23 @@ _SCALES = (
 )
 _STRIDES = 4  # steps of a window along its own side
 _CAP = 16  # levels: a stronger step counts no more
-_LINE_CAP = 4.0  # mean levels: a line of the lattice counts no more
+_LINE_CAP = 4.0  # mean levels: a line of the grid counts no more
 
 
-def find_lattices(grey, *, least=0.4, most=16):
-    """Lattices that many windows of a picture agree on, the likeliest first.
+def find_grids(grey, *, least=0.4, most=16):
+    """Find grids that many windows of a picture agree on, the likeliest first.
 
     In every window the profile of long sharp steps along x, and along y, is compared
-    with all combs of 4 to 32 pixels; the score is the part of the steps that lies on
-    the best comb, less chance.
+    with all combs of 4 to 32 pixels; the score is the fraction of the steps that
+    lies on the best comb, less chance.
 
     Args:
         grey: uint8 `(height, width)`.
         least: Least score of a window along either side. Defaults to 0.4.
-        most: Number of lattices at most. Defaults to 16.
+        most: Number of grids at most. Defaults to 16.
 
     Returns:
-        List of `((block x, origin x, block y, origin y), windows)`; windows are
-        `(left, top, side)` in pixels.
+        List of `(Grid, windows)`; windows are `(left, top, side)` in pixels.
     """
     turned = np.ascontiguousarray(grey.T)
     across, down = steps(grey)[1], steps(turned)[1]
@@ -57,15 +57,16 @@ def find_lattices(grey, *, least=0.4, most=16):
             score = np.minimum(sx, sy)
             for n in np.flatnonzero(score > least):
                 (p, o), (q, r) = keys[kx[n]], keys[ky[n]]
+                # A tuple, since a `Grid` takes long to make a million times.
                 key = int(p), int((x[n] + o) % p), int(q), int((y[n] + r) % q)
                 votes[key] += float(score[n]) * size * size
                 windows[key].append((int(x[n]), int(y[n]), size))
     best = sorted(votes, key=votes.get, reverse=True)[:most]
-    return [(key, windows[key]) for key in best]
+    return [(Grid((k[0], k[2]), (k[1], k[3])), windows[k]) for k in best]
 
 
 def long_steps(sharp, length):
-    """Steps that run over some rows: uint8 `(height, width)`, capped."""
+    """Return the steps that run over some rows: uint8 `(height, width)`, capped."""
     import cv2
 
     # The least of 16 levels and of all rows along the line.
@@ -73,14 +74,14 @@ def long_steps(sharp, length):
 
 
 def best_comb(profile, *, tie=0.1):
-    """Block and origin that explain one profile of steps best, three lines or more.
+    """Return the block and origin that explain one profile of steps best.
 
-    A part of the block explains the same steps as well: of the best combs the one with
-    the largest block is taken.
+    A fraction of the block explains the same steps as well: of the best combs the one
+    with the largest block is taken. It has three lines or more.
 
     Args:
         profile: float `(length,)`, mean steps on each line of pixels.
-        tie: What a larger block may lack of the best score. Defaults to 0.1.
+        tie: By how much a larger block's score may be lower. Defaults to 0.1.
 
     Returns:
         `(block, origin, score)`; the score is 0 where nothing fits.
@@ -97,30 +98,29 @@ def best_comb(profile, *, tie=0.1):
 
 
 def comb_score(profile, block, origin):
-    """Part of one profile of steps that lies on a comb, less chance: float up to 1."""
+    """Return the fraction of a profile of steps on a comb, less chance: up to 1."""
     profile = np.minimum(profile, _LINE_CAP)
     on, chance = profile[origin::block].sum() / max(profile.sum(), 1e-6), 1 / block
     return float((on - chance) / (1 - chance))
 
 
-def coarsest(grey, lattice, mask, corner):
-    """The lattice, or a multiple of it that nearly all the steps lie on already.
+def coarsest_grid(grey, region):
+    """Return a mosaic's grid, or a multiple on which nearly all its steps lie.
 
     Args:
         grey: uint8 `(height, width)`.
-        lattice: `(block x, origin x, block y, origin y)` in pixels.
-        mask: bool, the pixels of a mosaic.
-        corner: `(x, y)` of the mask's upper left corner.
+        region: A `Region` with a grid.
 
     Returns:
-        A lattice.
+        A `Grid`.
     """
-    x, y = corner
-    part = grey[y : y + mask.shape[0], x : x + mask.shape[1]].astype(np.int32)
-    found = []
-    for view, hole, start, (block, origin), other in (
-        (part, mask, x, lattice[:2], lattice[2]),
-        (part.T, mask.T, y, lattice[2:], lattice[0]),
+    (left, top, _, _), mask = region.box, region.mask
+    inside = grey[region.slices].astype(np.int32)
+    sides, origins = region.grid.whole
+    blocks, starts = [], []
+    for view, hole, start, block, origin, across in (
+        (inside, mask, left, sides[0], origins[0], sides[1]),
+        (inside.T, mask.T, top, sides[1], origins[1], sides[0]),
     ):
         rise = np.maximum(np.abs(np.diff(view, axis=1)) - 2, 0)
         lines = (rise * (hole[:, 1:] & hole[:, :-1])).sum(0)
@@ -131,12 +131,13 @@ def coarsest(grey, lattice, mask, corner):
                 continue
             sums = np.bincount(number % times, lines * (rest == 0), times)
             # Blocks are square nearly always.
-            share = 0.7 if block * times == other else 0.85
-            if sums.max() > share * sums.sum():
+            least = 0.7 if block * times == across else 0.85
+            if sums.max() > least * sums.sum():
                 origin = (origin + int(sums.argmax()) * block) % (block * times)
                 block *= times
-        found += [block, origin]
-    return tuple(found)
+        blocks.append(block)
+        starts.append(origin)
+    return Grid((blocks[0], blocks[1]), (starts[0], starts[1]))
 
 
 def _best(profiles, size, lo, hi):
@@ -203,16 +204,16 @@ def _n_lines(rows, size):
 
 
 _LEVELS = 2, 6, 12  # grey levels from which a difference counts as a step
-_MOST = 600  # cells: what larger parts have more of says nothing more
+_MOST = 600  # cells: more of them are no further evidence
 _REACH = 3.0  # standard deviations: nothing further out was seen in training
-_FULL = 12  # samples of 16 that are censored in a cell that counts as inside
+_FULL = 12  # samples of 16 that are hidden in a cell that counts as inside
 NAMES = (
     *(f"{name}, {level} levels" for level in _LEVELS for name in ("sides", "whole")),
     "lines",
     "colours",
     "sureness",
-    "least of the lattice's scores",
-    "mean of the lattice's scores",
+    "least of the grid's scores",
+    "mean of the grid's scores",
     "grid of a JPEG",
     "size of a block",
     "cells",
@@ -220,49 +221,49 @@ NAMES = (
 _LINES, _COLOURS = NAMES.index("lines"), NAMES.index("colours")
 
 
-def gather_evidence(on, middles, share, part, lattice, scores):
-    """What is seen of a part of a picture that may be a mosaic, in numbers.
+def gather_evidence(on, middles, probability, inside, grid, scores):
+    """Measure the evidence that a region of a picture is a mosaic.
 
     Args:
-        on: float `(4 rows, 4 columns, 2)`, the steps on the lattice along x and y, as
-            `lattice_features` scales them.
+        on: float `(4 rows, 4 columns, 2)`, the steps on the grid along x and y, as
+            `grid_features` scales them.
         middles: int `(rows, columns)`, grey of each cell's middle.
-        share: float `(4 rows, 4 columns)`, 0..1, of the network.
-        part: bool `(4 rows, 4 columns)`, the part's samples.
-        lattice: `(block x, origin x, block y, origin y)` in pixels.
-        scores: What `lattice_scores` gives.
+        probability: float32 `(4 rows, 4 columns)`, 0..1, of the network.
+        inside: bool `(4 rows, 4 columns)`, the region's samples.
+        grid: The `Grid`.
+        scores: What `grid_scores` returns.
 
     Returns:
         float32 `(14,)`, named in `NAMES`.
     """
     rows, columns = middles.shape
-    inside = part.reshape(rows, PARTS, columns, PARTS).sum((1, 3)) >= _FULL
-    # As if the part had no more than so many cells, of the same kind.
+    sure = np.clip(probability[inside], 1e-3, 1 - 1e-3)
+    inside = inside.reshape(rows, SAMPLES, columns, SAMPLES).sum((1, 3)) >= _FULL
+    # As if the region had no more than so many cells, of the same kind.
     n_cells = np.count_nonzero(inside)
     shrink = min(1.0, _MOST / max(n_cells, 1))
     beside_x = inside[:, 1:] & inside[:, :-1]
     beside_y = inside[1:] & inside[:-1]
     values, n_lines = [], 0
     for level in np.log1p(_LEVELS) / 3:
-        left = (on[:, ::PARTS, 0] > level).reshape(rows, PARTS, columns).sum(1)
-        top = (on[::PARTS, :, 1] > level).reshape(rows, columns, PARTS).sum(2)
+        left = (on[:, ::SAMPLES, 0] > level).reshape(rows, SAMPLES, columns).sum(1)
+        top = (on[::SAMPLES, :, 1] > level).reshape(rows, columns, SAMPLES).sum(2)
         left, top = left[:, 1:] * beside_x, top[1:] * beside_y
-        whole = np.count_nonzero(left == PARTS) + np.count_nonzero(top == PARTS)
+        whole = np.count_nonzero(left == SAMPLES) + np.count_nonzero(top == SAMPLES)
         touched = np.count_nonzero(left) + np.count_nonzero(top)
         values += [np.log1p(shrink * whole), whole / max(touched, 1)]
         n_lines = n_lines or min(
-            (left == PARTS).any(0).sum(), (top == PARTS).any(1).sum()
+            (left == SAMPLES).any(0).sum(), (top == SAMPLES).any(1).sum()
         )
     n_colours = len(np.unique(middles[inside] // 6))
-    sure = np.clip(share[part], 1e-3, 1 - 1e-3)
-    block = np.sqrt(lattice[0] * lattice[2])
+    block = np.sqrt(grid.block[0] * grid.block[1])
     values += [
         np.log1p(max(min(n_lines, 2), np.sqrt(shrink) * n_lines)),
         np.log1p(n_colours),
         np.log(sure / (1 - sure)).mean() / 4,
         min(scores),
         sum(scores) / 2,
-        float(_is_jpeg_grid(lattice)),
+        float(_is_jpeg_grid(grid)),
         np.log2(block) - 3,
         np.log1p(shrink * n_cells),
     ]
@@ -270,56 +271,55 @@ def gather_evidence(on, middles, share, part, lattice, scores):
 
 
 def weigh(evidence):
-    """Log odds that a part is one of a mosaic: float."""
+    """Return the log odds that a region is a mosaic."""
     weights = load_weights()
     x = (evidence - weights["evidence.mean"]) / weights["evidence.scale"]
     return float(with_products(x) @ weights["evidence.w"] + weights["evidence.b"])
 
 
 def with_products(x):
-    """Numbers `(…, n)`, cut, and their products in twos: `(…, n + n (n + 1) / 2)`."""
+    """Return clipped numbers `(…, n)` and their products: `(…, n + n (n + 1) / 2)`."""
     x = np.clip(x, -_REACH, _REACH)
     i, j = np.triu_indices(x.shape[-1])
     return np.concatenate([x, x[..., i] * x[..., j]], -1)
 
 
-def is_lattice(evidence):
-    """Whether a part has two lines of a lattice each way, and four colours."""
+def is_grid(evidence):
+    """Return whether a region has two lines of a grid each way, and four colours."""
     return bool(evidence[_LINES] >= np.log1p(2) and evidence[_COLOURS] >= np.log1p(4))
 
 
-def lattice_scores(grey, lattice, mask, corner):
-    """Part of the long sharp steps in a mask that lie on a lattice, less chance.
+def grid_scores(grey, region):
+    """Return the fraction of a region's long sharp steps on its grid, less chance.
 
     Args:
         grey: uint8 `(height, width)`.
-        lattice: `(block x, origin x, block y, origin y)` in pixels.
-        mask: bool, the part's pixels.
-        corner: `(x, y)` of the mask's upper left corner.
+        region: A `Region` with a grid.
 
     Returns:
-        `(along x, along y)`, 1 where all do.
+        `[along x, along y]`, 1 where all steps lie on the grid.
     """
-    profiles = step_profiles(grey, lattice, mask, corner)
-    starts = zip(profiles, corner, lattice[::2], lattice[1::2], strict=True)
+    profiles = step_profiles(grey, region)
     return [
         comb_score(profile, block, (origin - start) % block)
-        for profile, start, block, origin in starts
+        for profile, start, block, origin in zip(
+            profiles, region.box[:2], *region.grid.whole, strict=True
+        )
     ]
 
 
-def step_profiles(grey, lattice, mask, corner):
-    """Mean of the long sharp steps in a mask on each of its columns, and its rows."""
-    x, y = corner
-    part = grey[y : y + mask.shape[0], x : x + mask.shape[1]]
+def step_profiles(grey, region):
+    """Return the means of a region's long sharp steps on its columns and its rows."""
+    inside, mask = grey[region.slices], region.mask
+    (block_x, block_y), _ = region.grid.whole
     profiles = []
-    for view, hole, length in ((part, mask, lattice[2]), (part.T, mask.T, lattice[0])):
+    for view, hole, length in ((inside, mask, block_y), (inside.T, mask.T, block_x)):
         sharp = steps(np.ascontiguousarray(view))[1]
         long = long_steps(sharp, max(3, length // 2))
         profiles.append((long * hole).sum(0) / np.maximum(hole.sum(0), 8))
     return profiles
 
 
-def _is_jpeg_grid(lattice):
-    """Whether the blocks of a JPEG may make the lattice."""
-    return not any(value % 8 for value in lattice)
+def _is_jpeg_grid(grid):
+    """Return whether the blocks of a JPEG may make the grid."""
+    return not any(value % 8 for pair in grid.whole for value in pair)

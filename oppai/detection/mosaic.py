@@ -1,53 +1,54 @@
-"""Mosaics of a picture: lattice, cells and pixels, one after another."""
+"""Find the mosaics of a picture: first grids, then cells, then pixels."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
-from oppai.data.mosaic_frames import bounds
+from oppai.censoring.block_grid import Grid
+from oppai.censoring.regions import Region, bounds, region_at
 from oppai.detection.lattice import (
     best_comb,
-    coarsest,
-    find_lattices,
+    coarsest_grid,
+    find_grids,
     gather_evidence,
-    is_lattice,
-    lattice_scores,
+    grid_scores,
+    is_grid,
     step_profiles,
     weigh,
 )
 from oppai.detection.segmenter import (
     DILATIONS,
-    PARTS,
-    censored_share,
-    lattice_features,
+    SAMPLES,
+    grid_features,
+    hidden_cells,
 )
 
 _EDGE = 0.25  # gain of a pixel of a side that is a step, in samples
 _ALIKE = 0.88  # IoU from which a form counts as a rectangle
 
 
-def fit_form(grey, lattice, share, start):
-    """Turn the shares of a lattice's samples into a mask of pixels.
+def fit_form(grey, grid, probability, start):
+    """Turn the probabilities of a grid's samples into a mask of pixels.
 
-    The shares are interpolated and cut at one half. Where that is nearly a rectangle,
-    each of its sides moves to where shares and steps of the picture agree best.
+    The probabilities are interpolated and cut at one half. Where that is nearly a
+    rectangle, each of its sides moves to where probabilities and steps of the picture
+    agree best.
 
     Args:
         grey: uint8 `(height, width)`, the whole picture.
-        lattice: `(block x, origin x, block y, origin y)` in pixels.
-        share: float32 `(4 rows, 4 columns)`, 0..1.
+        grid: The `Grid`.
+        probability: float32 `(4 rows, 4 columns)`, 0..1.
         start: Pixel `(x, y)` of the picture at which the first sample begins.
 
     Returns:
-        `(mask, (x, y))`: bool mask of the pixels, cut to what is found, and where in
-        the picture its upper left corner lies; `None` without a pixel.
+        A `Region` of the kind "mosaic"; `None` without a pixel.
     """
     height, width = grey.shape
-    block_x, _, block_y, _ = lattice
+    (block_x, block_y), _ = grid.whole
     x0, y0 = max(0, start[0]), max(0, start[1])
-    x1 = min(width, start[0] + share.shape[1] // PARTS * block_x)
-    y1 = min(height, start[1] + share.shape[0] // PARTS * block_y)
-    values = _interpolated(share, np.arange(y0, y1) - start[1], block_y, 0)
+    x1 = min(width, start[0] + probability.shape[1] // SAMPLES * block_x)
+    y1 = min(height, start[1] + probability.shape[0] // SAMPLES * block_y)
+    values = _interpolated(probability, np.arange(y0, y1) - start[1], block_y, 0)
     values = _interpolated(values, np.arange(x0, x1) - start[0], block_x, 1)
     mask = values > 0.5
     if not mask.any():
@@ -59,24 +60,25 @@ def fit_form(grey, lattice, share, start):
     if (mask & rectangle).sum() > _ALIKE * (mask | rectangle).sum():
         mask = rectangle
     left, top, right, bottom = bounds(mask)
-    return mask[top:bottom, left:right], (x0 + left, y0 + top)
+    mask = mask[top:bottom, left:right]
+    return region_at((x0 + left, y0 + top), mask, kind="mosaic", grid=grid)
 
 
 def _interpolated(a, pixels, block, axis):
-    """Values of samples at pixels, linear between the samples' middles."""
-    inner = np.arange(PARTS) * block // PARTS
+    """Interpolate the values of samples at pixels, between the samples' middles."""
+    inner = np.arange(SAMPLES) * block // SAMPLES
     middle = (inner + np.append(inner[1:], block) - 1) / 2
-    n = a.shape[axis] // PARTS
+    n = a.shape[axis] // SAMPLES
     places = (np.arange(n)[:, None] * block + middle).ravel()
     right = np.clip(np.searchsorted(places, pixels), 1, len(places) - 1)
     gap = places[right] - places[right - 1]
-    part = np.clip((pixels - places[right - 1]) / gap, 0, 1).astype(np.float32)
-    part = part[:, None] if axis == 0 else part
-    return a.take(right - 1, axis) * (1 - part) + a.take(right, axis) * part
+    weight = np.clip((pixels - places[right - 1]) / gap, 0, 1).astype(np.float32)
+    weight = weight[:, None] if axis == 0 else weight
+    return a.take(right - 1, axis) * (1 - weight) + a.take(right, axis) * weight
 
 
 def _rectangle(gain, grey, box, block):
-    """Likeliest rectangle near a first one, side by side."""
+    """Return the likeliest rectangle near a first one, fitted side by side."""
     d = grey.astype(np.int16)
     edges = []
     for axis in (1, 0):
@@ -88,7 +90,7 @@ def _rectangle(gain, grey, box, block):
         axis = side % 2  # 0: a side that is a column
         a, b = box[1 - axis], box[3 - axis]
         total = np.r_[0, np.cumsum(gains[axis][a:b].sum(0))]
-        bonus = np.r_[edges[axis][a:b].sum(0), 0] * (_EDGE * block[axis] / PARTS)
+        bonus = np.r_[edges[axis][a:b].sum(0), 0] * (_EDGE * block[axis] / SAMPLES)
         opposite = box[(side + 2) % 4]
         if side < 2:
             scores = total[opposite] - total + bonus
@@ -100,90 +102,83 @@ def _rectangle(gain, grey, box, block):
     return box
 
 
-_MARGIN = 8  # cells looked at round the windows
+_MARGIN = 8  # cells examined around the windows
 _STRIP = 60_000  # cells that the network sees at a time
-_FEW = 2_000  # cells of a picture that is looked at as a whole at once
-_WIDEST = 40_000  # cells of a view that grows no more, however far a part goes on
+_FEW = 2_000  # cells of a picture that is examined as a whole at once
+_WIDEST = 40_000  # cells of a view that grows no more, however far a region goes on
 _WHOLE = 200_000  # cells of a picture that is searched again for more of a mosaic
-_LEAST = 24  # samples of a part
-_SURE = 0.3  # log odds from which a part is taken for a mosaic
-
-
-@dataclass(frozen=True, eq=False)
-class MosaicPart:
-    """What the network takes for a mosaic, or for a part of one.
-
-    Args:
-        lattice: `(block x, origin x, block y, origin y)` in pixels.
-        mask: bool `(height, width)`, the part's pixels.
-        corner: `(x, y)` of the mask's upper left corner in the picture.
-        evidence: As `gather_evidence` gives it.
-    """
-
-    lattice: tuple
-    mask: np.ndarray
-    corner: tuple
-    evidence: np.ndarray
-
-    @property
-    def is_sure(self):
-        """Whether the evidence is for a mosaic."""
-        return weigh(self.evidence) > _SURE
-
-    @property
-    def place(self):
-        """Slices of the picture where the mask lies."""
-        (x, y), (height, width) = self.corner, self.mask.shape
-        return np.s_[y : y + height, x : x + width]
+_LEAST = 24  # samples of a region
+_SURE = 1 / (1 + np.exp(-0.3))  # confidence from which a region counts as a mosaic
 
 
 class MosaicSearch:
-    """Looks for mosaics in a picture, nowhere twice on the same lattice."""
+    """Searches a picture for mosaics, nowhere twice on the same grid.
+
+    Candidates are pairs `(Region, evidence)`, the evidence as of `gather_evidence`.
+    """
 
     def __init__(self, grey):
         self.grey = grey
         self._done = set()
-        self._wholes = {}  # what was seen of the whole picture, by lattice
+        self._wholes = {}  # the network's view of the whole picture, by grid
 
-    def refined(self, lattice, place):
-        """Parts in a place, on the lattice that explains the first of them best."""
+    def refined(self, grid, place):
+        """Return the candidates in a place, on the grid that explains the first best.
+
+        Args:
+            grid: The `Grid` to begin with.
+            place: Box `(left, top, right, bottom)`.
+
+        Returns:
+            List of `(Region, evidence)`.
+        """
         for _ in range(3):
-            if not {lattice, (lattice, place)}.isdisjoint(self._done):
+            if not {grid, (grid, place)}.isdisjoint(self._done):
                 break
-            self._done.add((lattice, place))
-            better, margin, goes_on = lattice, _MARGIN, True
-            while goes_on and better == lattice:
-                parts, goes_on = self._segment(lattice, place, margin)
-                if parts:
-                    better = _fit_lattice(self.grey, parts[0])
+            self._done.add((grid, place))
+            better, margin, goes_on = grid, _MARGIN, True
+            while goes_on and better == grid:
+                candidates, goes_on = self._segment(grid, place, margin)
+                if candidates:
+                    better = _fit_grid(self.grey, candidates[0][0])
                 margin *= 4
-            if better == lattice:
-                return parts
-            lattice = better
+            if better == grid:
+                return candidates
+            grid = better
         return []
 
-    def whole(self, parts):
-        """All parts of a mosaic of which some are known, on its coarsest lattice."""
-        height, width = self.grey.shape
-        if not parts or not parts[0].is_sure:
-            return []
-        lattice = parts[0].lattice
-        if height * width < _WHOLE * lattice[0] * lattice[2]:
-            self._done.add(lattice)
-            # What the network sees no more with the whole picture round it was none.
-            parts, _ = self._segment(lattice, (0, 0, width, height), 0)
-        parts = [part for part in parts if part.is_sure]
-        if parts:
-            lattice = coarsest(self.grey, lattice, parts[0].mask, parts[0].corner)
-        return [replace(part, lattice=lattice) for part in parts]
+    def whole(self, candidates):
+        """Return all regions of a mosaic of which some are known, on its coarsest grid.
 
-    def _segment(self, lattice, place, margin):
-        """Parts censored in and round a place, the surest first; whether they go on."""
+        Args:
+            candidates: List of `(Region, evidence)`.
+
+        Returns:
+            List of `Region`.
+        """
+        height, width = self.grey.shape
+        if not candidates or candidates[0][0].confidence <= _SURE:
+            return []
+        grid = candidates[0][0].grid
+        if height * width < _WHOLE * np.prod(grid.block):
+            self._done.add(grid)
+            # What the network no longer sees with the whole picture around it is none.
+            candidates, _ = self._segment(grid, (0, 0, width, height), 0)
+        regions = [region for region, _ in candidates if region.confidence > _SURE]
+        if regions:
+            grid = coarsest_grid(self.grey, regions[0])
+        return [replace(region, grid=grid) for region in regions]
+
+    def _segment(self, grid, place, margin):
+        """Return the candidates in and around a place, and whether they go on beyond.
+
+        The one with the most sides on the grid is first.
+        """
         import cv2
 
         height, width = self.grey.shape
         left, top, right, bottom = place
-        block_x, _, block_y, _ = lattice
+        (block_x, block_y), _ = grid.whole
         view = 0, 0, width, height
         if height * width > _FEW * block_x * block_y:
             view = (
@@ -192,52 +187,53 @@ class MosaicSearch:
                 min(width, right + margin * block_x),
                 min(height, bottom + margin * block_y),
             )
-        features, share, (x, y) = self._look(lattice, view)
+        features, probability, (x, y) = self._look(grid, view)
         _, labels, stats, _ = cv2.connectedComponentsWithStats(
-            (share > 0.5).astype(np.uint8)
+            (probability > 0.5).astype(np.uint8)
         )
         seed = labels[
-            max(0, top - y) * PARTS // block_y : (bottom - y) * PARTS // block_y,
-            max(0, left - x) * PARTS // block_x : (right - x) * PARTS // block_x,
+            max(0, top - y) * SAMPLES // block_y : (bottom - y) * SAMPLES // block_y,
+            max(0, left - x) * SAMPLES // block_x : (right - x) * SAMPLES // block_x,
         ]
         counts = np.bincount(seed.ravel(), minlength=len(stats))
         here = np.flatnonzero((counts > 0) & (stats[:, cv2.CC_STAT_AREA] > _LEAST))
         boxes = [(k, *stats[k, :4].tolist()) for k in here[here > 0]]
-        middles = _middles(self.grey, lattice, (x, y), features.shape)
-        parts = []
+        middles = _middles(self.grey, grid, (x, y), features.shape)
+        candidates = []
         for k, a, b, w, h in boxes:
-            # Whole cells round a part, and one more for its rim.
-            a, b = max(0, a // PARTS - 1), max(0, b // PARTS - 1)
-            c, d = a + w // PARTS + 4, b + h // PARTS + 4
-            samples = np.s_[b * PARTS : d * PARTS, a * PARTS : c * PARTS]
-            part = labels[samples] == k
-            own = np.where(part, share[samples], share[samples].clip(max=0.3))
-            start = x + a * block_x, y + b * block_y
-            form = fit_form(self.grey, lattice, own, start)
-            if form is not None:
-                scores = lattice_scores(self.grey, lattice, *form)
-                seen = features[samples], middles[b:d, a:c], own, part
-                evidence = gather_evidence(*seen, lattice, scores)
-                parts.append(MosaicPart(lattice, *form, evidence))
-        # The one with the most sides on the lattice first.
-        parts.sort(key=lambda p: (is_lattice(p.evidence), p.evidence[0]), reverse=True)
-        goes_on = share.size <= _WIDEST * PARTS**2 and _touch_rim(
-            boxes, share.shape, (view[0], view[1], width - view[2], height - view[3])
+            # Whole cells around a region, and one more for its rim.
+            a, b = max(0, a // SAMPLES - 1), max(0, b // SAMPLES - 1)
+            c, d = a + w // SAMPLES + 4, b + h // SAMPLES + 4
+            samples = np.s_[b * SAMPLES : d * SAMPLES, a * SAMPLES : c * SAMPLES]
+            inside, own = labels[samples] == k, probability[samples]
+            own = np.where(inside, own, own.clip(max=0.3))
+            region = fit_form(self.grey, grid, own, (x + a * block_x, y + b * block_y))
+            if region is not None:
+                scores = grid_scores(self.grey, region)
+                seen = features[samples], middles[b:d, a:c], own, inside
+                evidence = gather_evidence(*seen, grid, scores)
+                confidence = float(1 / (1 + np.exp(-weigh(evidence))))
+                candidates.append((replace(region, confidence=confidence), evidence))
+        candidates.sort(key=lambda c: (is_grid(c[1]), c[1][0]), reverse=True)
+        goes_on = probability.size <= _WIDEST * SAMPLES**2 and _touch_rim(
+            boxes,
+            probability.shape,
+            (view[0], view[1], width - view[2], height - view[3]),
         )
-        return parts if parts and is_lattice(parts[0].evidence) else [], goes_on
+        return candidates if candidates and is_grid(candidates[0][1]) else [], goes_on
 
-    def _look(self, lattice, view):
+    def _look(self, grid, view):
         height, width = self.grey.shape
-        if height * width > _FEW * lattice[0] * lattice[2]:
-            return _look(self.grey, lattice, view)
-        if lattice not in self._wholes:
-            self._wholes[lattice] = _look(self.grey, lattice, view)
-        return self._wholes[lattice]
+        if height * width > _FEW * np.prod(grid.block):
+            return _look(self.grey, grid, view)
+        if grid not in self._wholes:
+            self._wholes[grid] = _look(self.grey, grid, view)
+        return self._wholes[grid]
 
 
 def _touch_rim(boxes, shape, beyond):
-    """Whether parts come near a side of a view beyond which there is more."""
-    rim = PARTS * 2
+    """Return whether regions come near a side of a view beyond which there is more."""
+    rim = SAMPLES * 2
     near = [
         (a < rim, b < rim, a + w > shape[1] - rim, b + h > shape[0] - rim)
         for _, a, b, w, h in boxes
@@ -245,20 +241,20 @@ def _touch_rim(boxes, shape, beyond):
     return bool((np.array(near, bool).reshape(-1, 4) & (np.array(beyond) > 0)).any())
 
 
-def _fit_lattice(grey, part):
-    """Lattice that explains the steps in a part best."""
-    fitted = []
-    profiles = step_profiles(grey, part.lattice, part.mask, part.corner)
-    for profile, start in zip(profiles, part.corner, strict=True):
+def _fit_grid(grey, region):
+    """Return the grid that explains the steps in a region best."""
+    sides = []
+    profiles = step_profiles(grey, region)
+    for profile, start in zip(profiles, region.box[:2], strict=True):
         block, origin, _ = best_comb(profile)
-        fitted += [block, (origin + start) % block]
-    return tuple(fitted)
+        sides.append((block, origin + start))
+    return Grid(*zip(*sides, strict=True))
 
 
-def _look(grey, lattice, view):
-    """Steps on the lattice and shares of a view, in strips that the memory holds."""
+def _look(grey, grid, view):
+    """Return features and probabilities of a view, in strips that memory holds."""
     left, top, right, bottom = view
-    block_x, _, block_y, origin_y = lattice
+    (block_x, block_y), (_, origin_y) = grid.whole
     columns = (right - left) // block_x + 2
     rows = max(16, _STRIP // columns)
     overlap = sum(DILATIONS) + 1
@@ -266,77 +262,84 @@ def _look(grey, lattice, view):
     strips = []
     for y in range(top, bottom, rows * block_y):
         before = min(overlap, (y - top) // block_y)
-        region = (
+        box = (
             left,
             y - before * block_y,
             right,
             min(bottom, y + (rows + overlap) * block_y),
         )
-        features, corner = lattice_features(grey, lattice, region)
-        share = censored_share(features)
-        own = np.s_[before * PARTS : (before + rows) * PARTS]
-        strips.append((features[own][..., :8:4].astype(np.float16), share[own]))
-    features, share = (np.concatenate(v) for v in zip(*strips, strict=True))
-    return features, share, (corner[0], top)
+        features, corner = grid_features(grey, grid, box)
+        probability = hidden_cells(features)
+        own = np.s_[before * SAMPLES : (before + rows) * SAMPLES]
+        strips.append((features[own][..., :8:4].astype(np.float16), probability[own]))
+    features, probability = (np.concatenate(v) for v in zip(*strips, strict=True))
+    return features, probability, (corner[0], top)
 
 
-def _middles(grey, lattice, start, shape):
-    """Grey of the middle of every cell."""
+def _middles(grey, grid, start, shape):
+    """Return the grey of the middle of every cell."""
     at = []
+    (block_x, block_y), _ = grid.whole
     for n, first, block, length in (
-        (shape[0], start[1], lattice[2], grey.shape[0]),
-        (shape[1], start[0], lattice[0], grey.shape[1]),
+        (shape[0], start[1], block_y, grey.shape[0]),
+        (shape[1], start[0], block_x, grey.shape[1]),
     ):
-        middles = first + block // 2 + block * np.arange(n // PARTS)
+        middles = first + block // 2 + block * np.arange(n // SAMPLES)
         at.append(np.clip(middles, 0, length - 1))
     return grey[at[0]][:, at[1]].astype(int)
 
 
-def mosaic_regions(grey):
-    """Find the mosaics of a picture.
+def find_mosaics(picture: np.ndarray) -> list[Region]:
+    """Find the mosaics of a picture, whatever else it shows.
 
     Args:
-        grey: uint8 `(height, width)`.
+        picture: uint8 RGB `(height, width, 3)`.
 
     Returns:
-        List of `MosaicPart`, none upon another.
+        List of `Region` of the kind "mosaic", none upon another.
     """
+    import cv2
+
+    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
     search, regions = MosaicSearch(grey), []
     taken = np.zeros(grey.shape, bool)
-    for lattice, windows in find_lattices(grey):
+    for grid, windows in find_grids(grey):
         for place in _places(windows, grey.shape):
             left, top, right, bottom = place
             if taken[top:bottom, left:right].mean() > 0.3:
                 continue
-            for part in search.whole(search.refined(lattice, place)):
-                hidden = taken[part.place]
-                if (part.mask & hidden).sum() < 0.3 * part.mask.sum():
-                    part.mask[hidden] = False
-                    hidden |= part.mask
-                    regions.append(part)
+            for region in search.whole(search.refined(grid, place)):
+                under = taken[region.slices]
+                if (region.mask & under).sum() < 0.3 * region.mask.sum():
+                    region.mask[under] = False
+                    under |= region.mask
+                    regions.append(region)
     return regions
 
 
-def candidates(grey):
-    """Every part of a picture that the network takes for a mosaic, true or not.
+def find_candidates(picture: np.ndarray) -> list[tuple[Region, np.ndarray]]:
+    """Return every region that the network takes for a mosaic, true or not.
 
     Args:
-        grey: uint8 `(height, width)`.
+        picture: uint8 RGB `(height, width, 3)`.
 
     Returns:
-        List of `MosaicPart`.
+        List of `(Region, evidence)`.
     """
+    import cv2
+
+    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
     search = MosaicSearch(grey)
     return [
-        part
-        for lattice, windows in find_lattices(grey)
+        candidate
+        for grid, windows in find_grids(grey)
         for place in _places(windows, grey.shape)
-        for part in search.refined(lattice, place)
+        for candidate in search.refined(grid, place)
     ]
 
 
 def _places(windows, shape):
-    """Boxes round the groups of windows that touch, with room on every side."""
+    """Yield boxes around the groups of windows that touch, with room on every side."""
     import cv2
 
     unit = 16

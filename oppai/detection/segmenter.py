@@ -10,73 +10,77 @@ from pathlib import Path
 
 import numpy as np
 
-PARTS = 4  # samples along a cell's side
+from oppai.data.crops import crop_padded
+
+SAMPLES = 4  # along a cell's side
 CHANNELS = 12
 FEATURES = 32
 DILATIONS = (1, 2, 4, 6, 4, 2, 1)
 WEIGHTS = Path(__file__).parents[1] / "weights" / "censor_finder.npz"
 
 
-def lattice_features(grey, lattice, region):
-    """Steps on and off a lattice, sampled four times along every cell.
+def grid_features(grey, grid, box):
+    """Compute steps on and off a grid, sampled four times along every cell.
 
     Args:
         grey: uint8 `(height, width)`.
-        lattice: `(block x, origin x, block y, origin y)` in pixels.
-        region: `(left, top, right, bottom)` in pixels; it is made wider to whole cells,
-            beyond the picture where need be.
+        grid: A `Grid` of whole pixels.
+        box: `(left, top, right, bottom)` in pixels; it is widened to whole cells,
+            beyond the picture if necessary.
 
     Returns:
         `(features, (left, top))`: float32 `(4 rows, 4 columns, 12)` and the pixel of
         the picture, maybe negative, at which the first cell begins.
     """
-    block_x, origin_x, block_y, origin_y = lattice
-    x0, nx = _cells(region[0], region[2], block_x, origin_x)
-    y0, ny = _cells(region[1], region[3], block_y, origin_y)
-    part = _cut(grey, x0 - 1, y0 - 1, nx * block_x + 2, ny * block_y + 2)
-    turned = np.ascontiguousarray(part.T)
+    (block_x, block_y), (origin_x, origin_y) = grid.whole
+    x0, nx = _cells(box[0], box[2], block_x, origin_x)
+    y0, ny = _cells(box[1], box[3], block_y, origin_y)
+    outer = x0 - 1, y0 - 1, x0 + nx * block_x + 1, y0 + ny * block_y + 1
+    view = np.ascontiguousarray(crop_padded(grey, outer))
+    turned = np.ascontiguousarray(view.T)
     xs, ys = _samples(block_x, nx), _samples(block_y, ny)
     features = np.empty((len(ys), len(xs), CHANNELS), np.float32)
-    for k, (view, a, b, block) in enumerate(
-        ((part, xs, ys, block_x), (turned, ys, xs, block_y))
+    for k, (pixels, a, b, block) in enumerate(
+        ((view, xs, ys, block_x), (turned, ys, xs, block_y))
     ):
-        plain, sharp = steps(view)
+        plain, sharp = steps(pixels)
         plain, sharp = plain[1:-1, 1:-1], sharp[1:-1, 1:-1]
         on = np.zeros((len(b), len(a)), np.float32)
-        on[:, ::PARTS] = _means(np.minimum(sharp[:, a[::PARTS]], 64), b)
-        # Where on the lattice the picture is smooth but not of one colour.
+        on[:, ::SAMPLES] = _means(np.minimum(sharp[:, a[::SAMPLES]], 64), b)
+        # Where on the grid the picture is smooth but not of one colour.
         smooth = np.where(sharp > 0, 0, plain)[:, ::block]
-        smooth = _tops(smooth, b, np.arange(len(a) // PARTS)).repeat(PARTS, 1)
+        smooth = _tops(smooth, b, np.arange(len(a) // SAMPLES)).repeat(SAMPLES, 1)
         off, off_sharp = plain.copy(), sharp.copy()
         off[:, ::block] = off_sharp[:, ::block] = 0
         values = on, _tops(off, b, a), _tops(off_sharp, b, a), smooth
         for n, value in enumerate(values):
             value = np.log1p(value) / 3
             features[..., 4 * k + n] = value if k == 0 else value.T
-    features[..., 8] = np.tile(np.linspace(-1, 1, PARTS), nx)
-    features[..., 9] = np.tile(np.linspace(-1, 1, PARTS), ny)[:, None]
+    features[..., 8] = np.tile(np.linspace(-1, 1, SAMPLES), nx)
+    features[..., 9] = np.tile(np.linspace(-1, 1, SAMPLES), ny)[:, None]
     features[..., 10] = np.log2(block_x * block_y) / 2 - 3.5
     # Noise: how far the quieter cells with a step are from one colour.
-    cells = features[..., [1, 5]].max(2).reshape(ny, PARTS, nx, PARTS).max((1, 3))
-    busy = features[::PARTS, ::PARTS, [0, 4]].max(2) > 0.5
+    cells = features[..., [1, 5]].max(2).reshape(ny, SAMPLES, nx, SAMPLES).max((1, 3))
+    busy = features[::SAMPLES, ::SAMPLES, [0, 4]].max(2) > 0.5
     features[..., 11] = np.quantile(cells[busy] if busy.any() else cells, 0.25)
     return features, (x0, y0)
 
 
-def cell_targets(hole, lattice, region):
-    """Part of every sample that is censored: float32 `(4 rows, 4 columns)`."""
-    block_x, origin_x, block_y, origin_y = lattice
-    x0, nx = _cells(region[0], region[2], block_x, origin_x)
-    y0, ny = _cells(region[1], region[3], block_y, origin_y)
-    part = _cut(hole, x0, y0, nx * block_x, ny * block_y).astype(np.float32)
-    return _means(_means(part, _samples(block_y, ny)).T, _samples(block_x, nx)).T
+def cell_targets(hole, grid, box):
+    """Return the hidden fraction of every sample: float32 `(4 rows, 4 columns)`."""
+    (block_x, block_y), (origin_x, origin_y) = grid.whole
+    x0, nx = _cells(box[0], box[2], block_x, origin_x)
+    y0, ny = _cells(box[1], box[3], block_y, origin_y)
+    outer = x0, y0, x0 + nx * block_x, y0 + ny * block_y
+    inside = crop_padded(hole, outer).astype(np.float32)
+    return _means(_means(inside, _samples(block_y, ny)).T, _samples(block_x, nx)).T
 
 
-def censored_share(features):
-    """Probability that each sample is censored.
+def hidden_cells(features):
+    """Return the probability that each sample of a mosaic's cells is hidden.
 
     Args:
-        features: float32 `(4 rows, 4 columns, 12)` of `lattice_features`.
+        features: float32 `(4 rows, 4 columns, 12)` of `grid_features`.
 
     Returns:
         float32 `(4 rows, 4 columns)`, 0..1.
@@ -97,8 +101,8 @@ def run_network(cells, name, dilations):
     """
     weights = load_weights()
 
-    def layer(part):
-        return weights[f"{name}{part}.w"], weights[f"{name}{part}.b"]
+    def layer(key):
+        return weights[f"{name}{key}.w"], weights[f"{name}{key}.b"]
 
     kernel, bias = layer("embed")
     x = _relu(cells @ kernel + bias)
@@ -107,17 +111,19 @@ def run_network(cells, name, dilations):
     kernel, bias = layer("share")
     logits = x @ kernel + bias
     rows, columns = logits.shape[:2]
-    logits = logits.reshape(rows, columns, PARTS, PARTS).swapaxes(1, 2)
-    return logits.reshape(PARTS * rows, PARTS * columns)
+    logits = logits.reshape(rows, columns, SAMPLES, SAMPLES).swapaxes(1, 2)
+    return logits.reshape(SAMPLES * rows, SAMPLES * columns)
 
 
 def to_cells(samples):
     """Samples `(..., 4 rows, 4 columns, n)` as cells `(..., rows, columns, 16 n)`."""
     *batch, rows, columns, n = samples.shape
     cells = samples.reshape(
-        *batch, rows // PARTS, PARTS, columns // PARTS, PARTS, n
+        *batch, rows // SAMPLES, SAMPLES, columns // SAMPLES, SAMPLES, n
     ).swapaxes(-3, -4)
-    return cells.reshape(*batch, rows // PARTS, columns // PARTS, PARTS * PARTS * n)
+    return cells.reshape(
+        *batch, rows // SAMPLES, columns // SAMPLES, SAMPLES * SAMPLES * n
+    )
 
 
 def steps(grey):
@@ -173,15 +179,8 @@ def _cells(start, stop, block, origin):
 
 def _samples(block, n):
     """First pixel of every sample, counted from the first cell."""
-    inner = np.arange(PARTS) * block // PARTS
+    inner = np.arange(SAMPLES) * block // SAMPLES
     return (np.arange(n)[:, None] * block + inner).ravel()
-
-
-def _cut(a, x, y, width, height):
-    """Rectangle of an array, its edge repeated beyond."""
-    rows = np.clip(np.arange(y, y + height), 0, a.shape[0] - 1)
-    columns = np.clip(np.arange(x, x + width), 0, a.shape[1] - 1)
-    return np.ascontiguousarray(a[rows][:, columns])
 
 
 def _means(a, rows):

@@ -1,6 +1,7 @@
-"""Fits what `oppai.detection.lattice` weighs evidence with: a logistic regression.
+"""Train the detectors: two networks of cells, and a regression of the evidence.
 
-Of the evidence and its products: what a number of steps says depends on the cells.
+The logistic regression takes the evidence and its products, since the meaning of a
+number of steps depends on the number of cells.
 """
 
 from pathlib import Path
@@ -11,17 +12,18 @@ from illustkit.training.batches import Batches
 from oppai.censoring.block_grid import Grid
 from oppai.censoring.random_censor import draw_censor, draw_grid, through_jpeg
 from oppai.detection.lattice import with_products
+from oppai.detection.mosaic import find_candidates
 from oppai.detection.segmenter import (
     CHANNELS,
     DILATIONS,
     FEATURES,
-    PARTS,
+    SAMPLES,
     cell_targets,
-    lattice_features,
+    grid_features,
     steps,
     to_cells,
 )
-from oppai.detection.solid import SIDE, SOLID_CHANNELS, SOLID_DILATIONS, flat_features
+from oppai.detection.solid import SIDE, SOLID_CHANNELS, SOLID_DILATIONS, solid_features
 
 CELLS = 24  # cells along a view's side
 
@@ -69,7 +71,7 @@ def fit_network(batches, path, name, channels, dilations, *, steps, seed):
     import keras
 
     keras.utils.set_random_seed(seed)
-    inputs = keras.Input((None, None, PARTS * PARTS * channels))
+    inputs = keras.Input((None, None, SAMPLES * SAMPLES * channels))
     x = keras.layers.Conv2D(FEATURES, 1, activation="relu", name="embed")(inputs)
     for k, dilation in enumerate(dilations):
         look = keras.layers.Conv2D(
@@ -81,7 +83,7 @@ def fit_network(batches, path, name, channels, dilations, *, steps, seed):
             name=f"look_{k}",
         )
         x = x + look(x)
-    outputs = keras.layers.Conv2D(PARTS * PARTS, 1, name="share")(x)
+    outputs = keras.layers.Conv2D(SAMPLES * SAMPLES, 1, name="share")(x)
     model = keras.Model(inputs, outputs)
     rate = keras.optimizers.schedules.CosineDecay(
         1e-4, steps, warmup_target=4e-3, warmup_steps=min(60, steps // 2)
@@ -102,23 +104,23 @@ def fit_network(batches, path, name, channels, dilations, *, steps, seed):
 
 def add_weights(path, weights):
     """Add weights to those of a file, `.npz`, which is made where there is none."""
-    known = {}
+    stored = {}
     if Path(path).exists():
         with np.load(path) as file:
-            known = dict(file)
-    np.savez_compressed(path, **(known | weights))
+            stored = dict(file)
+    np.savez_compressed(path, **(stored | weights))
 
 
 def _loss(truth, logits):
     """Cross entropy and soft Dice, where the picture is."""
     from keras import ops
 
-    target, known = ops.split(truth, 2, axis=-1)
+    target, inside = ops.split(truth, 2, axis=-1)
     entropy = ops.maximum(logits, 0) - logits * target
-    entropy = (entropy + ops.log1p(ops.exp(-ops.abs(logits)))) * known
-    share, target = ops.sigmoid(logits) * known, target * known
-    both = ops.sum(share * target, (1, 2, 3))
-    either = ops.sum(share, (1, 2, 3)) + ops.sum(target, (1, 2, 3))
+    entropy = (entropy + ops.log1p(ops.exp(-ops.abs(logits)))) * inside
+    hidden, target = ops.sigmoid(logits) * inside, target * inside
+    both = ops.sum(hidden * target, (1, 2, 3))
+    either = ops.sum(hidden, (1, 2, 3)) + ops.sum(target, (1, 2, 3))
     return ops.mean(entropy, (1, 2, 3)) + 0.3 * (1 - (2 * both + 20) / (either + 20))
 
 
@@ -145,35 +147,33 @@ class _Views(Batches):
         height, width = picture.shape[:2]
         if rng.random() < 0.85:
             case = draw_censor(picture, rng, mosaics=1, grid=grid)
-            picture, hole = case.picture, case.mask < 128
+            picture, hole = case.image, case.mask > 127
         else:
             hole = np.zeros((height, width), bool)
             if rng.random() < 0.5:
                 picture = through_jpeg(picture, int(rng.integers(50, 101)))
         grey = _grey(picture)
-        block, origin = (
-            tuple(int(v) for v in pair) for pair in (grid.block, grid.origin)
-        )
+        block, origin = grid.whole
         if not hole.any():
-            # A lattice that the picture's longest steps lie on is the hardest to tell.
+            # A grid on which the picture's longest steps lie is the hardest to tell.
             origin = _strongest(grey) % block[0], _strongest(grey.T) % block[1]
         rows, columns = np.nonzero(hole if hole.any() else ~hole)
         n = rng.integers(len(rows))
         left, top = columns[n] - CELLS * block[0] // 2, rows[n] - CELLS * block[1] // 2
         left += (origin[0] - left) % block[0]
         top += (origin[1] - top) % block[1]
-        region = left, top, left + CELLS * block[0], top + CELLS * block[1]
-        lattice = block[0], origin[0], block[1], origin[1]
-        features, _ = lattice_features(grey, lattice, region)
-        share = cell_targets(hole, lattice, region)
-        # Nothing is asked beyond the picture.
-        x = np.arange(CELLS * PARTS) * block[0] / PARTS + left
-        y = np.arange(CELLS * PARTS) * block[1] / PARTS + top
-        known = ((y >= 0) & (y < height))[:, None] & ((x >= 0) & (x < width))
-        return features, np.stack([share, known], -1, dtype=np.float32)
+        box = left, top, left + CELLS * block[0], top + CELLS * block[1]
+        grid = Grid(block, origin)
+        features, _ = grid_features(grey, grid, box)
+        target = cell_targets(hole, grid, box)
+        # The loss leaves out what is beyond the picture.
+        x = np.arange(CELLS * SAMPLES) * block[0] / SAMPLES + left
+        y = np.arange(CELLS * SAMPLES) * block[1] / SAMPLES + top
+        inside = ((y >= 0) & (y < height))[:, None] & ((x >= 0) & (x < width))
+        return features, np.stack([target, inside], -1, dtype=np.float32)
 
     def _crop(self, block, rng):
-        """Part of a picture, 20 to 60 cells wide where it is large enough."""
+        """Crop a picture, 20 to 60 cells wide where it is large enough."""
         import cv2
 
         while True:
@@ -204,12 +204,12 @@ def _grey(picture):
     return cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
 
 
-def train_flat_network(pictures, path, *, steps=8000, batch_size=8, seed=0):
+def train_solid_network(pictures, path, *, steps=8000, batch_size=8, seed=0):
     """Train the network that finds white, light and black, and add its weights.
 
     Example:
     ```python
-    train_flat_network(pictures, "oppai/weights/censor_finder.npz")
+    train_solid_network(pictures, "oppai/weights/censor_finder.npz")
     ```
 
     Args:
@@ -250,15 +250,15 @@ class _Pictures(Batches):
         height, width = picture.shape[:2]
         hole = np.zeros((height, width), np.float32)
         if rng.random() < 0.55:
-            # Half of the censors lie in a part of the picture, and are smaller.
-            part = _part((height, width), rng, 0.3) if rng.random() < 0.5 else np.s_[:]
-            jpeg = 0.35 if part == np.s_[:] else 0
-            inner = np.ascontiguousarray(picture[part])
+            # Half of the censors lie in a crop of the picture, and are smaller.
+            crop = _crop((height, width), rng, 0.3) if rng.random() < 0.5 else np.s_[:]
+            jpeg = 0.35 if crop == np.s_[:] else 0
+            inner = np.ascontiguousarray(picture[crop])
             case = draw_censor(inner, rng, mosaics=0, jpeg=jpeg)
-            picture[part], hole[part] = case.picture, case.mask < 128
+            picture[crop], hole[crop] = case.image, case.mask > 127
         elif rng.random() < 0.35:
             picture = through_jpeg(picture, int(rng.integers(30, 101)))
-        features, size = flat_features(picture)
+        features, size = solid_features(picture)
         target = np.zeros((SIDE, SIDE, 2), np.float32)
         way = cv2.INTER_AREA if SIDE < max(height, width) else cv2.INTER_LINEAR
         target[: size[1], : size[0], 0] = cv2.resize(hole, size, interpolation=way)
@@ -267,12 +267,12 @@ class _Pictures(Batches):
 
 
 def vary(picture, rng):
-    """A part of a picture, mirrored, its colours exchanged, its background white.
+    """Vary a picture: crop, mirror, exchange colours, whiten the background.
 
-    Some are made smaller, some are grey, printed in dots or enlarged pixel by pixel.
+    Some are shrunk, some are grey, printed in dots or enlarged pixel by pixel.
 
     Args:
-        picture: uint8 RGB `(height, width, 3)`; it stays as it is.
+        picture: uint8 RGB `(height, width, 3)`; it is not changed.
         rng: `np.random.Generator`.
 
     Returns:
@@ -281,7 +281,7 @@ def vary(picture, rng):
     import cv2
 
     if rng.random() < 0.4:
-        picture = picture[_part(picture.shape, rng, 0.5)]
+        picture = picture[_crop(picture.shape, rng, 0.5)]
     picture = picture[:, :: rng.choice((-1, 1))].copy()
     if rng.random() < 0.25:
         picture[(picture == picture[0, 0]).all(2)] = rng.choice((255, 255, 0))
@@ -293,15 +293,15 @@ def vary(picture, rng):
             way = {"fx": scale, "fy": scale, "interpolation": cv2.INTER_AREA}
             picture = cv2.resize(np.ascontiguousarray(picture), None, **way)
     if rng.random() < 0.15:
-        picture = _grey_flat_training(picture, rng)
+        picture = _printed(picture, rng)
     elif rng.random() < 0.03:
         n = rng.integers(4, 9)
         picture = picture[::n, ::n].repeat(n, 0).repeat(n, 1)
     return np.ascontiguousarray(picture)
 
 
-def _grey_flat_training(picture, rng):
-    """A picture in grey, every second one in dots of a print."""
+def _printed(picture, rng):
+    """Return a picture in grey, every second one in the dots of a print."""
     import cv2
 
     grey = cv2.cvtColor(np.ascontiguousarray(picture), cv2.COLOR_RGB2GRAY)
@@ -313,8 +313,8 @@ def _grey_flat_training(picture, rng):
     return grey[..., None].repeat(3, 2)
 
 
-def _part(shape, rng, least):
-    """Slices of a part of a picture, with sides of `least` of its own and more."""
+def _crop(shape, rng, least):
+    """Draw slices of a picture, with sides from `least` times its own."""
     slices = []
     for length in shape[:2]:
         side = int(np.ceil(length * rng.uniform(least, 1)))
@@ -324,11 +324,11 @@ def _part(shape, rng, least):
 
 
 def train_evidence(pictures, path, *, seed=0):
-    """Learn how much every kind of evidence weighs and add it to the finder's weights.
+    """Learn the weights of the evidence and add them to the finder's weights.
 
     Each picture is searched twice: as it is or, every second time, as a JPEG of low
-    quality, and with a mosaic. What the network takes for a mosaic is one where at
-    least half of it is and its lattice is right.
+    quality, and with a mosaic. A candidate is true if at least half of it is mosaic and
+    its grid is right.
 
     Example:
     ```python
@@ -344,14 +344,14 @@ def train_evidence(pictures, path, *, seed=0):
     Returns:
         `(evidence, truth)`: float32 `(n, 14)` and bool `(n,)`, what has been seen.
     """
-    found = []
+    labelled = []
     for n, picture in enumerate(pictures):
-        found += label_candidates(picture, np.random.default_rng((seed, n)))
-    return fit_evidence(found, path)
+        labelled += label_candidates(picture, np.random.default_rng((seed, n)))
+    return fit_evidence(labelled, path)
 
 
 def label_candidates(picture, rng):
-    """What the network takes for mosaics, without one and with one in the picture.
+    """Collect what the network takes for mosaics, without and with one.
 
     Args:
         picture: uint8 RGB array without censors.
@@ -363,33 +363,31 @@ def label_candidates(picture, rng):
     clean = picture
     if rng.random() < 0.5:
         clean = through_jpeg(picture, int(rng.integers(10, 96)))
-    found = [(part.evidence, False) for part in _candidates(clean)]
+    labelled = [(evidence, False) for _, evidence in find_candidates(clean)]
     grid = draw_grid(rng)
     if rng.random() < 0.3:
         # As programs draw them: from the corner, where a JPEG has its blocks too.
         grid = Grid([int(rng.choice((8, 8, 8, 16, 16, 24, 32)))] * 2)
     case = draw_censor(picture, rng, mosaics=1, grid=grid, jpeg=0.5)
-    block, origin = grid.block, grid.origin
-    right = block[0], origin[0] % block[0], block[1], origin[1] % block[1]
-    for part in _candidates(case.picture):
-        hole = case.mask[part.place] < 128
-        is_there = (hole & part.mask).sum() > 0.5 * part.mask.sum()
-        found.append((part.evidence, part.lattice == right and bool(is_there)))
-    return found
+    for region, evidence in find_candidates(case.image):
+        hole = case.mask[region.slices] > 127
+        is_mosaic = (hole & region.mask).sum() > 0.5 * region.mask.sum()
+        labelled.append((evidence, region.grid == grid and bool(is_mosaic)))
+    return labelled
 
 
-def fit_evidence(found, path):
+def fit_evidence(labelled, path):
     """Fit the regression to labelled evidence and add it to the weights.
 
     Args:
-        found: List of `(evidence, truth)`.
+        labelled: List of `(evidence, truth)`.
         path: Place of the finder's weights, `.npz`.
 
     Returns:
         `(evidence, truth)`: float32 `(n, 14)` and bool `(n,)`.
     """
-    evidence = np.stack([seen for seen, _ in found])
-    truth = np.array([is_mosaic for _, is_mosaic in found])
+    evidence = np.stack([numbers for numbers, _ in labelled])
+    truth = np.array([is_mosaic for _, is_mosaic in labelled])
     mean, scale = evidence.mean(0), evidence.std(0) + 1e-3
     weights, bias = fit_logistic(with_products((evidence - mean) / scale), truth)
     learned = {"mean": mean, "scale": scale, "w": weights, "b": bias}
@@ -419,12 +417,3 @@ def fit_logistic(x, truth, *, decay=3.0, steps=50):
         curvature = (x * (p * (1 - p) + 1e-6)[:, None]).T @ x + np.diag(penalty)
         weights -= np.linalg.solve(curvature, gradient)
     return weights[:-1], weights[-1]
-
-
-def _candidates(picture):
-    """All that the network takes for a mosaic."""
-    import cv2
-
-    from oppai.detection.mosaic import candidates
-
-    return candidates(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY))

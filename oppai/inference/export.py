@@ -27,7 +27,7 @@ def export_restorer(restorer, path, *, image_size=256):
     | `Restorer` | `picture` | (1, s, s, 3) | signed scale, −1 to 1 |
     | | `mask` | (1, s, s, 1) | 1 valid, 0 hole |
     | `MosaicRestorer` | `censored` | (1, s, s, 3) | all five as |
-    | | `base` | (1, s, s, 3) | `oppai.data.mosaic_frames.mosaic_inputs` |
+    | | `base` | (1, s, s, 3) | `oppai.data.mosaic_inputs.mosaic_inputs` |
     | | `hints` | (1, s, s, 8) | makes them, with the batch |
     | | `rows` | (1, s, s) | as first axis |
     | | `columns` | (1, s, s) | |
@@ -41,8 +41,8 @@ def export_restorer(restorer, path, *, image_size=256):
     export_restorer(oppai.load_restorer("runs/first"), "restorer.onnx")
     session = onnxruntime.InferenceSession("restorer.onnx")
     picture = uint8_to_signed(censored)[None]  # (1, 256, 256, 3)
-    mask = (mask == 255).astype("float32")[None, ..., None]
-    (restored,) = session.run(["restored"], {"picture": picture, "mask": mask})
+    valid = (mask == 0).astype("float32")[None, ..., None]  # mask: 255 = hidden
+    (restored,) = session.run(["restored"], {"picture": picture, "mask": valid})
     ```
 
     Args:

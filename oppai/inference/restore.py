@@ -1,56 +1,59 @@
-"""Restore the censored parts of one picture of any size."""
+"""Restore the censored regions of one picture of any size."""
 
+import os
+from collections.abc import Sequence
 from functools import cache
-from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from illustkit.errors import UserError
 from illustkit.images import read_image, read_picture
-from oppai.data.crops import merge_patches
-from oppai.detection.find_censored import find_censored, find_mosaics
+from oppai.censoring.censor import blend as mix
+from oppai.censoring.regions import Censored, Region, bounds, region_at
+from oppai.detection.find_censored import Found, find_censored
+from oppai.detection.mosaic import find_mosaics
 from oppai.inference.marks import boxes_alpha, fill_painted, mask_alpha, painted_mask
-from oppai.inference.tiling import (
-    check_hole,
-    crop_padded,
-    cut_square,
-    find_parts,
-    find_regions,
-    predict_parts,
-)
+from oppai.inference.tiling import plan_tiles, predict_regions
 
-# Pixels round what is marked in which its mosaic is looked for.
-_ROUND = 100
+if TYPE_CHECKING:
+    from oppai.models.restorers import BaseRestorer
+
+# Pixels around what is marked in which its mosaic is searched.
+_AROUND = 100
+_NOTHING = "Nothing censored was found: mark it with boxes, a mask or paint."
 
 
 def restore(
-    image,
+    image: "str | os.PathLike[str] | np.ndarray | Censored",
     *,
-    restorer=None,
-    boxes=None,
-    mask=None,
-    mask_colour=None,
-    tolerance=0,
-    blend=None,
-    feather=8,
-    batch_size=8,
-):
+    restorer: "BaseRestorer | None" = None,
+    boxes: Sequence[Sequence[float]] | None = None,
+    mask: Any = None,
+    mask_colour: Sequence[int] | None = None,
+    found: "Found | Censored | None" = None,
+    tolerance: int = 0,
+    blend: float | None = None,
+    feather: float = 8,
+    batch_size: int = 8,
+) -> np.ndarray:
     """Restore the marked parts of a picture and leave every other pixel as it is.
 
     With the soft alpha `a` of what is marked, the network's prediction `p` and the
     given picture `c`, the result is `c + a · blend · (p − c)`: bit-exact where `a` is
-    0, and without a seam. Each marked region is cut out with the square round it, as
-    in training (1.5 times its long side, at least `restorer.minimum` pixels or 256),
-    brought to the network's size, predicted and brought back. A region longer than the
-    picture is wide, and a long strip, is covered by overlapping squares whose
-    predictions fade into one another. A restorer that sees mosaics, as the package's
-    own, gets each mosaic at the scale it was trained at instead (`oppai.data.mosaic_frames`).
+    0, and without a seam. Each region is cut out with its context, brought to the
+    network's scale, predicted and brought back; tiles of a long region fade into one
+    another. A restorer of a fixed size gets squares as in training (1.5 times the
+    region's long side, at least `restorer.minimum` pixels); one that sees mosaics, as
+    the package's own, gets each mosaic at the scale on which it was trained.
 
-    With nothing marked, `oppai.find_censored` looks for what is censored; and it finds
-    the blocks of marked mosaics for a restorer that sees them.
+    With nothing marked, `oppai.find_censored` finds what is censored. It also finds the
+    blocks of marked mosaics for a restorer that sees them.
 
     Example:
     ```python
     restored = oppai.restore("a.png")  # what it finds, with the package's own weights
+    restored = oppai.restore(oppai.add_mosaic(picture, (64, 80, 192, 176)))
     restorer = oppai.load_restorer("runs/first")
     restored = oppai.restore("a.png", boxes=[(57, 258, 344, 471)], restorer=restorer)
     restored = oppai.restore("b.png", mask="b_mask.png", restorer=restorer)
@@ -58,154 +61,165 @@ def restore(
     ```
 
     Args:
-        image: Path, or uint8 RGB array (height, width, 3), never written into. Of a
-            file, what is transparent is laid over white.
-        restorer: What predicts: `image_size`, `blend` and
-            `restore_patches(censored, mask)`, as of `oppai.load_restorer`.
+        image: Path, or uint8 RGB array (height, width, 3), which is not changed. A
+            transparent file is laid over white. Or a `Censored`, as of
+            `oppai.add_mosaic`, whose hidden pixels are restored.
+        restorer: An `oppai.models.restorers.BaseRestorer`, as of `load_restorer`.
             Defaults to `None`, the one that comes with the package.
         boxes: Boxes (left, top, right, bottom) in pixels of the picture. Give one of
-            `boxes`, `mask` and `mask_colour`, or none.
+            `boxes`, `mask`, `mask_colour` and `found`, or none.
         mask: Path, or bool or uint8 array (height, width): white is restored, greys
             are the soft rim. As large as the picture.
-        mask_colour: RGB colour, 0..255, with which the parts are painted over, as
+        mask_colour: RGB colour, 0..255, with which regions are painted over, as
             (0, 255, 0) for DeepCreamPy.
+        found: A `Found`, as of `oppai.find_censored`, or a `Censored`, as of
+            `oppai.irregular_mask`, whose mask and grids are taken.
         tolerance: Largest difference from `mask_colour` per channel, in levels of
             255; a JPEG needs some 40. Defaults to `0`.
-        blend: Part of the prediction in the result inside the mask, 0..1; the rest is
-            the picture as given. Defaults to the restorer's (the chapter's is 0.5, that
-            of the package's own 1).
-            Paint has no content to blend with, so there it is always 1.
+        blend: Weight of the prediction inside the mask, 0..1; the rest is the given
+            picture. Defaults to the restorer's (0.5 for the chapter's, 1 for the
+            package's own). Paint has no content to blend with, so it is 1 there.
         feather: Width in pixels of the soft rim outside boxes, paint and masks of
             black and white. Defaults to `8`.
-        batch_size: Squares that are predicted at once. Defaults to `8`.
+        batch_size: Tiles that are predicted at once. Defaults to `8`.
 
     Returns:
         A new uint8 RGB array of the picture's size.
 
     Raises:
-        ValueError: If what to restore is given twice, or not and nothing is found; if
-            it lies outside the picture, is of another size, is nothing or is all of the
-            picture.
+        UserError: If what to restore is given twice; if nothing is given and nothing is
+            found; if it lies outside the picture, has another size, is nothing or is
+            the whole picture.
         ImageError: If a path is no readable picture.
 
     Reference:
         The chapter, "Inference" and its result figures (the blend of 0.5).
     """
+    if isinstance(image, Censored):
+        if image.image is None:
+            raise UserError("The `Censored` holds no image: give it as `found`.")
+        if found is None and boxes is None and mask is None and mask_colour is None:
+            found = image
+        image = image.image
+    if isinstance(mask, (Censored, Found)):
+        mask = mask.mask
     picture = read_image(image)
-    given = {"boxes": boxes, "mask": mask, "mask_colour": mask_colour}
-    given = [name for name, value in given.items() if value is not None]
+    marks = {"boxes": boxes, "mask": mask, "mask_colour": mask_colour, "found": found}
+    given = [name for name, value in marks.items() if value is not None]
     if len(given) > 1:
-        raise ValueError(
-            "Say what to restore by one of boxes, mask and mask_colour. "
+        raise UserError(
+            "Say what to restore by one of boxes, mask, mask_colour and found. "
             f"Received: {' and '.join(given)}"
         )
     restorer = load_default() if restorer is None else restorer
-    sees_mosaics, found = hasattr(restorer, "restore_frames"), None
+    # None: the mosaics under what is marked are not known yet.
+    mosaics: list[Region] | None = None
     if boxes is not None:
         alpha = boxes_alpha(picture.shape, boxes, feather=feather)
     elif mask is not None:
-        if isinstance(mask, (str, Path)):
+        if isinstance(mask, (str, os.PathLike)):
             mask = _read_mask(mask)
         alpha = mask_alpha(mask, picture.shape, feather=feather)
-    elif not given:
-        found = find_censored(picture)
-        if not found.regions:
-            raise ValueError(
-                "Nothing censored was found: mark it with boxes, a mask or paint."
-            )
-        alpha = _alpha(picture, found)
-    else:
+    elif mask_colour is not None:
         if blend not in (None, 1):
-            raise ValueError(
+            raise UserError(
                 f"Under paint there is nothing to blend with: blend is 1 there. "
                 f"Received: blend={blend}"
             )
-        blend = 1
+        blend, mosaics = 1, []
         painted = painted_mask(picture, mask_colour, tolerance=tolerance)
         alpha = mask_alpha(painted, picture.shape, feather=feather)
         if not alpha.any():
-            raise ValueError(
+            raise UserError(
                 f"Nothing is painted in the colour {tuple(mask_colour)}. A JPEG needs "
                 f"a tolerance. Received: tolerance={tolerance}"
             )
         if not painted.all():
             picture = fill_painted(picture, painted)
+    else:
+        found = find_censored(picture) if found is None else found
+        alpha, mosaics = _hidden(picture, found, feather)
     blend = restorer.blend if blend is None else blend
     if not 0 <= blend <= 1:
-        raise ValueError(f"blend is a part, 0..1. Received: blend={blend}")
-    if sees_mosaics:
-        mosaics = _mosaics(picture, alpha > 0, found, painted=mask_colour is not None)
-        return _restore_parts(picture, alpha, mosaics, restorer, blend, batch_size)
-    return _restore_regions(picture, alpha, restorer, blend, batch_size)
+        raise UserError(f"blend is a weight, 0..1. Received: blend={blend}")
+    hole = alpha > 0
+    if not restorer.sees_mosaics:
+        mosaics = []
+    elif mosaics is None:
+        mosaics = _mosaics_under(picture, hole) if hole.any() else []
+    plan = plan_tiles(hole, restorer, mosaics)
+    output = picture.copy()
+    predictions = predict_regions(picture, hole, plan, restorer, batch_size)
+    for (region, _), prediction in zip(plan, predictions, strict=True):
+        place = region.slices
+        mask = alpha[place] * region.mask
+        mixed = mix(picture[place], prediction, mask, blend)
+        np.copyto(output[place], mixed, where=region.mask[..., None])
+    return output
 
 
 @cache
-def load_default():
-    """The restorer that comes with the package, loaded once."""
+def load_default() -> "BaseRestorer":
+    """Return the restorer that comes with the package, loaded once."""
     from oppai.models.pretrained import load_shipped
 
     return load_shipped()
 
 
-def _alpha(picture, found):
-    """What is found, with the rims over which white, black and light fade out."""
+def _with_rims(picture, found):
+    """Return a mask of the regions, with the rims over which white and black fade."""
     from oppai.detection.solid import with_rim
 
-    alpha = 255 - found.mask
+    alpha = found.mask.copy()
     for region in found.regions:
         if region.grid is None:
-            rim, (x, y) = with_rim(picture, region)
-            alpha[y : y + rim.shape[0], x : x + rim.shape[1]][rim] = 255
+            rim = with_rim(picture, region)
+            alpha[rim.slices][rim.mask] = 255
     return alpha
 
 
-def _mosaics(picture, hole, found, painted):
-    """Mosaics under what is marked: list of (box, hole of the box, grid)."""
-    if painted or not hole.any():
-        return []
-    crops = [(0, 0, *hole.shape[::-1])] if found else _crops(hole)
+def _hidden(picture, found, feather):
+    """Return the alpha of a `Found` or a `Censored`, and the mosaics it knows."""
+    if isinstance(found, Found):
+        if not found.regions:
+            raise UserError(_NOTHING)
+        mosaics = [region for region in found.regions if region.grid is not None]
+        return _with_rims(picture, found), mosaics
+    alpha = mask_alpha(found.mask, picture.shape, feather=feather)
+    if found.grid is None:
+        return alpha, None if found.kind == "mosaic" else []
+    box = bounds(found.mask > 0)
+    if box is None:
+        return alpha, []
+    left, top, right, bottom = box
+    mask = found.mask[top:bottom, left:right] > 0
+    return alpha, [Region(box, mask, "mosaic", found.grid)]
+
+
+def _mosaics_under(picture, hole):
+    """Find the mosaics under what is marked: a list of `Region`."""
     mosaics = []
-    for left, top, right, bottom in crops:
-        crop = picture[top:bottom, left:right]
-        seen = found.regions if found else find_mosaics(crop)
-        shift = np.array((left, top) * 2)
-        mosaics += [
-            (tuple((shift + r.box).tolist()), r.hole, r.grid.moved(left, top))
-            for r in seen
-            if r.grid is not None
-        ]
+    for left, top, right, bottom in _crops(hole):
+        for region in find_mosaics(picture[top:bottom, left:right]):
+            x, y = region.box[0] + left, region.box[1] + top
+            grid = region.grid.moved(left, top)
+            mosaics.append(region_at((x, y), region.mask, kind="mosaic", grid=grid))
     return mosaics
 
 
 def _crops(hole):
-    """Boxes round what is marked: of each part, or where that is more, of all."""
+    """Return boxes around each connected component, or a smaller one around all."""
     import cv2
 
     near = cv2.dilate(hole.astype(np.uint8), np.ones((17, 17), np.uint8))
     stats = cv2.connectedComponentsWithStats(near)[2][1:, :4]
     corners = np.hstack([stats[:, :2], stats[:, :2] + stats[:, 2:]])
     corners = np.vstack([corners, [*corners[:, :2].min(0), *corners[:, 2:].max(0)]])
-    corners += np.array([-_ROUND, -_ROUND, _ROUND, _ROUND])
+    corners += np.array([-_AROUND, -_AROUND, _AROUND, _AROUND])
     corners = corners.clip(0, hole.shape[::-1] * 2)
     areas = np.prod(corners[:, 2:] - corners[:, :2], axis=1)
     chosen = corners[:-1] if areas[:-1].sum() < areas[-1] else corners[-1:]
     return chosen.tolist()
-
-
-def _restore_parts(picture, alpha, mosaics, restorer, blend, batch_size):
-    hole = alpha > 0
-    check_hole(hole)
-    parts = find_parts(hole, mosaics)
-    output = picture.copy()
-    predictions = predict_parts(picture, hole, parts, restorer, batch_size)
-    for part, prediction in zip(parts, predictions, strict=True):
-        left, top, right, bottom = part.box
-        place = np.s_[top:bottom, left:right]
-        given = picture[place].astype(np.float32)
-        weight = (blend / 255) * alpha[place] * part.hole
-        mixed = np.rint(given + weight[..., None] * (prediction - given))
-        np.copyto(output[place], mixed, where=part.hole[..., None], casting="unsafe")
-    return output
 
 
 def _read_mask(path):
@@ -215,46 +229,3 @@ def _read_mask(path):
     if picture.alpha is None:
         return mask
     return np.rint(mask * (picture.alpha / 255)).astype(np.uint8)
-
-
-def _restore_regions(picture, alpha, restorer, blend, batch_size):
-    minimum = getattr(restorer, "minimum", 256)
-    regions = find_regions(alpha, restorer.image_size, minimum=minimum)
-    squares = [square for region in regions for square in region.squares]
-    predictions = iter(_predict(picture, alpha > 0, squares, restorer, batch_size))
-    output = picture.copy()
-    for region in regions:
-        patches = [next(predictions) for _ in region.squares]
-        _merge_region(output, picture, region, patches, blend)
-    return output
-
-
-def _predict(picture, hole, squares, restorer, batch_size):
-    """Yield the prediction of every square, at the network's size."""
-    for start in range(0, len(squares), batch_size):
-        pairs = [
-            cut_square(picture, hole, square, restorer.image_size)
-            for square in squares[start : start + batch_size]
-        ]
-        patches, masks = (np.stack(part) for part in zip(*pairs, strict=True))
-        predictions = np.asarray(restorer.restore_patches(patches, masks))
-        if predictions.shape != patches.shape or predictions.dtype != np.uint8:
-            raise ValueError(
-                f"restore_patches has to return uint8 {patches.shape}. "
-                f"Received: {predictions.dtype} {predictions.shape}"
-            )
-        yield from predictions
-
-
-def _merge_region(output, picture, region, patches, blend):
-    corners = np.array(region.squares)
-    low, high = corners[:, :2].min(axis=0), corners[:, 2:].max(axis=0)
-    local = crop_padded(picture, (*low, *high))
-    left, top, right, bottom = region.box
-    inside = np.s_[top - low[1] : bottom - low[1], left - low[0] : right - low[0]]
-    mask = np.full(local.shape[:2], 255, np.uint8)
-    # a·(blend·p + (1 − blend)·c) + (1 − a)·c = a·blend·p + (1 − a·blend)·c
-    mask[inside] -= np.rint(blend * region.alpha).astype(np.uint8)
-    merged = merge_patches(local, patches, corners - np.tile(low, 2), mask)
-    part = output[top:bottom, left:right]
-    np.copyto(part, merged[inside], where=region.alpha[..., None] > 0)

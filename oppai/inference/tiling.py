@@ -1,73 +1,285 @@
-"""Restore the marked parts of a picture with a restorer that sees mosaics."""
+"""Tiles: cover what is hidden, predict each tile, and merge them without a seam."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from illustkit.errors import UserError
 from illustkit.images import signed_to_unit
-from oppai.censoring.block_grid import Grid
-from oppai.data.crops import cover_box, cut_patch
-from oppai.data.mosaic_frames import Frame, bounds, frame_round, frame_scale
+from oppai.censoring.regions import Box, Region, bounds, overlap, region_at
+from oppai.data.crops import Crop, cover_box
+from oppai.data.mosaic_inputs import Case, crop_around, network_scale, take_case
 
-# Least part of what the network sees that has to be valid to count as context.
+if TYPE_CHECKING:
+    from oppai.models.restorers import BaseRestorer
+
+# Least valid fraction of what the network sees that counts as context.
 _CONTEXT = 1 / 16
 # Least side, in pixels, of the squares that together cover a long region.
 _LEAST_SIDE = 64
+# Pixels between regions that are predicted together.
+_NEAR = 16
+# Longest side that one crop predicts, and how far neighbours overlap, in its pixels.
+_LONGEST, _OVERLAP = 384, 32
+# Half the width of missing content from which on it is shrunk.
+_WIDEST = 64
 
 
-@dataclass(frozen=True)
-class Region:
-    """One part of a picture that is predicted, mixed and pasted as a whole.
+@dataclass(frozen=True, eq=False)
+class Tile:
+    """A rectangle of the picture that is predicted at once.
 
-    Attributes:
-        box: (left, top, right, bottom), ints, in pixels of the picture.
-        alpha: uint8 (height, width) of the box: 255 = restored, 0 = kept.
-        squares: List of int boxes of equal width and height that together cover
-            `box`. A square may overhang the picture, whose edge is repeated there.
+    Args:
+        box: `(left, top, right, bottom)` of what the tile predicts, in pixels of the
+            picture.
+        crop: The `Crop` that the network sees: the box with its context.
+        across: float32 `(width,)`, the tile's weight in each column of its box.
+        down: float32 `(height,)`, its weight in each row.
     """
 
-    box: tuple
-    alpha: np.ndarray
-    squares: list
+    box: Box
+    crop: Crop
+    across: np.ndarray
+    down: np.ndarray
 
 
-def find_regions(alpha, image_size, *, scale=1.5, minimum=256):
-    """Part a soft alpha into regions, each with the squares to predict it from.
+def plan_tiles(
+    hole: np.ndarray, restorer: "BaseRestorer", mosaics: Sequence[Region] = ()
+) -> list[tuple[Region, list[Tile]]]:
+    """Divide what is hidden into regions, and cover each with tiles.
 
-    Overlapping and touching boxes are one region, so that nothing is predicted twice;
-    small parts that lie well inside a larger part's square join it.
+    A restorer of patches of a fixed size gets squares with context, as in training. One
+    that takes any size gets each mosaic at the scale on which it was trained.
 
     Example:
     ```python
-    regions = find_regions(alpha, 256)
+    plan = plan_tiles(alpha > 0, restorer)
     ```
 
     Args:
-        alpha: uint8 (height, width), 0 = kept.
-        image_size: Side of the network's pictures, in pixels.
-        scale: Side of a square over the long side of its region. Defaults to `1.5`
-            (the chapter).
-        minimum: Least side of a square, in pixels. Defaults to `256` (the chapter).
+        hole: bool `(height, width)`, all that is hidden.
+        restorer: A `BaseRestorer`.
+        mosaics: The `Region`s of the mosaics in it. Defaults to none.
 
     Returns:
-        List of `Region`, the largest first. Their pixels are disjoint.
+        List of `(Region, tiles)`. The regions share no pixel and cover the hole.
 
     Raises:
-        ValueError: If nothing or everything is to be restored, or so much that the
-            network would see no valid pixel.
+        UserError: If nothing or everything is hidden, or so much that the network would
+            see no valid pixel.
+    """
+    if not hole.any():
+        raise UserError("There is nothing to restore: no pixel is marked.")
+    if hole.all():
+        raise UserError(
+            "The whole picture is to be restored: nothing is left to restore it from. "
+            f"Received: a picture of {hole.shape[1]}x{hole.shape[0]} pixels"
+        )
+    if restorer.image_size is None:
+        regions = split_by_mosaic(hole, mosaics)
+        return [(region, _scaled_tiles(region, restorer.divisor)) for region in regions]
+    return _square_tiles(hole, restorer.image_size, restorer.minimum)
+
+
+def predict_regions(
+    picture: np.ndarray,
+    hole: np.ndarray,
+    plan: Sequence[tuple[Region, list[Tile]]],
+    restorer: "BaseRestorer",
+    batch_size: int = 8,
+) -> Iterator[np.ndarray]:
+    """Predict the regions of a picture, and merge each one's tiles.
+
+    Args:
+        picture: uint8 RGB `(height, width, 3)`.
+        hole: bool `(height, width)`, all that is hidden.
+        plan: What `plan_tiles` returned.
+        restorer: A `BaseRestorer`.
+        batch_size: Tiles that are predicted at once. Defaults to 8.
+
+    Yields:
+        float32 `(height, width, 3)` of each region's box, 0..255.
+    """
+    size = picture.shape[1], picture.shape[0]
+    for group in _groups(plan, restorer, batch_size):
+        cases = [
+            _case(picture, hole, region, tile.crop)
+            for region, tiles in group
+            for tile in tiles
+        ]
+        predictions = iter(restorer.predict_all(cases, batch_size))
+        for region, tiles in group:
+            left, top, right, bottom = region.box
+            total = np.zeros((bottom - top, right - left, 3), np.float32)
+            weights = np.zeros(total.shape[:2], np.float32)
+            for tile in tiles:
+                box, pixels = tile.crop.give(next(predictions), size)
+                # Where the tile lies in the region, and in what was predicted.
+                place, _ = overlap(region.box, tile.box)
+                inside, _ = overlap(box, tile.box)
+                weight = tile.down[:, None] * tile.across
+                total[place] += weight[..., None] * pixels[inside]
+                weights[place] += weight
+            signed = np.clip(total / weights[..., None], -1, 1)
+            yield 255 * np.asarray(signed_to_unit(signed))
+
+
+def _groups(plan, restorer, batch_size):
+    """Yield lists of regions whose tiles are predicted together."""
+    if restorer.image_size is None:
+        # Crops differ in size; and a region of many tiles fills the memory alone.
+        yield from ([pair] for pair in plan)
+        return
+    group: list = []
+    for pair in plan:
+        group.append(pair)
+        if sum(len(tiles) for _, tiles in group) >= batch_size:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _case(picture, hole, region, crop) -> Case:
+    """Return what the restorer sees of a tile, cut out before it is resampled."""
+    x, y = max(crop.box[0], 0), max(crop.box[1], 0)
+    left, top, right, bottom = crop.box
+    inside = np.s_[y:bottom, x:right]
+    around = hole[inside]
+    moved = replace(crop, box=(left - x, top - y, right - x, bottom - y))
+    if region.grid is None:
+        return take_case(moved, picture[inside], around)
+    missing = around.copy()
+    height, width = around.shape
+    here, there = overlap((x, y, x + width, y + height), region.box)
+    missing[here] &= ~region.mask[there]
+    return take_case(moved, picture[inside], around, region.grid.moved(-x, -y), missing)
+
+
+# Any size: each mosaic at its own scale.
+
+
+def split_by_mosaic(hole: np.ndarray, mosaics: Sequence[Region] = ()) -> list[Region]:
+    """Divide what is hidden by the mosaics that lie in it.
+
+    Hidden pixels near a mosaic belong to it, even outside its region; those far from
+    any are missing content.
+
+    Args:
+        hole: bool `(height, width)`.
+        mosaics: `Region`s with grids. Defaults to none.
+
+    Returns:
+        List of `Region`, which share no pixel and cover the hole.
     """
     import cv2
 
-    hole = alpha > 0
-    check_hole(hole)
-    size = alpha.shape[1], alpha.shape[0]
+    near = cv2.dilate(hole.astype(np.uint8), np.ones((_NEAR + 1, _NEAR + 1), np.uint8))
+    n, labels, stats, _ = cv2.connectedComponentsWithStats(near)
+    regions = []
+    for label in range(1, n):
+        left, top, width, height = stats[label, :4].tolist()
+        inside = np.s_[top : top + height, left : left + width]
+        group = hole[inside] & (labels[inside] == label)
+        owners = _owners(group, (left, top, left + width, top + height), mosaics)
+        for owner in np.unique(owners[group]):
+            own = group & (owners == owner)
+            x, y, right, down = bounds(own)
+            corner, mask = (left + x, top + y), own[y:down, x:right]
+            if owner < 0:
+                regions.append(region_at(corner, mask))
+            else:
+                grid = mosaics[owner].grid
+                regions.append(region_at(corner, mask, kind="mosaic", grid=grid))
+    return regions
+
+
+def _owners(group, box, mosaics):
+    """Return for every pixel of a group the number of its mosaic, or -1."""
+    owners = np.full(group.shape, -1)
+    sizes = {}
+    for number, mosaic in enumerate(mosaics):
+        slices = overlap(box, mosaic.box)
+        if slices is None:
+            continue
+        here, there = slices
+        own = mosaic.mask[there] & group[here]
+        if own.any():
+            owners[here][own] = number
+            sizes[number] = np.count_nonzero(own)
+    if sizes:
+        owners[owners < 0] = max(sizes, key=sizes.get)
+    return owners
+
+
+def _scaled_tiles(region, divisor):
+    """Cover a region with tiles that overlap and fade into one another."""
+    scales = _scales(region)
+    sides = []
+    for axis, scale in enumerate(scales):
+        start, stop = region.box[axis], region.box[axis + 2]
+        n = math.ceil((stop - start) * scale / _LONGEST)
+        cuts = np.linspace(start, stop, n + 1).round().astype(int).tolist()
+        fade = math.ceil(_OVERLAP / 2 / scale)
+        side = []
+        for i in range(n):
+            before, after = (0 if i == 0 else fade), (0 if i == n - 1 else fade)
+            low, high = max(cuts[i] - before, start), min(cuts[i + 1] + after, stop)
+            side.append((low, high, _ramp(high - low, 2 * before, 2 * after)))
+        sides.append(side)
+    tiles = []
+    for top, bottom, down in sides[1]:
+        for left, right, across in sides[0]:
+            box = left, top, right, bottom
+            crop = crop_around(box, region.grid, scales=scales, divisor=divisor)
+            tiles.append(Tile(box, crop, across, down))
+    return tiles
+
+
+def _scales(region):
+    if region.grid is not None:
+        return network_scale(region.grid)
+    import cv2
+
+    # Across a wide hole the network sees no rim.
+    inner = cv2.distanceTransform(
+        np.pad(region.mask, 1).astype(np.uint8), cv2.DIST_L2, 3
+    ).max()
+    return (min(1.0, _WIDEST / inner),) * 2
+
+
+def _ramp(length, first, last):
+    """Return weights along one side that fade over `first` and `last` pixels."""
+    place = np.arange(length) + 0.5
+    ramp = np.ones(length, np.float32)
+    if first:
+        ramp = np.minimum(ramp, place / first)
+    if last:
+        ramp = np.minimum(ramp, (length - place) / last)
+    return ramp.astype(np.float32)
+
+
+# Patches of a fixed size: squares with context, as in training.
+
+
+def _square_tiles(hole, image_size, minimum, scale=1.5):
+    """Divide a hole into regions, the largest first, and cover them with squares.
+
+    Touching boxes are one region, so that nothing is predicted twice; small regions
+    that lie well inside a larger one's square join it.
+    """
+    import cv2
+
+    size = hole.shape[1], hole.shape[0]
     _, labels, stats, _ = cv2.connectedComponentsWithStats(hole.astype(np.uint8))
     boxes = stats[:, :4].copy()
     boxes[:, 2:] += boxes[:, :2]
     free = np.ones(len(boxes), bool)
     free[0] = False  # the background
-    regions = []
+    plan = []
     for index in np.argsort(-stats[:, cv2.CC_STAT_AREA], kind="stable"):
         if not free[index]:
             continue
@@ -77,39 +289,29 @@ def find_regions(alpha, image_size, *, scale=1.5, minimum=256):
             joined = free & _well_inside(boxes, squares[0], size)
         joined[index] = True
         free &= ~joined
-        left, top = boxes[joined, :2].min(axis=0)
-        right, bottom = boxes[joined, 2:].max(axis=0)
-        crop = np.s_[top:bottom, left:right]
-        regions.append(
-            Region(
-                (int(left), int(top), int(right), int(bottom)),
-                np.where(joined[labels[crop]], alpha[crop], 0),
-                [_with_context(square, hole, image_size) for square in squares],
-            )
-        )
-    return regions
+        left, top = boxes[joined, :2].min(axis=0).tolist()
+        right, bottom = boxes[joined, 2:].max(axis=0).tolist()
+        box = left, top, right, bottom
+        region = Region(box, joined[labels[top:bottom, left:right]])
+        squares = [_with_context(square, hole, image_size) for square in squares]
+        plan.append((region, [_square_tile(s, image_size, box) for s in squares]))
+    return plan
 
 
-def check_hole(hole):
-    """Raise where nothing or everything is marked.
-
-    Args:
-        hole: bool (height, width).
-
-    Raises:
-        ValueError: in both cases.
-    """
-    if not hole.any():
-        raise ValueError("There is nothing to restore: no pixel is marked.")
-    if hole.all():
-        raise ValueError(
-            "The whole picture is to be restored: nothing is left to restore it from. "
-            f"Received: a picture of {hole.shape[1]}x{hole.shape[0]} pixels"
-        )
+def _square_tile(square, image_size, box):
+    """Return a tile that counts with a tent, highest in the middle of its square."""
+    side = square[2] - square[0]
+    crop = Crop(square, (image_size, image_size), patch=True)
+    tent = np.minimum(np.arange(1, side + 1), np.arange(side, 0, -1))
+    tent = (tent / side).astype(np.float32)
+    (rows, columns), _ = overlap(square, box)
+    x, y = square[:2]
+    inner = x + columns.start, y + rows.start, x + columns.stop, y + rows.stop
+    return Tile(inner, crop, tent[columns], tent[rows])
 
 
 def _well_inside(boxes, square, size):
-    """Which boxes keep an eighth of the square as context (or end with the picture)."""
+    """Return which boxes lie an eighth of the square inside it, or at the edge."""
     margin = (square[2] - square[0]) // 8
     low = [start + margin if start > 0 else 0 for start in square[:2]]
     high = [
@@ -120,7 +322,7 @@ def _well_inside(boxes, square, size):
 
 
 def _cover(size, box, scale, minimum):
-    """Squares over a box: one, or a row of overlapping ones along its long side."""
+    """Cover a box with one square, or with a row of overlapping ones."""
     sides = box[2] - box[0], box[3] - box[1]
     axis = 0 if sides[0] > sides[1] else 1
     long, short, room = sides[axis], sides[1 - axis], size[1 - axis]
@@ -141,282 +343,27 @@ def _cover(size, box, scale, minimum):
 
 
 def _corner(middle, side, limit):
-    """Where a span of this side begins: inside 0..limit if there is room for it."""
+    """Return where a span of this side begins: inside 0..limit if it fits."""
     if side > limit:
         return (limit - side) // 2
     return min(max(middle - side // 2, 0), limit - side)
 
 
 def _with_context(square, hole, image_size):
-    """Enlarge a square, beyond the picture where need be, until it holds context."""
+    """Enlarge a square, beyond the picture if necessary, until it holds context."""
     size = hole.shape[1], hole.shape[0]
     centre = (square[0] + square[2]) // 2, (square[1] + square[3]) // 2
     while True:
         side = square[2] - square[0]
-        context = np.mean(_network_mask(hole, square, image_size) == 255)
+        crop = Crop(square, (image_size, image_size), patch=True)
+        context = 1 - np.mean(crop.take_hole(hole))
         if context >= _CONTEXT or (context and side >= max(size)):
             return square
         if side >= max(size):
-            raise ValueError(
+            raise UserError(
                 "Too little is left of the picture to restore it from. Received: no "
                 f"valid pixel once it is brought to {image_size}x{image_size} pixels"
             )
         side = min(side + side // 2 + 1, max(size))
         x, y = (_corner(m, side, n) for m, n in zip(centre, size, strict=True))
         square = x, y, x + side, y + side
-
-
-def cut_square(picture, hole, square, image_size):
-    """Cut a square out and bring it to the network's size, with the network's mask.
-
-    Example:
-    ```python
-    patch, mask = cut_square(picture, alpha > 0, regions[0].squares[0], 256)
-    ```
-
-    Args:
-        picture: uint8 (height, width, 3).
-        hole: bool (height, width), every pixel that is to be restored.
-        square: Int box, possibly overhanging the picture.
-        image_size: Side of the network's pictures, in pixels.
-
-    Returns:
-        uint8 (image_size, image_size, 3) and uint8 (image_size, image_size, 1) with
-        0 = hole, 255 = valid. A pixel into which any hole pixel is mixed is hole.
-    """
-    side = square[2] - square[0]
-    patch = cut_patch(crop_padded(picture, square), (0, 0, side, side), image_size)
-    return patch, _network_mask(hole, square, image_size)[..., None]
-
-
-def _network_mask(hole, square, image_size):
-    import cv2
-
-    size = image_size, image_size
-    holes = crop_padded(hole, square).astype(np.float32)
-    if image_size < len(holes):
-        # The area filter of the patch has a positive weight on all that it touches.
-        holes = cv2.resize(holes, size, interpolation=cv2.INTER_AREA)
-    elif image_size > len(holes):
-        # The bicubic filter of the patch reads two pixels to each side, which a
-        # picture of a few pixels cannot spare.
-        wider = cv2.dilate(holes, np.ones((5, 5), np.uint8))
-        holes = holes if wider.all() else wider
-        holes = cv2.resize(holes, size, interpolation=cv2.INTER_NEAREST_EXACT)
-    return np.where(holes > 1e-6, 0, 255).astype(np.uint8)
-
-
-def crop_padded(array, box):
-    """Cut a box out of an array, whose edge is repeated where the box overhangs it.
-
-    Example:
-    ```python
-    crop_padded(picture, (-8, 0, 56, 64))  # the left column eight times more
-    ```
-
-    Args:
-        array: (height, width) or (height, width, channels).
-        box: Int (left, top, right, bottom) that meets the array.
-
-    Returns:
-        Array (bottom - top, right - left, ...); a view if nothing overhangs.
-    """
-    left, top, right, bottom = box
-    height, width = array.shape[:2]
-    crop = array[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
-    margins = [
-        (max(-top, 0), max(bottom - height, 0)),
-        (max(-left, 0), max(right - width, 0)),
-    ]
-    if not np.any(margins):
-        return crop
-    return np.pad(crop, margins + [(0, 0)] * (array.ndim - 2), mode="edge")
-
-
-# Pixels between parts that are predicted together.
-_NEAR = 16
-# Largest side that one frame predicts, and how far neighbours overlap, in its pixels.
-_LONGEST, _OVERLAP = 384, 32
-# Half the width of missing content, from which on it is shrunk.
-_WIDEST = 64
-
-
-@dataclass(frozen=True)
-class Part:
-    """A part of a picture, marked, and the mosaic in it.
-
-    Args:
-        box: Int `(left, top, right, bottom)`.
-        hole: bool `(height, width)` of the box: what belongs to the part.
-        grid: The mosaic's `Grid` in the picture; `None` where content is missing.
-    """
-
-    box: tuple
-    hole: np.ndarray
-    grid: Grid | None
-
-
-def find_parts(hole, mosaics=()):
-    """Part what is marked by the mosaics that lie in it.
-
-    Marked pixels near a mosaic belong to it, though they lie outside what was found of
-    it; those far from any are missing content.
-
-    Args:
-        hole: bool `(height, width)`.
-        mosaics: List of `(box, hole of the box, grid)`. Defaults to none.
-
-    Returns:
-        List of `Part`; their pixels are disjoint and are all that is marked.
-    """
-    import cv2
-
-    near = cv2.dilate(hole.astype(np.uint8), np.ones((_NEAR + 1, _NEAR + 1), np.uint8))
-    n, labels, stats, _ = cv2.connectedComponentsWithStats(near)
-    parts = []
-    for label in range(1, n):
-        left, top, width, height = stats[label, :4].tolist()
-        inside = np.s_[top : top + height, left : left + width]
-        group = hole[inside] & (labels[inside] == label)
-        owners = _owners(group, (left, top), mosaics)
-        for owner in np.unique(owners[group]):
-            own = group & (owners == owner)
-            x, y, right, down = bounds(own)
-            box = left + x, top + y, left + right, top + down
-            grid = mosaics[owner][2] if owner >= 0 else None
-            parts.append(Part(box, own[y:down, x:right], grid))
-    return parts
-
-
-def _owners(group, corner, mosaics):
-    """For every pixel of a group the number of its mosaic; -1 where there is none."""
-    owners = np.full(group.shape, -1)
-    sizes = {}
-    for number, (box, hole, _) in enumerate(mosaics):
-        overlap = _overlap((*corner, *group.shape[::-1]), (*box[:2], *hole.shape[::-1]))
-        if overlap is None:
-            continue
-        here, there = overlap
-        part = hole[there] & group[here]
-        if part.any():
-            owners[here][part] = number
-            sizes[number] = np.count_nonzero(part)
-    if sizes:
-        owners[owners < 0] = max(sizes, key=sizes.get)
-    return owners
-
-
-def predict_parts(picture, hole, parts, restorer, batch_size=4):
-    """Predict the parts of a picture.
-
-    A part is brought to the network's scale (`oppai.data.mosaic_frames`). A long one is predicted
-    in frames that overlap, and fade into one another.
-
-    Args:
-        picture: uint8 RGB `(height, width, 3)`.
-        hole: bool `(height, width)`, all that is marked.
-        parts: List of `Part`.
-        restorer: What has `restore_frames`, as `oppai.MosaicRestorer`.
-        batch_size: Frames at once. Defaults to 4.
-
-    Yields:
-        float32 `(height, width, 3)` of each part's box, 0..255.
-    """
-    size = picture.shape[1::-1]
-    for part in parts:
-        left, top, right, bottom = part.box
-        total = np.zeros((bottom - top, right - left, 3), np.float32)
-        weights = np.zeros(total.shape[:2], np.float32)
-        scales = _scales(part)
-        tiles = _tiles(part, scales)
-        frames = [frame_round(tile, part.grid, scales=scales) for tile, _ in tiles]
-        jobs = [_job(picture, hole, part, frame) for frame in frames]
-        predictions = restorer.restore_frames(jobs, batch_size)
-        for (tile, fades), frame, signed in zip(
-            tiles, frames, predictions, strict=True
-        ):
-            (x, y, _, _), array = frame.give(signed, size)
-            rows = slice(tile[1] - top, tile[3] - top)
-            columns = slice(tile[0] - left, tile[2] - left)
-            weight = _ramp(tile[3] - tile[1], *fades[1])[:, None]
-            weight = weight * _ramp(tile[2] - tile[0], *fades[0])
-            array = array[tile[1] - y : tile[3] - y, tile[0] - x : tile[2] - x]
-            total[rows, columns] += weight[..., None] * array
-            weights[rows, columns] += weight
-        signed = np.clip(total / weights[..., None], -1, 1)
-        yield 255 * np.asarray(signed_to_unit(signed))
-
-
-def _scales(part):
-    if part.grid is not None:
-        return frame_scale(part.grid)
-    import cv2
-
-    # Across a wide hole the network sees no rim.
-    inner = cv2.distanceTransform(
-        np.pad(part.hole, 1).astype(np.uint8), cv2.DIST_L2, 3
-    ).max()
-    return (min(1.0, _WIDEST / inner),) * 2
-
-
-def _job(picture, hole, part, frame):
-    """Arguments of `oppai.data.mosaic_frames.frame_case`, cut out round the frame."""
-    x, y = max(frame.box[0], 0), max(frame.box[1], 0)
-    inside = np.s_[y : frame.box[3], x : frame.box[2]]
-    box = tuple(v - (x, y)[i % 2] for i, v in enumerate(frame.box))
-    moved, around = Frame(box, frame.size), hole[inside]
-    if part.grid is None:
-        return moved, picture[inside], around, None, None
-    missing = around.copy()
-    here, there = _overlap(
-        (x, y, *around.shape[::-1]), (*part.box[:2], *part.hole.shape[::-1])
-    )
-    missing[here] &= ~part.hole[there]
-    return moved, picture[inside], around, part.grid.moved(-x, -y), missing
-
-
-def _overlap(one, other):
-    """Slices of two boxes `(x, y, width, height)` where they meet, or `None`."""
-    here, there = [], []
-    for axis in (1, 0):
-        start = max(one[axis], other[axis])
-        stop = min(one[axis] + one[axis + 2], other[axis] + other[axis + 2])
-        if start >= stop:
-            return None
-        here.append(slice(start - one[axis], stop - one[axis]))
-        there.append(slice(start - other[axis], stop - other[axis]))
-    return tuple(here), tuple(there)
-
-
-def _tiles(part, scales):
-    """Boxes that cover a part, each with how far its sides fade, in pixels."""
-    sides = []
-    for axis, scale in enumerate(scales):
-        start, stop = part.box[axis], part.box[axis + 2]
-        n = math.ceil((stop - start) * scale / _LONGEST)
-        cuts = np.linspace(start, stop, n + 1).round().astype(int).tolist()
-        fade = math.ceil(_OVERLAP / 2 / scale)
-        side = []
-        for i in range(n):
-            first, last = i == 0, i == n - 1
-            low = cuts[i] - (0 if first else fade)
-            high = cuts[i + 1] + (0 if last else fade)
-            fades = 0 if first else 2 * fade, 0 if last else 2 * fade
-            side.append((max(low, start), min(high, stop), fades))
-        sides.append(side)
-    return [
-        ((left, top, right, bottom), (across, down))
-        for top, bottom, down in sides[1]
-        for left, right, across in sides[0]
-    ]
-
-
-def _ramp(length, first, last):
-    """Weights of a tile along one side: they fade over `first` and `last` pixels."""
-    place = np.arange(length) + 0.5
-    ramp = np.ones(length, np.float32)
-    if first:
-        ramp = np.minimum(ramp, place / first)
-    if last:
-        ramp = np.minimum(ramp, (length - place) / last)
-    return ramp.astype(np.float32)

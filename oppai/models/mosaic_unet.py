@@ -3,20 +3,22 @@
 import keras
 from keras import layers, ops
 
-from oppai.data.mosaic_frames import HINTS
-from oppai.layers import PConv2D
+from oppai.data.mosaic_inputs import HINTS
+from oppai.layers import PConv2D, check_divisible, one_of
+
+CONSISTENCIES = ("gate", "always", "never")
 
 
 @keras.saving.register_keras_serializable(package="oppai")
 class MosaicUNet(keras.Model):
-    """U-Net that sees the mosaic, and adds what it learnt to the upsampled block means.
+    """Residual U-Net that sees the mosaic and corrects the upsampled block means.
 
-    The stem joins a plain convolution over everything that is seen with a partial one
-    over the picture alone, in which missing content is a hole. Stages of residual
+    The stem adds a plain convolution over all inputs and a partial one over the picture
+    alone, in which missing content is a hole. Stages of residual
     blocks without normalisation (EDSR) shrink by strides and grow by nearest pixels,
     with sums for skips. The last convolution gives a change of the base and a gate: the
-    change is completed by what its block means lack to those of the mosaic, as far as
-    the gate is open. A fully open gate projects on the pictures that have this mosaic.
+    difference of the mosaic's block means and those of the result is added, times the
+    gate. A fully open gate projects on the pictures that have this mosaic.
 
     Example:
     ```python
@@ -31,7 +33,7 @@ class MosaicUNet(keras.Model):
         widths: Channels of each stage; each next one has half the size. Defaults to
             `(16, 32, 64, 128, 192)`.
         blocks: Residual blocks of each stage, of the encoder and again of the decoder
-            (the deepest stands once). Defaults to `(0, 1, 2, 2, 3)`.
+            (the deepest has them once). Defaults to `(0, 1, 2, 2, 3)`.
         slope: Of the leaky ReLU. Defaults to 0.2.
         consistency: "gate", "always" (a gate that is always open) or "never".
             Defaults to `"gate"`.
@@ -40,15 +42,15 @@ class MosaicUNet(keras.Model):
         **kwargs: `name` and `trainable`.
 
     Call arguments:
-        inputs: Dict of float32 tensors, as of `oppai.data.mosaic_frames.mosaic_inputs` with
-            the batch as first axis.
+        inputs: Dict of float32 tensors, as `oppai.data.mosaic_inputs.mosaic_inputs`
+            makes them, with the batch as first axis. In `hints` the hole is 1.
 
     Returns:
-        `(batch, height, width, 3)`, float32, signed scale; outside the hole it means
-        nothing.
+        `(batch, height, width, 3)`, float32, signed scale; undefined outside the
+        hole.
 
     Raises:
-        ValueError: for arguments or sizes that do not fit together.
+        ValueError: If arguments or picture sizes do not fit together.
 
     Reference:
         Lim et al., "Enhanced Deep Residual Networks for Single Image Super-Resolution"
@@ -72,18 +74,10 @@ class MosaicUNet(keras.Model):
                 "widths and blocks must be equally long, at least two. "
                 f"Received: {widths=}, {blocks=}"
             )
-        if consistency not in ("gate", "always", "never"):
-            raise ValueError(
-                "`consistency` is 'gate', 'always' or 'never'. "
-                f"Received: {consistency!r}"
-            )
-        step = 2 ** (len(widths) - 1)
-        if (image_size or 0) % step:
-            raise ValueError(
-                f"`image_size` must be divisible by {step}. Received: {image_size}"
-            )
+        one_of(consistency, "consistency", CONSISTENCIES)
         side = image_size
-        parts = _Parts(slope, dtype)
+        check_divisible(type(self).__name__, side, side, 2 ** (len(widths) - 1))
+        make = _LayerMaker(slope, dtype)
         inputs = {
             "censored": keras.Input((side, side, 3), name="censored"),
             "base": keras.Input((side, side, 3), name="base"),
@@ -95,45 +89,61 @@ class MosaicUNet(keras.Model):
         seen = layers.Concatenate(name="seen")(
             [inputs["base"], inputs["censored"], inputs["hints"]]
         )
-        x = parts.convolution(widths[0], name="stem")(seen)
-        known, _ = PConv2D(widths[0], 5, dtype=dtype, name="stem_partial")(
+        x = make.convolution(widths[0], name="stem")(seen)
+        picture, _ = PConv2D(widths[0], 5, dtype=dtype, name="stem_partial")(
             [inputs["censored"], 1 - missing]
         )
-        x = parts.activate(layers.Add(dtype=dtype, name="stem_sum")([x, known]))
+        x = make.activate(layers.Add(dtype=dtype, name="stem_sum")([x, picture]))
         skips = []
         for i, (width, n) in enumerate(zip(widths, blocks, strict=True)):
             if i:
-                x = parts.convolution(width, 2, name=f"down_{i}")(x)
-                x = parts.activate(x)
+                x = make.convolution(width, 2, name=f"down_{i}")(x)
+                x = make.activate(x)
             for k in range(n):
-                x = parts.residual(x, width, f"encoder_{i}_{k}")
+                x = make.residual(x, width, f"encoder_{i}_{k}")
             skips.append(x)
         for i in reversed(range(len(widths) - 1)):
-            x = parts.convolution(widths[i], name=f"up_{i}")(x)
+            x = make.convolution(widths[i], name=f"up_{i}")(x)
             x = layers.UpSampling2D(2, dtype=dtype, name=f"enlarge_{i}")(x)
             x = layers.Add(dtype=dtype, name=f"skip_{i}")([x, skips[i]])
-            x = parts.activate(x)
+            x = make.activate(x)
             for k in range(blocks[i]):
-                x = parts.residual(x, widths[i], f"decoder_{i}_{k}")
+                x = make.residual(x, widths[i], f"decoder_{i}_{k}")
         # Not zero at first: a network that begins at the base stays there for long.
-        x = parts.convolution(4, name="last")(x)
+        x = make.convolution(4, name="last")(x)
         restored = Completion(consistency, dtype="float32", name="restored")(
             [x, inputs["base"], inputs["censored"], inputs["hints"]]
             + [inputs["rows"], inputs["columns"]]
         )
         super().__init__(inputs=inputs, outputs=restored, **kwargs)
-        self.image_size = image_size
-        self.step = step
-        self._arguments = {
-            "image_size": image_size,
-            "widths": widths,
-            "blocks": blocks,
-            "slope": slope,
-            "consistency": consistency,
-        }
+        self.dtype_policy = keras.dtype_policies.get(
+            dtype or keras.config.dtype_policy()
+        )
+        self.image_size, self.widths, self.blocks = image_size, widths, blocks
+        self.slope, self.consistency = slope, consistency
+        self._own_dtype = None if dtype is None else self.dtype_policy.name
+
+    @property
+    def divisor(self):
+        """Number by which height and width of a picture are divisible."""
+        return 2 ** (len(self.widths) - 1)
+
+    def call(self, inputs, training=None, mask=None):
+        size = inputs["censored"].shape[1:3]
+        check_divisible(type(self).__name__, *size, self.divisor)
+        return super().call(inputs, training=training, mask=mask)
 
     def get_config(self):
-        return {"name": self.name, "trainable": self.trainable, **self._arguments}
+        return {
+            "name": self.name,
+            "trainable": self.trainable,
+            "image_size": self.image_size,
+            "widths": self.widths,
+            "blocks": self.blocks,
+            "slope": self.slope,
+            "consistency": self.consistency,
+            "dtype": self._own_dtype,
+        }
 
     @classmethod
     def from_config(cls, config):
@@ -142,7 +152,7 @@ class MosaicUNet(keras.Model):
 
 @keras.saving.register_keras_serializable(package="oppai")
 class Completion(layers.Layer):
-    """Adds a change to the base, and what the sum's block means lack to the mosaic's.
+    """Add a change to the base, and correct the sum's block means towards the mosaic's.
 
     With the block averages `B`, the censored picture `c` and the sum `f`, the result is
     `f + g · (B c − B f)` in blocks that lie wholly in the hole; the gate `g` is between
@@ -193,8 +203,8 @@ def _blockwise(x, rows, columns):
     return ops.einsum("bkw,biwc->bikc", columns, x)
 
 
-class _Parts:
-    """Makes the layers of a network, all of one slope and dtype."""
+class _LayerMaker:
+    """Makes the layers of a network, all with one slope and dtype."""
 
     def __init__(self, slope, dtype):
         self.slope, self.dtype = slope, dtype

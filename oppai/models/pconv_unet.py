@@ -5,7 +5,7 @@ from math import prod
 import keras
 from keras import layers, ops
 
-from oppai.layers import PConv2D, PConv2DTranspose, one_of, pair_of
+from oppai.layers import PConv2D, PConv2DTranspose, check_divisible, one_of, pair_of
 
 
 class Stages:
@@ -195,11 +195,10 @@ class PConvUNet(keras.Model):
                 f"the first stride 1. Received: widths={filters}, {strides=}, "
                 f"{kernels=}"
             )
-        step = prod(strides)
         width = height = None
         if image_size is not None:
             width, height = pair_of(image_size, "image_size")
-        _check_size(height, width, step)
+        check_divisible(type(self).__name__, height, width, prod(strides))
         stages = Stages(
             repeats=repeats,
             activation=activation,
@@ -237,29 +236,24 @@ class PConvUNet(keras.Model):
         self.dtype_policy = keras.dtype_policies.get(
             dtype or keras.config.dtype_policy()
         )
-        self.image_size = image_size
-        self._step = step
-        self._arguments = {
-            "base_filters": base_filters,
-            "widths": widths,
-            "strides": strides,
-            "kernels": kernels,
-            "repeats": repeats,
-            "activation": keras.activations.serialize(
-                keras.activations.get(activation)
-            ),
-            "normalization": normalization,
-            "upsampling": upsampling,
-            "residual": residual,
-            "input_skip": input_skip,
-            "see_censored": see_censored,
-            "batchnorm_momentum": batchnorm_momentum,
-            "synchronized": synchronized,
-            "dtype": None if dtype is None else self.dtype_policy.name,
-        }
+        self.image_size, self.base_filters = image_size, base_filters
+        self.widths, self.strides, self.kernels = widths, strides, kernels
+        self.repeats = repeats
+        self.activation = keras.activations.get(activation)
+        self.normalization, self.upsampling = normalization, upsampling
+        self.residual, self.input_skip = residual, input_skip
+        self.see_censored = see_censored
+        self.batchnorm_momentum = batchnorm_momentum
+        self.synchronized = synchronized
+        self._own_dtype = None if dtype is None else self.dtype_policy.name
         self.encoder_batchnorm_frozen = False
         if encoder_batchnorm_frozen:
             self.freeze_encoder_batchnorm()
+
+    @property
+    def divisor(self):
+        """Number by which height and width of a picture are divisible."""
+        return prod(self.strides)
 
     def freeze_encoder_batchnorm(self, frozen=True):
         """Let the encoder's BatchNorm keep its averages: the paper's second phase.
@@ -286,7 +280,7 @@ class PConvUNet(keras.Model):
                 layer.trainable = not frozen
 
     def call(self, inputs, training=None, mask=None):
-        _check_size(*inputs[0].shape[1:3], self._step)
+        check_divisible(type(self).__name__, *inputs[0].shape[1:3], self.divisor)
         return super().call(inputs, training=training, mask=mask)
 
     def get_config(self):
@@ -294,22 +288,26 @@ class PConvUNet(keras.Model):
             "name": self.name,
             "trainable": self.trainable,
             "image_size": self.image_size,
-            **self._arguments,
+            "base_filters": self.base_filters,
+            "widths": self.widths,
+            "strides": self.strides,
+            "kernels": self.kernels,
+            "repeats": self.repeats,
+            "activation": keras.activations.serialize(self.activation),
+            "normalization": self.normalization,
+            "upsampling": self.upsampling,
+            "residual": self.residual,
+            "input_skip": self.input_skip,
+            "see_censored": self.see_censored,
+            "batchnorm_momentum": self.batchnorm_momentum,
+            "synchronized": self.synchronized,
+            "dtype": self._own_dtype,
             "encoder_batchnorm_frozen": self.encoder_batchnorm_frozen,
         }
 
     @classmethod
     def from_config(cls, config):
         return cls(**config)
-
-
-def _check_size(height, width, step):
-    if (height or 0) % step or (width or 0) % step:
-        raise ValueError(
-            f"PConvUNet takes pictures whose height and width are divisible by {step}, "
-            "the product of its strides: resize or pad them. "
-            f"Received: height={height}, width={width}"
-        )
 
 
 def _replicated():

@@ -10,9 +10,9 @@ def test_what_is_valid_stays_and_every_kind_comes():
     kinds, rims, grids = set(), set(), []
     for seed in range(120):
         case = draw_censor(picture, np.random.default_rng(seed), jpeg=0)
-        valid = case.mask == 255
+        valid = case.mask == 0
         assert 0.02 < np.mean(~valid) < 1
-        np.testing.assert_array_equal(case.picture[valid], picture[valid])
+        np.testing.assert_array_equal(case.image[valid], picture[valid])
         kinds.add(case.kind)
         rims.add(bool(np.isin(case.mask, (0, 255)).all()))
         assert (case.grid is None) == (case.kind != "mosaic")
@@ -30,8 +30,8 @@ def test_most_mosaics_keep_the_means_of_the_picture():
     errors = []
     for seed in range(60):
         case = draw_censor(picture, np.random.default_rng(seed), mosaics=1, jpeg=0)
-        truth, seen = (block_means(p, case.grid) for p in (picture, case.picture))
-        hole = block_means((case.mask == 0)[..., None], case.grid)[..., 0] > 0.999
+        truth, seen = (block_means(p, case.grid) for p in (picture, case.image))
+        hole = block_means((case.mask == 255)[..., None], case.grid)[..., 0] > 0.999
         if hole.any():
             errors.append(np.abs(truth - seen)[hole].max())
     # averaged and not blurred before: 72 in 100
@@ -41,8 +41,8 @@ def test_most_mosaics_keep_the_means_of_the_picture():
 def test_a_jpeg_changes_little():
     picture = draw_face_icon(3, 96)
     case = draw_censor(picture, np.random.default_rng(4), jpeg=1)
-    valid = case.mask == 255
-    change = np.abs(case.picture[valid].astype(int) - picture[valid])
+    valid = case.mask == 0
+    change = np.abs(case.image[valid].astype(int) - picture[valid])
     assert 0 < change.mean() < 8
 
 

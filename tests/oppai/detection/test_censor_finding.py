@@ -5,9 +5,11 @@ import pytest
 from illustkit.images import ImageError
 from illustkit.samples import draw_character, draw_face_icon
 from oppai.censoring.block_grid import Grid
+from oppai.detection import mosaic as mosaic_finder
 from oppai.detection import segmenter
-from oppai.detection.find_censored import find_censored, find_mosaics
-from oppai.detection.segmenter import censored_share, to_cells
+from oppai.detection.find_censored import find_censored
+from oppai.detection.mosaic import find_mosaics
+from oppai.detection.segmenter import hidden_cells, to_cells
 from oppai.detection.training import train_cell_network
 
 SIZE = 300, 424
@@ -59,9 +61,9 @@ def test_a_mosaic_and_its_grid_are_found(character, block, origin, quality):
     censored = censored if quality is None else through_jpeg(censored, quality)
     found = find_censored(censored)
     (region,) = found.regions
-    assert region.kind == "mosaic"
+    assert region.kind == "mosaic" and 0.5 < region.confidence <= 1
     assert region.grid == Grid(block, origin)
-    assert iou(found.mask == 0, hole) > 0.9
+    assert iou(found.mask == 255, hole) > 0.9
 
 
 def test_an_ellipse_with_a_soft_rim_is_found(character):
@@ -72,7 +74,7 @@ def test_an_ellipse_with_a_soft_rim_is_found(character):
     censored = np.rint(character * (1 - soft) + mosaic * soft).astype(np.uint8)
     found = find_censored(censored)
     assert found.regions[0].grid == Grid((8, 8), (3, 3))
-    assert iou(found.mask == 0, share > 0.5) > 0.7
+    assert iou(found.mask == 255, share > 0.5) > 0.7
 
 
 def test_two_mosaics_are_two_regions_and_make_up_the_mask(character):
@@ -87,11 +89,11 @@ def test_two_mosaics_are_two_regions_and_make_up_the_mask(character):
     hole = np.zeros(SIZE[::-1], int)
     for region in found.regions:
         left, top, right, bottom = region.box
-        assert region.hole.shape == (bottom - top, right - left)
-        assert region.hole[[0, -1]].any(1).all()
-        assert region.hole[:, [0, -1]].any(0).all()
-        hole[top:bottom, left:right] += region.hole
-    np.testing.assert_array_equal(found.mask, np.where(hole, 0, 255))
+        assert region.mask.shape == (bottom - top, right - left)
+        assert region.mask[[0, -1]].any(1).all()
+        assert region.mask[:, [0, -1]].any(0).all()
+        hole[top:bottom, left:right] += region.mask
+    np.testing.assert_array_equal(found.mask, np.where(hole, 255, 0))
     assert hole.max() == 1 and found.mask.dtype == np.uint8
     np.testing.assert_array_equal(censored, before)
 
@@ -109,7 +111,7 @@ def test_plain_censors_upon_detail_are_found(kind):
     found = find_censored(censored)
     (region,) = found.regions
     assert region.kind == kind and region.grid is None
-    assert iou(found.mask == 0, share[..., 0] > 0.5) > 0.85
+    assert iou(found.mask == 255, share[..., 0] > 0.5) > 0.85
 
 
 def clean_pictures():
@@ -131,7 +133,7 @@ def test_nothing_is_found_in_clean_pictures():
     pictures = ((name, picture.astype(np.uint8)) for name, picture in clean_pictures())
     found = {name: find_censored(picture) for name, picture in pictures}
     assert {name for name, f in found.items() if f.regions} == set()
-    assert all((f.mask == 255).all() for f in found.values())
+    assert all((f.mask == 0).all() for f in found.values())
 
 
 def test_marked_crops_may_show_nothing_but_a_mosaic():
@@ -157,9 +159,9 @@ def test_strips_find_what_the_whole_finds(character, monkeypatch):
     mosaic = mosaic_of(character, (5, 5), origin=(2, 3))
     censored = put(character, mosaic, hole_of((40, 60, 260, 380)))
     whole = find_censored(censored)
-    monkeypatch.setattr(mosaic, "_STRIP", 900)
+    monkeypatch.setattr(mosaic_finder, "_STRIP", 900)
     strips = find_censored(censored)
-    assert iou(whole.mask == 0, strips.mask == 0) > 0.97
+    assert iou(whole.mask == 255, strips.mask == 255) > 0.97
 
 
 @pytest.mark.usefixtures("eagerly")
@@ -169,7 +171,7 @@ def test_training_writes_weights_that_numpy_reads(character, tmp_path, monkeypat
     monkeypatch.setattr(segmenter, "WEIGHTS", path)
     segmenter.load_weights.cache_clear()
     features = np.random.default_rng(0).normal(size=(40, 28, 12)).astype(np.float32)
-    share = censored_share(features)
+    share = hidden_cells(features)
     segmenter.load_weights.cache_clear()
     logits = np.asarray(model(to_cells(features)[None]))[0].reshape(10, 7, 4, 4)
     expected = 1 / (1 + np.exp(-logits.transpose(0, 2, 1, 3).reshape(40, 28)))

@@ -4,17 +4,18 @@ import pytest
 
 import oppai
 from illustkit.samples import draw_character
+from oppai.censoring.regions import Region
 from oppai.detection import segmenter
 from oppai.detection.find_censored import find_censored
 from oppai.detection.segmenter import to_cells
 from oppai.detection.solid import (
     SOLID_CHANNELS,
-    flat_features,
-    flat_regions,
-    flat_share,
+    find_solid,
+    hidden_pixels,
+    solid_features,
     with_rim,
 )
-from oppai.detection.training import train_flat_network, vary
+from oppai.detection.training import train_solid_network, vary
 
 SIZE = 300, 424
 BARS = [(70, 150, 200, 230), (30, 60, 120, 170), (120, 210, 260, 330)]
@@ -46,7 +47,7 @@ def test_features_are_means_of_the_pixels():
     picture = rng.integers(0, 256, (192, 384, 3), np.uint8)
     picture[:40, :100] = 255
     picture[100:130, 200:300] = 3
-    features, size = flat_features(picture)
+    features, size = solid_features(picture)
     assert size == (192, 96) and features.shape == (192, 192, SOLID_CHANNELS)
     assert not features[96:].any() and (features[:96, :, 7] == 1).all()
 
@@ -68,24 +69,24 @@ def test_features_are_means_of_the_pixels():
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 700), (700, 3), (192, 192), (60, 33)])
 def test_odd_sizes_have_features(size):
-    features, (columns, rows) = flat_features(np.full((*size, 3), 128, np.uint8))
+    features, (columns, rows) = solid_features(np.full((*size, 3), 128, np.uint8))
     assert max(columns, rows) == 192 and min(columns, rows) >= 1
     assert features[..., 7].sum() == columns * rows
-    assert flat_share(np.full((*size, 3), 128, np.uint8)).shape == (rows, columns)
+    assert hidden_pixels(np.full((*size, 3), 128, np.uint8)).shape == (rows, columns)
 
 
 @pytest.mark.usefixtures("eagerly")
 def test_training_adds_a_network_that_numpy_runs(character, tmp_path, monkeypatch):
     path = tmp_path / "weights.npz"
     np.savez(path, other=np.arange(3))
-    model = train_flat_network([character], path, steps=1, batch_size=2)
+    model = train_solid_network([character], path, steps=1, batch_size=2)
     monkeypatch.setattr(segmenter, "WEIGHTS", path)
     segmenter.load_weights.cache_clear()
-    share = flat_share(character)
+    share = hidden_pixels(character)
     weights = segmenter.load_weights()
     segmenter.load_weights.cache_clear()
     np.testing.assert_array_equal(weights["other"], np.arange(3))
-    logits = np.asarray(model(to_cells(flat_features(character)[0])[None]))[0]
+    logits = np.asarray(model(to_cells(solid_features(character)[0])[None]))[0]
     logits = logits.reshape(48, 48, 4, 4).transpose(0, 2, 1, 3).reshape(192, 192)
     expected = 1 / (1 + np.exp(-logits[: share.shape[0], : share.shape[1]]))
     np.testing.assert_allclose(share, expected, atol=2e-3)  # stored as float16
@@ -111,7 +112,7 @@ def test_what_hides_a_character_is_found(character, box, kind):
     np.testing.assert_array_equal(picture, before)
     assert [region.kind for region in found.regions] == [kind]
     assert found.regions[0].grid is None
-    assert iou(found.mask == 0, share > 0.5) > (0.8 if kind == "light" else 0.93)
+    assert iou(found.mask == 255, share > 0.5) > (0.8 if kind == "light" else 0.93)
 
 
 def test_regions_share_no_pixel_and_make_up_the_mask(character):
@@ -123,17 +124,18 @@ def test_regions_share_no_pixel_and_make_up_the_mask(character):
     count = np.zeros(share.shape, int)
     for region in found.regions:
         left, top, right, bottom = region.box
-        count[top:bottom, left:right] += region.hole
-    np.testing.assert_array_equal(count == 1, found.mask == 0)
+        count[top:bottom, left:right] += region.mask
+    np.testing.assert_array_equal(count == 1, found.mask == 255)
     assert count.max() == 1 and iou(count > 0, share + other + third > 0.5) > 0.9
 
 
 def test_regions_lie_where_the_mask_says(character):
     picture, share = censored(character, BARS[0], "black")
-    ((kind, mask, (x, y)),) = flat_regions(picture)
+    (region,) = find_solid(picture)
     whole = np.zeros(share.shape, bool)
-    whole[y : y + mask.shape[0], x : x + mask.shape[1]] = mask
-    assert kind == "black" and iou(whole, share > 0.5) > 0.93
+    whole[region.slices] = region.mask
+    assert 0.5 < region.confidence < 1
+    assert region.kind == "black" and iou(whole, share > 0.5) > 0.93
 
 
 @pytest.mark.parametrize("kind, widest", [("black", 4), ("light", 20)])
@@ -141,12 +143,10 @@ def test_the_rim_is_as_wide_as_what_fades(kind, widest):
     picture = np.full((240, 240, 3), (90, 120, 160), np.uint8)
     picture, share = censored(picture, (60, 70, 180, 150), kind)
     half = share > 0.5
-    region = oppai.detection.find_censored.FoundRegion(
-        (0, 0, 240, 240), kind, None, half
-    )
-    mask, (x, y) = with_rim(picture, region)
+    region = with_rim(picture, Region((0, 0, 240, 240), half, kind))
+    assert region.kind == kind
     whole = np.zeros(half.shape, bool)
-    whole[y : y + mask.shape[0], x : x + mask.shape[1]] = mask
+    whole[region.slices] = region.mask
     assert whole[share > 0.15].all()
     distance = cv2.distanceTransform((~half).astype(np.uint8), cv2.DIST_L2, 5)
     assert not whole[distance > widest].any()

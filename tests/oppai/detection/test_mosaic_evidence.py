@@ -1,21 +1,22 @@
 import numpy as np
 import pytest
 
+from oppai.censoring.block_grid import Grid
+from oppai.censoring.regions import region_at
 from oppai.detection import segmenter, training
 from oppai.detection.lattice import (
     NAMES,
     comb_score,
     gather_evidence,
-    is_lattice,
-    lattice_scores,
+    grid_scores,
+    is_grid,
     weigh,
 )
-from oppai.detection.mosaic import MosaicPart
-from oppai.detection.segmenter import PARTS
+from oppai.detection.segmenter import SAMPLES
 from oppai.detection.training import fit_logistic, train_evidence
 
 
-def test_comb_score_is_the_part_of_the_steps_on_the_comb_less_chance():
+def test_comb_score_is_the_fraction_of_the_steps_on_the_comb_less_chance():
     profile = np.array([0, 2, 1, 0, 0, 2, 0, 0, 0, 1], float)
     # On the comb of block 4 from 1: 2 + 2 + 1 of 6; by chance a quarter.
     assert comb_score(profile, 4, 1) == pytest.approx((5 / 6 - 1 / 4) / (3 / 4))
@@ -27,10 +28,14 @@ def test_steps_on_the_lattice_score_one_and_others_less():
     cells = np.random.default_rng(0).integers(0, 256, (9, 8), np.uint8)
     grey = np.zeros((100, 100), np.uint8)
     grey[20:83, 30:78] = cells.repeat(7, 0).repeat(6, 1)
-    mask, corner = np.ones((61, 46), bool), (31, 21)
-    on = lattice_scores(grey, (6, 0, 7, 6), mask, corner)
+
+    def score(grid):
+        mask = np.ones((61, 46), bool)
+        return grid_scores(grey, region_at((31, 21), mask, grid=grid))
+
+    on = score(Grid((6, 7), (0, 6)))
     assert on == pytest.approx([1, 1])
-    beside = lattice_scores(grey, (6, 1, 7, 6), mask, corner)
+    beside = score(Grid((6, 7), (1, 6)))
     assert beside[0] < 0 and beside[1] == pytest.approx(1)
 
 
@@ -38,19 +43,19 @@ def test_steps_on_the_lattice_score_one_and_others_less():
 def case():
     """6x5 cells of which 4x4 are inside, every second side a step of 4 levels."""
     rng = np.random.default_rng(1)
-    on = np.zeros((6 * PARTS, 5 * PARTS, 2), np.float32)
+    on = np.zeros((6 * SAMPLES, 5 * SAMPLES, 2), np.float32)
     whole = rng.random((6, 5, 2)) < 0.5
     for row, column, axis in zip(*np.nonzero(whole), strict=True):
-        part = np.s_[row * PARTS : (row + 1) * PARTS]
-        other = np.s_[column * PARTS : (column + 1) * PARTS]
+        part = np.s_[row * SAMPLES : (row + 1) * SAMPLES]
+        other = np.s_[column * SAMPLES : (column + 1) * SAMPLES]
         if axis == 0:
-            on[part, column * PARTS, 0] = np.log1p(4) / 3
+            on[part, column * SAMPLES, 0] = np.log1p(4) / 3
         else:
-            on[row * PARTS, other, 1] = np.log1p(4) / 3
-    on[PARTS, 2 * PARTS + 1, 1] = np.log1p(9) / 3  # a part of a side
+            on[row * SAMPLES, other, 1] = np.log1p(4) / 3
+    on[SAMPLES, 2 * SAMPLES + 1, 1] = np.log1p(9) / 3  # a part of a side
     inside = np.zeros((6, 5), bool)
     inside[1:5, 1:] = True
-    part = inside.repeat(PARTS, 0).repeat(PARTS, 1)
+    part = inside.repeat(SAMPLES, 0).repeat(SAMPLES, 1)
     middles = rng.integers(0, 256, (6, 5))
     share = np.where(part, 0.9, 0.1).astype(np.float32)
     return on, whole, inside, part, middles, share
@@ -58,7 +63,7 @@ def case():
 
 def test_evidence_counts_sides_between_cells_inside(case):
     on, whole, inside, part, middles, share = case
-    seen = gather_evidence(on, middles, share, part, (8, 0, 16, 8), (0.5, 0.9))
+    seen = gather_evidence(on, middles, share, part, Grid((8, 16), (0, 8)), (0.5, 0.9))
     sides, lines = 0, (set(), set())
     for row in range(6):
         for column in range(5):
@@ -73,31 +78,31 @@ def test_evidence_counts_sides_between_cells_inside(case):
     assert named["lines"] == pytest.approx(np.log1p(min(map(len, lines))))
     assert named["colours"] == pytest.approx(np.log1p(len(set(middles[inside] // 6))))
     assert named["sureness"] == pytest.approx(np.log(9) / 4, abs=1e-5)
-    assert named["least of the lattice's scores"] == pytest.approx(0.5)
-    assert named["mean of the lattice's scores"] == pytest.approx(0.7)
+    assert named["least of the grid's scores"] == pytest.approx(0.5)
+    assert named["mean of the grid's scores"] == pytest.approx(0.7)
     assert named["grid of a JPEG"] == 1
     assert named["size of a block"] == pytest.approx(np.log2(128) / 2 - 3)
     assert named["cells"] == pytest.approx(np.log1p(16))
 
 
-def test_a_lattice_needs_two_lines_each_way_and_four_colours(case):
+def test_a_grid_needs_two_lines_each_way_and_four_colours(case):
     on, _, _, part, middles, share = case
-    rest = (8, 1, 8, 1), (1, 1)
-    assert is_lattice(gather_evidence(on, middles, share, part, *rest))
-    assert not is_lattice(gather_evidence(on, middles * 0, share, part, *rest))
+    rest = Grid((8, 8), (1, 1)), (1, 1)
+    assert is_grid(gather_evidence(on, middles, share, part, *rest))
+    assert not is_grid(gather_evidence(on, middles * 0, share, part, *rest))
     on = on.copy()
-    on[:, PARTS * 3 :, 0] = 0
-    on[:, : PARTS * 2 + 1, 0] = 0
-    assert not is_lattice(gather_evidence(on, middles, share, part, *rest))
+    on[:, SAMPLES * 3 :, 0] = 0
+    on[:, : SAMPLES * 2 + 1, 0] = 0
+    assert not is_grid(gather_evidence(on, middles, share, part, *rest))
 
 
 def test_a_larger_part_of_the_same_kind_says_the_same():
     rng = np.random.default_rng(2)
     middles = rng.integers(0, 256, (40, 40))
     on = np.zeros((160, 160, 2), np.float32)
-    on[:, ::PARTS, 0] = on[::PARTS, :, 1] = np.log1p(4) / 3
+    on[:, ::SAMPLES, 0] = on[::SAMPLES, :, 1] = np.log1p(4) / 3
     share = np.full((160, 160), 0.9, np.float32)
-    rest = (6, 0, 6, 0), (0.8, 0.9)
+    rest = Grid((6, 6)), (0.8, 0.9)
     small = gather_evidence(on, middles, share, share > 0.5, *rest)
     on, share = np.tile(on, (4, 4, 1)), np.tile(share, (4, 4))
     large = gather_evidence(on, np.tile(middles, (4, 4)), share, share > 0.5, *rest)
@@ -127,9 +132,9 @@ def test_training_adds_weights_that_weigh_reads(tmp_path, monkeypatch):
     path.write_bytes(segmenter.WEIGHTS.read_bytes())
     rng = np.random.default_rng(0)
     seen = rng.normal(size=(60, len(NAMES))).astype(np.float32)
-    place = (8, 0, 8, 0), np.ones((9, 9), bool), (0, 0)
-    found = ([MosaicPart(*place, e) for e in part] for part in np.split(seen, 6))
-    monkeypatch.setattr(training, "_candidates", lambda _: next(found))
+    region = region_at((0, 0), np.ones((9, 9), bool), grid=Grid((8, 8)))
+    found = ([(region, e) for e in rows] for rows in np.split(seen, 6))
+    monkeypatch.setattr(training, "find_candidates", lambda _: next(found))
     pictures = [rng.integers(0, 256, (80, 80, 3), np.uint8) for _ in range(3)]
     evidence, truth = train_evidence(pictures, path)
     assert len(evidence) == 60 and not truth[:10].any()

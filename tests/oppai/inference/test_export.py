@@ -13,7 +13,7 @@ from illustkit.samples import draw_character
 from oppai.censoring.block_grid import Grid
 from oppai.censoring.censor import censor
 from oppai.cli import export
-from oppai.data.mosaic_frames import mosaic_inputs, stack_inputs
+from oppai.data.mosaic_inputs import mosaic_inputs, stack_inputs
 from oppai.inference.export import export_restorer
 from oppai.models.mosaic_unet import MosaicUNet
 from oppai.models.pconv_unet import PConvUNet
@@ -62,13 +62,13 @@ def restorer_of(network):
 def inputs_of(name, kind):
     """A drawn character's patch, mosaicked or whited out, as the network takes it."""
     patch = draw_character(3, size=(96, 128)).image[16 : 16 + SIZE, 32 : 32 + SIZE]
-    mask = np.full((SIZE, SIZE), 255, np.uint8)
-    mask[6:27, 8:29] = 0
+    mask = np.zeros((SIZE, SIZE), np.uint8)
+    mask[6:27, 8:29] = 255
     censored = censor(patch, mask, kind=kind, block=4, picture_blur=1)
     if name == "mosaic":
         grid = Grid((4, 4)) if kind == "mosaic" else None
         return stack_inputs([mosaic_inputs(censored, mask, grid)])
-    valid = (mask == 255).astype("float32")[None, ..., None]
+    valid = (mask == 0).astype("float32")[None, ..., None]
     return {"picture": uint8_to_signed(censored)[None], "mask": valid}
 
 

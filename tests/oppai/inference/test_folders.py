@@ -4,16 +4,18 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
+from illustkit.images import uint8_to_signed
 from oppai.inference.files import restore_files
+from oppai.models.restorers import BaseRestorer
 
 BOX = (10, 12, 22, 24)
 
 
-class Constant:
-    image_size, blend = 32, 1.0
+class Constant(BaseRestorer):
+    image_size = 32
 
-    def restore_patches(self, censored, mask):
-        return np.full_like(censored, (200, 30, 90))
+    def predict(self, picture, hole, grid=None, missing=None):
+        return uint8_to_signed(np.full_like(picture, (200, 30, 90)))
 
 
 def noise(height=40, width=50, seed=0):

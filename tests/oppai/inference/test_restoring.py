@@ -3,24 +3,26 @@
 import numpy as np
 import pytest
 
+import oppai
+from illustkit.images import uint8_to_signed
+from illustkit.samples import draw_character
 from oppai.inference.restore import restore
+from oppai.models.restorers import BaseRestorer
 
 
-class Identity:
+class Identity(BaseRestorer):
     """Predicts the patch that it gets, and keeps what it was shown."""
-
-    blend = 1.0
 
     def __init__(self, image_size=32):
         self.image_size = image_size
         self.seen = []
 
-    def restore_patches(self, censored, mask):
-        self.seen += list(zip(censored.copy(), mask.copy(), strict=True))
-        return self.predict(censored, mask)
+    def predict(self, picture, hole, grid=None, missing=None):
+        self.seen.append((picture.copy(), hole.copy()))
+        return uint8_to_signed(self.answer(picture))
 
-    def predict(self, censored, mask):
-        return censored.copy()
+    def answer(self, picture):
+        return picture
 
 
 class Constant(Identity):
@@ -28,8 +30,8 @@ class Constant(Identity):
         super().__init__(**kwargs)
         self.colour = np.array(colour, np.uint8)
 
-    def predict(self, censored, mask):
-        return np.broadcast_to(self.colour, censored.shape)
+    def answer(self, picture):
+        return np.broadcast_to(self.colour, picture.shape)
 
 
 def noise(height, width, seed=0):
@@ -69,10 +71,10 @@ def test_outside_stays_bit_exact_and_inside_is_the_prediction(size, boxes, image
     assert (restored[marked] == restorer.colour).all()
     assert (picture == given).all()
     assert not np.shares_memory(restored, picture)
-    for patch, mask in restorer.seen:
-        assert patch.shape == (image_size, image_size, 3)
-        assert mask.shape == (image_size, image_size, 1)
-        assert set(np.unique(mask)) == {0, 255}
+    for patch, hole in restorer.seen:
+        assert patch.shape == (image_size, image_size, 3) and patch.dtype == np.uint8
+        assert hole.shape == (image_size, image_size) and hole.dtype == bool
+        assert hole.any() and not hole.all()
 
 
 def test_identity_gives_the_whole_picture_back_where_nothing_is_resampled():
@@ -145,19 +147,17 @@ def test_network_sees_every_marked_pixel_as_hole_also_of_other_regions():
     for image_size in (64, 100, 256, 300):
         restorer = Identity(image_size)
         restore(picture, boxes=boxes, restorer=restorer, feather=0)
-        for patch, mask in restorer.seen:
+        for patch, hole in restorer.seen:
             # Not a trace of the white in what is called valid.
-            assert patch[mask[..., 0] == 255].max() == 0
-            assert (mask == 0).mean() < 0.4
+            assert patch[~hole].max() == 0
+            assert hole.mean() < 0.4
 
 
 class Number(Identity):
     """Predicts 0, 80, 160, ... for the first, second, third square."""
 
-    def predict(self, censored, mask):
-        first = len(self.seen) - len(censored)
-        values = 80 * np.arange(first, len(self.seen))
-        return np.zeros_like(censored) + values.astype("uint8")[:, None, None, None]
+    def answer(self, picture):
+        return np.full_like(picture, 80 * (len(self.seen) - 1))
 
 
 def test_long_box_is_tiled_without_a_seam_between_the_squares():
@@ -198,7 +198,7 @@ def test_square_without_context_grows():
     mask[:, :150] = True
     restored = restore(picture, mask=mask, restorer=restorer, feather=0)
     assert (restored[:, :150] == restorer.colour).all()
-    assert all((mask == 255).any() for _, mask in restorer.seen)
+    assert all(not hole.all() for _, hole in restorer.seen)
 
 
 def test_many_specks_share_a_square():
@@ -218,9 +218,12 @@ def test_batches_do_not_change_the_result():
              for i in range(3) for j in range(3)]  # fmt: skip
 
     class Inverse(Identity):
-        def predict(self, censored, mask):
-            sizes.append(len(censored))
-            return 255 - censored
+        def predict_all(self, cases, batch_size):
+            sizes.append(len(cases))
+            return super().predict_all(cases, batch_size)
+
+        def answer(self, picture):
+            return 255 - picture
 
     sizes = []
     one = restore(picture, boxes=boxes, restorer=Inverse(64), batch_size=1)
@@ -265,3 +268,92 @@ def test_single_pixel_and_wrong_arrays():
         restore(noise(1, 1), boxes=[(0, 0, 1, 1)], restorer=Constant())
     with pytest.raises(ValueError, match="uint8 RGB"):
         restore(np.zeros((4, 4, 3)), boxes=[(0, 0, 1, 1)], restorer=Constant())
+
+
+def circle():
+    """A picture of smooth colours, and a mask of a soft disc in it: 255 = hidden."""
+    y, x = np.mgrid[:96, :128]
+    distance = np.hypot(x - 64, y - 48)
+    mask = np.clip(255 * (30 - distance) / 6, 0, 255).astype(np.uint8)
+    return smooth(96, 128), mask
+
+
+CENSORS = {
+    "add_mosaic": lambda p: oppai.add_mosaic(p, (40, 24, 88, 72), block=6, blur_size=3),
+    "add_light": lambda p: oppai.add_light(p, (40, 24, 88, 72), blur_size=3),
+}
+
+
+@pytest.mark.parametrize("name", CENSORS)
+@pytest.mark.parametrize("sees_mosaics", [False, True])
+def test_what_censors_goes_into_restore_as_it_is(name, sees_mosaics):
+    picture, _ = circle()
+    censored = CENSORS[name](picture)
+    grids = []
+
+    class Truth(BaseRestorer):
+        """Knows the answer where nothing is resampled."""
+
+        image_size = None if sees_mosaics else 96
+
+        def predict(self, picture, hole, grid=None, missing=None):
+            grids.append(grid)
+            return uint8_to_signed(np.full_like(picture, 77))
+
+    Truth.sees_mosaics = sees_mosaics
+    for restored in (
+        oppai.restore(censored, restorer=Truth()),
+        oppai.restore(censored.image, found=censored, restorer=Truth()),
+        oppai.restore(censored.image, mask=censored.mask, restorer=Truth()),
+    ):
+        hidden = censored.mask > 0
+        np.testing.assert_array_equal(restored[~hidden], censored.image[~hidden])
+        # Worked out by hand: the prediction is mixed in by the mask, of which
+        # levels within 8 of black and white count as black and white.
+        level = censored.mask.astype(int)
+        level = np.where(level < 8, 0, np.where(level > 247, 255, level))
+        weight = level[..., None] / 255
+        expected = censored.image * (1 - weight) + 77 * weight
+        assert np.abs(restored - expected).max() <= 0.5 + 1e-4
+    assert (grids[0] is not None) == (sees_mosaics and name == "add_mosaic")
+
+
+def test_an_irregular_mask_goes_into_restore_as_it_is():
+    picture, _ = circle()
+    drawn = oppai.irregular_mask((128, 96), np.random.default_rng(3), feather=4)
+    assert 0.05 < (drawn.mask > 0).mean() < 0.5
+    restorer = Constant((9, 8, 7))
+    one = oppai.restore(picture, found=drawn, restorer=restorer)
+    two = oppai.restore(picture, mask=drawn.mask, restorer=restorer)
+    np.testing.assert_array_equal(one, two)
+    np.testing.assert_array_equal(one[drawn.mask == 0], picture[drawn.mask == 0])
+    assert (one[drawn.mask == 255] == (9, 8, 7)).all()
+    with pytest.raises(ValueError, match="holds no image"):
+        oppai.restore(drawn, restorer=restorer)
+
+
+def test_what_is_found_goes_into_restore_as_it_is():
+    truth = draw_character(5003, (400, 566)).image
+    box = (133, 366, 243, 466)
+    censored = oppai.add_mosaic(truth, box, blur_size=0, picture_blur=0, coverage=1)
+    found = oppai.find_censored(censored.image)
+    hidden = found.mask > 0
+    assert (hidden & (censored.mask > 0)).sum() > 0.95 * hidden.sum() > 0
+    restored = oppai.restore(censored.image, found=found, restorer=Constant())
+    np.testing.assert_array_equal(restored[~hidden], censored.image[~hidden])
+    assert (restored[hidden] == (200, 30, 90)).all()
+    with pytest.raises(ValueError, match="mask_colour and found. Received: boxes and"):
+        oppai.restore(censored.image, boxes=[box], found=found)
+
+
+def test_a_restorer_of_any_size_restores_several_scales_of_missing_content():
+    picture = smooth(300, 400)
+    restorer = Constant(image_size=None)
+    restorer.divisor = 8
+    mask = np.zeros((300, 400), bool)
+    mask[20:60, 20:60] = mask[100:290, 150:390] = True
+    restored = restore(picture, mask=mask, restorer=restorer, feather=0)
+    assert (restored[mask] == (200, 30, 90)).all()
+    np.testing.assert_array_equal(restored[~mask], picture[~mask])
+    assert all(n % 8 == 0 for patch, _ in restorer.seen for n in patch.shape[:2])
+    assert max(max(patch.shape) for patch, _ in restorer.seen) < 384 + 100

@@ -12,7 +12,7 @@ from oppai.censoring.censor import censor
 from oppai.data.batches import CensoredCrops, as_batch, held_out_cases
 from oppai.models.mosaic_unet import MosaicUNet
 from oppai.models.pretrained import load_shipped, save_shipped
-from oppai.models.restorers import MosaicRestorer, load_restorer
+from oppai.models.restorers import MOSAIC_RESTORER, MosaicRestorer, load_restorer
 from oppai.training import train_mosaic
 
 TINY = {"widths": (6, 8, 12), "blocks": (0, 1, 1)}
@@ -28,7 +28,7 @@ def trained(tmp_path_factory):
         folder / "run",
         held_out=["4.png", "5.png"],
         samples=0,
-        patch=32,
+        image_size=32,
         network=TINY,
         epochs=4,
         steps=4,
@@ -44,31 +44,31 @@ def test_losses_and_measures_equal_numpy():
     x, y = as_batch(held_out_cases(pictures, 64)[:5])
     restorer = MosaicRestorer(MosaicUNet(**TINY))
     prediction = np.asarray(restorer(x))
-    parts = restorer.parts(x, y, prediction, training=False)
+    terms = restorer.terms(x, y, prediction, training=False)
     for i in range(5):
         hole = x["hints"][i, ..., 0] == 1
         error = (prediction[i] - (y[i] / 127.5 - 1))[hole]
         distance = np.sqrt(error**2 + 1e-6).mean()
-        np.testing.assert_allclose(parts["charbonnier"][i], distance, rtol=1e-4)
+        np.testing.assert_allclose(terms["charbonnier"][i], distance, rtol=1e-4)
         log_mse = np.log(np.mean(error**2) + 4e-5)
-        np.testing.assert_allclose(parts["log_mse"][i], log_mse, rtol=1e-4)
+        np.testing.assert_allclose(terms["log_mse"][i], log_mse, rtol=1e-4)
         clipped = (np.clip(prediction[i], -1, 1) - (y[i] / 127.5 - 1))[hole] / 2
         psnr = -10 * np.log10(np.mean(clipped**2))
-        np.testing.assert_allclose(parts["psnr"][i], psnr, rtol=1e-4)
+        np.testing.assert_allclose(terms["psnr"][i], psnr, rtol=1e-4)
 
 
 def test_restoring_patches_keeps_what_is_valid(trained):
     restorer = MosaicRestorer(MosaicUNet(**TINY))
     truth = np.stack([draw_face_icon(i, 64) for i in range(3)])
-    mask = np.full((64, 64), 255, np.uint8)
-    mask[16:48, 16:48] = 0
+    mask = np.zeros((64, 64), np.uint8)
+    mask[16:48, 16:48] = 255
     grid = Grid((8, 8), (3, 5))
     censored = np.stack(
         [censor(p, mask, block=8, picture_blur=0, origin=(3, 5)) for p in truth]
     )
     masks = np.repeat(mask[None], 3, 0)
     one = restorer.restore_patches(censored, masks, [grid, None, grid], batch_size=2)
-    np.testing.assert_array_equal(one[masks == 255], truth[masks == 255])
+    np.testing.assert_array_equal(one[masks == 0], truth[masks == 0])
     for i, g in enumerate([grid, None, grid]):
         alone = restorer.restore_patches(censored[i : i + 1], masks[i : i + 1], [g])
         assert np.abs(alone[0].astype(int) - one[i]).max() <= 1
@@ -79,11 +79,10 @@ def test_training_learns_is_measured_and_resumes(trained, tmp_path):
     history = run.history
     assert history["charbonnier"][-1] < history["charbonnier"][0]
     assert len((run.folder / "curve.csv").read_text().splitlines()) == 2
-    settings = {**run.settings, "epochs": 2}
-    assert settings["model"] == "mosaic"
+    assert MOSAIC_RESTORER.matches(run.settings)
     options = {
         name: run.settings[name]
-        for name in ("samples", "patch", "network", "steps", "batch_size", "precision")
+        for name in ("samples", "network", "steps", "batch_size", "precision")
     }
     for epochs in (2, 4):
         again = train_mosaic(
@@ -91,6 +90,7 @@ def test_training_learns_is_measured_and_resumes(trained, tmp_path):
             tmp_path / "run",
             held_out=["4.png", "5.png"],
             epochs=epochs,
+            image_size=32,
             verbose=0,
             **options,
         )

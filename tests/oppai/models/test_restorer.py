@@ -41,23 +41,23 @@ def test_the_network_gets_signed_pictures_and_every_soft_pixel_as_hole():
     np.testing.assert_array_equal(valid, (mask == 255).astype("float32"))
 
 
-def test_parts_are_those_of_the_losses_and_metrics_by_hand():
+def test_terms_are_those_of_the_losses_and_metrics_by_hand():
     restorer = Restorer(Grey(), TERMS)
     (censored, mask), truth = batch(size=8)
-    parts = restorer.parts((censored, mask), truth, np.zeros(truth.shape), False)
-    parts = {k: keras.ops.convert_to_numpy(v) for k, v in parts.items()}
+    terms = restorer.terms((censored, mask), truth, np.zeros(truth.shape), False)
+    terms = {k: keras.ops.convert_to_numpy(v) for k, v in terms.items()}
     signed, hole = truth / 127.5 - 1, mask < 255
     np.testing.assert_allclose(
-        parts["hole"], np.mean(np.abs(signed) * hole, axis=(1, 2, 3)), rtol=1e-5
+        terms["hole"], np.mean(np.abs(signed) * hole, axis=(1, 2, 3)), rtol=1e-5
     )
     np.testing.assert_allclose(
-        parts["valid"], np.mean(np.abs(signed) * ~hole, axis=(1, 2, 3)), rtol=1e-5
+        terms["valid"], np.mean(np.abs(signed) * ~hole, axis=(1, 2, 3)), rtol=1e-5
     )
     for i in range(len(truth)):
         inside = (truth[i] / 255 - 0.5)[hole[i, ..., 0]]
         psnr = -10 * np.log10(np.mean(inside**2))
-        assert parts["psnr"][i] == pytest.approx(psnr, abs=1e-3)
-    training = restorer.parts((censored, mask), truth, np.zeros(truth.shape), True)
+        assert terms["psnr"][i] == pytest.approx(psnr, abs=1e-3)
+    training = restorer.terms((censored, mask), truth, np.zeros(truth.shape), True)
     assert set(training) == set(TERMS)
 
 
@@ -79,8 +79,8 @@ def test_restored_patches_do_not_depend_on_how_they_are_batched():
     keras.utils.set_random_seed(0)
     restorer = Restorer(PConvUNet(**SMALL), TERMS)
     (censored, mask), _ = batch(n=5)
-    together = restorer.restore_patches(censored, mask, batch_size=5)
-    apart = restorer.restore_patches(censored, mask, batch_size=2)
+    together = restorer.restore_patches(censored, 255 - mask, batch_size=5)
+    apart = restorer.restore_patches(censored, 255 - mask, batch_size=2)
     assert together.dtype == np.uint8 and together.shape == censored.shape
     assert np.abs(together.astype(int) - apart).max() <= 1
 
@@ -96,7 +96,7 @@ def test_a_run_and_a_keras_file_load_to_the_same_pictures(tmp_path):
     keras.utils.set_random_seed(0)
     restorer = Restorer(PConvUNet(**SMALL), TERMS, blend=0.25, minimum=99)
     (censored, mask), _ = batch()
-    expected = restorer.restore_patches(censored, mask)
+    expected = restorer.restore_patches(censored, 255 - mask)
 
     run = Run.start(tmp_path / "run", {"network": SMALL, "blend": 0.25, "minimum": 99})
     with pytest.raises(ValueError, match="no best.weights.h5 yet"):
@@ -106,7 +106,9 @@ def test_a_run_and_a_keras_file_load_to_the_same_pictures(tmp_path):
     for place in (run, str(run.folder), tmp_path / "restorer.keras"):
         loaded = load_restorer(place)
         assert (loaded.blend, loaded.image_size, loaded.minimum) == (0.25, 16, 99)
-        np.testing.assert_array_equal(loaded.restore_patches(censored, mask), expected)
+        np.testing.assert_array_equal(
+            loaded.restore_patches(censored, 255 - mask), expected
+        )
 
 
 def test_missing_and_broken_weights_name_the_file(tmp_path):

@@ -1,19 +1,11 @@
 import json
 import math
 
-import cv2
 import numpy as np
 import pytest
 
-from oppai.censoring.censor import box_mask
-from oppai.data.crops import (
-    cover_box,
-    cut_patch,
-    expand_box,
-    is_grey,
-    merge_patch,
-    merge_patches,
-)
+from illustkit.samples import draw_face_icon
+from oppai.data.crops import Crop, cover_box, cut_patch, expand_box, is_grey, resize
 
 
 def check_expanded(size, box, scale=1.5, minimum=256):
@@ -154,63 +146,6 @@ def test_grey_pictures():
     assert is_grey(mixed, threshold=mean - 1e-6)
 
 
-def test_merge_keeps_every_byte_outside_and_rounds_inside():
-    rng = np.random.default_rng(0)
-    picture = rng.integers(0, 256, (50, 70, 3), dtype=np.uint8)
-    picture.setflags(write=False)
-    square = (12, 8, 44, 40)
-    mask = box_mask((32, 32), (6, 8, 26, 24), blur_size=2)
-    patch = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
-    merged = merge_patch(picture, patch, square, mask)
-    m = mask[..., None] / 255
-    inside = np.floor(picture[8:40, 12:44] * m + patch * (1 - m) + 0.5)
-    expected = picture.copy()
-    expected[8:40, 12:44] = inside
-    np.testing.assert_array_equal(merged, expected)
-    kept = np.full((50, 70), True)
-    kept[8:40, 12:44] = mask == 255
-    np.testing.assert_array_equal(merged[kept], picture[kept])
-    assert (merged != picture)[8:40, 12:44][mask == 0].mean() > 0.9
-    # An identity at the picture's own scale changes nothing.
-    again = merge_patch(picture, cut_patch(picture, square, 32), square, mask)
-    np.testing.assert_array_equal(again, picture)
-
-
-@pytest.mark.parametrize("size", [24, 32, 47])
-def test_no_seam_shows(size):
-    x, y = np.meshgrid(np.linspace(40, 200, 70), np.linspace(60, 180, 50))
-    picture = np.stack([x, y, (x + y) / 2], axis=-1).astype(np.uint8)
-    square, mask = (12, 8, 44, 40), box_mask((32, 32), (4, 6, 28, 26), blur_size=3)
-    brighter = cv2.add(cut_patch(picture, square, size), (30, 30, 30, 0))
-    merged = merge_patch(picture, brighter, square, mask).astype(int)
-    change = merged - picture
-    assert change.max() >= 25
-    # 30 levels, faded in: never more than a third of them from one pixel to the next.
-    steps = [np.abs(np.diff(change, axis=axis)).max() for axis in (0, 1)]
-    assert max(steps) <= 10
-
-
-def test_overlapping_patches_fade_into_each_other():
-    picture = np.full((30, 100, 3), 100, np.uint8)
-    squares = cover_box((100, 30), (5, 8, 95, 22))
-    mask = box_mask((100, 30), (5, 8, 95, 22), blur_size=2)
-    assert len(squares) > 2
-    patches = [np.full((16, 16, 3), 50 + 100 * (i % 2), np.uint8) for i in range(9)]
-    merged = merge_patches(picture, patches[: len(squares)], squares, mask)
-    row = merged[15, 20:80, 0].astype(int)
-    assert row.min() < 60 and row.max() > 140
-    assert np.abs(np.diff(row)).max() <= 12
-    np.testing.assert_array_equal(merged[mask == 255], picture[mask == 255])
-    # One patch is merged as `merge_patch` does; what no square covers stays.
-    rng = np.random.default_rng(0)
-    patch = rng.integers(0, 256, (30, 30, 3), dtype=np.uint8)
-    square = (10, 0, 40, 30)
-    np.testing.assert_array_equal(
-        merge_patches(picture, [patch], [square], mask),
-        merge_patch(picture, patch, square, mask[:, 10:40]),
-    )
-
-
 @pytest.mark.parametrize(
     "call",
     [
@@ -222,10 +157,43 @@ def test_overlapping_patches_fade_into_each_other():
         lambda p: cut_patch(p, (-1, 0, 7, 8), 8),
         lambda p: cut_patch(p, (0, 0, 8, 9), 8),
         lambda p: cut_patch(p, (0, 0, 8, 8), 0),
-        lambda p: merge_patch(p, p[:8, :8], (0, 0, 8, 8), np.zeros((30, 40), "uint8")),
-        lambda p: merge_patches(p, [p[:8, :8]], [(0, 0, 8, 8)], p[:8, :8, 0]),
     ],
 )
 def test_wrong_arguments_are_named(call):
     with pytest.raises(ValueError, match="Received"):
         call(np.zeros((30, 40, 3), np.uint8))
+
+
+def test_crops_overhang_the_picture_and_return_to_their_place():
+    picture = draw_face_icon(2, 64)
+    crop = Crop((-5, -9, 59, 55), (128, 128))
+    np.testing.assert_array_equal(
+        Crop((-5, -9, 59, 55), (64, 64)).take(picture),
+        np.pad(picture, ((9, 0), (5, 0), (0, 0)), mode="edge")[:64, :64],
+    )
+    taken = crop.take(picture).astype(np.float32)
+    (left, top, right, bottom), array = crop.give(taken, (64, 64))
+    assert (left, top, right, bottom) == (0, 0, 59, 55)
+    error = np.abs(array - picture[top:bottom, left:right]).mean()
+    moved = np.abs(array[:-1] - picture[top + 1 : bottom, left:right]).mean()
+    assert error < moved / 2  # enlarged and shrunk again
+
+
+@pytest.mark.parametrize("patch", [False, True])
+def test_every_hole_pixel_is_hole_in_the_crop(patch):
+    hole = np.zeros((64, 64), bool)
+    hole[10, 11] = hole[40:43, 20:24] = True
+    for size in (24, 64, 160):
+        inside = Crop((0, 0, 64, 64), (size, size), patch).take_hole(hole)
+        back = resize(inside.astype(np.float32), (64, 64))
+        assert (back[hole] > 0).all()
+        assert inside.mean() < (12 if patch else 6) * hole.mean()
+
+
+@pytest.mark.parametrize("size", [24, 64, 160])
+def test_no_trace_of_the_hole_is_called_valid_in_a_patch(size):
+    hole = np.zeros((64, 64), bool)
+    hole[10, 11] = hole[40:43, 20:24] = True
+    crop = Crop((-6, 0, 64, 70), (size, size), patch=True)
+    seen = crop.take(np.where(hole[..., None], 255, 0).astype(np.uint8).repeat(3, 2))
+    assert seen[~crop.take_hole(hole)].max() == 0 < seen.max()
