@@ -1,4 +1,4 @@
-"""Logging in at Pixiv.
+"""Log in at Pixiv and ask it for works and pictures.
 
 Pixiv ended logins by password. What remains is a refresh token, which is as good as a
 password: it comes from the variable `PIXIV_REFRESH_TOKEN` or a hidden prompt, stays in
@@ -7,23 +7,37 @@ memory, and shows in no text, no error and no representation of an object.
 
 import email.utils
 import os
-import re
-import secrets
 import time
 import warnings
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from illustkit.errors import UserError
+
+VARIABLE = "PIXIV_REFRESH_TOKEN"
+HOW_TO = (
+    "Pixiv ended logins by password. Get a refresh token (the README says how) and put "
+    f"it into the variable {VARIABLE}, or call login() and paste it at the prompt."
+)
+REFERER = "https://app-api.pixiv.net/"  # the image host answers no one without it
+TIMEOUT = (10, 30)  # seconds to connect, and of silence
+MAX_SECONDS = 300  # for one picture
+MAX_BYTES = 64 << 20
 
 TRIES = 5
 SHORT_WAIT = 2  # seconds, doubled from try to try
-RATE_WAIT = 30  # after "too many requests", where no time is named; doubled likewise
+RATE_WAIT = 30  # after "too many requests" without a time; doubled likewise
 LONGEST_WAIT = 900
 
+Answer = TypeVar("Answer")
 
-class PixivError(ValueError):
+
+class PixivError(UserError):
     """Pixiv did not give what it was asked for; no text of these holds a token."""
 
 
 class LoginError(PixivError):
-    """There is no session at Pixiv, so there is no point in going on."""
+    """There is no session at Pixiv, so that nothing more can be asked."""
 
 
 class GoneError(PixivError):
@@ -35,7 +49,7 @@ class ClosedError(GoneError):
 
 
 class BusyError(PixivError):
-    """It may go better later.
+    """A request failed for now and may succeed later.
 
     Args:
         message: What happened.
@@ -43,172 +57,28 @@ class BusyError(PixivError):
         retry_after: What the server said: seconds or an HTTP date, or `None`.
     """
 
-    def __init__(self, message, *, wait=SHORT_WAIT, retry_after=None):
+    def __init__(
+        self, message: str, *, wait: float = SHORT_WAIT, retry_after: str | None = None
+    ) -> None:
         super().__init__(message)
         self.wait = wait
         self.retry_after = retry_after
 
 
-def patiently(ask, *, sleep=time.sleep, tell=None):
-    """Ask until there is an answer: five times, with ever longer waits.
-
-    Example:
-    ```python
-    work = patiently(lambda: session.work(72809999))
-    ```
-
-    Args:
-        ask: Function without arguments; its `BusyError` is what is waited for.
-        sleep: Function of seconds. Defaults to `time.sleep`.
-        tell: Function of a text, called before each wait. Defaults to none.
-
-    Returns:
-        What `ask` gave.
-
-    Raises:
-        BusyError: of the last try.
-        LoginError: where the server wants a wait of more than a quarter of an hour.
-    """
-    for attempt in range(TRIES):
-        try:
-            return ask()
-        except BusyError as error:
-            if attempt == TRIES - 1:
-                raise
-            said = _seconds(error.retry_after)
-            wait, why = max(error.wait * 2**attempt, said), str(error)
-        if said > LONGEST_WAIT:
-            raise LoginError(
-                f"Pixiv asks to wait {said:.0f} s ({why}). Run the same command again "
-                "after that; it goes on from here."
-            )
-        if tell:
-            tell(f"{why}; waiting {wait:.0f} s")
-        sleep(wait)
-
-
-def _seconds(retry_after):
-    """Seconds that a Retry-After header means; 0 for none or nonsense."""
-    text = (retry_after or "").strip()
-    if text.isascii() and text.isdigit():
-        return float(text[:9])
-    try:
-        then = email.utils.parsedate_to_datetime(text).timestamp()
-    except (TypeError, ValueError, OverflowError):
-        return 0.0
-    return max(0.0, then - time.time())
-
-
-WORK_KEYS = ("id", "visible", "x_restrict", "page_count")
-_PART = re.compile(r"\.(.+)\.[0-9a-f]{8}\.part")
-
-
-class RefusedError(PixivError):
-    """A work is not marked all-ages."""
-
-
-def check_work(work, target):
-    """Raise unless a work may be taken: the very one, visible, and for all ages.
-
-    Args:
-        work: dict of what Pixiv says of it.
-        target: `Target`.
-
-    Raises:
-        GoneError: if it is deleted or private. Pixiv then gives a stand-in, whose
-            `x_restrict` says nothing of the work.
-        RefusedError: unless it is marked all-ages.
-        PixivError: if it is another work.
-    """
-    if work.get("id") != target.entry.id:
-        raise PixivError(f"the answer is about work {str(work.get('id'))[:20]!r}")
-    if work.get("visible") is not True:
-        raise GoneError("work deleted or private")
-    restrict = work.get("x_restrict")
-    if type(restrict) is not int or restrict != 0:
-        raise RefusedError(f"work not marked all-ages (x_restrict {restrict!r:.20})")
-    pages = work.get("page_count")
-    if type(pages) is int and target.page >= pages:
-        raise GoneError(f"no page {target.page} in a work of {pages}")
-
-
-def fetch_picture(session, target):
-    """Fetch a picture, check it, and only then give it its name.
-
-    Args:
-        session: `Session`.
-        target: `Target`, whose work has been checked.
-
-    Raises:
-        BusyError: if it could not be had this time, or came broken.
-        PixivError: if something else came.
-    """
-    from illustkit.images import ImageError, read_picture
-
-    data = session.picture(target.entry.image_url)
-    path = target.path
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        part.write_bytes(data)
-        try:
-            picture = read_picture(part)
-        except ImageError as error:
-            reason = str(error).replace(str(part), "the picture")
-            raise BusyError(reason) from None
-        height, width = picture.rgb.shape[:2]
-        if (width, height) != (target.entry.width, target.entry.height):
-            raise PixivError(
-                f"{width}×{height} came instead of "
-                f"{target.entry.width}×{target.entry.height}"
-            )
-        if picture.format != target.format:
-            raise PixivError(f"{picture.format} came instead of {target.format}")
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def remove_leftovers(targets):
-    """Remove the temporary files that a killed download left behind.
-
-    Args:
-        targets: Sequence of `Target`.
-    """
-    names = {}
-    for target in targets:
-        names.setdefault(target.path.parent, set()).add(target.path.name)
-    for parent, expected in names.items():
-        for path in parent.glob(".*.part"):
-            found = _PART.fullmatch(path.name)
-            if found and found[1] in expected:
-                path.unlink(missing_ok=True)
-
-
-VARIABLE = "PIXIV_REFRESH_TOKEN"
-HOW_TO = (
-    "Pixiv ended logins by password. Get a refresh token (the README says how) and put "
-    f"it into the variable {VARIABLE}, or call login() and paste it at the prompt."
-)
-REFERER = "https://app-api.pixiv.net/"  # the image host answers no one without it
-MAX_SECONDS = 300  # for one picture
-MAX_BYTES = 64 << 20
-
-
 class Session:
-    """A login at Pixiv. Its tokens are never shown, and it cannot be saved.
+    """Ask Pixiv as a logged-in user; its tokens are never shown nor saved.
 
     Args:
         api: `pixivpy3.AppPixivAPI`, with its tokens set.
     """
 
-    def __init__(self, api):
+    def __init__(self, api: Any) -> None:
         self._api = api
-        self._reply = None
-        # pixivpy gives the text of a reply without its status; this keeps the status.
+        self._reply: Any = None
+        # pixivpy returns the text of a reply without its status: keep the status.
         api.requests.hooks["response"].append(self._keep_reply)
         api.requests.max_redirects = 0  # no token follows a redirect elsewhere
-        api.requests.disableCloudflareV1 = True  # no check for robots is dodged
+        api.requests.disableCloudflareV1 = True  # evade no check for robots
 
     def __repr__(self):
         return "<Session at Pixiv, tokens hidden>"
@@ -216,12 +86,12 @@ class Session:
     def __reduce__(self):
         raise TypeError("A session at Pixiv cannot be saved: it holds a token.")
 
-    def renew(self):
-        """Trade the refresh token for a new access token, which lasts an hour.
+    def renew(self) -> None:
+        """Exchange the refresh token for a new access token, which lasts an hour.
 
         Raises:
-            BusyError: if Pixiv cannot be reached or is busy.
-            LoginError: if it does not take the refresh token.
+            BusyError: If Pixiv cannot be reached or is busy.
+            LoginError: If it refuses the refresh token.
         """
         _, problem = self._call(self._api.auth)
         if problem is None:
@@ -232,20 +102,20 @@ class Session:
             f"Pixiv refused the login (HTTP {status}: {problem}). {HOW_TO}"
         )
 
-    def work(self, number):
-        """Look a work up; a session that has expired is renewed, once.
+    def work(self, number: int) -> dict[str, Any]:
+        """Look up a work; an expired session is renewed once.
 
         Args:
-            number: Its number.
+            number: The work's number.
 
         Returns:
             dict of what Pixiv says: "id", "visible", "x_restrict", "page_count", …
 
         Raises:
-            GoneError: if it is deleted or private.
-            BusyError: if it may be had later.
-            LoginError: if a session that was just renewed is not accepted.
-            PixivError: for an answer that is none of these.
+            GoneError: If it is deleted or private.
+            BusyError: If it may be available later.
+            LoginError: If a session that was just renewed is not accepted.
+            PixivError: If the answer is anything else.
         """
         answer, problem = self._call(self._api.illust_detail, number)
         if self._has_expired(answer):
@@ -266,7 +136,7 @@ class Session:
             raise BusyError(problem)
         raise PixivError(f"unexpected answer about the work (HTTP {status})")
 
-    def picture(self, url):
+    def picture(self, url: str) -> bytes:
         """Fetch a picture's bytes.
 
         Args:
@@ -276,9 +146,9 @@ class Session:
             bytes.
 
         Raises:
-            GoneError: if it is not there.
-            BusyError: if it may be had later, or the transfer broke.
-            PixivError: for what is no picture, or too large.
+            GoneError: If it does not exist.
+            BusyError: If it may be available later, or the transfer broke.
+            PixivError: If the answer is no picture, or too large.
         """
         result, problem = self._call(self._read_picture, url)
         self._raise_if_busy(problem or "")
@@ -297,7 +167,7 @@ class Session:
         return result
 
     def _read_picture(self, url):
-        # pixivpy's download() writes whatever comes, errors too; this is its request.
+        # pixivpy's download() writes any answer, errors too; this is its request.
         start = time.monotonic()
         with self._api.requests_call(
             "GET", url, headers={"Referer": REFERER}, stream=True
@@ -306,7 +176,7 @@ class Session:
             if reply.status_code != 200 or not is_picture:
                 return None
             blocks, size = [], 0
-            # read1 comes back with what there is, so that a trickle is noticed.
+            # read1 returns what has arrived, so that a trickle is noticed.
             read = getattr(reply.raw, "read1", reply.raw.read)
             while block := read(1 << 16, decode_content=True):
                 blocks.append(block)
@@ -321,7 +191,7 @@ class Session:
         self._reply = reply
 
     def _call(self, function, *arguments):
-        """`(result, None)`, or `(None, text)`; no frame of pixivpy's gets out.
+        """Return `(result, None)` or `(None, text)`, with no frame of pixivpy.
 
         Its frames hold the tokens, and some tracebacks show all variables.
         """
@@ -339,7 +209,7 @@ class Session:
     def _without_tokens(self, text):
         for token in (self._api.access_token, self._api.refresh_token):
             text = text.replace(token, "[token]") if token else text
-        # Of a chain of errors the last, and so the first to happen, is the telling one.
+        # The last of a chain of errors, which happened first, is the informative one.
         text = " ".join(text.rpartition("Caused by ")[2].split())
         return text if len(text) <= 200 else f"{text[:197]}..."
 
@@ -372,26 +242,23 @@ def _message(answer):
     return f"{error.get('message') or ''} {error.get('user_message') or ''}".strip()
 
 
-TIMEOUT = (10, 30)  # seconds to connect, and of silence
-
-
-def set_login_attribute(pixiv_id, password):
-    """Explain what became of the chapter's login by password, and stop.
+def set_login_attribute(pixiv_id: str, password: str) -> None:
+    """Explain what became of the chapter's login by password, and raise.
 
     Args:
         pixiv_id: Not used.
-        password: Not used; change it if it stood in a notebook.
+        password: Not used; change it if a notebook holds it.
 
     Raises:
-        LoginError: always.
+        LoginError: Always.
     """
     del pixiv_id, password  # so that no traceback shows them
     raise LoginError(
-        f"set_login_attribute() works no more, and nothing was stored. {HOW_TO}"
+        f"set_login_attribute() works no more; nothing was stored. {HOW_TO}"
     )
 
 
-def login(*, sleep=time.sleep):
+def login(*, sleep: Callable[[float], object] = time.sleep) -> Session:
     """Begin a session at Pixiv.
 
     Example:
@@ -408,8 +275,8 @@ def login(*, sleep=time.sleep):
         `Session`.
 
     Raises:
-        LoginError: without a refresh token, or where Pixiv does not take it.
-        BusyError: where Pixiv cannot be reached.
+        LoginError: If there is no refresh token, or Pixiv refuses it.
+        BusyError: If Pixiv cannot be reached.
     """
     try:
         from pixivpy3 import AppPixivAPI
@@ -418,10 +285,10 @@ def login(*, sleep=time.sleep):
     if AppPixivAPI is None:
         raise LoginError("pixivpy is not installed: pip install pixivpy3")
     api = AppPixivAPI(timeout=TIMEOUT)
-    # Not through a variable: some tracebacks show those.
+    # Not through a variable: some tracebacks show variables.
     api.set_auth(None, _read_token())
     session = Session(api)
-    patiently(session.renew, sleep=sleep)
+    ask_with_backoff(session.renew, sleep=sleep)
     return session
 
 
@@ -432,7 +299,7 @@ def _read_token():
     if not token:
         try:
             with warnings.catch_warnings():
-                # Where typing cannot be hidden it is not asked for.
+                # do not ask where typing cannot be hidden
                 warnings.simplefilter("error", getpass.GetPassWarning)
                 token = getpass.getpass("Pixiv refresh token (hidden): ").strip()
         except (EOFError, OSError, getpass.GetPassWarning):
@@ -444,3 +311,68 @@ def _read_token():
     if missing:
         raise LoginError(f"There is no refresh token. {HOW_TO}")
     raise LoginError("That is no refresh token: it is one word of letters and digits.")
+
+
+def ask_with_backoff(
+    ask: Callable[[], Answer],
+    *,
+    sleep: Callable[[float], object] = time.sleep,
+    log: Callable[[str], object] | None = None,
+) -> Answer:
+    """Ask until there is an answer, five times, with exponential back-off.
+
+    Example:
+    ```python
+    work = ask_with_backoff(lambda: session.work(72809999))
+    ```
+
+    Args:
+        ask: Function without arguments; after its `BusyError` it is called again.
+        sleep: Function of seconds. Defaults to `time.sleep`.
+        log: Function of a text, called before each wait. Defaults to none.
+
+    Returns:
+        What `ask` returned.
+
+    Raises:
+        BusyError: If the last try fails.
+        LoginError: If the server asks for a wait of more than a quarter of an hour.
+    """
+    from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
+
+    def wait(state):
+        error = state.outcome.exception()
+        backoff = error.wait * 2 ** (state.attempt_number - 1)
+        return max(backoff, _seconds(error.retry_after))
+
+    def before_sleep(state):
+        error = state.outcome.exception()
+        seconds = _seconds(error.retry_after)
+        if seconds > LONGEST_WAIT:
+            raise LoginError(
+                f"Pixiv asks to wait {seconds:.0f} s ({error}). Run the same command "
+                "again after that; it goes on from here."
+            )
+        if log:
+            log(f"{error}; waiting {state.next_action.sleep:.0f} s")
+
+    return Retrying(
+        retry=retry_if_exception_type(BusyError),
+        stop=stop_after_attempt(TRIES),
+        wait=wait,
+        sleep=sleep,
+        before_sleep=before_sleep,
+        reraise=True,
+    )(ask)
+
+
+def _seconds(retry_after):
+    """Return the seconds that a Retry-After header means; 0 for none or nonsense."""
+    text = (retry_after or "").strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    try:
+        then = email.utils.parsedate_to_datetime(text).timestamp()
+    except (TypeError, ValueError, OverflowError):
+        return 0.0
+    return max(0.0, then - time.time())

@@ -64,7 +64,10 @@ def test_what_is_no_token_is_not_sent_and_not_shown(server, monkeypatch, text):
 
 def test_the_prompt_at_a_terminal_echoes_nothing(tmp_path):
     """At a true terminal; the process ends before it would ask Pixiv anything."""
-    code = "import oppai.pixiv.client as p; t = p._read_token(); print('got', len(t), flush=True)"
+    code = (
+        "import oppai.pixiv.client as p; t = p._read_token(); "
+        "print('got', len(t), flush=True)"
+    )
     pty = pytest.importorskip("pty")
     import fcntl
     import termios
