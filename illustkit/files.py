@@ -181,23 +181,6 @@ def leads_outside(folder: str | os.PathLike, path: str | os.PathLike) -> bool:
         return True
 
 
-def picture_size(path):
-    """Return `illustkit.images.picture_size(path)`; import it from there."""
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            width, height = image.size
-            # Pillow turns a TIFF by itself, and its size with it.
-            turned = image.format != "TIFF" and image.getexif().get(0x0112, 1)
-    except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(
-            f"{path}: no picture that can be read ({reason}). Fetch it again."
-        ) from error
-    return (height, width) if turned in (5, 6, 7, 8) else (width, height)
-
-
 def cache_folder() -> Path:
     """Return the folder for files that can be fetched again.
 

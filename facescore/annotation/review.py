@@ -3,7 +3,7 @@
 from facescore.annotation import PAGES
 from facescore.annotation.store import PROBLEM, Annotation
 from facescore.boxes import Face, box_areas, clip_boxes
-from illustkit.files import picture_size
+from illustkit.images import picture_size
 from illustkit.web.pictures import SIDES, ServedPictures
 from illustkit.web.server import App
 

@@ -27,8 +27,7 @@ from facescore.labels import (
     read_predictions,
     write_labels,
 )
-from illustkit.files import picture_size
-from illustkit.images import list_images
+from illustkit.images import list_images, picture_size
 
 HIDDEN = ".facescore"
 CASCADE, DETECTOR = "cascade", "detector"
