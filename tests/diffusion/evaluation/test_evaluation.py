@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+import scipy.linalg
 
 from diffusion.evaluation import report
 from diffusion.evaluation.features import (
@@ -117,10 +118,28 @@ def test_definitions_are_told(folders, icons):
         evaluate_pictures(*folders, features=FAKE, definition="median", progress=False)
 
 
-def test_nwi_is_the_figure_of_the_whole(folders, monkeypatch):
+def test_nwi_is_the_mean_absolute_error_less_the_frechet_distance(
+    folders, icons, new, monkeypatch
+):
+    """By the formulas of both: loops over pictures, and SciPy's root of a matrix."""
     monkeypatch.setattr(report, "load_extractor", lambda features: FAKE)
-    expected = evaluate_pictures(*folders, definition="all", progress=False)["nwi"]
-    assert nwi(*folders, definition="all") == expected
+    generated = np.concatenate([new, icons[3:5, :, ::-1]]).astype("float64")
+    a, b = colours(generated), colours(icons.astype("float64"))
+    gap = ((a.mean(axis=0) - b.mean(axis=0)) ** 2).sum()
+    one, two = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
+    frechet = gap + np.trace(one + two - 2 * scipy.linalg.sqrtm(one @ two).real)
+    far = [
+        [np.abs(g - t.astype("float64")).sum(axis=-1).mean() for t in icons]
+        for g in generated
+    ]
+    nearest = np.mean([min(row) for row in far])
+    assert nwi(*folders) == pytest.approx(nearest - frechet, rel=1e-4)
+    assert nwi(*folders, definition="all", channels="mean") == pytest.approx(
+        np.mean(far) / 3 - frechet, rel=1e-4
+    )
+    with pytest.warns(DeprecationWarning, match="use `definition`"):
+        old = nwi(*folders, mae="all")
+    assert old == pytest.approx(np.mean(far) - frechet, rel=1e-4)
     with pytest.raises(ValueError, match="NWI is defined by InceptionV3"):
         nwi(*folders, features="pixels")
 

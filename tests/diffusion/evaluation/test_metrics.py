@@ -80,22 +80,41 @@ def test_kid_in_blocks_is_the_same(monkeypatch):
     np.testing.assert_allclose(kid(a, b), whole, rtol=1e-10)
 
 
-def test_the_interval_of_kid_covers_the_truth():
-    # Two like sets: the truth is 0, and the estimate has no bias. Two unlike ones:
-    # the truth is known from very many pictures.
-    rng = np.random.default_rng(0)
+def expected_kernel(mean_x, mean_y):
+    """E (x·y/d + 1)³ of independent x ~ N(mean_x, I), y ~ N(mean_y, I), by moments."""
+    n, one = len(mean_x), np.eye(len(mean_x))
+
+    def moments(m):
+        third = np.einsum("i,j,k->ijk", m, m, m)
+        for axes in ("i,jk->ijk", "j,ik->ijk", "k,ij->ijk"):
+            third = third + np.einsum(axes, m, one)
+        return 1.0, m, np.outer(m, m) + one, third
+
+    pairs = zip((1, 3, 3, 1), moments(mean_x), moments(mean_y), strict=True)
+    return sum(c * np.sum(a * b) / n**k for k, (c, a, b) in enumerate(pairs))
+
+
+def test_the_interval_of_kid_covers_the_truth_nineteen_times_in_twenty():
+    trials = 400
     for shift in (0.0, 1.0):
-        big = rng.normal(size=(3000, 4)), rng.normal(size=(3000, 4)) + shift
-        truth, covered, values = kid(*big, subsets=2).value, 0, []
-        for _ in range(60):
+        zero, moved = np.zeros(4), np.full(4, shift)
+        truth = expected_kernel(zero, zero) + expected_kernel(moved, moved)
+        truth -= 2 * expected_kernel(zero, moved)
+        rng, rows = np.random.default_rng(0), []
+        for _ in range(trials):
             a, b = rng.normal(size=(60, 4)), rng.normal(size=(50, 4)) + shift
-            value, low, high = kid(a, b, subsets=60)
-            assert low < value < high
-            values.append(value)
-            covered += low <= truth <= high
-        # 95 % of 60 is 57; a little play for the truth's own error
-        assert covered >= 50
-        assert abs(np.mean(values) - truth) < 3 * np.std(values) / np.sqrt(60) + 0.02
+            rows.append(kid(a, b))
+        value, low, high = np.transpose(rows)
+        assert (low < value).all() and (value < high).all()
+        # No bias: the mean of the estimates is the truth, within its standard error.
+        assert abs(value.mean() - truth) < 3 * value.std() / np.sqrt(trials)
+        covered = np.mean((low <= truth) & (truth <= high))
+        # Of a normal estimate the interval is 3.92 standard errors wide.
+        width = np.sqrt(np.mean((high - low) ** 2)) / (3.92 * value.std())
+        if shift:
+            assert 0.9 < covered < 0.98 and 0.9 < width < 1.1
+        else:  # of like sets halves spread more than by √2: the interval is too wide
+            assert covered > 0.98 and 1.2 < width < 2.2
 
 
 def test_kid_is_the_same_for_the_same_seed():
