@@ -100,7 +100,8 @@ class Diffuser(Trainable):
             "name": self.name,
             "trainable": self.trainable,
             "dtype": self.dtype_policy.name,
-            "network": dict(self.network),
+            # The networks take the policy that was global when they were built.
+            "network": {**self.network, "dtype": self.unet.dtype_policy.name},
             "schedule": self.schedule.kind,
             "timesteps": self.schedule.timesteps,
             "objective": self.objective,

@@ -1,4 +1,6 @@
 import importlib
+import inspect
+import json
 import pkgutil
 
 import keras
@@ -6,6 +8,7 @@ import numpy as np
 import pytest
 
 import diffusion
+from illustkit.runtime import precision
 from tests.layer_checks import check_layer
 
 PICTURE = (2, 4, 6, 8)
@@ -71,3 +74,94 @@ def test_every_public_layer_has_a_case_and_is_registered():
     for layer_class in found.values():
         registered = keras.saving.get_registered_name(layer_class)
         assert registered == f"diffusion>{layer_class.__name__}"
+
+
+# What a constructor may be given: every argument, none with its default.
+ARGUMENTS = {
+    "SinusoidalEmbedding": {"dim": 6},
+    "UpsampledConv": {"filters": 5},
+    "GroupNorm": {"groups": 4, "epsilon": 1e-4},
+    "RMSNorm": {},
+    "ChannelNorm": {"epsilon": 1e-4},
+    "LinearAttention": {"heads": 2, "dim_head": 8, "memory_tokens": 3},
+    "FullAttention": {"heads": 2, "dim_head": 8, "memory_tokens": 3},
+    "UNet": {
+        "image_size": (16, 8),
+        "dim": 8,
+        "dim_mults": (1, 2),
+        "channels": 1,
+        "version": "2",
+        "self_condition": True,
+        "dropout": 0.25,
+        "groups": 4,
+        "out_channels": 2,
+        "dtype": "mixed_bfloat16",
+    },
+    "InceptionV3": {},
+}
+
+
+def registered():
+    """Every class of this package that Keras knows, by its name."""
+    for info in pkgutil.walk_packages(diffusion.__path__, "diffusion."):
+        importlib.import_module(info.name)
+    classes = keras.saving.get_custom_objects().items()
+    return {
+        name.removeprefix("diffusion>"): value
+        for name, value in classes
+        if name.startswith("diffusion>") and value.__module__.startswith("diffusion.")
+    }
+
+
+def test_every_registered_class_is_looked_at():
+    assert set(registered()) == set(ARGUMENTS)
+
+
+@pytest.mark.parametrize("name", ARGUMENTS)
+def test_every_argument_is_an_attribute_and_in_the_config(name):
+    kind, arguments = registered()[name], ARGUMENTS[name]
+    if kind is not diffusion.InceptionV3:  # float32 whatever it is given
+        arguments = {**arguments, "dtype": "mixed_bfloat16"}
+    parameters = inspect.signature(kind.__init__).parameters.values()
+    own = {p.name for p in parameters if p.kind is not p.VAR_KEYWORD} - {"self"}
+    assert own <= set(arguments)
+    made = kind(name="a_name", **arguments)
+    config = json.loads(json.dumps(keras.saving.serialize_keras_object(made)))
+    again = keras.saving.deserialize_keras_object(config)
+    assert type(again) is kind and again.name == "a_name"
+    for instance in (made, again):
+        if "dtype" in arguments:
+            assert instance.dtype_policy.name == "mixed_bfloat16"
+        for argument in set(arguments) - {"dtype"}:
+            assert getattr(instance, argument) == arguments[argument], argument
+            assert type(getattr(instance, argument)) is type(arguments[argument])
+    defaults = {p.name: p.default for p in parameters}
+    for argument in set(arguments) - {"dtype"}:
+        assert arguments[argument] != defaults[argument], "the test sees a default"
+
+
+def test_a_diffuser_s_config_makes_the_same_model():
+    arguments = {
+        "network": {"image_size": (16, 8), "dim": 8, "dim_mults": (1,), "groups": 4},
+        "schedule": "sigmoid",
+        "timesteps": 20,
+        "objective": "v",
+        "loss": "mse",
+        "min_snr_gamma": 5.0,
+        "dtype": "mixed_bfloat16",
+    }
+    with precision("mixed_bfloat16"):
+        made = diffusion.Diffuser(**arguments)
+    config = json.loads(json.dumps(made.get_config()))
+    again = diffusion.Diffuser.from_config(config)
+    assert json.loads(json.dumps(again.get_config())) == config
+    assert again.unet.dtype_policy.name == "mixed_bfloat16"
+    for name in set(arguments) - {"dtype", "network", "schedule", "loss"}:
+        assert getattr(again, name) == arguments[name]
+    assert again.schedule.config == made.schedule.config
+    assert (again.schedule.kind, again.loss_name) == ("sigmoid", "mse")
+    np.testing.assert_array_equal(again.timestep_weights, made.timestep_weights)
+    assert again.unet.get_config() == {
+        **made.unet.get_config(),
+        "name": again.unet.name,
+    }
