@@ -30,7 +30,7 @@ from oppai.data.crops import resize
 from oppai.data.dataset import build_patches
 from oppai.data.metadata import load_metadata
 from oppai.evaluation.evaluate import evaluate
-from oppai.models.restorers import load_restorer
+from oppai.models.pretrained import load_restorer
 
 SIZE = 256
 CELLS = {

@@ -15,9 +15,9 @@ import time
 from pathlib import Path
 
 from illustkit.training.runs import Run
-from oppai.cli.demo import draw_samples
 from oppai.evaluation.evaluate import evaluate, held_out_patches
-from oppai.models.restorers import load_restorer
+from oppai.models.pretrained import load_restorer
+from oppai.pages.demo import draw_samples
 from oppai.training import censor_settings, train
 
 VARIANTS = {

@@ -15,7 +15,6 @@ from . import training as training
 from .censoring.censor import add_light as add_light
 from .censoring.censor import add_mosaic as add_mosaic
 from .censoring.masks import irregular_mask as irregular_mask
-from .cli.demo import draw_samples as draw_samples
 from .data.annotations import export_coco as export_coco
 from .data.annotations import export_yolo as export_yolo
 from .data.annotations import import_annotations as import_annotations
@@ -47,7 +46,8 @@ from .layers import PConv2DTranspose as PConv2DTranspose
 from .metrics import measure_hole as measure_hole
 from .models.mosaic_unet import MosaicUNet as MosaicUNet
 from .models.pconv_unet import PConvUNet as PConvUNet
-from .models.restorers import load_restorer as load_restorer
+from .models.pretrained import load_restorer as load_restorer
+from .pages.demo import draw_samples as draw_samples
 from .pixiv.client import login as login
 from .pixiv.client import set_login_attribute as set_login_attribute
 from .pixiv.download import download_all as download_all

@@ -33,7 +33,7 @@ def window_sum(x, size, *, strides=(1, 1), dilation=(1, 1), pads=((0, 0), (0, 0)
     return x
 
 
-class PartialConvolution(keras.layers.Layer):
+class _PartialConvolution(keras.layers.Layer):
     """Arguments, weights and masking that both partial convolutions share."""
 
     def __init__(
@@ -222,7 +222,7 @@ def one_of(value, name, choices):
 
 
 @keras.saving.register_keras_serializable(package="oppai")
-class PConv2D(PartialConvolution):
+class PConv2D(_PartialConvolution):
     """Partial convolution: a 2-D convolution over the valid values only.
 
     With `s` the number of valid values in the `k·k·C` window,
@@ -368,7 +368,7 @@ class PConv2D(PartialConvolution):
 
 
 @keras.saving.register_keras_serializable(package="oppai")
-class PConv2DTranspose(PartialConvolution):
+class PConv2DTranspose(_PartialConvolution):
     """Transposed partial convolution: upsampling that spreads valid values only.
 
     The chapter's first exercise. Every input pixel is spread over a `k·k` patch, the

@@ -1,13 +1,20 @@
-"""The restorer that comes with the package: small files, no training needed."""
+"""Load trained restorers: the package's own, runs and files."""
 
 import io
 import json
+import os
 import zipfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from illustkit.errors import UserError
 from illustkit.files import write_whole
+
+if TYPE_CHECKING:
+    from illustkit.training.runs import Run
+    from oppai.models.restorers import KerasRestorer, MosaicRestorer
 
 DEFAULT = Path(__file__).parents[1] / "weights" / "default.npz"
 # Which pictures it was trained on.
@@ -15,8 +22,8 @@ SPLIT = DEFAULT.with_name("default_split.json")
 _CONFIG = "network.json"
 
 
-def save_shipped(restorer, path):
-    """Keep a trained network in float16, in one file that NumPy reads.
+def save_shipped(restorer: "MosaicRestorer", path: str | os.PathLike[str]) -> Path:
+    """Store a trained network in float16, in one file that NumPy reads.
 
     Example:
     ```python
@@ -31,7 +38,7 @@ def save_shipped(restorer, path):
         The path, once the file is whole.
 
     Raises:
-        ValueError: where float16 cannot hold a weight.
+        ValueError: If float16 cannot hold a weight.
     """
     network = restorer.network
     arrays = {}
@@ -41,7 +48,9 @@ def save_shipped(restorer, path):
         if not np.isfinite(half).all():
             raise ValueError(f"float16 cannot hold {variable.path}: train it again.")
         arrays[variable.path] = half
-    settings = {k: v for k, v in network.get_config().items() if k != "name"}
+    settings = {
+        k: v for k, v in network.get_config().items() if k not in ("name", "dtype")
+    }
     text = json.dumps(settings).encode()
     arrays[_CONFIG] = np.frombuffer(text, np.uint8)
     memory = io.BytesIO()
@@ -49,8 +58,8 @@ def save_shipped(restorer, path):
     return write_whole(path, memory.getvalue())
 
 
-def load_shipped(path=DEFAULT):
-    """Load a restorer that `save_shipped` kept.
+def load_shipped(path: str | os.PathLike[str] = DEFAULT) -> "MosaicRestorer":
+    """Load a restorer that `save_shipped` stored.
 
     Example:
     ```python
@@ -64,9 +73,9 @@ def load_shipped(path=DEFAULT):
         An `oppai.MosaicRestorer` with float32 weights.
 
     Raises:
-        ValueError: where the file is missing or does not fit the network.
+        UserError: If the file is missing or does not fit the network.
     """
-    from illustkit.training.trainable import precision
+    from illustkit.runtime import precision
     from oppai.models.mosaic_unet import MosaicUNet
     from oppai.models.restorers import MosaicRestorer
 
@@ -75,15 +84,69 @@ def load_shipped(path=DEFAULT):
             arrays = {name: file[name] for name in file.files}
         settings = json.loads(arrays.pop(_CONFIG).tobytes())
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise ValueError(
+        raise UserError(
             f"{path} holds no restorer ({error}): install the package again."
         ) from error
     with precision("float32"):
         network = MosaicUNet(**settings)
     names = {variable.path: variable for variable in network.weights}
     if set(names) != set(arrays):
-        other = sorted(set(names) ^ set(arrays))[0]
-        raise ValueError(f"{path} does not fit this version of the network: {other}.")
+        differing = sorted(set(names) ^ set(arrays))[0]
+        raise UserError(
+            f"{path} does not fit this version of the network: {differing}."
+        )
     for name, variable in names.items():
         variable.assign(arrays[name].astype(np.float32))
     return MosaicRestorer(network)
+
+
+def load_restorer(run: "str | os.PathLike[str] | Run") -> "KerasRestorer":
+    """Load a trained restorer, ready for `oppai.restore`.
+
+    Example:
+    ```python
+    restorer = oppai.load_restorer("default")  # the package's own, nothing to train
+    restorer = oppai.load_restorer("runs/first")
+    restored = oppai.restore("a.png", boxes=[(60, 80, 160, 190)], restorer=restorer)
+    ```
+
+    Args:
+        run: "default", for the restorer that comes with the package. Or a run folder
+            (its path, or the `Run` that `oppai.train` or `train_mosaic` returned),
+            whose best weights are loaded; or the path of a `.keras` file.
+
+    Returns:
+        A `Restorer`, which holds no VGG16: it restores, and trains on without those
+        terms. "default" and runs of `train_mosaic` give a `MosaicRestorer`.
+
+    Raises:
+        UserError: If there is no run, or no weights in it.
+    """
+    if str(run) == "default":
+        return load_shipped()
+    # Keras has to know the classes in a `.keras` file.
+    from illustkit.training.runs import Run, load_run
+    from oppai.models.mosaic_unet import MosaicUNet
+    from oppai.models.pconv_unet import PConvUNet
+    from oppai.models.restorers import (
+        MOSAIC_RESTORER,
+        RESTORER,
+        MosaicRestorer,
+        Restorer,
+    )
+
+    def build(settings):
+        return Restorer(
+            PConvUNet(**settings["network"]),
+            {"valid": 1.0, "hole": 1.0},
+            blend=settings["blend"],
+            minimum=settings["minimum"],
+        )
+
+    if not isinstance(run, Run) and Path(run).suffix != ".keras":
+        run = Run(run)
+    if isinstance(run, Run) and MOSAIC_RESTORER.matches(run.settings):
+        return load_run(
+            run, MOSAIC_RESTORER, lambda s: MosaicRestorer(MosaicUNet(**s["network"]))
+        )
+    return load_run(run, RESTORER, build)

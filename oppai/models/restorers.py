@@ -1,8 +1,6 @@
 """The trainable restorers, and what they have in common."""
 
-import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -10,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from illustkit.images import signed_to_uint8, signed_to_unit, uint8_to_signed
-from illustkit.training.runs import Run, RunKind, load_run
+from illustkit.training.runs import RunKind
 from illustkit.training.trainable import Trainable
 from oppai import losses, metrics
 from oppai.censoring.block_grid import Grid
@@ -24,7 +22,6 @@ from oppai.data.mosaic_inputs import (
     stack_inputs,
     take_case,
 )
-from oppai.models.pconv_unet import PConvUNet
 
 MONITORS = ("psnr", "ssim")
 RESTORER = RunKind("restorer", frozenset({"blend", "minimum"}))
@@ -431,50 +428,3 @@ def _by_size(cases):
     for number, case in enumerate(cases):
         sizes.setdefault(case.hole.shape, []).append(number)
     return list(sizes.values())
-
-
-def load_restorer(run: "str | os.PathLike[str] | Run") -> KerasRestorer:
-    """Load a trained restorer, ready for `oppai.restore`.
-
-    Example:
-    ```python
-    restorer = oppai.load_restorer("default")  # the package's own, nothing to train
-    restorer = oppai.load_restorer("runs/first")
-    restored = oppai.restore("a.png", boxes=[(60, 80, 160, 190)], restorer=restorer)
-    ```
-
-    Args:
-        run: "default", for the restorer that comes with the package. Or a run folder
-            (its path, or the `Run` that `oppai.train` or `train_mosaic` returned),
-            whose best weights are loaded; or the path of a `.keras` file.
-
-    Returns:
-        A `Restorer`, which holds no VGG16: it restores, and trains on without those
-        terms. "default" and runs of `train_mosaic` give a `MosaicRestorer`.
-
-    Raises:
-        UserError: If there is no run, or no weights in it.
-    """
-    if str(run) == "default":
-        from oppai.models.pretrained import load_shipped
-
-        return load_shipped()
-    # Keras has to know the class.
-    from oppai.models.mosaic_unet import MosaicUNet
-
-    if not isinstance(run, Run) and Path(run).suffix != ".keras":
-        run = Run(run)
-    if isinstance(run, Run) and MOSAIC_RESTORER.matches(run.settings):
-        return load_run(
-            run, MOSAIC_RESTORER, lambda s: MosaicRestorer(MosaicUNet(**s["network"]))
-        )
-    return load_run(run, RESTORER, _build)
-
-
-def _build(settings):
-    return Restorer(
-        PConvUNet(**settings["network"]),
-        {"valid": 1.0, "hole": 1.0},
-        blend=settings["blend"],
-        minimum=settings["minimum"],
-    )

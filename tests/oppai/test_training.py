@@ -9,7 +9,7 @@ from illustkit.training.runs import Run
 from oppai import training
 from oppai.data.metadata import Entry, save_metadata
 from oppai.evaluation.evaluate import held_out_patches
-from oppai.models.restorers import load_restorer
+from oppai.models.pretrained import load_restorer
 from oppai.presets import BOOK, PRESETS
 
 TINIEST = {

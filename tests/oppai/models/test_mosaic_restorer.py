@@ -11,8 +11,8 @@ from oppai.censoring.block_grid import Grid
 from oppai.censoring.censor import censor
 from oppai.data.batches import CensoredCrops, as_batch, held_out_cases
 from oppai.models.mosaic_unet import MosaicUNet
-from oppai.models.pretrained import load_shipped, save_shipped
-from oppai.models.restorers import MOSAIC_RESTORER, MosaicRestorer, load_restorer
+from oppai.models.pretrained import load_restorer, load_shipped, save_shipped
+from oppai.models.restorers import MOSAIC_RESTORER, MosaicRestorer
 from oppai.training import train_mosaic
 
 TINY = {"widths": (6, 8, 12), "blocks": (0, 1, 1)}

@@ -5,7 +5,8 @@ import pytest
 from illustkit.training.runs import Run
 from oppai import losses
 from oppai.models.pconv_unet import PConvUNet
-from oppai.models.restorers import Restorer, load_restorer
+from oppai.models.pretrained import load_restorer
+from oppai.models.restorers import Restorer
 
 SMALL = {"image_size": 16, "widths": (4, 8), "strides": (1, 2), "kernels": (3, 3)}
 TERMS = {"valid": 10.0, "hole": 60.0, "tv": 0.1}
