@@ -198,8 +198,9 @@ class GroupNorm(layers.Layer):
 
     Without `film` it equals `keras.layers.GroupNormalization`, with float32 statistics
     under any precision policy. With `film`, the two halves of which are (scale, shift),
-    the result is multiplied by `scale + 1` and `shift` is added; all this is one
-    multiplication and one addition per value, in little more than half the stock layers' time.
+    the result is multiplied by `scale + 1` and `shift` is added. All this is one
+    multiplication and one addition per value, and takes little more than half the time
+    of stock layers.
 
     Example:
     ```python
