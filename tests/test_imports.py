@@ -28,7 +28,8 @@ FLOORS = {
         {"inference"},
         {"presets"},
         {"training", "evaluation"},
-        {"cli", "pages"},
+        {"pages"},
+        {"cli"},
     ],
     "facescore": [
         {"boxes"},

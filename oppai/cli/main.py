@@ -1,130 +1,60 @@
-"""Command line: `oppai train`, `restore`, `evaluate`, `demo`, and the data set's."""
+"""The command line `oppai`: restore pictures, train restorers, make the data set."""
 
-from pathlib import Path
-from typing import Annotated
+from typing import Any
 
-import typer
+from illustkit.cli import app_with
+from illustkit.deprecation import renamed_options
+from oppai.cli import annotate
+from oppai.cli.dataset import check, download, fetch_metadata, pack, unpack
+from oppai.cli.demo import demo
+from oppai.cli.evaluate import evaluate
+from oppai.cli.export import export
+from oppai.cli.options import NAME
+from oppai.cli.restore import restore
+from oppai.cli.train import train, train_mosaic
 
-from illustkit.cli import app_with, given, user_errors
-from oppai.cli import dataset, export, restore
-from oppai.cli.restore import Images, Metadata, Strategy
-
-app = app_with("Restore mosaicked or whited-out regions of all-ages illustrations.")
-
-RunFolder = Annotated[Path, typer.Option(help="Folder of the training.")]
-Precision = Annotated[
-    str | None, typer.Option(help="float32, mixed_bfloat16 or mixed_float16.")
-]
-
-
-@app.command(
-    epilog="Example: oppai train images oppai_meta.json --run runs/first --preset tiny"
+app = app_with(
+    "Restore mosaicked or whited-out regions of all-ages illustrations.", command=NAME
 )
-def train(
-    images: Images,
-    metadata: Metadata,
-    run: RunFolder = Path("runs/oppai"),
-    preset: Annotated[str, typer.Option(help="tiny, colab or book.")] = "tiny",
-    epochs: Annotated[int | None, typer.Option(help="Passes over the data.")] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(help="Patches a step, over all devices.")
-    ] = None,
-    learning_rate: Annotated[float | None, typer.Option()] = None,
-    image_size: Annotated[int | None, typer.Option(help="Side of a patch.")] = None,
-    losses: Annotated[str | None, typer.Option(help="book or paper.")] = None,
-    vgg_weights: Annotated[
-        str | None,
-        typer.Option(help="imagenet, a file, or none for no perceptual terms."),
-    ] = None,
-    upsampling: Annotated[
-        str | None, typer.Option(help="nearest or transposed.")
-    ] = None,
-    residual: Annotated[bool | None, typer.Option(help="Residual blocks.")] = None,
-    input_skip: Annotated[
-        bool | None, typer.Option(help="Add the input to the output.")
-    ] = None,
-    precision: Precision = None,
-    strategy: Strategy = "auto",
-    holdout: Annotated[float, typer.Option(help="Share held out.")] = 0.1,
-    sheet_every: Annotated[int, typer.Option(help="Epochs between sheets.")] = 5,
-    cache: Annotated[
-        Path | None, typer.Option(help="Folder for cut patches, to share them.")
-    ] = None,
-    seed: Annotated[int, typer.Option()] = 0,
-):
-    """Train a restorer; the same command again resumes it."""
-    with user_errors("oppai"):
-        from oppai import training
 
-        settings = {
-            "epochs": epochs,
-            "batch_size": batch_size,
-            "learning_rate": learning_rate,
-            "image_size": image_size,
-            "losses": losses,
-            "precision": precision,
-        }
-        settings = {k: v for k, v in settings.items() if v is not None}
-        if vgg_weights is not None:
-            settings["vgg_weights"] = None if vgg_weights == "none" else vgg_weights
-        network = {
-            "upsampling": upsampling,
-            "residual": residual,
-            "input_skip": input_skip,
-        }
-        network = {k: v for k, v in network.items() if v is not None}
-        done = training.train(
-            images,
-            metadata,
-            run,
-            preset=preset,
-            strategy=strategy,
-            holdout=holdout,
-            sheet_every=sheet_every,
-            cache=cache,
-            seed=seed,
-            network=network,
-            **settings,
-        )
-        psnr = max(done.history["val_psnr"])
-        print(
-            f"Best PSNR in held-out holes: {psnr:.2f} dB. The run is in {done.folder}"
-        )
+COMMANDS: tuple[tuple[Any, ...], ...] = (
+    (
+        restore,
+        "restore a.png",
+        "restore a.png --box 57,258,344,471 --run runs/first",
+        "restore pictures --mask masks",
+        "restore b.png --mask-colour 0,255,0",
+    ),
+    (train, "train images oppai_meta.json --run runs/first --preset tiny"),
+    (train_mosaic, "train-mosaic images --run runs/mosaic --epochs 50"),
+    (
+        evaluate,
+        "evaluate images meta.json --kind light",
+        "evaluate images meta.json --run runs/first",
+    ),
+    (export, "export out.onnx", "export --run runs/first out.tflite"),
+    (demo, "demo --images pictures --metadata oppai_meta.json"),
+    (fetch_metadata, "fetch-metadata"),
+    (download, "download oppai_dataset/oppai_meta.json --pause 5"),
+    (pack, "pack oppai_dataset gdrive/MyDrive/oppai_dataset.zip"),
+    (unpack, "unpack gdrive/MyDrive/oppai_dataset.zip"),
+    (check, "check meta.json pictures"),
+)
+OLD_OPTIONS: dict[Any, dict[str, str]] = {
+    demo: {"folder": "output", "meta": "metadata"}
+}
+
+for command, *examples in COMMANDS:
+    title = "Example" if len(examples) == 1 else "Examples"
+    text = "; ".join(f"{NAME} {example}" for example in examples)
+    app.command(
+        command.__name__.replace("_", "-"),
+        cls=renamed_options(**OLD_OPTIONS.get(command, {})),
+        epilog=f"{title}: {text}",
+    )(command)
+app.add_typer(annotate.app, name="annotate")
 
 
-@app.command(epilog="Example: oppai demo --images pictures --meta oppai_meta.json")
-def demo(
-    folder: Annotated[Path, typer.Option(help="Where everything goes.")] = Path("demo"),
-    images: Annotated[
-        Path | None, typer.Option(help="Folder of your own pictures.")
-    ] = None,
-    meta: Annotated[Path | None, typer.Option(help="JSON with their boxes.")] = None,
-    preset: Annotated[str, typer.Option(help="tiny, colab or book.")] = "tiny",
-    epochs: Annotated[int | None, typer.Option(help="Passes over the data.")] = None,
-    precision: Precision = None,
-    strategy: Strategy = "auto",
-):
-    """Train on the spot, restore unseen pictures, and show them on a page."""
-    with user_errors("oppai"):
-        from oppai.cli.demo import demo as run_demo
-
-        page = run_demo(
-            folder,
-            images=images,
-            metadata=meta,
-            preset=preset,
-            strategy=strategy,
-            **given(epochs=epochs, precision=precision),
-        )
-        print(f"Look at {page.resolve()}")
-
-
-restore.register(app)
-dataset.register(app)
-export.register(app)
-app.add_typer(dataset.app, name="annotate")
-
-
-def main():
+def main() -> None:
     """Run the command line."""
-    app(prog_name="oppai")
+    app(prog_name=NAME)

@@ -390,7 +390,8 @@ def export_coco(
     Returns:
         Number of boxes.
     """
-    images, boxes = [], []
+    images: list[dict[str, Any]] = []
+    boxes: list[dict[str, Any]] = []
     for number, entry in enumerate(entries, 1):
         images.append(
             {

@@ -24,8 +24,10 @@ from oppai.metrics import measure_hole
 from oppai.models.pretrained import SPLIT as DEFAULT_SPLIT
 
 # Hole ratios of Liu et al., section 4.1: (0.01, 0.1], (0.1, 0.2], …, (0.5, 0.6].
-BINS = ((0.0, 0.1), (0.1, 0.2), (0.2, 0.3), (0.3, 0.4), (0.4, 0.5), (0.5, 0.6))
-BINS += ((0.6, 1.0),)  # type: ignore[assignment]  # one more pair
+BINS = (
+    *((0.0, 0.1), (0.1, 0.2), (0.2, 0.3), (0.3, 0.4), (0.4, 0.5), (0.5, 0.6)),
+    (0.6, 1.0),
+)
 COLUMNS = ("kind", "hole_ratio", "method", "n", "l1", "psnr", "ssim")
 KINDS = ("mosaic", "light", "white", "irregular")
 
@@ -160,20 +162,21 @@ def evaluate(
     """
     from tqdm import tqdm
 
+    truth: Any = patches
     if isinstance(patches, Patches):
-        patches, boxes = patches.patches, patches.boxes
+        truth, boxes = patches.patches, patches.boxes
     if rim not in ("hard", "soft"):
         raise ValueError(f'rim is "hard" or "soft". Received: rim={rim!r}')
     kinds = [kinds] if isinstance(kinds, str) else list(dict.fromkeys(kinds))
-    _check(patches, boxes, masks, kinds)
+    _check(truth, boxes, masks, kinds)
     measured: dict[tuple[str, str], list[tuple[float, dict[str, float]]]] = {}
-    bar = tqdm(total=len(kinds) * len(patches), unit="patch", disable=not progress)
+    bar = tqdm(total=len(kinds) * len(truth), unit="patch", disable=not progress)
     for kind in kinds:
-        for start in range(0, len(patches), batch_size):
-            numbers = range(start, min(start + batch_size, len(patches)))
+        for start in range(0, len(truth), batch_size):
+            numbers = range(start, min(start + batch_size, len(truth)))
             cases = [
                 _draw_case(
-                    np.asarray(patches[i]),
+                    np.asarray(truth[i]),
                     None if boxes is None else boxes[i],
                     None if masks is None else masks[i],
                     kind,
@@ -188,7 +191,7 @@ def evaluate(
             ):
                 ratio = float(np.mean(case.mask > 0))
                 for method, result in _results(case, prediction, blend, kind).items():
-                    values = _measure(patches[i], result, case, rim)
+                    values = _measure(truth[i], result, case, rim)
                     measured.setdefault((kind, method), []).append((ratio, values))
             bar.update(len(cases))
     bar.close()

@@ -258,7 +258,7 @@ def set_login_attribute(pixiv_id: str, password: str) -> None:
     )
 
 
-def login(*, sleep: Callable[[float], object] = time.sleep) -> Session:
+def login(*, sleep: Callable[[float], None] = time.sleep) -> Session:
     """Begin a session at Pixiv.
 
     Example:
@@ -281,12 +281,10 @@ def login(*, sleep: Callable[[float], object] = time.sleep) -> Session:
     try:
         from pixivpy3 import AppPixivAPI
     except ImportError:
-        AppPixivAPI = None
-    if AppPixivAPI is None:
-        raise LoginError("pixivpy is not installed: pip install pixivpy3")
+        raise LoginError("pixivpy is not installed: pip install pixivpy3") from None
     api = AppPixivAPI(timeout=TIMEOUT)
     # Not through a variable: some tracebacks show variables.
-    api.set_auth(None, _read_token())
+    api.set_auth(None, _read_token())  # type: ignore[arg-type]  # no access token yet
     session = Session(api)
     ask_with_backoff(session.renew, sleep=sleep)
     return session
@@ -316,7 +314,7 @@ def _read_token():
 def ask_with_backoff(
     ask: Callable[[], Answer],
     *,
-    sleep: Callable[[float], object] = time.sleep,
+    sleep: Callable[[float], None] = time.sleep,
     log: Callable[[str], object] | None = None,
 ) -> Answer:
     """Ask until there is an answer, five times, with exponential back-off.

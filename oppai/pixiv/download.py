@@ -67,7 +67,7 @@ def download_all(
     report: str | os.PathLike | None = None,
     again: bool = False,
     progress: bool = True,
-    sleep: Callable[[float], object] = time.sleep,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> "DownloadReport":
     """Download the pictures of a metadata file, those marked all-ages only.
 

@@ -9,7 +9,7 @@ import pytest
 import illustkit
 import oppai
 from illustkit.images import read_image, write_image
-from oppai.cli.demo import draw_samples
+from oppai.pages.demo import draw_samples
 from tests.notebooks.reading import FOLDER, execute, titled
 
 RESTORE = FOLDER / "oppai_restore.ipynb"

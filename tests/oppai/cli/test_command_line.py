@@ -7,8 +7,7 @@ from typer.testing import CliRunner
 
 from illustkit.images import read_image, write_image
 from oppai.cli.main import app
-from oppai.cli.demo import demo, draw_samples
-
+from oppai.pages.demo import demo, draw_samples
 from tests.oppai.test_training import TINIEST
 
 runner = CliRunner()
@@ -106,7 +105,7 @@ MISTAKES = [
     (["restore", "a.png", "--box", "1,2,3"], "4 numbers"),
     (["evaluate", "a", "b.json", "--run", "nowhere"], "holds no run"),
     (["demo", "--images", "a"], "both the folder"),
-    (["demo", "--preset", "huge", "--images", "a", "--meta", "b"], "'tiny'"),
+    (["demo", "--preset", "huge", "--images", "a", "--metadata", "b"], "'tiny'"),
 ]
 
 
@@ -137,3 +136,26 @@ def test_help_has_an_example_and_loads_no_network():
     assert done.stdout.strip() == "set()", done.stderr
     for command in ("train", "restore", "evaluate", "demo"):
         assert "Example" in run(command, "--help").output
+
+
+def test_old_options_still_work(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = run("demo", "--preset", "huge", "--images", "a", "--meta", "b")
+    assert done.exit_code == 2 and "'tiny'" in done.output
+    assert "--meta is deprecated: use --metadata" in done.output
+
+
+def test_every_command_is_found_in_the_file_of_its_name():
+    from oppai.cli.main import COMMANDS
+
+    files = {"fetch_metadata": "dataset", "download": "dataset", "pack": "dataset"}
+    files |= {"unpack": "dataset", "check": "dataset", "train_mosaic": "train"}
+    for command, *_ in COMMANDS:
+        name = command.__name__
+        assert command.__module__ == f"oppai.cli.{files.get(name, name)}"
+
+
+def test_the_version_is_shown():
+    from illustkit import __version__
+
+    assert run("--version").output == f"oppai {__version__}\n"

@@ -7,12 +7,11 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-import oppai
 from illustkit.images import uint8_to_signed
 from illustkit.samples import draw_character
 from oppai.censoring.block_grid import Grid
 from oppai.censoring.censor import censor
-from oppai.cli import export
+from oppai.cli.export import export
 from oppai.data.mosaic_inputs import mosaic_inputs, stack_inputs
 from oppai.inference.export import export_restorer
 from oppai.models.mosaic_unet import MosaicUNet
@@ -144,9 +143,9 @@ def command(monkeypatch):
         loaded.append(run)
         return restorer_of(slim("mosaic"))
 
-    monkeypatch.setattr(oppai, "load_restorer", load, raising=False)
+    monkeypatch.setattr("oppai.models.pretrained.load_restorer", load)
     app = typer.Typer()
-    export.register(app)
+    app.command()(export)
 
     def run(*arguments):
         return CliRunner().invoke(app, [str(a) for a in arguments])
@@ -162,7 +161,7 @@ def test_mistakes_are_told_before_anything_is_loaded(tmp_path, monkeypatch, comm
     mistakes = {
         tmp_path / "a.h5": "exported as .onnx or .tflite",
         tmp_path / "no" / "a.onnx": "there is no folder",
-        there: "is there already",
+        there: "exists already",
     }
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     mistakes[tmp_path / "a.onnx"] = (

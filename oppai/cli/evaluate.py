@@ -1,0 +1,64 @@
+"""The command `oppai evaluate`."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from illustkit.cli import user_errors
+from oppai.cli.options import NAME, Images, Metadata, Restorer, Seed, parse_numbers
+
+# A restorer that sees mosaics was trained with every censor there is.
+_CENSORS = {"kinds": ["mosaic"], "blocks": (6, 10), "blur_sizes": [0]}
+
+
+def evaluate(
+    images: Images,
+    metadata: Metadata,
+    run: Restorer = "default",
+    kind: Annotated[
+        list[str] | None,
+        typer.Option(help="mosaic, light, white or irregular; repeatable."),
+    ] = None,
+    blocks: Annotated[
+        str | None, typer.Option(help="least,most side of a mosaic's blocks, pixels.")
+    ] = None,
+    rim: Annotated[
+        str, typer.Option(help="hard, or soft: blended through the mask.")
+    ] = "hard",
+    output: Annotated[
+        Path | None, typer.Option(help="CSV to write. Defaults to one in the run.")
+    ] = None,
+    seed: Seed = 0,
+) -> None:
+    """Compare a restorer with filters on pictures it never trained on."""
+    with user_errors(NAME):
+        from illustkit.training.runs import Run
+        from oppai.evaluation import evaluate as evaluation
+        from oppai.models.pretrained import load_restorer
+
+        opened = run if run == "default" else Run(run)
+        restorer = load_restorer(opened)
+        patches = evaluation.held_out_patches(opened, images, metadata)
+        censors: dict[str, Any] = {**_CENSORS, "picture_blur": 0}
+        folder = Path("runs/default")
+        if isinstance(opened, Run):
+            folder = opened.folder
+            censors |= opened.settings
+        if blocks:
+            least, most = parse_numbers(blocks, 2, "--blocks")
+            censors["blocks"] = int(least), int(most)
+        output = output or folder / "evaluation.csv"
+        rows = evaluation.evaluate(
+            restorer,
+            patches,
+            kinds=kind or censors["kinds"],
+            blocks=censors["blocks"],
+            blur_size=censors["blur_sizes"][0],
+            picture_blur=censors["picture_blur"],
+            rim=rim,
+            seed=seed,
+            output=output,
+        )
+        print(evaluation.format_table(rows))
+        print(f"Written to {output}")

@@ -1,0 +1,53 @@
+"""Options that several commands of `oppai` share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from illustkit.errors import UserError
+
+NAME = "oppai"
+METADATA = Path("oppai_dataset/oppai_meta.json")
+
+Images = Annotated[Path, typer.Argument(help="Folder of the pictures.")]
+Metadata = Annotated[Path, typer.Argument(help="JSON with the pictures' boxes.")]
+MetadataFile = Annotated[Path, typer.Argument(help="The metadata.")]
+Restorer = Annotated[
+    str,
+    typer.Option(
+        "--run", help="default (the package's own), a run folder, or a .keras file."
+    ),
+]
+RunFolder = Annotated[Path, typer.Option(help="Folder of the training.")]
+Preset = Annotated[str, typer.Option(help="tiny, colab or book.")]
+Epochs = Annotated[int | None, typer.Option(help="Passes over the data.")]
+Strategy = Annotated[str, typer.Option(help="auto, one, mirrored, multiworker or tpu.")]
+Precision = Annotated[
+    str | None, typer.Option(help="float32, mixed_bfloat16 or mixed_float16.")
+]
+Seed = Annotated[int, typer.Option(help="The same seed draws the same.")]
+Overwrite = Annotated[bool, typer.Option(help="Replace a file that exists.")]
+
+
+def refuse_existing(path: Path, overwrite: bool) -> None:
+    """Raise if a file exists that must not be replaced."""
+    if path.exists() and not overwrite:
+        raise UserError(
+            f"{path}: exists already. Give --overwrite, or name another file."
+        )
+
+
+def parse_numbers(text: str, n: int, option: str) -> tuple[float, ...]:
+    """Parse `n` numbers with commas between them.
+
+    Raises:
+        UserError: If the text is anything else.
+    """
+    try:
+        numbers = [float(number) for number in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) != n:
+        raise UserError(f"{option} takes {n} numbers with commas. Received: {text}")
+    return tuple(numbers)

@@ -1,0 +1,142 @@
+"""The commands `oppai train` and `oppai train-mosaic`."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from illustkit.cli import given, user_errors
+from oppai.cli.options import (
+    NAME,
+    Epochs,
+    Images,
+    Metadata,
+    Precision,
+    Preset,
+    RunFolder,
+    Seed,
+    Strategy,
+)
+
+
+def train(
+    images: Images,
+    metadata: Metadata,
+    run: RunFolder = Path("runs/oppai"),
+    preset: Preset = "tiny",
+    epochs: Epochs = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Patches per step, over all devices.")
+    ] = None,
+    learning_rate: Annotated[float | None, typer.Option()] = None,
+    image_size: Annotated[
+        int | None, typer.Option(help="Side of a patch, pixels.")
+    ] = None,
+    losses: Annotated[str | None, typer.Option(help="book or paper.")] = None,
+    vgg_weights: Annotated[
+        str | None,
+        typer.Option(help="imagenet, a file, or none for no perceptual terms."),
+    ] = None,
+    upsampling: Annotated[
+        str | None, typer.Option(help="nearest or transposed.")
+    ] = None,
+    residual: Annotated[bool | None, typer.Option(help="Residual blocks.")] = None,
+    input_skip: Annotated[
+        bool | None, typer.Option(help="Add the input to the output.")
+    ] = None,
+    precision: Precision = None,
+    strategy: Strategy = "auto",
+    holdout: Annotated[
+        float, typer.Option(help="Fraction of the pictures to hold out.")
+    ] = 0.1,
+    sheet_every: Annotated[
+        int, typer.Option(help="Epochs between two sheets of samples.")
+    ] = 5,
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder for cut patches, to share them.")
+    ] = None,
+    seed: Seed = 0,
+) -> None:
+    """Train a restorer; the same command again resumes it."""
+    with user_errors(NAME):
+        from oppai import training
+
+        settings: dict[str, Any] = given(
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            image_size=image_size,
+            losses=losses,
+            precision=precision,
+        )
+        if vgg_weights is not None:
+            settings["vgg_weights"] = None if vgg_weights == "none" else vgg_weights
+        network = given(upsampling=upsampling, residual=residual, input_skip=input_skip)
+        done = training.train(
+            images,
+            metadata,
+            run,
+            preset=preset,
+            strategy=strategy,
+            holdout=holdout,
+            sheet_every=sheet_every,
+            cache=cache,
+            seed=seed,
+            network=network,
+            **settings,
+        )
+        psnr = max(done.history["val_psnr"])
+        print(
+            f"Best PSNR in held-out holes: {psnr:.2f} dB. The run is in {done.folder}"
+        )
+
+
+def train_mosaic(
+    images: Images,
+    run: RunFolder = Path("runs/mosaic"),
+    held_out: Annotated[
+        Path | None,
+        typer.Option(help="Text file of the pictures to hold out, one name per line."),
+    ] = None,
+    epochs: Annotated[int, typer.Option(help="Number of epochs.")] = 56,
+    steps: Annotated[int, typer.Option(help="Steps per epoch.")] = 250,
+    batch_size: Annotated[
+        int, typer.Option(help="Patches per step, over all devices.")
+    ] = 8,
+    learning_rate: Annotated[float, typer.Option()] = 4e-4,
+    image_size: Annotated[int, typer.Option(help="Side of a patch, pixels.")] = 128,
+    precision: Precision = "mixed_bfloat16",
+    strategy: Strategy = "auto",
+    start_from: Annotated[
+        Path | None, typer.Option(help="Run or weights to begin from.")
+    ] = None,
+    export: Annotated[
+        Path | None, typer.Option(help="Write the network to this .npz, in float16.")
+    ] = None,
+    seed: Seed = 0,
+) -> None:
+    """Train a restorer that sees the mosaic; the same command again resumes it."""
+    with user_errors(NAME):
+        from oppai import training
+        from oppai.models.pretrained import load_restorer
+
+        names = held_out.read_text("utf-8").split("\n") if held_out else []
+        done = training.train_mosaic(
+            images,
+            run,
+            held_out=[name for name in names if name],
+            epochs=epochs,
+            steps=steps,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            image_size=image_size,
+            precision=precision or "mixed_bfloat16",
+            strategy=strategy,
+            start_from=start_from,
+            seed=seed,
+        )
+        print(f"The run is in {done.folder}")
+        if export is not None:
+            from oppai.models.pretrained import save_shipped
+
+            print(save_shipped(load_restorer(done), export))
