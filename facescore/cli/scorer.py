@@ -61,7 +61,7 @@ def train_scorer(
     Margin and shape are those that the crops were cut with: scoring will cut alike.
     """
     with user_errors():
-        from facescore.scorer.model import training
+        from facescore.scorer import training
 
         options = None if hidden_units is None else {"hidden_units": hidden_units}
         done = training.train_scorer(

@@ -1,4 +1,4 @@
-"""From files to records: decoded ahead in threads, faces scored in batches."""
+"""Rate the pictures of a folder in batches, and journal the records as they come."""
 
 import hashlib
 import io
@@ -6,17 +6,19 @@ import json
 import os
 import time
 from collections import defaultdict, deque
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 
 from facescore.boxes import Face
-from facescore.crops import as_face, crop_face
+from facescore.crops import FAILURES
 from facescore.ranking.duplicates import colour_signature, perceptual_hash
-from facescore.scorer.data import fit_crop
+from facescore.scorer.prediction import FaceScorer
+from illustkit.errors import UserError
 from illustkit.files import write_whole
 from illustkit.images import read_image
 
@@ -24,47 +26,48 @@ NAME = "ranking.jsonl"
 
 
 class Journal:
-    """A file of JSON lines: the settings first, then a record a picture.
+    """A file of JSON lines: the settings first, then a record for each picture.
 
-    Lines are only ever added. A line that a kill has cut short is taken off at the next
-    start. Of two records of one file the later counts.
+    Lines are only appended. A last line that a kill has cut short is removed at the
+    next start. Of two records of one file the later counts.
 
     Args:
-        path: The file; made where it is missing.
+        path: The file; made if it is missing.
         settings: Dict of texts and numbers that the records depend on.
-        resume: Go on with the file that stands there, rather than begin it anew.
-            Defaults to `True`.
+        resume: Continue an existing file rather than begin it anew. Defaults to
+            `True`.
 
     Raises:
-        ValueError: if the file that stands there has other settings, or is no journal.
+        UserError: If the existing file has other settings, or is no journal.
     """
 
-    def __init__(self, path, settings, resume=True):
+    def __init__(
+        self, path: Path, settings: Mapping[str, Any], resume: bool = True
+    ) -> None:
         self.path = path
-        there = path.exists() and path.stat().st_size > 0
-        if there and resume:
+        if resume and path.exists() and path.stat().st_size > 0:
             self._check(settings)
         else:
             write_whole(path, _line({"facescore": "ranking", "settings": settings}))
         self._file, self._synced = open(path, "ab"), time.monotonic()
 
-    def __enter__(self):
+    def __enter__(self) -> "Journal":
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
 
-    def append(self, records):
-        """Add records: safe from a kill at once, from a power cut after seconds."""
+    def append(self, records: Iterable[Mapping[str, Any]]) -> None:
+        """Append records: safe from a kill at once, from a power cut after seconds."""
         self._file.write(b"".join(map(_line, records)))
         self._file.flush()
         if time.monotonic() > self._synced + 5:  # it takes as long as some pictures
             os.fsync(self._file.fileno())
             self._synced = time.monotonic()
 
-    def records(self):
+    def records(self) -> Iterator[dict[str, Any]]:
         """Read one record after the other, each a dict with "file"."""
         with open(self.path, "rb") as file:
             next(file)
@@ -85,29 +88,29 @@ class Journal:
                         record["file"]
                 except (ValueError, KeyError, TypeError) as error:
                     if number and not file.read(1):
-                        break  # the last line only: where a kill came in
-                    raise ValueError(
+                        break  # the last line, which a kill cut short
+                    raise UserError(
                         f"{self.path}, line {number + 1}: is no record of a ranking. "
                         "Rank anew with resume=False."
                     ) from error
                 good = file.tell()
         os.truncate(self.path, good)
         settings = json.loads(json.dumps(settings))
-        if other := [key for key in settings if settings[key] != before.get(key)]:
-            raise ValueError(
-                f"{self.path.parent} holds a ranking with another {', '.join(other)}. "
-                "Choose another output, or rank anew with resume=False."
+        if changed := [key for key in settings if settings[key] != before.get(key)]:
+            raise UserError(
+                f"{self.path.parent} holds a ranking with another {', '.join(changed)}"
+                ". Choose another output, or rank anew with resume=False."
             )
 
 
-def fingerprint(model):
-    """A short text that two models share only if they give the same answers.
+def fingerprint(model: Any) -> str:
+    """Return a short text that two models share only if they give the same results.
 
     Args:
         model: A scorer, a detector, a `Cascade`, a function, or `None`.
 
     Returns:
-        The class's name, and a digest of the weights where there are any.
+        The class's name, and a digest of its settings and weights.
     """
     if model is None:
         return "none"
@@ -125,39 +128,25 @@ def fingerprint(model):
 
 
 def _line(record):
-    # ASCII: names that are no Unicode come back as they were.
+    # ASCII, so that names that are no Unicode are restored byte by byte.
     return json.dumps(record, separators=(",", ":")).encode("ascii") + b"\n"
 
 
 THUMBNAILS = "thumbnails"
-FAILURES = ValueError, OSError, MemoryError
-_BATCH = 8  # pictures: as many are found in, scored and written down at once
+_BATCH = 8  # pictures that are searched, scored and journaled at once
 
 
-class Models(NamedTuple):
-    """What finds and scores faces.
-
-    Args:
-        scorer: Has `predict_scores`, `image_size`, `margin` and `square`.
-        detector: Has `detect`, and `detect_all` if it takes several pictures at once;
-            or a function from an image to its faces; or `None` for whole pictures.
-        options: Dict of `conf`, `iou`, `imgsz` and `tile`, for `detect_all`.
-    """
-
-    scorer: object
-    detector: object
-    options: dict
-
-
-class Clock(defaultdict):
+class Clock(defaultdict[str, float]):
     """Seconds by stage."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(float)
 
     @contextmanager
-    def time(self, stage, clock=time.perf_counter):
-        """Add what passes inside to a stage."""
+    def time(
+        self, stage: str, clock: Callable[[], float] = time.perf_counter
+    ) -> Iterator[None]:
+        """Add the time that passes inside to a stage."""
         start = clock()
         try:
             yield
@@ -165,18 +154,26 @@ class Clock(defaultdict):
             self[stage] += clock() - start
 
 
-def rate_pictures(paths, folder, output, models, *, workers, clock):
-    """Find and score the faces of pictures, some at a time.
+def rate_pictures(
+    paths: Iterable[Path],
+    folder: Path,
+    output: Path,
+    rate: FaceScorer,
+    *,
+    workers: int,
+    clock: Clock,
+) -> Iterator[list[dict[str, Any]]]:
+    """Find and score the faces of pictures, a batch at a time.
 
-    Memory holds the pictures of one batch and of the threads, however many there are.
+    Threads decode ahead. Memory holds the pictures of one batch and of the threads.
 
     Args:
         paths: Paths of the pictures.
         folder: Folder that records name them from.
         output: Folder for the thumbnails.
-        models: `Models`.
+        rate: Finds and scores faces.
         workers: Threads that decode.
-        clock: A `Clock`, for what each stage took.
+        clock: Receives the seconds of each stage.
 
     Yields:
         Lists of records, in the order of the paths.
@@ -185,15 +182,16 @@ def rate_pictures(paths, folder, output, models, *, workers, clock):
     def load(path):
         return _load(path, folder, output, clock)
 
-    paths, waiting = iter(paths), deque()
+    remaining = iter(paths)
+    waiting: deque[Future[Any]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         try:
             while True:
-                batch = []
+                batch: list[Any] = []
                 while len(batch) < _BATCH:
                     # A whole batch ahead: it decodes while the last is searched.
                     while len(waiting) < _BATCH + workers:
-                        if (path := next(paths, None)) is None:
+                        if (path := next(remaining, None)) is None:
                             break
                         waiting.append(pool.submit(load, path))
                     if not waiting:
@@ -202,14 +200,14 @@ def rate_pictures(paths, folder, output, models, *, workers, clock):
                         batch.append(waiting.popleft().result())
                 if not batch:
                     return
-                yield _rate(batch, models, clock)
+                yield _rate(batch, rate, clock)
         finally:
             for job in waiting:
                 job.cancel()
 
 
 def _load(path, folder, output, clock):
-    """A record without faces, and the picture; or with the error, and `None`."""
+    """Return a record without faces and the picture; or with an error, and `None`."""
     record = {"file": path.relative_to(folder).as_posix()}
     try:
         record.update(stamp(path))
@@ -223,7 +221,7 @@ def _load(path, folder, output, clock):
     except FAILURES as error:
         record["error"] = _reason(error, path)
         return record, None
-    # A full disk is no fault of the picture: this may stop the run.
+    # A full disk is not the picture's fault: this may stop the run.
     name = hashlib.sha256(record["file"].encode("utf-8", "surrogateescape"))
     record["thumbnail"] = f"{THUMBNAILS}/{name.hexdigest()[:24]}.jpg"
     write_whole(output / record["thumbnail"], data)
@@ -231,8 +229,8 @@ def _load(path, folder, output, clock):
     return record, image
 
 
-def stamp(path):
-    """Size and time of a file: whether a record is still true of it."""
+def stamp(path: Path) -> dict[str, int]:
+    """Return size and time of a file, which say whether its record still holds."""
     status = path.stat()
     return {"size": status.st_size, "time": status.st_mtime_ns}
 
@@ -247,75 +245,42 @@ def _thumbnail(image):
     return np.asarray(small), stream.getvalue()
 
 
-def _rate(batch, models, clock):
-    there = [(record, image) for record, image in batch if image is not None]
+def _rate(batch, rate, clock):
+    read = [(record, image) for record, image in batch if image is not None]
     with clock.time("detect"):
-        found = _detect([image for _, image in there], models)
+        detections = _find([image for _, image in read], rate)
     crops, owners = [], []
     with clock.time("crop"):
-        for (record, image), faces in zip(there, found, strict=True):
+        for (record, image), faces in zip(read, detections, strict=True):
             if isinstance(faces, Exception):
                 record["error"] = _reason(faces)
                 continue
             record["faces"] = []
-            for face in map(as_face, faces):
-                crops.append(_crop(image, face, models))
-                owners.append((record, face))
+            crops += rate.crop(image, faces)
+            owners += [(record, face) for face in faces]
     with clock.time("score"):
-        scores = _score(crops, models.scorer)
+        scores = rate.score(crops).tolist()
     for (record, face), score in zip(owners, scores, strict=True):
         box = [round(float(v), 2) for v in face.box]
-        record["faces"].append([*box, round(float(face.confidence), 4), score])
+        row = [*box, round(float(face.confidence), 4), round(score, 5)]
+        record["faces"].append(row)
     return [record for record, _ in batch]
 
 
-def _detect(images, models):
-    """Faces of each picture, or the error that finding them gave."""
-    detector, options = models.detector, models.options
-    if detector is None:
-        return [[Face((0.0, 0.0, *map(float, i.shape[1::-1])))] for i in images]
-    if hasattr(detector, "detect_all"):
-        try:
-            return detector.detect_all(images, **options) if images else []
-        except FAILURES:
-            pass  # One of them: which, the next lines tell.
+def _find(images, rate: FaceScorer) -> list[list[Face] | Exception]:
+    """Return the faces of each picture, or the error of the search."""
+    try:
+        return list(rate.find(images))
+    except FAILURES:
+        pass  # of one of the pictures; each by itself shows which
 
-    def detect(image):
+    def find(image):
         try:
-            if hasattr(detector, "detect_all"):
-                return detector.detect_all([image], **options)[0]
-            faces = map(as_face, getattr(detector, "detect", detector)(image))
-            return [face for face in faces if face.confidence >= options["conf"]]
+            return rate.find([image])[0]
         except FAILURES as error:
             return error
 
-    return [detect(image) for image in images]
-
-
-def _crop(image, face, models):
-    scorer = models.scorer
-    if models.detector is None:
-        return fit_crop(image, scorer.image_size)
-    return crop_face(
-        image,
-        face.box,
-        margin=scorer.margin,
-        square=scorer.square,
-        size=scorer.image_size,
-    )
-
-
-def _score(crops, scorer):
-    if not crops:
-        return []
-    scores = np.asarray(scorer.predict_scores(np.stack(crops)), np.float64)
-    if scores.shape != (len(crops),) or not np.isfinite(scores).all():
-        raise ValueError(
-            "The scorer has to give one finite number a crop: train it again. "
-            f"Received: shape {scores.shape} for {len(crops)} crops, "
-            f"{np.count_nonzero(~np.isfinite(scores))} not finite"
-        )
-    return [round(v, 5) for v in scores.tolist()]
+    return [find(image) for image in images]
 
 
 def _reason(error, path=None):

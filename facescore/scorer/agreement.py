@@ -1,25 +1,34 @@
-"""How well predicted scores agree with a person's, beside a predictor that never looks.
+"""Measure how well predicted scores agree with a person's, and a constant's beside it.
 
-All of it is NumPy. Scores are whole numbers from 1 to 5, predictions any numbers.
+Scores are whole numbers from 1 to 5, predictions any numbers.
 """
 
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from facescore.scorer.data import SCORES
-
-_NORMAL = NormalDist()
+from illustkit.errors import UserError
 
 
 def bootstrap_interval(
-    measure, columns, *, groups=None, resamples=2000, level=0.95, seed=0
-):
-    """Interval of a measure by the BCa bootstrap (bias-corrected and accelerated).
+    measure: Callable[..., float],
+    columns: Sequence[Any],
+    *,
+    groups: Any = None,
+    resamples: int = 2000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Compute an interval of a measure by the BCa bootstrap.
 
-    Resamples on which the measure is not defined (nan) are left out.
+    `scipy.stats.bootstrap` draws rows; it has no groups, so that it draws the groups'
+    numbers here. Resamples on which the measure is not defined (nan) are left out. If
+    BCa (bias-corrected and accelerated) is not defined, since all values are equal for
+    example, the percentiles of the resamples are returned.
 
     Example:
     ```python
@@ -29,78 +38,63 @@ def bootstrap_interval(
     Args:
         measure: Function from the columns to a float.
         columns: Arrays of one length, drawn by the same indices.
-        groups: A label a row; rows with the same label are drawn together. Defaults to
-            every row by itself.
+        groups: One label for each row; rows with the same label are drawn together.
+            Defaults to every row by itself.
         resamples: Number of resamples. Defaults to 2000.
         level: Probability of the interval. Defaults to 0.95.
         seed: Seed of the draws. Defaults to 0.
 
     Returns:
-        `(low, high)`; nan where the measure is not defined on half of the resamples.
+        `(low, high)`; nan if the measure is not defined on half of the resamples.
 
     Raises:
-        ValueError: for an option out of its range, or labels that do not pair up.
+        ValueError: If an option is out of its range, or `groups` has another length.
 
     Reference:
         Efron, Better Bootstrap Confidence Intervals, 1987, section 6.
     """
+    from scipy import stats
+
     columns = [np.asarray(column) for column in columns]
     if resamples < 10 or not 0 < level < 1:
         raise ValueError(
-            "resamples must be 10 or more, level between 0 and 1. "
+            "`resamples` must be 10 or more, `level` between 0 and 1. "
             f"Received: resamples={resamples}, level={level}"
         )
-    rows = _rows(len(columns[0]), groups)
-    rng = np.random.default_rng(seed)
-    value = measure(*columns)
+    rows = None if groups is None else _rows_of_groups(len(columns[0]), groups)
+    numbers = (np.arange(len(columns[0] if rows is None else rows)),)
 
     def of(chosen):
-        index = (
-            np.concatenate([rows[i] for i in chosen]) if groups is not None else chosen
-        )
+        index = chosen if rows is None else np.concatenate([rows[i] for i in chosen])
         return measure(*(column[index] for column in columns))
 
-    n = len(rows)
-    drawn = np.array([of(rng.integers(n, size=n)) for _ in range(resamples)])
-    drawn = drawn[np.isfinite(drawn)]
-    if not np.isfinite(value) or len(drawn) <= resamples / 2:
-        return float("nan"), float("nan")
-    # Equal values count half: measures of whole numbers come in steps.
-    below = (np.mean(drawn < value) + np.mean(drawn <= value)) / 2
-    left_out = np.array([of(np.delete(np.arange(n), i)) for i in range(n)])
-    tail = (1 - level) / 2
-    ends = [_corrected(p, below, left_out) for p in (tail, 1 - tail)]
-    low, high = np.quantile(drawn, ends)
+    options = {"vectorized": False, "confidence_level": level}
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore", stats.DegenerateDataWarning)
+        drawn: Any = stats.bootstrap(
+            numbers, of, n_resamples=resamples, method="percentile", rng=seed, **options
+        )
+        values = drawn.bootstrap_distribution
+        defined = values[np.isfinite(values)]
+        if not np.isfinite(measure(*columns)) or len(defined) <= resamples / 2:
+            return float("nan"), float("nan")
+        drawn.bootstrap_distribution = defined
+        interval = stats.bootstrap(
+            numbers, of, n_resamples=0, bootstrap_result=drawn, method="BCa", **options
+        ).confidence_interval
+    if not np.isfinite(interval).all():
+        tail = (1 - level) / 2
+        interval = np.quantile(defined, (tail, 1 - tail))
+    low, high = interval
     return float(low), float(high)
 
 
-def _corrected(probability, below, left_out):
-    """The share of the resamples at which an end of the BCa interval lies.
-
-    Args:
-        probability: The end wanted, such as 0.025.
-        below: Share of the resamples below the measure itself.
-        left_out: Jackknife values, the measure without one row each.
-    """
-    if not 0 < below < 1:
-        return probability
-    steps = np.nanmean(left_out) - left_out[np.isfinite(left_out)]
-    square = (steps**2).sum()
-    # Equation 6.6: the skewness of the jackknife over six.
-    acceleration = (steps**3).sum() / (6 * square**1.5) if square > 0 else 0.0
-    bias = _NORMAL.inv_cdf(below)
-    moved = bias + _NORMAL.inv_cdf(probability)
-    return _NORMAL.cdf(bias + moved / (1 - acceleration * moved))
-
-
-def _rows(n, groups):
-    """Row numbers of every group, or the rows themselves."""
-    if groups is None:
-        return np.arange(n)
+def _rows_of_groups(n: int, groups: Any) -> list[np.ndarray]:
+    """Return the row numbers of every group."""
     groups = np.asarray(groups)
     if groups.shape != (n,):
         raise ValueError(
-            f"There must be a group a row. Received: {groups.shape}, {n} rows"
+            f"Each row needs a group. Received: {n} rows, groups of {groups.shape}"
         )
     _, inverse = np.unique(groups, return_inverse=True)
     rows = np.split(
@@ -118,7 +112,7 @@ class Estimate(NamedTuple):
         value: The measure on all pictures.
         low: Lower end of its interval.
         high: Upper end of its interval.
-        constant: What the constant predictor reaches; nan where it is not defined.
+        constant: The measure of the constant predictor; nan if it is not defined.
     """
 
     value: float
@@ -129,32 +123,32 @@ class Estimate(NamedTuple):
 
 @dataclass(frozen=True)
 class Agreement:
-    """What `agreement` found.
+    """The result of `agreement`.
 
     Attributes:
         measures: Dict from a name ("MAE", "RMSE", "Pearson", "Spearman", "kappa") to
             its `Estimate`.
-        constant: What the constant predictor always says.
+        constant: The constant predictor's prediction.
         medians: Dict from each true score that occurs to the median prediction.
         counts: Dict from each true score that occurs to its number of pictures.
         spread: Standard deviation of the predictions over that of the true scores;
-            well under 1 where they bunch in the middle.
+            well under 1 if they crowd in the middle.
         level: Probability of the intervals.
     """
 
-    measures: dict
+    measures: dict[str, Estimate]
     constant: float
-    medians: dict
-    counts: dict
+    medians: dict[int, float]
+    counts: dict[int, int]
     spread: float
     level: float
 
     @property
-    def rising(self):
-        """Whether the medians go up with every true score."""
+    def rising(self) -> bool:
+        """Whether the medians rise with every true score."""
         return bool((np.diff(list(self.medians.values())) > 0).all())
 
-    def __str__(self):
+    def __str__(self) -> str:
         head = f"{self.level:.0%} interval", f"always {self.constant:.2f}"
         lines = [f"{'':<10}{'value':>8}  {head[0]:<20}{head[1]:>12}"]
         for name, (value, low, high, constant) in self.measures.items():
@@ -167,8 +161,15 @@ class Agreement:
 
 
 def agreement(
-    true, predicted, *, constant=None, groups=None, resamples=2000, level=0.95, seed=0
-):
+    true: Any,
+    predicted: Any,
+    *,
+    constant: float | None = None,
+    groups: Any = None,
+    resamples: int = 2000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Agreement:
     """Compare predicted scores with true ones by five measures.
 
     Intervals are BCa bootstrap intervals (bias-corrected and accelerated) over
@@ -184,9 +185,9 @@ def agreement(
     Args:
         true: The person's scores, whole numbers 1 to 5, `(n,)`.
         predicted: The scorer's, any finite numbers, `(n,)`.
-        constant: What the constant predictor says, best the mean of the scores trained
-            on. Defaults to the mean of `true`.
-        groups: What belongs together and is drawn together, such as the name of the
+        constant: The constant predictor's prediction, best the mean of the training
+            scores. Defaults to the mean of `true`.
+        groups: Label of the rows that are drawn together, such as the name of the
             picture that several faces are from. Defaults to every score by itself.
         resamples: Bootstrap resamples. Defaults to 2000.
         level: Probability of the intervals. Defaults to 0.95.
@@ -196,8 +197,8 @@ def agreement(
         An `Agreement`.
 
     Raises:
-        ValueError: for arrays that do not pair up, fewer than two scores, a true score
-            that is none, or a prediction that is not finite.
+        UserError: If the arrays differ in length, there are fewer than two scores, a
+            true score is not 1 to 5, or a prediction is not finite.
 
     Reference:
         Efron, Better Bootstrap Confidence Intervals, 1987.
@@ -218,32 +219,36 @@ def agreement(
         measures[name] = Estimate(
             measure(true, predicted), *interval, measure(true, flat)
         )
-    there = [score for score in SCORES if (true == score).any()]
+    occurring = [score for score in SCORES if (true == score).any()]
     spread = true.std()
     return Agreement(
         measures=measures,
         constant=constant,
-        medians={s: float(np.median(predicted[true == s])) for s in there},
-        counts={s: int((true == s).sum()) for s in there},
+        medians={s: float(np.median(predicted[true == s])) for s in occurring},
+        counts={s: int((true == s).sum()) for s in occurring},
         spread=float(predicted.std() / spread) if spread else float("nan"),
         level=level,
     )
 
 
-def mean_absolute_error(true, predicted):
-    """Mean of |predicted - true|, in points."""
+def mean_absolute_error(true: Any, predicted: Any) -> float:
+    """Return the mean of |predicted - true|, in points."""
     return float(np.abs(np.subtract(predicted, true)).mean())
 
 
-def root_mean_square_error(true, predicted):
-    """Root of the mean squared difference, in points."""
+def root_mean_square_error(true: Any, predicted: Any) -> float:
+    """Return the root of the mean squared difference, in points."""
     return float(np.sqrt(np.square(np.subtract(predicted, true)).mean()))
 
 
-def pearson(true, predicted):
-    """Linear correlation, -1..1; nan where one side is constant."""
+def pearson(true: Any, predicted: Any) -> float:
+    """Return the linear correlation, -1..1; nan if one side is constant.
+
+    `scipy.stats.pearsonr` warns then, and takes 18 times as long (500 values); an
+    evaluation calls it thousands of times.
+    """
     x, y = np.asarray(true, np.float64), np.asarray(predicted, np.float64)
-    # A mean of equal numbers may miss them by a rounding, and that is no variation.
+    # The mean of equal numbers may differ from them by a rounding: no variation.
     if (x == x[0]).all() or (y == y[0]).all():
         return float("nan")
     x, y = x - x.mean(), y - y.mean()
@@ -251,22 +256,26 @@ def pearson(true, predicted):
     return float(np.clip(x @ y, -1, 1))
 
 
-def spearman(true, predicted):
-    """Rank correlation, -1..1, equal values sharing their mean rank; nan as above."""
+def spearman(true: Any, predicted: Any) -> float:
+    """Return the rank correlation, -1..1; nan if one side is constant.
+
+    Equal values share their mean rank.
+    """
     return pearson(ranks(true), ranks(predicted))
 
 
-def ranks(values):
-    """Ranks from 1; equal values share the mean of theirs."""
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return (np.cumsum(counts) - (counts - 1) / 2)[inverse]
+def ranks(values: Any) -> np.ndarray:
+    """Return ranks from 1; equal values share the mean of theirs."""
+    from scipy import stats
+
+    return stats.rankdata(values)
 
 
-def quadratic_kappa(true, predicted, scores=SCORES):
-    """Cohen's kappa with quadratic weights, predictions rounded to the nearest score.
+def quadratic_kappa(true: Any, predicted: Any, scores: Sequence[int] = SCORES) -> float:
+    """Compute Cohen's kappa with quadratic weights of predictions rounded to a score.
 
-    1 is full agreement, 0 what chance gives with these frequencies; nan where chance
-    leaves nothing to disagree on. Halves are rounded up.
+    1 is full agreement, 0 that of chance with these frequencies; nan if chance always
+    agrees. Halves are rounded up.
 
     Args:
         true: Whole scores `(n,)`.
@@ -302,20 +311,20 @@ MEASURES = {
 }
 
 
-def checked(true, predicted):
-    """True and predicted scores as float64 `(n,)`, or `ValueError`."""
+def checked(true: Any, predicted: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return true and predicted scores as float64 `(n,)`; raise if they are invalid."""
     true = np.asarray(true, np.float64)
     predicted = np.asarray(predicted, np.float64)
     if true.ndim != 1 or true.shape != predicted.shape or len(true) < 2:
-        raise ValueError(
-            "There must be a prediction a score, and two at least. "
+        raise UserError(
+            "Each score needs a prediction, and there must be two at least. "
             f"Received: shapes {true.shape} and {predicted.shape}"
         )
-    if strange := sorted(set(true[~np.isin(true, SCORES)].tolist()))[:5]:
-        raise ValueError(f"A true score is one of {SCORES}. Received: {strange}")
+    if invalid := sorted(set(true[~np.isin(true, SCORES)].tolist()))[:5]:
+        raise UserError(f"A true score is one of {SCORES}. Received: {invalid}")
     if not np.isfinite(predicted).all():
         n = np.count_nonzero(~np.isfinite(predicted))
-        raise ValueError(
+        raise UserError(
             f"Predictions have to be finite. Received: {n} of {len(predicted)} that "
             "are not"
         )

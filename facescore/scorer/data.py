@@ -1,20 +1,29 @@
-"""Which pictures a scorer trains on, and which are left to judge it by."""
+"""Ratings, rated crops and their batches, and the split that judges a scorer."""
 
 import csv
 import io
-import json
 import os
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 
-from facescore.crops import CROP_TABLE
+from facescore.crops import CROP_TABLE, fit_crop
+from illustkit.errors import UserError
 from illustkit.files import inside, write_whole
-from illustkit.images import list_images, read_image
+from illustkit.images import file_stamps, list_images, read_image, store_pictures
+from illustkit.images.cache import StoredPictures
 from illustkit.training.batches import Batches
+from illustkit.training.runs import Run
+from illustkit.training.split import (
+    read_split,
+    relative_names,
+    split_run,
+    write_split,
+)
 
 SCORES = 1, 2, 3, 4, 5
 RATING_TABLE = "ratings.csv"
@@ -22,7 +31,7 @@ _COLUMNS = "file", "score"
 
 
 class Rating(NamedTuple):
-    """A picture and what a person thought of it.
+    """A picture and a person's score of it.
 
     Args:
         path: `Path` of the picture.
@@ -33,20 +42,12 @@ class Rating(NamedTuple):
     score: int
 
 
-class RatingError(ValueError):
-    """Ratings hold what is no rating; one line for each place.
-
-    Attributes:
-        problems: List of "file, line n: what is wrong".
-    """
-
-    def __init__(self, problems):
-        self.problems = [problems] if isinstance(problems, str) else list(problems)
-        super().__init__("\n".join(self.problems))
+class RatingError(UserError):
+    """Ratings are invalid; one line for each problem, with file and line."""
 
 
-def read_ratings(source):
-    """Read ratings from wherever they are.
+def read_ratings(source: str | os.PathLike) -> list[Rating]:
+    """Read ratings from a CSV or a folder.
 
     Example:
     ```python
@@ -61,7 +62,7 @@ def read_ratings(source):
         List of `Rating`.
 
     Raises:
-        RatingError: naming every problem; a folder with both, or neither, is one.
+        RatingError: Naming every problem; a folder with both, or neither, is one.
     """
     source = Path(source)
     if not source.is_dir():
@@ -70,14 +71,14 @@ def read_ratings(source):
     folders = any((source / str(score)).is_dir() for score in SCORES)
     if folders and table.exists():
         raise RatingError(
-            f"{source}: holds both folders of scores and {RATING_TABLE}. Name the {RATING_TABLE}, "
-            "or move it elsewhere."
+            f"{source}: holds both folders of scores and {RATING_TABLE}. Name "
+            f"{source / RATING_TABLE}, or move it elsewhere."
         )
     return ratings_from_csv(table) if table.exists() else ratings_from_folders(source)
 
 
-def ratings_from_folders(folder):
-    """Read ratings from the folders that pictures lie in, `1/` to `5/`.
+def ratings_from_folders(folder: str | os.PathLike) -> list[Rating]:
+    """Read ratings from the folders that hold the pictures, `1/` to `5/`.
 
     Args:
         folder: The folder that holds them; a score without pictures may be missing.
@@ -86,52 +87,58 @@ def ratings_from_folders(folder):
         List of `Rating`, by score.
 
     Raises:
-        RatingError: if none of the five is there, or the same file lies in two.
+        RatingError: If none of the five exists, or two of them hold the same file.
     """
     folder = Path(folder)
-    there = [score for score in SCORES if (folder / str(score)).is_dir()]
-    if not there:
+    scores = [score for score in SCORES if (folder / str(score)).is_dir()]
+    if not scores:
         raise RatingError(
-            f"{folder}: holds no folders 1/ to 5/ and no {RATING_TABLE}. Sort pictures into "
-            "folders, or rate them on the rating page."
+            f"{folder}: holds no folders 1/ to 5/ and no {RATING_TABLE}. Sort pictures "
+            "into folders, or rate them on the rating page."
         )
-    ratings, homes, problems = [], {}, []
-    for score in there:
+    ratings: list[Rating] = []
+    homes: dict[Path, Path] = {}
+    problems = []
+    for score in scores:
         base = folder / str(score)
         for path in list_images(base, allow_empty=True):
-            other = homes.setdefault(path.relative_to(base), path)
-            if other != path:
-                problems.append(f"{path}: lies in {other.parent} too. Keep one.")
+            first = homes.setdefault(path.relative_to(base), path)
+            if first != path:
+                problems.append(f"{path}: is in {first.parent} too. Keep one.")
             ratings.append(Rating(path, score))
     if problems:
         raise RatingError(problems)
     return ratings
 
 
-def ratings_from_csv(path, folder=None):
+def ratings_from_csv(
+    path: str | os.PathLike, folder: str | os.PathLike | None = None
+) -> list[Rating]:
     """Read ratings from a CSV with the columns `file` and `score`.
 
     Args:
-        path: The CSV, in UTF-8; further columns are passed over.
+        path: The CSV, in UTF-8; other columns are ignored.
         folder: Folder that the files are named from. Defaults to the CSV's own.
 
     Returns:
         List of `Rating`, in the order of the lines.
 
     Raises:
-        RatingError: naming file and line of every problem: a score that is no whole
+        RatingError: Naming file and line of every problem: a score that is no whole
             number from 1 to 5, a missing picture, a name that leaves the folder, two
             lines for one picture.
     """
     path = Path(path)
     folder = path.parent if folder is None else Path(folder)
-    ratings, lines, problems = [], {}, []
+    ratings: list[Rating] = []
+    lines: dict[Path, int] = {}
+    problems = []
     for number, row in _rows(path):
         try:
             score = _score(row["score"])
             picture = inside(folder, row["file"])
             if picture in lines:
-                raise ValueError(f"{row['file']} stands in line {lines[picture]} too.")
+                raise ValueError(f"{row['file']} is in line {lines[picture]} too.")
             lines[picture] = number
             if not picture.is_file():
                 raise ValueError(f"there is no picture {picture}.")
@@ -143,8 +150,12 @@ def ratings_from_csv(path, folder=None):
     return ratings
 
 
-def write_ratings(path, ratings, folder=None):
-    """Write ratings as a CSV; the whole file appears at once or not at all.
+def write_ratings(
+    path: str | os.PathLike,
+    ratings: Iterable[tuple[str | os.PathLike, int]],
+    folder: str | os.PathLike | None = None,
+) -> Path:
+    """Write ratings as a CSV, the whole file or none.
 
     Args:
         path: The CSV.
@@ -155,7 +166,7 @@ def write_ratings(path, ratings, folder=None):
         The path written.
 
     Raises:
-        ValueError: for a picture outside the folder, or a score that is none.
+        ValueError: If a picture is outside the folder, or a score is not 1 to 5.
     """
     path = Path(path)
     folder = path.parent if folder is None else Path(folder)
@@ -169,7 +180,7 @@ def write_ratings(path, ratings, folder=None):
 
 
 def _rows(path):
-    """Pairs (line, dict of the columns)."""
+    """Return pairs (line, dict of the columns)."""
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
@@ -199,103 +210,83 @@ def _score(value):
     return int(number)
 
 
-MANIFEST = "crops.json"
-
-
 @dataclass(frozen=True)
 class RatedCrops:
     """Crops of a network's size, and their scores.
 
     Args:
-        pictures: uint8 `(n, height, width, 3)`, an array or a memory map.
+        pictures: `StoredPictures`, uint8 `(n, height, width, 3)`.
         scores: float32 `(n,)`, 1 to 5.
-        rows: int array: which of the pictures this view holds.
     """
 
-    pictures: np.ndarray
+    pictures: StoredPictures
     scores: np.ndarray
-    rows: np.ndarray
 
-    def __len__(self):
-        return len(self.rows)
+    def __len__(self) -> int:
+        return len(self.scores)
 
-    def __getitem__(self, index):
-        """Pictures of one index, or of several."""
-        return np.asarray(self.pictures[self.rows[index]])
+    def __getitem__(self, index: Any) -> np.ndarray:
+        """Return the pictures of one index, or of several."""
+        return self.pictures[index]
 
-    def select(self, indices):
-        """Those of the crops, without loading them."""
+    def select(self, indices: Any) -> "RatedCrops":
+        """Return some of the crops, without loading them.
+
+        Args:
+            indices: Their numbers.
+        """
         indices = np.asarray(indices, int)
-        return RatedCrops(
-            self.pictures,
-            self.scores[indices],
-            self.rows[indices],
-        )
+        return RatedCrops(self.pictures.select(indices), self.scores[indices])
 
 
-def fit_crop(crop, image_size):
-    """Scale a crop to a network's size; every crop goes through here.
-
-    Args:
-        crop: uint8 RGB `(height, width, 3)`.
-        image_size: (width, height) in pixels.
-
-    Returns:
-        uint8 RGB, stretched where its shape differs.
-    """
-    from PIL import Image
-
-    if crop.shape[1::-1] == tuple(image_size):
-        return crop
-    image = Image.fromarray(crop)
-    return np.asarray(image.resize(tuple(image_size), Image.Resampling.LANCZOS))
-
-
-def rated_crops(crops, ratings=None):
+def rated_crops(
+    crops: str | os.PathLike, ratings: Any = None
+) -> tuple[list[Rating], list[str]]:
     """Join crops and ratings.
 
-    Where the folder has `crops.csv`, crops of one picture are known to belong together,
-    and ratings of the pictures go over to their crops.
+    If the folder has `crops.csv`, it says which crops come from one picture, and
+    ratings of pictures apply to their crops.
 
     Args:
         crops: Folder of crops.
         ratings: A CSV, or a folder of scores: of the crops, or of the pictures they
-            were cut from; or a list of `Rating`. Defaults to what the folder of
-            crops itself says: `1/` to `5/`, or `ratings.csv`.
+            were cut from; or a list of `Rating`. Defaults to the ratings in the folder
+            of crops itself: `1/` to `5/`, or `ratings.csv`.
 
     Returns:
         `(ratings, sources)`: a list of `Rating` of crops, and for each the name of the
-        picture that it was cut from.
+        picture that it was cut from, or its own name within the folder.
 
     Raises:
-        ValueError: where no crop has a rating, or the ratings are none.
+        UserError: If no crop has a rating, or ratings are invalid.
     """
     crops = Path(crops)
     origin = _origins(crops)
     if ratings is None:
-        found = read_ratings(crops)
-    elif isinstance(ratings, (str, Path)):
-        found = read_ratings(ratings)
+        rated = read_ratings(crops)
+    elif isinstance(ratings, (str, os.PathLike)):
+        rated = read_ratings(ratings)
         base = Path(ratings) if Path(ratings).is_dir() else Path(ratings).parent
         if base.resolve() != crops.resolve():
             here = crops.resolve()
             direct = [
-                rating for rating in found if here in rating.path.resolve().parents
+                rating for rating in rated if here in rating.path.resolve().parents
             ]
-            found = direct or _of_pictures(found, base, origin)
+            rated = direct or _of_pictures(rated, base, origin)
     else:
-        found = [Rating(Path(path), score) for path, score in ratings]
-    if not found:
-        raise ValueError(
+        rated = [Rating(Path(path), score) for path, score in ratings]
+    if not rated:
+        raise UserError(
             f"{crops}: no crop here has a rating. Sort them into folders 1/ to 5/, or "
             "rate them on the rating page."
         )
-    sources = [origin.get(path.resolve(), str(path)) for path, _ in found]
-    return found, sources
+    paths = list(dict.fromkeys(path for path, _ in rated))
+    names = dict(zip(paths, relative_names(paths, crops), strict=True))
+    return rated, [origin.get(path.resolve(), names[path]) for path, _ in rated]
 
 
 def _origins(crops):
-    """Dict from a crop's path to the name of its picture, where a table says it."""
+    """Return a dict from a crop's path to its picture's name, if a table says it."""
     try:
         with open(crops / CROP_TABLE, newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
@@ -303,8 +294,9 @@ def _origins(crops):
     except FileNotFoundError:
         return {}
     except (OSError, KeyError, UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(
-            f"{crops / CROP_TABLE}: is no table of crops ({error}). Cut the crops again."
+        raise UserError(
+            f"{crops / CROP_TABLE}: is no table of crops ({error}). "
+            "Cut the crops again."
         ) from error
 
 
@@ -317,8 +309,13 @@ def _of_pictures(ratings, base, origin):
     ]
 
 
-def store_crops(ratings, image_size, cache, progress=None):
-    """Store rated crops at a network's size, or take what an earlier call stored.
+def store_crops(
+    ratings: Sequence[Rating],
+    image_size: Sequence[int],
+    cache: str | os.PathLike,
+    progress: Callable[[int], object] | None = None,
+) -> RatedCrops:
+    """Store rated crops at a network's size, or open what an earlier call stored.
 
     Args:
         ratings: List of `Rating`.
@@ -330,41 +327,28 @@ def store_crops(ratings, image_size, cache, progress=None):
         `RatedCrops`, mapped into memory.
 
     Raises:
-        ValueError: for a crop that cannot be read.
+        UserError: If a crop cannot be read.
     """
-    cache = Path(cache)
-    cache.mkdir(parents=True, exist_ok=True)
-    stats = [os.stat(path) for path, _ in ratings]
-    stamps = [
-        [str(r.path), s.st_mtime_ns, s.st_size]
-        for r, s in zip(ratings, stats, strict=True)
-    ]
-    wanted = {"image_size": list(image_size), "stamps": stamps}
-    try:
-        stored = json.loads((cache / MANIFEST).read_text("utf-8"))
-    except (OSError, ValueError):
-        stored = None
-    width, height = image_size
-    shape, file = (len(ratings), height, width, 3), cache / "crops.bin"
-    if stored != wanted:
-        (cache / MANIFEST).unlink(missing_ok=True)
-        with open(file, "wb") as stream:
-            for n, (path, _) in enumerate(ratings, 1):
-                crop = fit_crop(read_image(path), image_size)
-                stream.write(np.ascontiguousarray(crop).tobytes())
-                if progress is not None:
-                    progress(n)
-        write_whole(cache / MANIFEST, json.dumps(wanted))
-    pictures = np.memmap(file, np.uint8, "r", shape=shape)
-    scores = np.asarray([score for _, score in ratings], "float32")
-    return RatedCrops(pictures, scores, np.arange(len(ratings)))
+
+    def fill(writer):
+        for path, _ in ratings:
+            writer.add(fit_crop(read_image(path), image_size))
+            if progress is not None:
+                progress(len(writer))
+
+    key = {
+        "image_size": list(image_size),
+        "files": file_stamps([path for path, _ in ratings]),
+    }
+    stored = store_pictures(cache, key, fill, name="crops", obsolete=("crops.bin",))
+    return RatedCrops(stored, np.asarray([score for _, score in ratings], "float32"))
 
 
 class CropBatches(Batches):
     """Batches `(pictures, scores)` of crops that are varied anew in every epoch.
 
-    Mirroring, small shifts, scales and turns, light, contrast and lost resolution: what
-    a detector and a file format vary, and a taste does not see. Colours stay.
+    Crops are mirrored, shifted, scaled, rotated, lit and blurred a little, as detectors
+    and file formats vary them and a taste does not notice. Colours stay.
 
     Args:
         crops: `facescore.scorer.data.RatedCrops`.
@@ -372,19 +356,21 @@ class CropBatches(Batches):
         seed: Int. Defaults to 0.
 
     Returns:
-        Of `batches[i]`: uint8 `(batch, height, width, 3)`, float32 `(batch,)`.
+        `batches[i]`: uint8 `(batch, height, width, 3)`, float32 `(batch,)`.
     """
 
-    def __init__(self, crops, preset, *, seed=0):
+    def __init__(self, crops: RatedCrops, preset: Any, *, seed: int = 0) -> None:
         super().__init__(len(crops), batch_size=preset.batch_size, seed=seed)
         self.crops, self.preset = crops, preset
 
-    def make(self, indices, rng):
+    def make(
+        self, indices: np.ndarray, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
         pictures = [vary(self.crops[int(i)], rng, self.preset) for i in indices]
         return np.stack(pictures), self.crops.scores[indices]
 
 
-def vary(picture, rng, preset):
+def vary(picture: np.ndarray, rng: np.random.Generator, preset: Any) -> np.ndarray:
     """Vary one crop.
 
     Args:
@@ -394,7 +380,7 @@ def vary(picture, rng, preset):
             `blur` say how much.
 
     Returns:
-        uint8 RGB of the same shape; the border is drawn out where the crop moved in.
+        uint8 RGB of the same shape; the border is repeated if the crop moves in.
     """
     height, width = picture.shape[:2]
     if rng.random() < preset.flip:
@@ -428,63 +414,123 @@ def vary(picture, rng, preset):
     return np.ascontiguousarray(picture)
 
 
-SPLIT = "split.json"
+def split_by_source(
+    sources: Sequence[str],
+    scores: Sequence[float] | np.ndarray,
+    *,
+    holdout: float = 0.1,
+    seed: int = 0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Hold out a fraction of the pictures, all crops of one on the same side.
 
-
-def split_by_source(sources, scores, *, holdout=0.1, seed=0):
-    """Hold out a share of the pictures, all crops of one on the same side.
-
-    Of each score the same share is held out, so that rare scores are in both parts.
+    The same fraction of each score is held out, so that rare scores are on both sides.
 
     Args:
         sources: For each crop the name of its picture.
         scores: For each crop its score.
-        holdout: Share to hold out, between 0 and 1. Defaults to 0.1.
+        holdout: Fraction to hold out, between 0 and 1. Defaults to 0.1.
         seed: Int. Defaults to 0.
 
     Returns:
         `(training, held_out)`: two int arrays, numbers of crops.
 
     Raises:
-        ValueError: for a share that is none, or fewer than two pictures.
+        UserError: If the fraction is not between 0 and 1, or there are fewer than two
+            pictures.
     """
     names = sorted(set(sources))
     if not 0 < holdout < 1 or len(names) < 2:
-        raise ValueError(
+        raise UserError(
             "Two pictures or more are needed, and `holdout` is between 0 and 1. "
             f"Received: {len(names)} pictures, holdout={holdout}"
         )
     rng = np.random.default_rng((seed, 23))
     score = dict(zip(sources, scores, strict=True))
-    # By score, chance within it: every (1 / holdout)-th is held out.
+    # By score, in random order within it: every (1 / holdout)-th is held out.
     order = sorted(rng.permutation(len(names)), key=lambda i: score[names[i]])
     count = np.floor(np.arange(len(names) + 1) * holdout + rng.uniform())
-    out = np.flatnonzero(np.diff(count))[: len(names) - 1]
-    if not len(out):
-        out = [rng.integers(len(names))]
-    held = {names[order[i]] for i in out}
+    chosen = np.flatnonzero(np.diff(count))[: len(names) - 1]
+    if not len(chosen):
+        chosen = np.array([rng.integers(len(names))])
+    held = {names[order[i]] for i in chosen}
     is_held = np.asarray([source in held for source in sources])
     return np.flatnonzero(~is_held), np.flatnonzero(is_held)
 
 
-def write_split(run, sources, training, held_out):
-    """Write which pictures a run trains on into its folder.
+def split_crops(
+    folder: str | os.PathLike,
+    crops: str | os.PathLike,
+    sources: Sequence[str],
+    scores: Sequence[float] | np.ndarray,
+    *,
+    holdout: float = 0.1,
+    seed: int = 0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Split crops as the run in a folder has split them, or by `split_by_source`.
 
     Args:
-        run: `illustkit.training.runs.Run`.
+        folder: Folder of the run; nothing is written to it.
+        crops: Folder of crops.
+        sources: See `split_by_source`, likewise what follows.
+        scores: Score of each crop.
+        holdout: Fraction to hold out.
+        seed: Int.
+
+    Returns:
+        `(training, held_out)`: two int arrays, numbers of crops.
+    """
+
+    def choose(names):
+        chosen = split_by_source(sources, scores, holdout=holdout, seed=seed)
+        return tuple(_names(sources, side) for side in chosen)
+
+    training, held_out = split_run(
+        folder,
+        sources,
+        choose=choose,
+        holdout=holdout,
+        seed=seed,
+        stored_as=_names_of_version_0_1(crops, sources),
+    )
+    sides = set(training), set(held_out)
+    return tuple(  # type: ignore[return-value]  # two of them
+        np.asarray([i for i, source in enumerate(sources) if source in side], int)
+        for side in sides
+    )
+
+
+def _names(sources, indices):
+    return sorted({sources[i] for i in indices})
+
+
+def _names_of_version_0_1(crops, sources):
+    """Return what runs of version 0.1 stored for a crop without a picture's name."""
+    return {source: str(Path(crops, source)) for source in sources}
+
+
+def write_source_split(
+    folder: str | os.PathLike,
+    sources: Sequence[str],
+    training: np.ndarray,
+    held_out: np.ndarray,
+) -> None:
+    """Write the names of the pictures that a run trains on into its folder.
+
+    Args:
+        folder: Folder of the run.
         sources: For each crop the name of its picture.
         training: Numbers of the crops to train on.
-        held_out: Numbers of those held out.
+        held_out: Numbers of the crops held out.
     """
-    names = {"train": training, "held_out": held_out}
-    names = {k: sorted({sources[i] for i in v}) for k, v in names.items()}
-    (run.folder / SPLIT).write_text(json.dumps(names, indent=1), encoding="utf-8")
+    write_split(folder, _names(sources, training), _names(sources, held_out))
 
 
-def held_out_ratings(run, crops, ratings=None):
-    """Ratings of the crops that a run did not train on.
+def held_out_ratings(
+    run: Run, crops: str | os.PathLike, ratings: Any = None
+) -> list[Rating]:
+    """Return the ratings of the crops that a run did not train on.
 
-    Of the run's own crops these are the ones held out, of other crops all.
+    Of the run's own crops these are the held-out ones; of other crops all.
 
     Example:
     ```python
@@ -494,29 +540,25 @@ def held_out_ratings(run, crops, ratings=None):
 
     Args:
         run: `illustkit.training.runs.Run` of a scorer.
-        crops: Folder of crops, named as it was for the training.
+        crops: Folder of crops.
         ratings: As in `train_scorer`.
 
     Returns:
         List of `facescore.scorer.data.Rating`.
 
     Raises:
-        ValueError: where the run knows no split, or trained on every crop.
+        UserError: If the run has no split, or trained on every crop.
     """
-    try:
-        trained = set(json.loads((run.folder / SPLIT).read_text("utf-8"))["train"])
-    except (OSError, ValueError, KeyError) as error:
-        raise ValueError(
-            f"{run.folder / SPLIT} does not say which pictures were trained on "
-            f"({error}): train again to evaluate on held-out ones."
-        ) from None
-    found, sources = rated_crops(crops, ratings)
-    trained = set(trained)
+    trained = set(read_split(run.folder)[0])
+    rated, sources = rated_crops(crops, ratings)
+    old_names = _names_of_version_0_1(crops, sources)
     kept = [
-        r for r, source in zip(found, sources, strict=True) if source not in trained
+        rating
+        for rating, source in zip(rated, sources, strict=True)
+        if source not in trained and old_names[source] not in trained
     ]
     if not kept:
-        raise ValueError(
+        raise UserError(
             f"{crops}: the run trained on every picture of it. Name other crops."
         )
     return kept

@@ -1,30 +1,50 @@
-"""How good a scorer is on pictures it never saw, as a table, a figure and a CSV."""
+"""Evaluate a scorer on pictures it never saw: tables, a figure, and its stability."""
 
 import csv
 import io
+import os
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from facescore.boxes import as_boxes, shrink
-from facescore.crops import as_face, crop_face
+from facescore.boxes import as_boxes, as_face, shrink
+from facescore.crops import FAILURES, failure
 from facescore.scorer.agreement import Agreement, agreement, checked, spearman
-from facescore.scorer.data import SCORES
+from facescore.scorer.data import SCORES, held_out_ratings, rated_crops
+from facescore.scorer.model import SCORER
+from facescore.scorer.prediction import (
+    FaceScorer,
+    as_scorer,
+    cut_faces,
+    load_scorer,
+    score_crops,
+    score_cut,
+)
+from illustkit.errors import UserError
 from illustkit.figures import save_figure
 from illustkit.files import write_whole
 from illustkit.images import list_images, read_image
+from illustkit.training.runs import Run
 
 _INK, _SOFT = "#1c2230", "#667085"
 
 
-def plot_distributions(true, predicted, path=None, *, title=None, bins=20):
+def plot_distributions(
+    true: Any,
+    predicted: Any,
+    path: str | os.PathLike | None = None,
+    *,
+    title: str | None = None,
+    bins: int = 20,
+) -> Any:
     """Draw the distribution of the predicted score for every true score.
 
-    On the left five histograms, one below the other on one axis, as the article's five
-    pictures; on the right the same as violins with median and quartiles, beside the
-    line that a perfect scorer would keep to.
+    On the left are five histograms, one below the other on one axis, like the article's
+    five pictures; on the right the same as violins with median and quartiles, beside
+    the line of a perfect scorer.
 
     Example:
     ```python
@@ -42,13 +62,13 @@ def plot_distributions(true, predicted, path=None, *, title=None, bins=20):
         `matplotlib.figure.Figure`.
 
     Raises:
-        ValueError: as of `agreement`.
+        UserError: See `agreement`.
     """
     from matplotlib import colormaps
     from matplotlib.figure import Figure
 
     true, predicted = checked(true, predicted)
-    parts = [predicted[true == score] for score in SCORES]
+    by_score = [predicted[true == score] for score in SCORES]
     colours = [colormaps["viridis"](v) for v in np.linspace(0.08, 0.88, len(SCORES))]
     low = min(SCORES[0] - 0.5, np.floor(predicted.min() * 2) / 2)
     high = max(SCORES[-1] + 0.5, np.ceil(predicted.max() * 2) / 2)
@@ -58,17 +78,17 @@ def plot_distributions(true, predicted, path=None, *, title=None, bins=20):
     left, right = figure.subfigures(1, 2, width_ratios=(1.05, 1))
     panels = left.subplots(len(SCORES), 1, sharex=True, sharey=True)
     edges = np.linspace(low, high, bins + 1)
-    # The best score on top, so that the hills move to the right going up.
-    for axis, score, part, colour in zip(
-        panels[::-1], SCORES, parts, colours, strict=True
+    # The best score is on top, so that the hills move to the right going up.
+    for axis, score, values, colour in zip(
+        panels[::-1], SCORES, by_score, colours, strict=True
     ):
-        _histogram(axis, score, part, edges, colour)
+        _histogram(axis, score, values, edges, colour)
     left.suptitle("predicted score, by true score", fontsize=10, color=_INK)
     panels[-1].set_xlabel("predicted")
     panels[-1].set_xlim(low, high)
-    left.supylabel("share of the pictures", fontsize=10)
+    left.supylabel("fraction of the pictures", fontsize=10)
     right.suptitle("median, quartiles and violin", fontsize=10, color=_INK)
-    _violins(right.subplots(), parts, colours, (low, high))
+    _violins(right.subplots(), by_score, colours, (low, high))
     if title is None:
         rho = spearman(true, predicted)
         title = f"{len(true)} pictures, Spearman {rho:.2f}"
@@ -78,37 +98,39 @@ def plot_distributions(true, predicted, path=None, *, title=None, bins=20):
     return figure
 
 
-def _histogram(axis, score, part, edges, colour):
+def _histogram(axis, score, values, edges, colour):
     _plain(axis)
-    if len(part):
-        weights = np.full(len(part), 1 / len(part))
-        axis.hist(part, bins=edges, weights=weights, color=colour, rwidth=0.92)
-        axis.axvline(np.median(part), color=_INK, linewidth=1.6)
+    if len(values):
+        weights = np.full(len(values), 1 / len(values))
+        axis.hist(values, bins=edges, weights=weights, color=colour, rwidth=0.92)
+        axis.axvline(np.median(values), color=_INK, linewidth=1.6)
     axis.axvline(score, color=_SOFT, linewidth=1, linestyle=(0, (2, 2)))
-    label = f"true {score}   n = {len(part)}"
-    if len(part):
-        label += f"   median {np.median(part):.2f}"
+    label = f"true {score}   n = {len(values)}"
+    if len(values):
+        label += f"   median {np.median(values):.2f}"
     axis.set_title(label, loc="left", fontsize=8.5, pad=2)
     axis.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     axis.tick_params(labelsize=8)
 
 
-def _violins(axis, parts, colours, limits):
+def _violins(axis, by_score, colours, limits):
     _plain(axis)
     axis.plot(SCORES, SCORES, color=_SOFT, linewidth=1, linestyle=(0, (2, 2)), zorder=0)
-    filled = [i for i, part in enumerate(parts) if len(part) and np.ptp(part) > 0]
+    occurring = [i for i, values in enumerate(by_score) if len(values)]
+    filled = [i for i in occurring if np.ptp(by_score[i]) > 0]
     if filled:
         shapes = axis.violinplot(
-            [parts[i] for i in filled],
+            [by_score[i] for i in filled],
             [SCORES[i] for i in filled],
             widths=0.85,
             showextrema=False,
         )
         for body, i in zip(shapes["bodies"], filled, strict=True):
             body.set(facecolor=colours[i], edgecolor="none", alpha=0.8)
-    there = [i for i, part in enumerate(parts) if len(part)]
-    quartiles = np.array([np.quantile(parts[i], (0.25, 0.5, 0.75)) for i in there])
-    scores = [SCORES[i] for i in there]
+    quartiles = np.array(
+        [np.quantile(by_score[i], (0.25, 0.5, 0.75)) for i in occurring]
+    )
+    scores = [SCORES[i] for i in occurring]
     axis.vlines(scores, quartiles[:, 0], quartiles[:, 2], color=_INK, linewidth=4)
     axis.plot(
         scores,
@@ -134,7 +156,7 @@ class Shift(NamedTuple):
     """How scores move under one change.
 
     Args:
-        mean: Mean of the change, in points: whether all go the same way.
+        mean: Mean of the change, in points: whether all scores move the same way.
         absolute: Mean of its absolute value.
         largest: 95th percentile of its absolute value.
         relative: `absolute` over the standard deviation of the unchanged scores.
@@ -150,23 +172,23 @@ class Shift(NamedTuple):
 
 @dataclass(frozen=True)
 class Stability:
-    """What `stability` found.
+    """The result of `stability`.
 
     Attributes:
         shifts: Dict from the name of a change to its `Shift`.
         spread: Standard deviation of the unchanged scores, in points.
-        framing: Share of the scores' variance, 0..1, that a line through size, place
-            and proportions of the boxes foretells, corrected for its own freedom: what
-            of the scores may come from framing alone. nan for fewer than 12 faces.
+        framing: Fraction of the scores' variance, 0..1, that a linear model of size,
+            place and proportions of the boxes explains (adjusted R²): how much framing
+            alone may decide. nan for fewer than 12 faces.
         faces: Number of faces.
     """
 
-    shifts: dict
+    shifts: dict[str, Shift]
     spread: float
     framing: float
     faces: int
 
-    def __str__(self):
+    def __str__(self) -> str:
         heads = ("mean", 8), ("|mean|", 8), ("95 %", 8), ("/sd", 7), ("order", 8)
         lines = ["change".ljust(22) + "".join(h.rjust(n) for h, n in heads)]
         for name, (mean, absolute, largest, relative, order) in self.shifts.items():
@@ -182,19 +204,19 @@ class Stability:
 
 
 def stability(
-    pictures,
+    pictures: Iterable[tuple[np.ndarray, Iterable[Any]]],
     *,
-    scorer,
-    margins=(0.5, 1.5),
-    boxes=(0.9, 1.1),
-    scales=(0.5, 2.0),
-    qualities=(90, 60, 30),
-):
-    """Measure how scores move when the picture's content stays.
+    scorer: Any,
+    margins: Sequence[float] = (0.5, 1.5),
+    boxes: Sequence[float] = (0.9, 1.1),
+    scales: Sequence[float] = (0.5, 2.0),
+    qualities: Sequence[int] = (90, 60, 30),
+) -> Stability:
+    """Measure how scores move while the picture's content stays.
 
-    Each face is scored as it is, then with another margin, with a box that is smaller
-    or larger, in the picture scaled, and in the picture compressed as JPEG. A scorer
-    of faces should move little by any of them, beside what tells faces apart.
+    Each face is scored as it is, then with another margin, with a smaller or larger
+    box, in the picture scaled, and in the picture compressed as JPEG. The scores of a
+    good scorer move little, compared with their spread over the faces.
 
     Example:
     ```python
@@ -205,8 +227,7 @@ def stability(
     Args:
         pictures: Iterable of pairs (uint8 RGB `(height, width, 3)`, faces or boxes);
             one picture is held at a time.
-        scorer: What `load_scorer` returned: has `predict_scores`, `image_size`,
-            `margin` and `square`.
+        scorer: A run folder, or what `load_scorer` returned.
         margins: Factors on the margin of the crop. Defaults to 0.5 and 1.5.
         boxes: Factors on the side of the box. Defaults to 0.9 and 1.1.
         scales: Factors on the picture's size. Defaults to 0.5 and 2.
@@ -216,23 +237,29 @@ def stability(
         A `Stability`.
 
     Raises:
-        ValueError: where there are fewer than two faces.
+        UserError: If there are fewer than two faces.
     """
     changes = [(f"margin x{f:g}", _margin(f)) for f in margins]
     changes += [(f"box x{f:g}", _box(f)) for f in boxes]
     changes += [(f"picture x{f:g}", _scale(f)) for f in scales]
     changes += [(f"JPEG quality {q}", _jpeg(q)) for q in qualities]
+    scorer = as_scorer(scorer)
+
+    def scores_of(image, boxes, margin):
+        crops = cut_faces(image, boxes, scorer, margin=margin, square=scorer.square)
+        return score_cut(crops, scorer)
+
     scores, framings = [], []
     for image, faces in pictures:
-        found = as_boxes([as_face(face).box for face in faces])
-        if not len(found):
+        face_boxes = as_boxes([as_face(face).box for face in faces])
+        if not len(face_boxes):
             continue
-        framings.append(_framing(found, image))
-        start = image, found, scorer.margin
+        framings.append(_framing(face_boxes, image))
+        start = image, face_boxes, scorer.margin
         variants = [start, *(change(*start) for _, change in changes)]
-        scores.append([_scores(*variant, scorer) for variant in variants])
-    if sum(len(part[0]) for part in scores) < 2:
-        raise ValueError("There must be two faces at least to compare.")
+        scores.append([scores_of(*variant) for variant in variants])
+    if sum(len(rows[0]) for rows in scores) < 2:
+        raise UserError("There must be two faces at least to compare.")
     plain, *changed = np.concatenate(scores, axis=1)
     spread = float(plain.std())
     shifts = {}
@@ -249,16 +276,16 @@ def stability(
     return Stability(shifts, spread, explained, len(plain))
 
 
-def framing_share(framings, scores):
-    """Share of the variance of scores that a linear model of the framing explains.
+def framing_share(framings: Any, scores: Any) -> float:
+    """Return the fraction of the scores' variance that a model of the framing explains.
 
     Args:
-        framings: `(n, k)` numbers that tell how each face was framed.
+        framings: `(n, k)` numbers that describe how each face is framed.
         scores: `(n,)`.
 
     Returns:
-        Adjusted R², not below 0; nan where there are fewer than 2 (k + 1) scores, or
-        the scores do not differ.
+        Adjusted R² of the linear model, not below 0; nan for fewer than 2 (k + 1)
+        scores, or scores that do not differ.
 
     Reference:
         Ezekiel, Methods of Correlation Analysis, 1930: the adjusted R².
@@ -272,12 +299,12 @@ def framing_share(framings, scores):
     columns = (framings - framings.mean(axis=0)) / np.where(spread > 0, spread, 1)
     columns = np.concatenate([np.ones((n, 1)), columns], axis=1)
     weights, _, rank, _ = np.linalg.lstsq(columns, scores, rcond=None)
-    left = np.square(scores - columns @ weights).sum()
-    return float(max(0.0, 1 - left / (n - rank) * (n - 1) / total))
+    rest = np.square(scores - columns @ weights).sum()
+    return float(max(0.0, 1 - rest / (n - rank) * (n - 1) / total))
 
 
 def _framing(boxes, image):
-    """Log side in pixels, log share of the picture's, log proportion, and place."""
+    """Return log side in pixels and relative to the picture, log ratio, and place."""
     height, width = image.shape[:2]
     sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-3)
     side = np.sqrt(sides.prod(axis=1))
@@ -290,16 +317,6 @@ def _framing(boxes, image):
         centres[:, 1],
     )
     return np.stack(columns, axis=1)
-
-
-def _scores(image, boxes, margin, scorer):
-    crops = [
-        crop_face(
-            image, box, margin=margin, square=scorer.square, size=scorer.image_size
-        )
-        for box in boxes
-    ]
-    return np.asarray(scorer.predict_scores(np.stack(crops)), np.float64)
 
 
 def _margin(factor):
@@ -317,7 +334,7 @@ def _scale(factor):
         height, width = image.shape[:2]
         size = max(1, round(width * factor)), max(1, round(height * factor))
         scaled = Image.fromarray(image).resize(size, Image.Resampling.LANCZOS)
-        # Whole pixels: the factor is not quite the same both ways.
+        # Sizes are whole pixels, so that the two factors differ a little.
         ratio = np.array([size[0] / width, size[1] / height] * 2)
         return np.asarray(scaled), boxes * ratio, margin
 
@@ -339,7 +356,7 @@ PREDICTIONS, AGREEMENT, FIGURE = "predictions.csv", "agreement.csv", "distributi
 
 
 class ScorerEvaluation(NamedTuple):
-    """What a scorer reaches on held-out crops.
+    """A scorer's predictions and measures on held-out crops.
 
     Args:
         agreement: `facescore.scorer.agreement.Agreement`.
@@ -349,22 +366,30 @@ class ScorerEvaluation(NamedTuple):
     """
 
     agreement: Agreement
-    paths: list
+    paths: list[Path]
     true: np.ndarray
     predicted: np.ndarray
 
 
-def evaluate_scorer(run, crops, *, ratings=None, output=None, resamples=2000, seed=0):
+def evaluate_scorer(
+    run: str | os.PathLike | Run,
+    crops: str | os.PathLike,
+    *,
+    ratings: Any = None,
+    output: str | os.PathLike | None = None,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> ScorerEvaluation:
     """Compare a scorer with the person on crops that it did not train on.
 
-    Of the crops that the run trained on these are the ones held out; of another folder
-    all. The constant predictor beside it says the mean of the scores trained on, and
-    the crops of one picture are drawn together for the intervals.
+    Of the run's own crops these are the held-out ones; of another folder all. The
+    constant predictor predicts the mean of the training scores, and the crops of one
+    picture are drawn together for the intervals.
 
     Example:
     ```python
-    found = evaluate_scorer("runs/taste", "crops", output="evaluation")
-    print(found.agreement)
+    result = evaluate_scorer("runs/taste", "crops", output="evaluation")
+    print(result.agreement)
     ```
 
     Args:
@@ -380,13 +405,9 @@ def evaluate_scorer(run, crops, *, ratings=None, output=None, resamples=2000, se
         A `ScorerEvaluation`.
 
     Raises:
-        ValueError: where there is no run, or no rated crop that it did not train on.
+        UserError: If there is no run, or no rated crop that it did not train on.
     """
-    from facescore.scorer.data import held_out_ratings, rated_crops
-    from facescore.scorer.prediction import load_scorer, score_crops
-    from illustkit.training.runs import Run
-
-    run = run if isinstance(run, Run) else Run(run)
+    run = SCORER.open(run)
     scorer = load_scorer(run)
     held_out = held_out_ratings(run, crops, ratings)
     held_out, sources = rated_crops(crops, held_out)
@@ -407,7 +428,13 @@ def evaluate_scorer(run, crops, *, ratings=None, output=None, resamples=2000, se
     return ScorerEvaluation(result, paths, true, predicted)
 
 
-def write_evaluation(output, names, true, predicted, result):
+def write_evaluation(
+    output: str | os.PathLike,
+    names: Iterable[str | os.PathLike],
+    true: np.ndarray,
+    predicted: np.ndarray,
+    result: Agreement,
+) -> Path:
     """Write predictions, measures and the figure.
 
     Args:
@@ -437,16 +464,16 @@ def write_evaluation(output, names, true, predicted, result):
 
 
 def evaluate_stability(
-    images,
+    images: str | os.PathLike | Sequence[str | os.PathLike],
     *,
-    scorer,
-    detector="cascade",
-    limit=100,
-    left_out=None,
-    progress=None,
-    **options,
-):
-    """Measure how a scorer's scores move when the content of pictures stays.
+    scorer: Any,
+    detector: Any = "cascade",
+    limit: int = 100,
+    left_out: list[tuple[Path, str]] | None = None,
+    progress: Callable[[int], object] | None = None,
+    **options: Any,
+) -> Stability:
+    """Measure how a scorer's scores move while the content of pictures stays.
 
     Example:
     ```python
@@ -458,40 +485,39 @@ def evaluate_stability(
         scorer: As in `facescore.score`.
         detector: As in `facescore.detect_faces`.
         limit: Most pictures, spread over the folder. Defaults to 100.
-        left_out: List that pairs (path, reason) are put on, for pictures that cannot
-            be read. Defaults to none: the first one ends it.
+        left_out: List that receives pairs (path, reason) of the pictures that cannot
+            be read. Defaults to none: the first of them raises its error.
         progress: Called with the number of pictures done. Defaults to none.
-        **options: `conf`, `iou`, `imgsz` and `tile` of `facescore.detect_faces`.
+        **options: `confidence`, `iou`, `image_size` and `tile` of
+            `facescore.detect_faces`.
 
     Returns:
         A `facescore.scorer.evaluation.Stability`.
 
     Raises:
-        ValueError: where there are fewer than two faces.
+        UserError: If there are fewer than two faces.
     """
-    from facescore.detector.prediction import as_detector, detect_faces
-    from facescore.scorer.prediction import as_scorer
-
     if limit < 1:
-        raise ValueError(f"limit must be 1 or more. Received: {limit}")
-    paths = list_images(images) if isinstance(images, (str, Path)) else list(images)
+        raise UserError(f"`limit` must be 1 or more. Received: {limit}")
+    single = isinstance(images, (str, os.PathLike))
+    paths = list_images(images) if single else [Path(path) for path in images]
     chosen = np.linspace(0, len(paths) - 1, min(limit, len(paths))).round().astype(int)
-    detector = as_detector(detector)
+    rate = FaceScorer(scorer, detector, **options)
 
     def pictures():
         for number, i in enumerate(chosen, 1):
             try:
                 image = read_image(paths[i])
-            except (ValueError, OSError, MemoryError) as error:
+            except FAILURES as error:
                 if left_out is None:
                     raise
-                left_out.append((paths[i], str(error) or type(error).__name__))
+                left_out.append((paths[i], failure(paths[i], error)))
                 continue
-            yield image, detect_faces(image, detector, **options)
+            yield image, rate.find([image])[0]
             if progress is not None:
                 progress(number)
 
-    return stability(pictures(), scorer=as_scorer(scorer))
+    return stability(pictures(), scorer=rate.scorer)
 
 
 def _write_csv(path, rows):

@@ -1,25 +1,29 @@
-"""The trainable scorer: a network, how it learns scores, and how it is loaded."""
+"""The scorer: a network that learns scores, by regression or by ordered thresholds."""
 
-from pathlib import Path
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 from keras import layers, ops
 
 from facescore.crops import MARGIN
-from facescore.run_kinds import open_run
 from facescore.scorer.networks import AlexNet, AnimeCNN, SmallNet
 from illustkit.images import uint8_to_signed
+from illustkit.training.runs import Run, RunKind, load_run
 from illustkit.training.trainable import Trainable
 
 LEVELS = 5
+SCORER = RunKind("scorer", frozenset({"network", "objective", "margin"}))
 
 
 @keras.saving.register_keras_serializable(package="facescore")
 class CoralThresholds(layers.Layer):
     """Adds one trained bias for each threshold to a single number.
 
-    As all thresholds share that number, P(score > k) falls with `k` as the biases do.
+    All thresholds share that number, so that P(score > k) falls with `k` as the biases
+    do.
 
     Example:
     ```python
@@ -27,7 +31,7 @@ class CoralThresholds(layers.Layer):
     ```
 
     Args:
-        biases: The first biases, one for each threshold, falling.
+        biases: The initial biases, one for each threshold, falling.
         **kwargs: `name`, `dtype`.
 
     Call arguments:
@@ -37,14 +41,14 @@ class CoralThresholds(layers.Layer):
         Logits of P(score > k), k = 1, 2, ...: `(batch, len(biases))`.
 
     Raises:
-        ValueError: where the biases do not fall.
+        ValueError: If the biases do not fall.
 
     Reference:
         Cao et al., "Rank consistent ordinal regression for neural networks with
         application to age estimation" (2020), section 3.3.
     """
 
-    def __init__(self, biases, **kwargs):
+    def __init__(self, biases: Sequence[float], **kwargs: Any) -> None:
         biases = [float(b) for b in biases]
         if not biases or any(a < b for a, b in zip(biases, biases[1:], strict=False)):
             raise ValueError(f"`biases` must fall. Received: {biases}")
@@ -64,15 +68,15 @@ class CoralThresholds(layers.Layer):
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], len(self.biases))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "biases": self.biases}
 
 
-def threshold_biases(scores, n_levels=LEVELS):
-    """Biases with which an untrained network gives every level its share.
+def threshold_biases(scores: Any, n_levels: int = LEVELS) -> np.ndarray:
+    """Return biases with which an untrained network predicts the levels' frequencies.
 
     With equal biases the first steps only learn how frequent the levels are, and a rare
-    one may never be predicted. Each level counts as seen once more than it was.
+    one may never be predicted. Each level counts once more than it occurs.
 
     Args:
         scores: Whole numbers 1 to `n_levels`.
@@ -86,8 +90,8 @@ def threshold_biases(scores, n_levels=LEVELS):
     return np.log(above / (1 - above))
 
 
-def score_levels(scores, n_levels=LEVELS):
-    """Whether each score is above each threshold.
+def score_levels(scores: Any, n_levels: int = LEVELS) -> Any:
+    """Return whether each score is above each threshold.
 
     Example:
     ```python
@@ -105,8 +109,8 @@ def score_levels(scores, n_levels=LEVELS):
     return ops.cast(scores > ops.arange(1, n_levels, dtype="float32"), "float32")
 
 
-def coral_loss(levels, logits):
-    """Sum over the thresholds of the cross-entropy of "above or not".
+def coral_loss(levels: Any, logits: Any) -> Any:
+    """Sum the cross-entropies of "above or not" over the thresholds.
 
     Args:
         levels: `(batch, thresholds)`, 0 or 1.
@@ -116,14 +120,14 @@ def coral_loss(levels, logits):
         `(batch,)`.
 
     Reference:
-        Cao et al. (2020), equation 4, each threshold as important.
+        Cao et al. (2020), equation 4, with equal weights of the thresholds.
     """
     # log(1 + e^z) - tz, the cross-entropy without overflow
     return ops.sum(ops.softplus(logits) - levels * logits, axis=-1)
 
 
-def coral_scores(logits):
-    """Expected score: 1 and the chance of each further level.
+def coral_scores(logits: Any) -> np.ndarray:
+    """Return the expected score: 1 plus the probability of each further level.
 
     Args:
         logits: NumPy array `(batch, thresholds)`.
@@ -143,11 +147,11 @@ OBJECTIVES = "regression", "coral"
 class Scorer(Trainable):
     """A network that learns one person's scores of pictures, 1 to 5.
 
-    "regression", the article's, learns the standardised score `(score - mean) / scale`
-    by its squared error; `mean` and `scale` are those of the scores it is trained on,
-    so that an untrained network says about the mean. "coral" learns for each threshold
-    whether the score is above it, and predicts the expected score; its first biases
-    give each score its share.
+    "regression", as in the article, learns the standardised score
+    `(score - mean) / scale` by its squared error. `mean` and `scale` are those of the
+    training scores, so that an untrained network predicts about the mean. "coral"
+    learns for each threshold whether the score is above it, and predicts the expected
+    score; its initial biases give each score its frequency.
 
     Example:
     ```python
@@ -163,11 +167,12 @@ class Scorer(Trainable):
         mean: Mean of the training scores. Defaults to 3.
         scale: Standard deviation of the training scores. Defaults to 1.414, that of
             scores that are equally frequent.
-        biases: First biases of "coral"; see `facescore.scorer.model.threshold_biases`.
-            Defaults to those of equally frequent scores.
-        margin: (top, sides, bottom) with which the crops were cut, so that
-            `facescore.score` can cut alike. Defaults to that of `crop_face`.
-        square: Whether they were cut square, likewise. Defaults to `True`.
+        biases: Initial biases of "coral"; see
+            `facescore.scorer.model.threshold_biases`. Defaults to those of equally
+            frequent scores.
+        margin: (top, sides, bottom) of the training crops, so that `facescore.score`
+            can cut alike. Defaults to that of `crop_face`.
+        square: Whether the training crops are square, likewise. Defaults to `True`.
         **kwargs: Passed to `keras.Model`.
 
     Call arguments:
@@ -177,21 +182,21 @@ class Scorer(Trainable):
         `(batch, 1)`, standardised, or `(batch, 4)`, logits of P(score > k).
 
     Raises:
-        ValueError: for an unknown objective, or a scale that is not positive.
+        ValueError: If the objective is unknown, or the scale is not positive.
     """
 
     def __init__(
         self,
-        network,
-        objective="regression",
+        network: keras.Model,
+        objective: str = "regression",
         *,
-        mean=3.0,
-        scale=2**0.5,
-        biases=(1.3863, 0.4055, -0.4055, -1.3863),
-        margin=MARGIN,
-        square=True,
-        **kwargs,
-    ):
+        mean: float = 3.0,
+        scale: float = 2**0.5,
+        biases: Sequence[float] = (1.3863, 0.4055, -0.4055, -1.3863),
+        margin: Sequence[float] = MARGIN,
+        square: bool = True,
+        **kwargs: Any,
+    ) -> None:
         if objective not in OBJECTIVES:
             raise ValueError(
                 f"`objective` must be one of {OBJECTIVES}. Received: {objective!r}"
@@ -203,22 +208,22 @@ class Scorer(Trainable):
         self.mean, self.scale = float(mean), float(scale)
         self.margin, self.square = tuple(margin), bool(square)
         self.biases = tuple(float(b) for b in biases)
-        self.thresholds = None
+        self.thresholds: CoralThresholds | None = None
         if objective == "coral":
             self.thresholds = CoralThresholds(self.biases, dtype="float32")
             self.thresholds.build((None, 1))
         self.built = True
 
     @property
-    def image_size(self):
-        """(width, height) in pixels of the pictures that the network takes."""
+    def image_size(self) -> tuple[int, int]:
+        """(width, height) of the network's pictures, in pixels."""
         return self.network.image_size
 
     def call(self, pictures, training=False):
         value = self.network(uint8_to_signed(pictures), training=training)
         return value if self.thresholds is None else self.thresholds(value)
 
-    def parts(self, x, y, y_pred, training):
+    def terms(self, x: Any, y: Any, y_pred: Any, training: bool) -> dict[str, Any]:
         scores = ops.reshape(ops.cast(y, "float32"), (-1,))
         if self.objective == "coral":
             levels = score_levels(scores, len(self.biases) + 1)
@@ -226,8 +231,8 @@ class Scorer(Trainable):
         target = (scores - self.mean) / self.scale
         return {"mse": ops.square(y_pred[:, 0] - target)}
 
-    def predict_scores(self, pictures, batch_size=64):
-        """Score pictures that have the network's size.
+    def predict_scores(self, pictures: Any, batch_size: int = 64) -> np.ndarray:
+        """Score pictures of the network's size.
 
         Args:
             pictures: uint8 `(n, height, width, 3)`.
@@ -236,22 +241,22 @@ class Scorer(Trainable):
         Returns:
             float32 `(n,)`. A regression may go a little beyond 1 to 5.
         """
-        outputs = []
+        batches = []
         for start in range(0, len(pictures), batch_size):
-            part = np.asarray(pictures[start : start + batch_size])
-            n = len(part)
+            batch = np.asarray(pictures[start : start + batch_size])
+            n = len(batch)
             # Filled up to a power of two: few shapes, few compilations.
             full = min(batch_size, 1 << (n - 1).bit_length())
-            part = np.concatenate([part, np.repeat(part[-1:], full - n, axis=0)])
-            outputs.append(np.asarray(self.predict_on_batch(part), "float32")[:n])
-        if not outputs:
+            batch = np.concatenate([batch, np.repeat(batch[-1:], full - n, axis=0)])
+            batches.append(np.asarray(self.predict_on_batch(batch), "float32")[:n])
+        if not batches:
             return np.zeros(0, "float32")
-        outputs = np.concatenate(outputs)
+        outputs = np.concatenate(batches)
         if self.objective == "coral":
             return coral_scores(outputs).astype("float32")
         return outputs[:, 0] * np.float32(self.scale) + np.float32(self.mean)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config.update(
             network=keras.saving.serialize_keras_object(self.network),
@@ -271,7 +276,7 @@ class Scorer(Trainable):
         return cls(network, config.pop("objective"), **config)
 
 
-def build_scorer(settings, *, synchronised=False):
+def build_scorer(settings: Mapping[str, Any], *, synchronised: bool = False) -> Scorer:
     """Build the scorer that a run's settings describe, untrained.
 
     Args:
@@ -290,7 +295,7 @@ def build_scorer(settings, *, synchronised=False):
     return Scorer(network, settings["objective"], **chosen)
 
 
-def load_scorer(run):
+def load_scorer(run: str | os.PathLike | Run) -> Scorer:
     """Load a trained scorer, ready for `facescore.score`.
 
     Example:
@@ -301,31 +306,12 @@ def load_scorer(run):
 
     Args:
         run: A run folder (its path, or the `Run` that `facescore.train_scorer`
-            returned), whose best weights are taken; or the path of a `.keras` file.
+            returned), whose best weights are loaded; or the path of a `.keras` file.
 
     Returns:
         A `Scorer`.
 
     Raises:
-        ValueError: where there is no such run, or no weights in it.
+        UserError: If there is no such run, or no weights in it.
     """
-    if isinstance(run, (str, Path)) and Path(run).suffix == ".keras":
-        if not Path(run).is_file():
-            raise ValueError(f"There is no file {run}: name a run folder or its file.")
-        return keras.saving.load_model(run, compile=False)
-    run = open_run(run, "scorer")
-    if not run.weights_path.exists():
-        raise ValueError(
-            f"{run.folder} has no {run.weights_path.name} yet: wait for the training's "
-            "first epoch to end, or train again."
-        )
-    scorer = build_scorer(run.settings)
-    try:
-        scorer.load_weights(run.weights_path)
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(
-            f"{run.weights_path} does not hold this run's weights ({reason}): "
-            "train again, or take another run."
-        ) from error
-    return scorer
+    return load_run(run, SCORER, build_scorer)

@@ -1,43 +1,83 @@
-"""A small residual network that learns to score within minutes on a CPU."""
+"""The scorer's networks: AlexNet and its layers, AnimeCNN, a small residual network."""
+
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import layers, ops
 
+from illustkit.errors import UserError
 from illustkit.training.dropout import Dropout
 
+ImageSize = int | Sequence[int]  # a side in pixels, or (width, height)
 
-def size_of(image_size, least):
-    """Width and height of a network's pictures.
+
+class _ScoringNetwork(keras.Model):
+    """A functional model that keeps its arguments as attributes and in its config.
+
+    `keras.Model` of version 3 has them in neither.
 
     Args:
-        image_size: Side in pixels, or (width, height).
-        least: Smallest side the network can work on.
-
-    Returns:
-        (width, height).
-
-    Raises:
-        ValueError: for anything else, or a side that is smaller.
+        picture: The input.
+        score: The output.
+        dtype: Dtype policy of its layers, or `None` for the global one.
+        arguments: Dict of the subclass's other arguments.
+        **kwargs: Passed to `keras.Model`.
     """
+
+    def __init__(self, picture, score, dtype, arguments, **kwargs):
+        super().__init__(inputs=picture, outputs=score, **kwargs)
+        self.dtype_policy = keras.dtype_policies.get(
+            dtype or keras.config.dtype_policy()
+        )
+        self._arguments = arguments
+        for name, value in arguments.items():
+            setattr(self, name, value)
+
+    def get_config(self) -> dict[str, Any]:
+        arguments = {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in self._arguments.items()
+        }
+        return {"name": self.name, **arguments, "dtype": self.dtype_policy.name}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        return cls(**config)
+
+
+def _check_size(image_size: ImageSize, least: int) -> tuple[int, int]:
+    """Return (width, height); raise if a side is smaller than the network takes."""
     pair = (image_size,) * 2 if isinstance(image_size, int) else tuple(image_size)
     if len(pair) != 2 or any(n != int(n) or n < least for n in pair):
-        raise ValueError(
+        raise UserError(
             f"`image_size` is a side, or (width, height), of {least} pixels or more. "
             f"Received: {image_size}"
         )
-    return tuple(int(n) for n in pair)
+    width, height = pair
+    return int(width), int(height)
+
+
+def _score(x: Any) -> Any:
+    """Return the last layer's output, which begins at the mean of the scores."""
+    return layers.Dense(
+        1,
+        kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
+        dtype="float32",
+        name="score",
+    )(x)
 
 
 @keras.saving.register_keras_serializable(package="facescore")
 class LocalResponseNormalization(layers.Layer):
-    """Divides each value by what its neighbour channels hold at the same place.
+    """Divides each value by the sum of squares of its neighbour channels.
 
-    With the sum over the `n` channels about channel `i` (fewer at either end),
+    With the sum over the `n` channels around channel `i` (fewer at either end),
 
         out_i = x_i / (k + alpha · Σ_j x_j²)^beta
 
-    as Chainer and `tf.nn.local_response_normalization` do; Caffe divides `alpha` by
-    `n`. The sum and the power are taken in float32.
+    as in Chainer and `tf.nn.local_response_normalization`; Caffe divides `alpha` by
+    `n`. The sum and the power are computed in float32.
 
     Example:
     ```python
@@ -59,14 +99,21 @@ class LocalResponseNormalization(layers.Layer):
         The same shape.
 
     Raises:
-        ValueError: where `n` is even, or a number is not positive.
+        ValueError: If `n` is even, or a number is not positive.
 
     Reference:
         Krizhevsky et al., "ImageNet Classification with Deep Convolutional Neural
         Networks" (2012), section 3.3.
     """
 
-    def __init__(self, n=5, k=2.0, alpha=1e-4, beta=0.75, **kwargs):
+    def __init__(
+        self,
+        n: int = 5,
+        k: float = 2.0,
+        alpha: float = 1e-4,
+        beta: float = 0.75,
+        **kwargs: Any,
+    ) -> None:
         if n != int(n) or n < 1 or n % 2 == 0 or min(k, alpha, beta) <= 0:
             raise ValueError(
                 "`n` is an odd number, and k, alpha and beta are positive. "
@@ -89,7 +136,7 @@ class LocalResponseNormalization(layers.Layer):
     def compute_output_shape(self, input_shape):
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "n": self.n,
@@ -101,11 +148,11 @@ class LocalResponseNormalization(layers.Layer):
 
 @keras.saving.register_keras_serializable(package="facescore")
 class CoverAllMaxPool(layers.Layer):
-    """Max pooling whose windows cover every value: the last may hang over the edge.
+    """Max pooling whose windows cover every value: the last may reach over the edge.
 
-    A side of `s` becomes `ceil((s - pool_size) / strides) + 1`, where "valid" pooling
-    rounds down and leaves out the last rows, and "same" begins elsewhere. What lies
-    beyond the edge never wins.
+    A side of `s` becomes `ceil((s - pool_size) / strides) + 1`. "valid" pooling rounds
+    down and leaves out the last rows, and "same" begins elsewhere. Values beyond the
+    edge are minus infinity.
 
     Example:
     ```python
@@ -125,13 +172,13 @@ class CoverAllMaxPool(layers.Layer):
         `(batch, new_height, new_width, channels)`.
 
     Raises:
-        ValueError: where `strides` is not between 1 and `pool_size`.
+        ValueError: If `strides` is not between 1 and `pool_size`.
 
     Reference:
         `chainer.functions.max_pooling_2d` with `cover_all=True`, its default.
     """
 
-    def __init__(self, pool_size=3, strides=2, **kwargs):
+    def __init__(self, pool_size: int = 3, strides: int = 2, **kwargs: Any) -> None:
         if not 1 <= strides <= pool_size:
             raise ValueError(
                 "`strides` is between 1 and `pool_size`. "
@@ -156,7 +203,7 @@ class CoverAllMaxPool(layers.Layer):
         batch, height, width, channels = input_shape
         return batch, self._pooled(height), self._pooled(width), channels
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "pool_size": self.pool_size,
@@ -165,13 +212,13 @@ class CoverAllMaxPool(layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="facescore")
-class AlexNet(keras.Model):
-    """AlexNet in one tower, without groups, that gives one number a picture.
+class AlexNet(_ScoringNetwork):
+    """AlexNet in one tower, without groups, with one number for each picture.
 
     Faces of 360×360 give fc6 30,976 features (147,414,401 parameters in all), whole
-    pictures of 640×360 give 53,504 (239,689,089): both of the article. The order is
-    ReLU, then normalisation. The last layer begins small, so that a training begins at
-    the mean of the scores.
+    pictures of 640×360 give 53,504 (239,689,089), as in the article. The order is ReLU,
+    then normalisation. The last layer begins small, so that a training begins at the
+    mean of the scores.
 
     Example:
     ```python
@@ -183,7 +230,9 @@ class AlexNet(keras.Model):
         image_size: Side in pixels, or (width, height). Defaults to 360.
         hidden_units: Width of fc6 and fc7: 4096 in the article's code, 1024 in its
             text. Defaults to 4096.
-        dropout: Share of fc6 and fc7 left out in training. Defaults to 0.5.
+        dropout: Fraction of fc6 and fc7 that training drops. Defaults to 0.5.
+        dtype: Dtype policy of all layers but the last; the config holds its name.
+            Defaults to the global policy.
         **kwargs: Passed to `keras.Model`.
 
     Call arguments:
@@ -193,7 +242,7 @@ class AlexNet(keras.Model):
         float32 `(batch, 1)`.
 
     Raises:
-        ValueError: for a picture smaller than the first filter, 11 pixels.
+        UserError: If a side is smaller than the first filter, 11 pixels.
 
     Reference:
         Krizhevsky et al. (2012); `examples/imagenet/alex.py` of Chainer; the article
@@ -201,8 +250,16 @@ class AlexNet(keras.Model):
         (2018), years 2 and 3.
     """
 
-    def __init__(self, image_size=360, hidden_units=4096, dropout=0.5, **kwargs):
-        width, height = size_of(image_size, least=11)
+    def __init__(
+        self,
+        image_size: ImageSize = 360,
+        hidden_units: int = 4096,
+        dropout: float = 0.5,
+        *,
+        dtype: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        width, height = _check_size(image_size, least=11)
 
         def conv(filters, kernel, name, strides=1, padding="same"):
             return layers.Conv2D(
@@ -212,53 +269,46 @@ class AlexNet(keras.Model):
                 padding=padding,
                 activation="relu",
                 kernel_initializer="he_normal",
+                dtype=dtype,
                 name=name,
             )
 
-        def dense(name):
-            return layers.Dense(
+        def norm(name):
+            return LocalResponseNormalization(dtype=dtype, name=name)
+
+        def pool(name):
+            return CoverAllMaxPool(dtype=dtype, name=name)
+
+        def dense(x, number):
+            x = layers.Dense(
                 hidden_units,
                 activation="relu",
                 kernel_initializer="he_normal",
-                name=name,
-            )
+                dtype=dtype,
+                name=f"fc{number}",
+            )(x)
+            return Dropout(dropout, dtype=dtype, name=f"drop{number}")(x)
 
         picture = keras.Input((height, width, 3), name="picture")
         x = conv(96, 11, "conv1", strides=4, padding="valid")(picture)
-        x = CoverAllMaxPool(name="pool1")(LocalResponseNormalization(name="norm1")(x))
+        x = pool("pool1")(norm("norm1")(x))
         x = conv(256, 5, "conv2")(x)
-        x = CoverAllMaxPool(name="pool2")(LocalResponseNormalization(name="norm2")(x))
+        x = pool("pool2")(norm("norm2")(x))
         x = conv(384, 3, "conv3")(x)
         x = conv(384, 3, "conv4")(x)
-        x = CoverAllMaxPool(name="pool5")(conv(256, 3, "conv5")(x))
-        x = layers.Flatten(name="features")(x)
-        x = Dropout(dropout, name="drop6")(dense("fc6")(x))
-        x = Dropout(dropout, name="drop7")(dense("fc7")(x))
-        x = layers.Dense(
-            1,
-            kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
-            dtype="float32",
-            name="score",
-        )(x)
-        super().__init__(inputs=picture, outputs=x, **kwargs)
-        self.image_size, self.hidden_units = (width, height), hidden_units
-        self.dropout = dropout
-
-    def get_config(self):
-        return {
-            "name": self.name,
-            "image_size": list(self.image_size),
-            "hidden_units": self.hidden_units,
-            "dropout": self.dropout,
+        x = pool("pool5")(conv(256, 3, "conv5")(x))
+        x = layers.Flatten(dtype=dtype, name="features")(x)
+        arguments = {
+            "image_size": (width, height),
+            "hidden_units": hidden_units,
+            "dropout": dropout,
         }
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        return cls(**config)
+        score = _score(dense(dense(x, 6), 7))
+        super().__init__(picture, score, dtype, arguments, **kwargs)
 
 
 @keras.saving.register_keras_serializable(package="facescore")
-class AnimeCNN(keras.Model):
+class AnimeCNN(_ScoringNetwork):
     """Three 5×5 convolutions, each with 2×2 pooling, then 128 units and one number.
 
     At the article's 144×96 the features are 13,824.
@@ -271,7 +321,8 @@ class AnimeCNN(keras.Model):
     Args:
         image_size: Side in pixels, or (width, height), multiples of 8. Defaults to
             (144, 96).
-        dropout: Share of the units left out in training. Defaults to 0.5.
+        dropout: Fraction of the units that training drops. Defaults to 0.5.
+        dtype: See `AlexNet`.
         **kwargs: Passed to `keras.Model`.
 
     Call arguments:
@@ -281,16 +332,23 @@ class AnimeCNN(keras.Model):
         float32 `(batch, 1)`.
 
     Raises:
-        ValueError: for a side that is no multiple of 8.
+        UserError: If a side is not a multiple of 8.
 
     Reference:
         The article, year 1 (`anime_train.py`).
     """
 
-    def __init__(self, image_size=(144, 96), dropout=0.5, **kwargs):
-        width, height = size_of(image_size, least=8)
+    def __init__(
+        self,
+        image_size: ImageSize = (144, 96),
+        dropout: float = 0.5,
+        *,
+        dtype: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        width, height = _check_size(image_size, least=8)
         if width % 8 or height % 8:
-            raise ValueError(f"Sides are multiples of 8. Received: {image_size}")
+            raise UserError(f"Sides are multiples of 8. Received: {image_size}")
         picture = x = keras.Input((height, width, 3), name="picture")
         for i, filters in enumerate((32, 32, 64), 1):
             x = layers.Conv2D(
@@ -299,40 +357,29 @@ class AnimeCNN(keras.Model):
                 padding="same",
                 activation="relu",
                 kernel_initializer="he_normal",
+                dtype=dtype,
                 name=f"conv{i}",
             )(x)
-            x = layers.MaxPooling2D(2, name=f"pool{i}")(x)
-        x = layers.Flatten(name="features")(x)
+            x = layers.MaxPooling2D(2, dtype=dtype, name=f"pool{i}")(x)
+        x = layers.Flatten(dtype=dtype, name="features")(x)
         x = layers.Dense(
-            128, activation="relu", kernel_initializer="he_normal", name="fc1"
+            128,
+            activation="relu",
+            kernel_initializer="he_normal",
+            dtype=dtype,
+            name="fc1",
         )(x)
-        x = Dropout(dropout, name="drop1")(x)
-        x = layers.Dense(
-            1,
-            kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
-            dtype="float32",
-            name="score",
-        )(x)
-        super().__init__(inputs=picture, outputs=x, **kwargs)
-        self.image_size, self.dropout = (width, height), dropout
-
-    def get_config(self):
-        return {
-            "name": self.name,
-            "image_size": list(self.image_size),
-            "dropout": self.dropout,
-        }
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        return cls(**config)
+        x = Dropout(dropout, dtype=dtype, name="drop1")(x)
+        arguments = {"image_size": (width, height), "dropout": dropout}
+        super().__init__(picture, _score(x), dtype, arguments, **kwargs)
 
 
 @keras.saving.register_keras_serializable(package="facescore")
-class SmallNet(keras.Model):
+class SmallNet(_ScoringNetwork):
     """Residual blocks with batch normalisation, then one hidden layer.
 
-    The hidden layer sees where features stand, as a face's parts have their places.
+    It learns within minutes on a CPU. The hidden layer sees the places of features,
+    since eyes and mouth have their places in a face.
 
     Example:
     ```python
@@ -346,9 +393,10 @@ class SmallNet(keras.Model):
         depth: Residual blocks in a stage. Defaults to 1.
         places: Channels that the hidden layer sees at each of the last places.
             Defaults to 32.
-        dropout: Share of the features left out in training. Defaults to 0.3.
+        dropout: Fraction of the features that training drops. Defaults to 0.3.
         synchronised: Whether the batch statistics are shared among the replicas of a
             `tf.distribute` strategy. Defaults to `False`.
+        dtype: See `AlexNet`.
         **kwargs: Passed to `keras.Model`.
 
     Call arguments:
@@ -358,7 +406,7 @@ class SmallNet(keras.Model):
         float32 `(batch, 1)`.
 
     Raises:
-        ValueError: for a picture under 16 pixels.
+        UserError: If a side has under 16 pixels.
 
     Reference:
         He et al., "Deep Residual Learning for Image Recognition" (2016).
@@ -366,15 +414,17 @@ class SmallNet(keras.Model):
 
     def __init__(
         self,
-        image_size=96,
-        widths=(24, 32, 64, 128),
-        depth=1,
-        places=32,
-        dropout=0.3,
-        synchronised=False,
-        **kwargs,
-    ):
-        width, height = size_of(image_size, least=16)
+        image_size: ImageSize = 96,
+        widths: Sequence[int] = (24, 32, 64, 128),
+        depth: int = 1,
+        places: int = 32,
+        dropout: float = 0.3,
+        synchronised: bool = False,
+        *,
+        dtype: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        width, height = _check_size(image_size, least=16)
 
         def conv(x, filters, kernel, name, strides=1):
             x = layers.Conv2D(
@@ -384,55 +434,45 @@ class SmallNet(keras.Model):
                 padding="same",
                 use_bias=False,
                 kernel_initializer="he_normal",
+                dtype=dtype,
                 name=f"{name}_conv",
             )(x)
             return layers.BatchNormalization(
-                momentum=0.95, synchronized=synchronised, name=f"{name}_norm"
+                momentum=0.95,
+                synchronized=synchronised,
+                dtype=dtype,
+                name=f"{name}_norm",
             )(x)
 
+        def relu(x):
+            return layers.ReLU(dtype=dtype)(x)
+
         def block(x, filters, name, strides):
-            y = layers.ReLU()(conv(x, filters, 3, f"{name}a", strides))
+            y = relu(conv(x, filters, 3, f"{name}a", strides))
             y = conv(y, filters, 3, f"{name}b")
             if strides > 1:
-                x = layers.AveragePooling2D(strides, padding="same")(x)
+                x = layers.AveragePooling2D(strides, padding="same", dtype=dtype)(x)
                 x = conv(x, filters, 1, f"{name}s")
-            return layers.ReLU()(layers.Add()([x, y]))
+            return relu(layers.Add(dtype=dtype)([x, y]))
 
         picture = keras.Input((height, width, 3), name="picture")
-        x = layers.ReLU()(conv(picture, widths[0], 3, "stem0", strides=2))
-        x = layers.ReLU()(conv(x, widths[0], 3, "stem1"))
+        x = relu(conv(picture, widths[0], 3, "stem0", strides=2))
+        x = relu(conv(x, widths[0], 3, "stem1"))
         for i, filters in enumerate(widths[1:]):
             for j in range(depth):
                 x = block(x, filters, f"stage{i}_{j}", strides=1 if j else 2)
-        # Where a thing stands tells as much as that it is there: eyes and mouth.
-        x = layers.ReLU()(conv(x, places, 1, "places"))
-        x = layers.Flatten(name="features")(x)
-        x = Dropout(dropout, name="drop")(x)
+        x = relu(conv(x, places, 1, "places"))
+        x = layers.Flatten(dtype=dtype, name="features")(x)
+        x = Dropout(dropout, dtype=dtype, name="drop")(x)
         x = layers.Dense(
-            64, activation="relu", kernel_initializer="he_normal", name="fc"
+            64,
+            activation="relu",
+            kernel_initializer="he_normal",
+            dtype=dtype,
+            name="fc",
         )(x)
-        x = layers.Dense(
-            1,
-            kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
-            dtype="float32",
-            name="score",
-        )(x)
-        super().__init__(inputs=picture, outputs=x, **kwargs)
-        self.image_size, self.widths, self.depth = (width, height), widths, depth
-        self.places, self.dropout = places, dropout
-        self.synchronised = synchronised
-
-    def get_config(self):
-        return {
-            "name": self.name,
-            "image_size": list(self.image_size),
-            "widths": list(self.widths),
-            "depth": self.depth,
-            "places": self.places,
-            "dropout": self.dropout,
-            "synchronised": self.synchronised,
+        arguments = {
+            **{"image_size": (width, height), "widths": tuple(widths), "depth": depth},
+            **{"places": places, "dropout": dropout, "synchronised": synchronised},
         }
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        return cls(**config)
+        super().__init__(picture, _score(x), dtype, arguments, **kwargs)

@@ -1,17 +1,140 @@
-"""Score the faces of a picture, or crops that are already cut."""
+"""Find, crop and score: the faces of pictures, or crops that are already cut."""
+
+import os
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
-from facescore.boxes import Face
-from facescore.crops import crop_face
-from facescore.detector.prediction import as_detector, detect_faces
-from facescore.scorer.data import fit_crop
-from facescore.scorer.model import Scorer, load_scorer
-from facescore.scorer.training import train_scorer as train_scorer
+from facescore.boxes import Face, as_face
+from facescore.crops import crop_face, fit_crop
+from facescore.detector.prediction import as_detector, find_faces
+from facescore.scorer.model import load_scorer
+from illustkit.errors import UserError
 from illustkit.images import read_image
 
+Image = np.ndarray | str | os.PathLike
 
-def score(image, *, scorer, detector="cascade", margin=None, square=None, **options):
+
+class FaceScorer:
+    """A detector and a scorer, in three steps: `find`, `crop` and `score`.
+
+    `facescore.score`, `rank_folder` and `stability` all work through it, so that a
+    picture has one score.
+
+    Example:
+    ```python
+    rate = FaceScorer("runs/taste", "runs/faces")
+    faces = rate(image)
+    ```
+
+    Args:
+        scorer: A run folder, or what `load_scorer` returned: an object with
+            `predict_scores`, `image_size`, `margin` and `square`.
+        detector: See `as_detector`; `None` takes whole pictures for faces.
+        margin: (top, sides, bottom) of the crops. Defaults to that of the training.
+        square: Whether crops are square. Defaults to that of the training.
+        **options: `confidence`, `iou`, `image_size` and `tile` of `detect_faces`.
+    """
+
+    def __init__(
+        self,
+        scorer: Any,
+        detector: Any = "cascade",
+        *,
+        margin: Sequence[float] | None = None,
+        square: bool | None = None,
+        **options: Any,
+    ) -> None:
+        self.scorer, self.detector = as_scorer(scorer), as_detector(detector)
+        self.margin = self.scorer.margin if margin is None else tuple(margin)
+        self.square = self.scorer.square if square is None else square
+        self.options = options
+
+    def __call__(self, image: np.ndarray) -> list[Face]:
+        """Return the faces of a picture with their scores, in the detector's order."""
+        (faces,) = self.find([image])
+        scores = self.score(self.crop(image, faces))
+        return [f._replace(score=float(s)) for f, s in zip(faces, scores, strict=True)]
+
+    def find(self, images: Sequence[np.ndarray]) -> list[list[Face]]:
+        """Return the faces of each picture."""
+        return find_faces(images, self.detector, **self.options)
+
+    def crop(self, image: np.ndarray, faces: Iterable[Any]) -> list[np.ndarray]:
+        """Cut faces out of a picture at the scorer's size; scale a whole picture."""
+        if self.detector is None:
+            return [fit_crop(image, self.scorer.image_size) for _ in faces]
+        return cut_faces(
+            image, faces, self.scorer, margin=self.margin, square=self.square
+        )
+
+    def score(self, crops: Sequence[np.ndarray]) -> np.ndarray:
+        """Score crops of the scorer's size; see `score_cut`."""
+        return score_cut(crops, self.scorer)
+
+
+def cut_faces(
+    image: np.ndarray,
+    faces: Iterable[Any],
+    scorer: Any,
+    *,
+    margin: Sequence[float],
+    square: bool,
+) -> list[np.ndarray]:
+    """Cut faces out of a picture at a scorer's size.
+
+    Args:
+        image: uint8 RGB `(height, width, 3)`.
+        faces: `Face`s or boxes in it.
+        scorer: What `load_scorer` returned.
+        margin: (top, sides, bottom); see `crop_face`.
+        square: Whether crops are square.
+
+    Returns:
+        List of uint8 RGB arrays of one size.
+    """
+    size = scorer.image_size
+    return [
+        crop_face(image, as_face(face).box, margin=margin, square=square, size=size)
+        for face in faces
+    ]
+
+
+def score_cut(crops: Sequence[np.ndarray], scorer: Any) -> np.ndarray:
+    """Score crops of a scorer's size.
+
+    Args:
+        crops: uint8 RGB arrays of one size.
+        scorer: What `load_scorer` returned.
+
+    Returns:
+        float64 `(n,)`.
+
+    Raises:
+        UserError: If the scorer does not give one finite number for each crop.
+    """
+    if not len(crops):
+        return np.zeros(0)
+    scores = np.asarray(scorer.predict_scores(np.stack(crops)), np.float64)
+    if scores.shape != (len(crops),) or not np.isfinite(scores).all():
+        raise UserError(
+            "The scorer has to give one finite number for each crop: train it "
+            f"again. Received: shape {scores.shape} for {len(crops)} crops, "
+            f"{np.count_nonzero(~np.isfinite(scores))} not finite"
+        )
+    return scores
+
+
+def score(
+    image: Image,
+    *,
+    scorer: Any,
+    detector: Any = "cascade",
+    margin: Sequence[float] | None = None,
+    square: bool | None = None,
+    **options: Any,
+) -> list[Face]:
     """Find the faces of a picture and score each.
 
     Example:
@@ -23,62 +146,27 @@ def score(image, *, scorer, detector="cascade", margin=None, square=None, **opti
 
     Args:
         image: uint8 RGB `(height, width, 3)`, or a path.
-        scorer: A run folder, or what `load_scorer` returned; load it once where there
-            are many pictures.
-        detector: As in `detect_faces`; or `None`, to score the whole picture, as a
-            scorer that was trained on whole pictures needs. Defaults to "cascade".
+        scorer: A run folder, or what `load_scorer` returned; load it once for many
+            pictures.
+        detector: As in `detect_faces`; or `None`, to score the whole picture, for a
+            scorer that was trained on whole pictures. Defaults to "cascade".
         margin: (top, sides, bottom) of the crops. Defaults to that of the training.
         square: Whether crops are square. Defaults to that of the training.
-        **options: `conf`, `iou`, `imgsz` and `tile` of `detect_faces`.
+        **options: `confidence`, `iou`, `image_size` and `tile` of `detect_faces`.
 
     Returns:
-        List of `Face` with scores, in the order of the detector: surest first.
+        List of `Face` with scores, in the order of the detector: best first.
 
     Raises:
-        ValueError: for a picture, a scorer or a detector that cannot be had.
+        UserError: If the picture, the scorer or the detector cannot be read.
     """
-    scorer = as_scorer(scorer)
-    image = read_image(image)
-    if detector is None:
-        height, width = image.shape[:2]
-        whole = (0.0, 0.0, float(width), float(height))
-        return [Face(whole, 1.0, float(score_crops([image], scorer)[0]))]
-    faces = detect_faces(image, as_detector(detector), **options)
-    return score_faces(image, faces, scorer, margin=margin, square=square)
+    rate = FaceScorer(scorer, detector, margin=margin, square=square, **options)
+    return rate(read_image(image))
 
 
-def score_faces(image, faces, scorer, *, margin=None, square=None):
-    """Score faces that are already found.
-
-    Args:
-        image: uint8 RGB `(height, width, 3)`.
-        faces: List of `Face`.
-        scorer: As in `score`.
-        margin: As in `score`.
-        square: As in `score`.
-
-    Returns:
-        The same faces with scores.
-    """
-    scorer = as_scorer(scorer)
-    crops = [
-        crop_face(
-            image,
-            face.box,
-            margin=scorer.margin if margin is None else margin,
-            square=scorer.square if square is None else square,
-            size=scorer.image_size,
-        )
-        for face in faces
-    ]
-    scores = score_crops(crops, scorer)
-    return [
-        face._replace(score=float(value))
-        for face, value in zip(faces, scores, strict=True)
-    ]
-
-
-def score_crops(crops, scorer, *, batch_size=64):
+def score_crops(
+    crops: Sequence[Image], scorer: Any, *, batch_size: int = 64
+) -> np.ndarray:
     """Score crops.
 
     Example:
@@ -98,16 +186,14 @@ def score_crops(crops, scorer, *, batch_size=64):
     scorer = as_scorer(scorer)
     scores = np.zeros(len(crops), "float32")
     for start in range(0, len(crops), batch_size):
-        part = [
+        batch = [
             fit_crop(read_image(crop), scorer.image_size)
             for crop in crops[start : start + batch_size]
         ]
-        scores[start : start + len(part)] = scorer.predict_scores(
-            np.stack(part), batch_size
-        )
+        scores[start : start + len(batch)] = score_cut(batch, scorer)
     return scores
 
 
-def as_scorer(scorer):
-    """A `Scorer` of one, of a `Run` or of a run's folder."""
-    return scorer if isinstance(scorer, Scorer) else load_scorer(scorer)
+def as_scorer(scorer: Any) -> Any:
+    """Load the scorer of a run or its folder; return one that is loaded as it is."""
+    return scorer if hasattr(scorer, "predict_scores") else load_scorer(scorer)

@@ -1,36 +1,40 @@
 """Train a scorer on crops and one person's ratings."""
 
 import dataclasses
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 from tqdm import tqdm
 
 from facescore.crops import MARGIN
-from facescore.optimizers import OPTIMIZERS, compile_with, make_optimizer
-from facescore.run_kinds import may_train
 from facescore.scorer.agreement import mean_absolute_error, spearman
 from facescore.scorer.data import (
     CropBatches,
+    RatedCrops,
     rated_crops,
-    split_by_source,
+    split_crops,
     store_crops,
-    write_split,
+    write_source_split,
 )
-from facescore.scorer.model import NETWORKS, OBJECTIVES, build_scorer, threshold_biases
-from illustkit.runtime import (
-    check_batch_size,
-    check_precision,
-    get_strategy,
-    own_folder,
-    scope,
-    worker_index,
+from facescore.scorer.model import (
+    NETWORKS,
+    OBJECTIVES,
+    SCORER,
+    build_scorer,
+    threshold_biases,
 )
+from illustkit._keras_compat import sync_jax_state
+from illustkit.errors import UserError
+from illustkit.runtime import own_folder, worker_index
+from illustkit.training.fit import choose_devices, fit_run, is_quiet
+from illustkit.training.optimizers import OPTIMIZERS, build_optimizer, make_optimizer
 from illustkit.training.presets import choose_preset
 from illustkit.training.runs import SETTINGS, Run
-from illustkit.training.trainable import EpochSeeds, precision
 
 
 @dataclass(frozen=True)
@@ -45,21 +49,21 @@ class ScorerPreset:
         batch_size: Pictures a step, over all devices.
         epochs: Passes over the training crops.
         optimizer: "adamw", or "sgd" with momentum 0.9.
-        learning_rate: The greatest; it rises over the first epoch and falls to zero
-            along a cosine.
-        weight_decay: Of the kernels.
+        learning_rate: The highest rate; it rises over the first epoch and falls to
+            zero along a cosine.
+        weight_decay: Weight decay of the kernels.
         flip: Probability of mirroring.
-        shift: Greatest shift either way, as a share of the side.
+        shift: Greatest shift either way, as a fraction of the side.
         zoom: Least and greatest scale.
         turn: Greatest rotation either way, in degrees.
-        brightness: Greatest change of light and of contrast either way, as a share.
-        blur: Probability of losing resolution, as a small picture has lost it.
+        brightness: Greatest relative change of light and of contrast either way.
+        blur: Probability of a lower resolution, as in small pictures.
         precision: "float32", "mixed_bfloat16" or "mixed_float16".
     """
 
     network: str = "small"
-    image_size: tuple = (96, 96)
-    network_options: dict = field(default_factory=dict)
+    image_size: Any = (96, 96)
+    network_options: dict[str, Any] = field(default_factory=dict)
     objective: str = "regression"
     batch_size: int = 16
     epochs: int = 20
@@ -68,7 +72,7 @@ class ScorerPreset:
     weight_decay: float = 1e-2
     flip: float = 0.5
     shift: float = 0.03
-    zoom: tuple = (0.93, 1.08)
+    zoom: tuple[float, float] = (0.93, 1.08)
     turn: float = 3.0
     brightness: float = 0.1
     blur: float = 0.1
@@ -77,9 +81,10 @@ class ScorerPreset:
 
 SMALL = ScorerPreset()
 """0.39 M parameters. 2,000 crops take 4 to 6 minutes on two CPU cores. On the taste of
-`facescore.synthetic.taste` it reached a Spearman correlation of 0.84 on 500 unseen faces, where
-the noise allows 0.90, and a mean error of 0.62 points. Faces have to be framed about as
-in training: a box moved by a tenth of the face changes a score by half a point."""
+`facescore.synthetic.taste` it reached a Spearman correlation of 0.84 on 500 unseen
+faces, where the noise allows 0.90, and a mean error of 0.62 points. Faces have to be
+framed about as in training: a box moved by a tenth of the face changes a score by half
+a point."""
 
 ANIMECNN = ScorerPreset(
     network="animecnn",
@@ -119,17 +124,18 @@ SCORER_PRESETS = {
 class HeldOutScores(keras.callbacks.Callback):
     """Logs `val_mae` and `val_spearman` after each epoch.
 
-    It has to stand before the callbacks that save.
+    It has to come before the callbacks that save.
 
     Args:
         crops: `RatedCrops` that are not trained on.
     """
 
-    def __init__(self, crops):
+    def __init__(self, crops: RatedCrops) -> None:
         super().__init__()
         self.crops = crops
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        sync_jax_state(self.model)
         step = 256
         predicted = np.concatenate(
             [
@@ -138,33 +144,33 @@ class HeldOutScores(keras.callbacks.Callback):
             ]
         )
         logs["val_mae"] = mean_absolute_error(self.crops.scores, predicted)
-        # nan where every prediction, or every score, is the same: no order to be seen
+        # nan if all predictions, or all scores, are the same: they have no order
         order = spearman(self.crops.scores, predicted)
         logs["val_spearman"] = order if np.isfinite(order) else 0.0
 
 
 def train_scorer(
-    crops,
-    run,
+    crops: str | os.PathLike,
+    run: str | os.PathLike | Run,
     *,
-    ratings=None,
-    preset="small",
-    margin=MARGIN,
-    square=True,
-    strategy="auto",
-    seed=0,
-    holdout=0.1,
-    cache=None,
-    verbose="auto",
-    callbacks=(),
-    **settings,
-):
-    """Train a scorer, or go on with a training that was stopped.
+    ratings: Any = None,
+    preset: str = "small",
+    margin: Sequence[float] = MARGIN,
+    square: bool = True,
+    strategy: str = "auto",
+    seed: int = 0,
+    holdout: float = 0.1,
+    cache: str | os.PathLike | None = None,
+    verbose: str | int = "auto",
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    **settings: Any,
+) -> Run:
+    """Train a scorer, or resume a training that was stopped.
 
-    A tenth of the pictures is held out, with all their crops; the weights that give the
-    best Spearman correlation on it are kept as the run's best. The same call on the
-    same folder resumes after the last whole epoch, with the same result as a training
-    that was never stopped.
+    A tenth of the pictures is held out, with all their crops. The weights with the best
+    Spearman correlation on them are kept as the run's best. The same call on the same
+    folder resumes after the last whole epoch, with the result of a training that was
+    never stopped.
 
     Example:
     ```python
@@ -176,16 +182,16 @@ def train_scorer(
         crops: Folder of crops, of any size; of whole pictures, too.
         run: Folder to write to; see `illustkit.training.runs.Run`.
         ratings: A CSV or a folder of scores, of the crops or of the pictures they were
-            cut from; see `facescore.scorer.data`. Defaults to what the folder of crops
-            itself says: `1/` to `5/`, or `ratings.csv`.
+            cut from; see `facescore.scorer.data`. Defaults to the ratings in the
+            folder of crops itself: `1/` to `5/`, or `ratings.csv`.
         preset: Name in `facescore.scorer.training.SCORER_PRESETS`. Defaults to "small".
         margin: (top, sides, bottom) with which the crops were cut; `facescore.score`
             will cut alike. Defaults to that of `crop_face`.
         square: Whether they were cut square, likewise. Defaults to `True`.
         strategy: Kind of `illustkit.get_strategy`. Defaults to "auto".
         seed: Int; decides the split, the first weights and every variation.
-        holdout: Share of the pictures to hold out. Defaults to 0.1.
-        cache: Folder for the stored crops; that of the run by default.
+        holdout: Fraction of the pictures to hold out. Defaults to 0.1.
+        cache: Folder for the stored crops. Defaults to one in the run's folder.
         verbose: As in `keras.Model.fit`. Defaults to "auto".
         callbacks: More `keras.callbacks.Callback`s.
         **settings: Fields of `facescore.scorer.training.ScorerPreset` that differ, such
@@ -195,77 +201,77 @@ def train_scorer(
         The `illustkit.training.runs.Run`, for `facescore.load_scorer` and its history.
 
     Raises:
-        ValueError: for an unknown preset or setting, no rating, or a folder with
-            another run.
-        FloatingPointError: where the loss is not finite.
+        UserError: If the preset or a setting is unknown, there is no rating, or the
+            folder holds another run.
+        FloatingPointError: If the loss is not finite.
 
     Reference:
         The article, years 1 to 3, for the presets of their names.
     """
     chosen = choose_scorer_settings(preset, **settings)
-    strategy = get_strategy(strategy)  # before anything touches the devices
-    n_replicas = check_batch_size(chosen.batch_size, strategy)
-    check_precision(chosen.precision, strategy)
-    quiet = verbose == 0 or worker_index() > 0
-    may_train(Path(run), "scorer")
-    found, sources = rated_crops(crops, ratings)
-    scores = np.asarray([score for _, score in found], "float32")
-    training, held_out = split_by_source(sources, scores, holdout=holdout, seed=seed)
-    known = scores[training]
-    wanted = {
+    devices = choose_devices(
+        strategy, batch_size=chosen.batch_size, precision=chosen.precision
+    )
+    folder = run.folder if isinstance(run, Run) else Path(run)
+    if (folder / SETTINGS).exists():
+        SCORER.open(folder)
+    rated, sources = rated_crops(crops, ratings)
+    scores = np.asarray([score for _, score in rated], "float32")
+    training, held_out = split_crops(
+        folder, crops, sources, scores, holdout=holdout, seed=seed
+    )
+    learnt = scores[training]
+    record = {
         **dataclasses.asdict(chosen),
-        "mean": float(known.mean()),
+        "mean": float(learnt.mean()),
         # Scores that are all the same leave nothing to scale by.
-        "scale": float(known.std()) or 1.0,
-        "biases": threshold_biases(known).tolist(),
+        "scale": float(learnt.std()) or 1.0,
+        "biases": threshold_biases(learnt).tolist(),
         "margin": margin,
         "square": square,
         "seed": seed,
         "holdout": holdout,
     }
-    if (Path(run) / SETTINGS).exists():
-        Run.start(run, wanted)  # before anything is written into another run
+    Run.check(folder, record, kind=SCORER)
     # A crop that cannot be read has to show before its score is in the run's settings.
-    with tqdm(total=len(found), unit="crop", leave=False, disable=quiet) as bar:
+    with tqdm(
+        total=len(rated), unit="crop", leave=False, disable=is_quiet(verbose)
+    ) as bar:
         stored = store_crops(
-            found,
+            rated,
             chosen.image_size,
-            own_folder(cache or Path(run, "crops-0")),
+            own_folder(cache or folder / "crops-0"),
             progress=lambda n: bar.update(),
         )
-    run = Run.start(run, wanted)
+    run = Run.start(folder, record, kind=SCORER)
     if worker_index() == 0:
         print(
             f"{len(training)} crops to train on, {len(held_out)} held out. Of score "
             + ", ".join(f"{k}: {np.sum(scores == k)}" for k in range(1, 6))
         )
-        write_split(run, sources, training, held_out)
+        write_source_split(run.folder, sources, training, held_out)
     batches = CropBatches(stored.select(training), chosen, seed=seed)
 
-    keras.utils.set_random_seed(seed)
-    with scope(strategy), precision(chosen.precision):
-        # On JAX the batch statistics are those of the whole batch without being told.
-        synchronised = strategy is not None and n_replicas > 1
+    with devices.building(seed):
+        # On JAX the batch statistics are those of the whole batch anyway.
+        synchronised = devices.strategy is not None and devices.replicas > 1
         scorer = build_scorer(run.settings, synchronised=synchronised)
-        compile_with(scorer, _optimizer(chosen, len(batches)))
-    scorer.fit(
+        scorer.compile(_optimizer(chosen, len(batches)))
+        build_optimizer(scorer)
+    return fit_run(
+        scorer,
         batches,
+        run,
         epochs=chosen.epochs,
-        shuffle=False,
+        seed=seed,
+        monitor="val_spearman",
+        callbacks=[*callbacks, HeldOutScores(stored.select(held_out))],
         verbose=verbose,
-        callbacks=[
-            batches.follow(),
-            EpochSeeds(seed),
-            *callbacks,
-            HeldOutScores(stored.select(held_out)),
-            *run.callbacks("val_spearman", "max"),
-        ],
     )
-    return run
 
 
-def choose_scorer_settings(preset="small", **settings):
-    """Settings of a preset, with those that the caller names in their place.
+def choose_scorer_settings(preset: str = "small", **settings: Any) -> ScorerPreset:
+    """Return the settings of a preset, with the fields replaced that the caller names.
 
     Args:
         preset: Name in `facescore.scorer.training.SCORER_PRESETS`.
@@ -276,7 +282,7 @@ def choose_scorer_settings(preset="small", **settings):
         A `ScorerPreset`.
 
     Raises:
-        ValueError: for an unknown preset or field, or a value that cannot work.
+        UserError: If the preset or a field is unknown, or a value cannot work.
     """
     chosen = choose_preset(SCORER_PRESETS, preset, settings)
     options = {**SCORER_PRESETS[preset].network_options, **chosen.network_options}
@@ -288,24 +294,26 @@ def choose_scorer_settings(preset="small", **settings):
     }
     for name, values in choices.items():
         if getattr(chosen, name) not in values:
-            raise ValueError(
+            raise UserError(
                 f"`{name}` is one of {values}. Received: {getattr(chosen, name)!r}"
             )
     if chosen.epochs < 1 or chosen.batch_size < 1:
-        raise ValueError(
+        raise UserError(
             "`epochs` and `batch_size` must be at least 1. "
             f"Received: {chosen.epochs}, {chosen.batch_size}"
         )
     if isinstance(chosen.image_size, int):
         chosen = dataclasses.replace(chosen, image_size=(chosen.image_size,) * 2)
     if not 0 < chosen.zoom[0] <= chosen.zoom[1]:
-        raise ValueError(f"`zoom` is (least, most), over 0. Received: {chosen.zoom}")
+        raise UserError(f"`zoom` is (least, most), over 0. Received: {chosen.zoom}")
     return chosen
 
 
 def _optimizer(chosen, steps):
     return make_optimizer(
-        chosen,
+        chosen.optimizer,
+        chosen.learning_rate,
+        weight_decay=chosen.weight_decay,
         steps=chosen.epochs * steps,
         warm_up=steps,
         first=0.05,

@@ -21,7 +21,7 @@ def test_folders_of_scores(tmp_path):
     paths = [picture(tmp_path / name) for name in names]
     assert read_ratings(tmp_path) == [(paths[0], 1), (paths[1], 5), (paths[2], 5)]
     picture(tmp_path / "2/b.png")
-    with pytest.raises(RatingError, match="5/b.png: lies in .*/2 too"):
+    with pytest.raises(RatingError, match="5/b.png: is in .*/2 too"):
         ratings_from_folders(tmp_path)
     with pytest.raises(RatingError, match="no folders 1/ to 5/"):
         read_ratings(tmp_path / "6")
@@ -63,7 +63,7 @@ def test_every_problem_is_named_by_file_and_line(tmp_path):
         ("a.png", "Received: ''"),
         ("gone.png,3", "there is no picture"),
         ("../outside.png,3", "within its folder"),
-        ("a.png,4", "stands in line 2 too"),
+        ("a.png,4", "is in line 2 too"),
     ]
     table.write_text("file,score\n" + "\n".join(line for line, _ in lines))
     with pytest.raises(RatingError) as caught:

@@ -40,9 +40,9 @@ def test_regression_learns_standardised_scores_by_squared_error():
     scorer = Scorer(Red(), mean=2.0, scale=0.5)
     pictures, scores = reds(0, 255, 51), np.float32([1, 5, 2])
     signed = np.array([-1, 1, -0.6])
-    parts = scorer.parts(pictures, scores, scorer(pictures), True)
+    terms = scorer.terms(pictures, scores, scorer(pictures), True)
     expected = (signed - (scores - 2) / 0.5) ** 2
-    np.testing.assert_allclose(ops.convert_to_numpy(parts["mse"]), expected, rtol=1e-5)
+    np.testing.assert_allclose(ops.convert_to_numpy(terms["mse"]), expected, rtol=1e-5)
     found = scorer.predict_scores(pictures)
     np.testing.assert_allclose(found, 2 + 0.5 * signed, atol=1e-6)
 
@@ -53,9 +53,9 @@ def test_coral_learns_thresholds_and_predicts_the_expected_score():
     pictures, scores = reds(0, 255), np.float32([1, 4])
     p = 1 / (1 + np.exp(-(np.array([[-1], [1]]) + biases)))
     np.testing.assert_allclose(scorer.predict_scores(pictures), 1 + p.sum(1), rtol=1e-5)
-    parts = scorer.parts(pictures, scores, scorer(pictures), True)
+    terms = scorer.terms(pictures, scores, scorer(pictures), True)
     expected = [-np.log(1 - p[0]).sum(), -np.log([*p[1, :3], 1 - p[1, 3]]).sum()]
-    found = ops.convert_to_numpy(parts["coral"])
+    found = ops.convert_to_numpy(terms["coral"])
     np.testing.assert_allclose(found, expected, rtol=1e-5)
     assert len(scorer.trainable_weights) == 1
 

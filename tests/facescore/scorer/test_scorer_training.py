@@ -1,15 +1,14 @@
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from facescore.scorer.training import HeldOutScores
 from facescore.scorer.data import held_out_ratings
 from facescore.scorer.model import load_scorer
 from facescore.scorer.prediction import score_crops
 from facescore.scorer.training import (
     SCORER_PRESETS,
+    HeldOutScores,
     choose_scorer_settings,
     train_scorer,
 )
@@ -48,7 +47,8 @@ def test_the_run_holds_what_scoring_and_evaluating_need(trained, crops):
     columns = {"epoch", "loss", "coral", "val_mae", "val_spearman"}
     assert set(trained.history) == columns
     split = json.loads((trained.folder / "split.json").read_text("utf-8"))
-    names, held_out = [str(path) for path in list_images(crops)], split["held_out"]
+    names = [path.relative_to(crops).as_posix() for path in list_images(crops)]
+    held_out = split["held_out"]
     assert sorted(split["train"] + held_out) == sorted(names)
     known = [int(name.split("/")[-2]) for name in split["train"]]
     assert trained.settings["mean"] == pytest.approx(np.mean(known))
@@ -56,10 +56,10 @@ def test_the_run_holds_what_scoring_and_evaluating_need(trained, crops):
     scorer = load_scorer(trained)
     assert (scorer.objective, scorer.image_size) == ("coral", (16, 16))
     assert held_out_ratings(trained, crops) == [
-        (Path(name), int(name.split("/")[-2])) for name in names if name in held_out
+        (crops / name, int(name.split("/")[-2])) for name in names if name in held_out
     ]
     # What the history says of the best epoch holds for the weights that were kept.
-    found = score_crops(held_out, scorer)
+    found = score_crops([crops / name for name in held_out], scorer)
     best = int(np.argmax(trained.history["val_spearman"]))
     true = [int(name.split("/")[-2]) for name in held_out]
     mae = np.abs(found - true).mean()
