@@ -1,6 +1,8 @@
 """Reading pictures: whatever their mode, depth or orientation, as upright RGB."""
 
 import contextlib
+import io
+import logging
 import os
 import re
 import threading
@@ -21,6 +23,9 @@ from illustkit.images.formats import (
     check_path,
     reason_of,
 )
+from illustkit.images.repair import repaired
+
+_log = logging.getLogger(__name__)
 
 GREY = ("1", "L", "LA", "I;16", "I", "F")
 _MODES = (*GREY, "P", "RGB", "RGBA", "CMYK")
@@ -242,6 +247,20 @@ def _open(path, max_pixels):
 
 
 def _decode(file, path, max_pixels):
+    """Decode an open file; or, where it is spoilt, what is left without the fault."""
+    try:
+        return _decode_whole(file, path, max_pixels)
+    except ImageError:
+        file.seek(0)
+        if (fixed := repaired(file.read())) is None:
+            raise
+    data, problem = fixed
+    decoded = _decode_whole(io.BytesIO(data), path, max_pixels)
+    _log.warning("%s: %s.", path, problem)
+    return decoded
+
+
+def _decode_whole(file, path, max_pixels):
     prefix = file.read(16)
     if not prefix:
         raise ImageError(f"{path}: is empty (0 bytes). Fetch or export it again.")
@@ -268,9 +287,8 @@ def _decode(file, path, max_pixels):
             image.load()
         if not tiff:
             orientation, exif = _exif(image)
-        with open(path, "rb") as again:  # Pillow may have closed the file
-            data = again.read()
-        return image, data, orientation, exif
+        file.seek(0)
+        return image, file.read(), orientation, exif
     except Image.DecompressionBombError as error:
         raise _too_large(path, reason_of(error), max_pixels) from error
     except Exception as error:
@@ -332,11 +350,15 @@ def _exif(image):
 
 @contextlib.contextmanager
 def _without_warnings():
-    # Sizes are checked here, with a limit of our own, and Pillow's warnings name no
-    # file. The filters belong to the whole process: one thread at a time swaps them.
+    # Sizes are checked here, with one limit of our own, and Pillow's warnings name no
+    # file. Both belong to the whole process: one thread at a time swaps them.
     with _filter_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        yield
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
 
 
 def _deep_samples(data):
@@ -517,7 +539,14 @@ def picture_size(path: str | os.PathLike) -> tuple[int, int]:
         ImageError: If the file is no picture.
     """
     try:
-        with Image.open(path) as image:
+        with open(path, "rb") as file, _without_warnings():
+            try:
+                image = Image.open(file, formats=FORMATS)
+            except Exception:
+                file.seek(0)
+                if (fixed := repaired(file.read())) is None:
+                    raise
+                image = Image.open(io.BytesIO(fixed[0]), formats=FORMATS)
             width, height = image.size
             # Pillow turns a TIFF by itself, and its size with it.
             turned = image.format != "TIFF" and image.getexif().get(0x0112, 1)
