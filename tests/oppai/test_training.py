@@ -1,13 +1,16 @@
 import csv
 import dataclasses
+import json
+import shutil
 
 import numpy as np
 import pytest
 
-from illustkit.images import write_image
+from illustkit.errors import UserError
+from illustkit.images import read_image, write_image
 from illustkit.training.runs import Run
 from oppai import training
-from oppai.data.metadata import Entry, save_metadata
+from oppai.data.metadata import Entry, load_metadata, save_metadata
 from oppai.evaluation.evaluate import held_out_patches
 from oppai.models.pretrained import load_restorer
 from oppai.presets import BOOK, PRESETS
@@ -110,6 +113,55 @@ def test_the_book_preset_is_the_chapter():
 def test_wrong_settings_are_named(settings, message):
     with pytest.raises(ValueError, match=message):
         training.choose_settings(**settings)
+
+
+@pytest.mark.usefixtures("eagerly")
+def test_the_chapter_s_own_network_trains_and_restores(pictures, tmp_path):
+    """All five stages with BatchNorm, 8 million weights, RMSprop; 64 px for speed."""
+    from oppai.inference.restore import restore
+
+    settings = {**TINIEST, "preset": "book", "image_size": 64, "vgg_weights": None}
+    del settings["network"]
+    metadata = pictures / "meta.json"
+    run = training.train(pictures, metadata, tmp_path / "run", **settings)
+    history = run.history
+    assert history["loss"][1] < history["loss"][0]
+    assert np.isfinite(history["val_psnr"]).all()
+    restorer = load_restorer(run)
+    assert restorer.network.count_params() == 8_020_244
+    moments = [w for w in restorer.weights if "moving_mean" in w.path]
+    assert len(moments) == 18 and all(np.any(w.numpy()) for w in moments)
+    picture = read_image(pictures / "0.png")
+    restored = restore(picture, boxes=[(12, 10, 22, 20)], restorer=restorer, feather=2)
+    changed = (restored != picture).any(-1)
+    assert changed[10:20, 12:22].mean() > 0.9
+    changed[6:24, 8:26] = False
+    assert not changed.any()
+
+
+@pytest.mark.usefixtures("eagerly")
+def test_pictures_that_were_held_out_stay_held_out(pictures, tmp_path):
+    run = train(pictures, tmp_path / "run", epochs=1)
+    before = json.loads((run.folder / "split.json").read_text())
+    more = shutil.copytree(pictures, tmp_path / "more")
+    entries = load_metadata(more / "meta.json")
+    for i in range(12, 20):
+        shutil.copy(more / "0.png", more / f"{i}.png")
+        entries.append(Entry(f"{i}.png", f"{i}.png", i, 40, 32, ((8, 6, 30, 26),)))
+    save_metadata(entries, more / "meta.json")
+    train(more, run.folder, epochs=2)
+    after = json.loads((run.folder / "split.json").read_text())
+    for side in ("train", "held_out"):
+        assert set(before[side]) < set(after[side])
+
+
+def test_nothing_is_stored_before_the_checks(pictures, tmp_path):
+    wrong = tmp_path / "no.json"
+    with pytest.raises(UserError, match="no such metadata"):
+        training.train(pictures, wrong, tmp_path / "run", **TINIEST)
+    with pytest.raises(ValueError, match="divisible"):
+        train(pictures, tmp_path / "run", image_size=17, batch_size=4)
+    assert not (tmp_path / "run" / "settings.json").exists()
 
 
 def test_another_run_in_the_folder_is_not_overwritten(trained, pictures):
