@@ -2,6 +2,8 @@
 
 import contextlib
 import contextvars
+import io
+import sys
 import traceback as python_traceback
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any
@@ -74,10 +76,22 @@ def app_with(text: str, *, command: str | None = None) -> typer.Typer:
         ] = False,
     ) -> None:
         _TRACEBACK.set(traceback)
+        print_any_name()
 
     if command is not None:
         app.callback(help=text)(options)
     return app
+
+
+def print_any_name() -> None:
+    """Let a terminal of any encoding print any text: it escapes what it lacks.
+
+    Names of files may be bytes that are no text, and a terminal of code page 932 or
+    ASCII has no dash. No work is lost to a `print`.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def given(**options: Any) -> dict[str, Any]:
@@ -104,6 +118,8 @@ def user_errors(command: str) -> Iterator[None]:
     """
     try:
         yield
+    except BrokenPipeError:
+        raise  # the reader of a pipe has had enough: Typer ends in silence
     except _USER_ERRORS as error:
         problems = getattr(error, "problems", None) or [str(error)]
         _fail(command, problems, 2)

@@ -50,6 +50,9 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
 def write_whole(path: str | os.PathLike, data: str | bytes) -> Path:
     """Write text (UTF-8) or bytes: the whole file or none; see `replacing`.
 
+    Names of files that are no text keep their bytes (`surrogateescape`), so that a
+    table of them can be written, and read again with `errors="surrogateescape"`.
+
     Args:
         path: The file; missing folders are made.
         data: str or bytes.
@@ -57,10 +60,25 @@ def write_whole(path: str | os.PathLike, data: str | bytes) -> Path:
     Returns:
         The path written.
     """
-    data = data.encode("utf-8") if isinstance(data, str) else data
+    if isinstance(data, str):
+        data = data.encode("utf-8", "surrogateescape")
     with replacing(path) as part, open(part, "xb") as file:
         file.write(data)
     return Path(path)
+
+
+def read_text(path: str | os.PathLike) -> str:
+    """Read a text file as `write_whole` writes it: UTF-8, any bytes in names.
+
+    A byte order mark, which spreadsheets put in front, is left out.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The text; bytes that are no UTF-8 become surrogates, as in names of files.
+    """
+    return Path(path).read_text("utf-8-sig", errors="surrogateescape")
 
 
 def remove_leftovers(

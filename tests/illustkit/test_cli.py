@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -124,3 +125,50 @@ def test_shells_complete_the_commands(shell):
         text=True,
     )
     assert "fail" in done.stdout, done.stderr
+
+
+NAMES_ANYTHING = """
+import os, typer
+from illustkit.cli import app_with, user_errors
+app = app_with("A test.", command="test")
+
+@app.command()
+def show():
+    with user_errors("test"):
+        print("a \\u2013 \\u7d75", os.fsdecode(b"\\x8aG.png"))
+        typer.echo("\\u7d75", err=True)
+        raise ValueError(os.fsdecode(b"\\x8aG.png: damaged \\u2013 fetch it"))
+
+@app.command()
+def flood():
+    with user_errors("test"):
+        for i in range(100000):
+            print("line", i)
+
+app()
+"""
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp932", "cp1252", "utf-8"])
+def test_terminals_of_any_encoding_print_names_of_any_bytes(tmp_path, encoding):
+    script = tmp_path / "anything.py"
+    script.write_text(NAMES_ANYTHING)
+    done = subprocess.run(
+        [sys.executable, script, "show"],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"},
+    )
+    assert done.returncode == 2
+    assert b"G.png" in done.stdout and b"Traceback" not in done.stderr
+    assert b"G.png: damaged" in done.stderr
+    picture = "\u7d75".encode(encoding, "backslashreplace")
+    assert picture in done.stdout
+
+
+def test_a_reader_who_has_had_enough_is_no_error(tmp_path):
+    script = tmp_path / "anything.py"
+    script.write_text(NAMES_ANYTHING)
+    command = f"{sys.executable} {script} flood | head -2"
+    done = subprocess.run(command, shell=True, capture_output=True)
+    assert done.stdout == b"line 0\nline 1\n"
+    assert done.stderr == b""

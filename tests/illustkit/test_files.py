@@ -12,6 +12,7 @@ from illustkit.files import (
     fetch_pinned,
     inside,
     leads_outside,
+    read_text,
     remove_leftovers,
     replacing,
     unsafe_name,
@@ -213,3 +214,15 @@ def test_the_cache_is_where_the_system_says(monkeypatch, tmp_path):
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert cache_folder() == tmp_path / ".cache" / "illustkit"
+
+
+def test_names_that_are_no_text_come_back_from_a_table(tmp_path):
+    name = os.fsdecode(b"\x8aG.png")
+    path = write_whole(tmp_path / "table.csv", f"file,score\n{name},3\n")
+    assert path.read_bytes() == b"file,score\n\x8aG.png,3\n"
+    assert read_text(path).splitlines()[1] == f"{name},3"
+
+
+def test_a_byte_order_mark_is_no_part_of_a_text(tmp_path):
+    path = write_whole(tmp_path / "table.csv", b"\xef\xbb\xbffile,score\n")
+    assert read_text(path) == "file,score\n"
