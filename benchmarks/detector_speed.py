@@ -1,21 +1,22 @@
-"""Pictures a second of the face detectors at 640 pixels, beside the cascade.
+"""How many pictures a second do the face detectors and the cascade search?
 
     python benchmarks/detector_speed.py [--pictures 40] [--imgsz 640]
 
-The networks have random weights: their speed does not depend on them. A detection is
-letterbox, network, decoding and suppression of one picture that is in memory.
+The networks have random weights, because the speed does not depend on them. A detection
+takes one picture in memory through letterbox, network, decoding and suppression.
 """
 
 import argparse
 import os
-import platform
 import time
+
+from devices import processor
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
 def pictures_a_second(detect, pictures):
-    """Median over single pictures, after two that warm up."""
+    """Return one over the median seconds of a picture, after two warm-up pictures."""
     for picture in pictures[:2]:
         detect(picture)
     times = []
@@ -27,7 +28,7 @@ def pictures_a_second(detect, pictures):
 
 
 def main():
-    """Print one line a detector."""
+    """Print one line for each detector."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pictures", type=int, default=40)
     parser.add_argument("--imgsz", type=int, default=640)
@@ -40,12 +41,12 @@ def main():
     from facescore.detector.prediction import Detector
     from facescore.detector.training import DETECTOR_PRESETS
     from facescore.synthetic.scenes import draw_scene
+    from illustkit.errors import UserError
 
     scenes = [draw_scene(seed)[0] for seed in range(8)]
     pictures = [scenes[i % len(scenes)] for i in range(options.pictures)]
     print(
-        f"{platform.processor() or platform.machine()}, "
-        f"{len(os.sched_getaffinity(0))} cores, Keras {keras.__version__} on "
+        f"{processor()}, Keras {keras.__version__} on "
         f"{keras.backend.backend()}; scenes of 640x640, imgsz {options.imgsz}"
     )
     for name in ("tiny", "small"):
@@ -57,8 +58,13 @@ def main():
         )
         millions = network.count_params() / 1e6
         print(f"{name:8s} {millions:5.2f} M parameters  {speed:6.1f} pictures/s")
-    speed = pictures_a_second(Cascade().detect, pictures)
-    print(f"{'cascade':8s}                     {speed:6.1f} pictures/s")
+    try:
+        cascade = Cascade()
+    except UserError as error:
+        print(f"cascade: {error}")
+    else:
+        speed = pictures_a_second(cascade.detect, pictures)
+        print(f"{'cascade':8s}                     {speed:6.1f} pictures/s")
 
 
 if __name__ == "__main__":

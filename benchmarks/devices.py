@@ -1,17 +1,32 @@
-"""What a benchmark ran on, and how much memory it took."""
+"""Describe the hardware of a benchmark and measure the memory that it takes."""
 
 import os
 import platform
 from pathlib import Path
 
 
+def processor():
+    """Return the processor's name and the number of cores, in words."""
+    name = platform.processor() or platform.machine()
+    return f"{name}, {len(os.sched_getaffinity(0))} cores"
+
+
+def process_peak():
+    """Return the peak resident memory of this process in bytes.
+
+    `getrusage` would also count the memory of the parent process.
+    """
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) * 1024
+
+
 def peak_memory(backend):
-    """Peak bytes of the device, or of the process on a CPU."""
+    """Return the peak bytes of the device, or of the process on a CPU."""
     if backend == "jax":
         import jax
 
-        if found := (jax.local_devices()[0].memory_stats() or {}):
-            return found["peak_bytes_in_use"]
+        if stats := (jax.local_devices()[0].memory_stats() or {}):
+            return stats["peak_bytes_in_use"]
     elif backend == "tensorflow":
         import tensorflow as tf
 
@@ -22,12 +37,11 @@ def peak_memory(backend):
 
         if torch.cuda.is_available():
             return torch.cuda.max_memory_allocated()
-    status = Path("/proc/self/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) * 1024
+    return process_peak()
 
 
 def hardware(backend):
-    """What the task ran on, and by what, in words."""
+    """Return the device's name, the backend and its version, in words."""
     module = __import__(backend)
     if backend == "jax":
         device = module.local_devices()[0].device_kind

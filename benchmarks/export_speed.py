@@ -2,12 +2,13 @@
 
     python benchmarks/export_speed.py [--restorer default] [--rounds 20]
 
-Exports to ONNX and TFLite, and gives all the same patch of a drawn character, once
-mosaicked and once whited out. The largest difference is over both, on the signed scale
-from -1 to 1. One patch at a time, Keras' compiled prediction and both runtimes in turn,
-on all cores: the fastest round, and the processor time over that of Keras in the same
-turn (median), which tells more on a busy machine. Without `--restorer`, which can be
-repeated, the chapter's network and the one that sees mosaics have random weights.
+Exports to ONNX and TFLite and gives Keras and both runtimes the same two patches of a
+drawn character: one with a mosaic, one whited out. Prints the largest difference over
+both on the signed scale from -1 to 1. Keras' compiled prediction and the runtimes run
+in turn on all cores, one patch at a time. Prints the time of the fastest round, and the
+median ratio of the processor time to that of Keras in the same round, which is more
+reliable on a busy machine. Without `--restorer`, the chapter's network and the network
+that sees mosaics are used with random weights.
 """
 
 import argparse
@@ -31,24 +32,28 @@ from oppai.data.mosaic_inputs import mosaic_inputs, stack_inputs
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--restorer", action="append", help="as of load_restorer")
+    parser.add_argument(
+        "--restorer",
+        action="append",
+        help="a run or name for load_restorer; may be repeated",
+    )
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--image-size", type=int, default=256)
     options = parser.parse_args()
     print("| network | as | MB | largest difference | ms | × processor time |")
     print("|-|-|-|-|-|-|")
-    for restorer in restorers(options.restorer):
+    for restorer in restorers(options.restorer, options.image_size):
         compare(restorer, options.image_size, options.rounds)
 
 
-def restorers(names):
+def restorers(names, size):
     if names:
         return [oppai.load_restorer(name) for name in names]
     from oppai.models.mosaic_unet import MosaicUNet
     from oppai.models.restorers import MosaicRestorer, Restorer
 
     weights = {"valid": 1.0, "hole": 1.0}
-    return [Restorer(oppai.PConvUNet(), weights), MosaicRestorer(MosaicUNet())]
+    return [Restorer(oppai.PConvUNet(size), weights), MosaicRestorer(MosaicUNet())]
 
 
 def compare(restorer, size, rounds):
@@ -90,7 +95,7 @@ def names(network):
 
 
 def prepared(size, sees_mosaics):
-    """The inputs of a mosaicked and of a whited-out patch, by name."""
+    """Yield the inputs of a patch with a mosaic and of a whited-out one, by name."""
     character = draw_character(0)
     height, width = character.image.shape[:2]
     square, _ = expand_box((width, height), character.garment_box)

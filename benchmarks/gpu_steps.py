@@ -1,17 +1,17 @@
-"""How many pictures a second on a GPU, and with how much memory?
+"""How many pictures a second does a GPU process, and with how much memory?
 
     KERAS_BACKEND=jax python benchmarks/gpu_steps.py [--tasks oppai …] [--seconds 20]
                 [--policies float32 mixed_bfloat16] [--original PYTHON] [--quick]
 
-The training steps (as `steps.py` builds them: forward, losses, backward, optimizer's
-update, pictures brought from the host in every step) and the uses: icons by DDIM in 50
-evaluations and by DPM-Solver++ in 12, patches restored, faces found. Each runs in a
-process of its own, the first run apart, which compiles. Memory is the peak of the
-device's, on a CPU that of the process. `--original` also times the training step and
-DDIM's evaluations by the network of `denoising-diffusion-pytorch` in the interpreter
-PYTHON. `--quick` makes everything small, to see that the command works; its figures
-say nothing. Prints the hardware and a table, and writes `gpu_steps.json`. Runs on any
-backend of Keras.
+Times the training steps of `steps.py`: forward pass, losses, backward pass and the
+optimizer's update, with pictures copied from the host in every step. Then times the
+uses: icons by DDIM in 50 evaluations and by DPM-Solver++ in 12, restored patches,
+detected faces. Each task runs in a process of its own; its first run, which compiles,
+is reported apart. The memory is the peak of the device, or of the process on a CPU.
+`--original` also times the training step and DDIM's evaluations with the network of
+`denoising-diffusion-pytorch` in the interpreter PYTHON. `--quick` makes everything
+small to show that the command works; its figures mean nothing. Prints a table with the
+hardware and writes `gpu_steps.json`. Runs on any backend of Keras.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from steps import TITLES as STEPS
 from steps import build_step
 
 OUTPUT = Path(__file__).with_suffix(".json")
-# Steps of training with the pictures in a batch, and the uses.
+# Tasks and the pictures in a batch: training steps, then uses.
 TRAIN = {
     "oppai": 32,
     "detector-small": 32,
@@ -41,20 +41,21 @@ TITLES = {
     "ddim": 'diffusion 128×128, version "2": DDIM, 50 evaluations',
     "dpm++": 'diffusion 128×128, version "2": DPM-Solver++, 12 evaluations',
     "restore": "oppai 256×256: patches restored",
-    "detect": "facescore detector `full`, 640×640: faces found",
+    "detect": "facescore detector `full`, 640×640: faces detected",
 }
 POLICIES = "float32", "mixed_bfloat16"
 EVALUATIONS = {"ddim": 50, "dpm++": 12}
+MARK = "figures: "  # begins the line in which a process reports
 
 
 def training(name, options):
-    """A function that trains for a number of steps."""
+    """Return a function that trains for a number of steps."""
     import keras
 
     model, make_batch = build_step(name, policy=options.policy, slim=options.quick)
     batch = make_batch(options.batch)
 
-    class Same(keras.utils.PyDataset):
+    class SameBatch(keras.utils.PyDataset):
         size = 1
 
         def __len__(self):
@@ -64,7 +65,7 @@ def training(name, options):
             return batch
 
     def train(n):
-        batches = Same()
+        batches = SameBatch()
         batches.size = n
         model.fit(batches, shuffle=False, verbose=0)
 
@@ -72,7 +73,7 @@ def training(name, options):
 
 
 def using(name, options):
-    """A function that makes so many batches of pictures."""
+    """Return a function that processes a number of batches."""
     step = {"restore": "oppai", "detect": "detector-full"}.get(name, "diffusion-2")
     model, make_batch = build_step(step, policy=options.policy, slim=options.quick)
     x = make_batch(options.batch)[0]
@@ -107,7 +108,7 @@ def using(name, options):
 
 
 def original(name, options):
-    """A function that does as much by the PyTorch package."""
+    """Return a function that does the same task with the PyTorch package."""
     import torch
     from denoising_diffusion_pytorch.denoising_diffusion_pytorch import Unet
 
@@ -130,10 +131,10 @@ def original(name, options):
         with torch.inference_mode(), low:
             network(x, t)
 
-    many = 1 if name in TRAIN else 4 if options.quick else EVALUATIONS[name]
+    repeats = 1 if name in TRAIN else 4 if options.quick else EVALUATIONS[name]
 
     def run(n):
-        for _ in range(n * many):
+        for _ in range(n * repeats):
             step() if name in TRAIN else evaluate()
         if device == "cuda":
             torch.cuda.synchronize()
@@ -142,7 +143,7 @@ def original(name, options):
 
 
 def work(options):
-    """Time one task in this process, and print what was found as JSON."""
+    """Time one task in this process and print the figures as JSON."""
     make = original if options.by_original else None
     make = make or (training if options.worker in TRAIN else using)
     backend = "torch" if options.by_original else os.environ["KERAS_BACKEND"]
@@ -159,17 +160,17 @@ def work(options):
         start = time.perf_counter()
         run(n)
         seconds.append(time.perf_counter() - start)
-    found = {
+    figures = {
         "pictures_a_second": options.batch * n / sorted(seconds)[1],
         "first_seconds": first,
         "peak_bytes": peak_memory(backend),
         "hardware": hardware(backend),
     }
-    print("found", json.dumps(found), flush=True)
+    print(MARK, json.dumps(figures), flush=True)
 
 
 def begin(task, policy, options, *, by_original=False):
-    """Run a task in a process of its own; what it found, or why it failed."""
+    """Run a task in a process of its own; return its figures, or why it failed."""
     batch = options.batch or (2 if options.quick else {**TRAIN, **USE}[task])
     seconds = 0.2 if options.quick else options.seconds
     command = [options.original if by_original else sys.executable, __file__]
@@ -177,12 +178,12 @@ def begin(task, policy, options, *, by_original=False):
     command += ["--seconds", str(seconds / 3)] + ["--quick"] * options.quick
     command += ["--by-original"] * by_original
     done = subprocess.run(command, capture_output=True, text=True)
-    lines = [x for x in done.stdout.splitlines() if x.startswith("found ")]
+    lines = [x for x in done.stdout.splitlines() if x.startswith(MARK)]
     result = {"task": task, "policy": policy, "batch": batch, "original": by_original}
     if done.returncode or not lines:
         reason = (done.stderr.strip() or "no output").splitlines()[-1]
         return {**result, "failed": reason}
-    return {**result, **json.loads(lines[-1].removeprefix("found "))}
+    return {**result, **json.loads(lines[-1].removeprefix(MARK))}
 
 
 def main():
@@ -190,10 +191,12 @@ def main():
     tasks = [*TRAIN, *USE]
     parser.add_argument("--tasks", nargs="+", choices=tasks, default=tasks)
     parser.add_argument("--policies", nargs="+", choices=POLICIES, default=POLICIES)
-    parser.add_argument("--batch", type=int, help="pictures a batch, of all tasks")
-    parser.add_argument("--seconds", type=float, default=20.0, help="of a task")
-    parser.add_argument("--original", metavar="PYTHON")
-    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--batch", type=int, help="pictures in a batch of every task")
+    parser.add_argument("--seconds", type=float, default=20.0, help="for each task")
+    parser.add_argument(
+        "--original", metavar="PYTHON", help="interpreter with the PyTorch package"
+    )
+    parser.add_argument("--quick", action="store_true", help="small, as a test only")
     parser.add_argument("--output", type=Path, default=OUTPUT)
     for name in ("--worker", "--policy"):
         parser.add_argument(name, help=argparse.SUPPRESS)
@@ -205,7 +208,7 @@ def main():
 
     rows = []
     if options.quick:
-        print("Pictures of 64×64 and few channels: the figures say nothing.\n")
+        print("Pictures of 64×64 and few channels: the figures mean nothing.\n")
     print("| | precision | batch | pictures/s | peak memory | first run | on |")
     print("|-|-|-|-|-|-|-|")
     for task in options.tasks:
@@ -218,11 +221,11 @@ def main():
             if not options.quick or options.output != OUTPUT:
                 options.output.write_text(json.dumps(rows, indent=1), encoding="utf-8")
     if any("failed" in row for row in rows):
-        raise SystemExit("Not all of them ran.")
+        raise SystemExit("Some tasks failed.")
 
 
 def row_text(row):
-    """A row of the table, as Markdown."""
+    """Return a row of the table, as Markdown."""
     task = row["task"]
     title = TITLES[task] if task in USE else f"a step of {STEPS[task]}"
     title += ", PyTorch's" if row["original"] else ""

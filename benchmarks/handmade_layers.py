@@ -1,19 +1,19 @@
-"""Are the U-Net's hand-made layers quicker than the stock layers they replace?
+"""Are the U-Net's hand-made layers faster than the stock layers they replace?
 
     python benchmarks/handmade_layers.py [--rounds 40] [--batch 2] [--layer NAME]
                                          [--xla] [--dtype mixed_bfloat16]
 
-Each layer has the shape of the network of dim 64 at 128×128 where it costs the most.
-Baseline is the stock layer, or stock layers one after the other, with the same weights;
-both are compiled alike, compared, and timed in turn A B B A …: first forwards, then
-forwards and backwards. The medians of the ratios are printed; a layer stays hand-made
-where it saves 5 % of the time. Needs TensorFlow.
+Each layer gets the input shape at which it costs the most in the network of dim 64 at
+128×128. The baseline is the stock layer, or a sequence of stock layers, with the same
+weights. Both are compiled in the same way, their outputs are compared, and they are
+timed in turn: the forward pass, then the forward and backward pass. Prints the median
+times and the median of the ratios. A layer stays hand-made if it saves 5 % of the time.
+Needs TensorFlow.
 """
 
 import argparse
 import os
 import statistics
-import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -22,6 +22,7 @@ import keras  # noqa: E402
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 from keras import ops  # noqa: E402
+from timing import median_ratio, time_in_turn  # noqa: E402
 
 
 def upsampled_conv():
@@ -91,7 +92,7 @@ def channel_norm():
 
 
 class TextbookLinearAttention(keras.layers.Layer):
-    """Linear attention head by head, as the PyTorch package writes it."""
+    """Compute linear attention head by head, as the PyTorch package does."""
 
     def __init__(self, heads=4, dim_head=32, **kwargs):
         super().__init__(**kwargs)
@@ -116,14 +117,14 @@ class TextbookLinearAttention(keras.layers.Layer):
 
 
 def linear_attention():
-    """Compare with linear attention as the paper writes it, of stock convolutions."""
+    """Compare with the paper's linear attention, built from stock convolutions."""
     from diffusion.network.layers import LinearAttention
 
     return LinearAttention(), TextbookLinearAttention(), [(128, 128, 64)]
 
 
 class StockAttention(keras.layers.Layer):
-    """`MultiHeadAttention` of pixels; its biases are zeros."""
+    """Apply `MultiHeadAttention` to the pixels; its biases are zero."""
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
@@ -166,7 +167,7 @@ CASES = {
 
 
 def compiled(layer, inputs, xla):
-    """Return functions that run a layer forwards, and forwards and backwards."""
+    """Compile a layer's forward pass, and its forward and backward pass together."""
     weights = [weight.value for weight in layer.trainable_variables]
 
     @tf.function(jit_compile=xla)
@@ -179,7 +180,7 @@ def compiled(layer, inputs, xla):
             tape.watch(inputs)
             out = layer(list(inputs) if len(inputs) > 1 else inputs[0])
             loss = tf.reduce_mean(tf.square(tf.cast(out, "float32")))
-        # Sums: the same reading of every gradient on either side.
+        # A sum forces each gradient to be computed and costs the same on both sides.
         gradients = tape.gradient(loss, [*weights, *inputs])
         return [tf.reduce_sum(tf.cast(g, "float32")) for g in gradients]
 
@@ -189,32 +190,16 @@ def compiled(layer, inputs, xla):
     return once(forward), once(backward)
 
 
-def seconds(function):
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
-
-
-def ratio(ours, stock, rounds):
-    """Return the medians of both times and of their ratio."""
-    ours(), stock(), ours(), stock()
-    pairs = []
-    for turn in range(rounds):
-        if turn % 2:
-            pairs.append((seconds(ours), seconds(stock)))
-        else:
-            b = seconds(stock)
-            pairs.append((seconds(ours), b))
-    a, b = zip(*pairs, strict=True)
-    return (
-        statistics.median(a),
-        statistics.median(b),
-        statistics.median(x / y for x, y in pairs),
-    )
+def compare(ours, stock, rounds):
+    """Return the median milliseconds of both and the median of their ratio, as text."""
+    seconds = time_in_turn({"ours": ours, "stock": stock}, rounds)
+    a, b = (1e3 * statistics.median(times) for times in seconds.values())
+    ratio = median_ratio(seconds["ours"], seconds["stock"])
+    return f"{f'{a:.1f} / {b:.1f} ms':>18}  ×{ratio:.2f}  "
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--layer", choices=CASES)
@@ -232,24 +217,24 @@ def main():
             tf.constant(rng.normal(size=(options.batch, *shape)).astype("float32"))
             for shape in shapes
         ]
-        given = inputs if len(inputs) > 1 else inputs[0]
-        ours(given), stock(given)
+        argument = inputs if len(inputs) > 1 else inputs[0]
+        ours(argument), stock(argument)
         for i, weight in enumerate(ours.weights):
             generator = np.random.default_rng(i)
             weight.assign(0.1 * generator.normal(size=weight.shape))
         stock.set_weights(ours.get_weights())
         a, b = (
-            np.asarray(ops.cast(layer(given), "float32")) for layer in (ours, stock)
+            np.asarray(ops.cast(layer(argument), "float32")) for layer in (ours, stock)
         )
         error = np.abs(a - b).max() / np.abs(b).max()
         if error > (1e-4 if options.dtype == "float32" else 0.1):
-            raise SystemExit(f"{name}: the two differ by {error:.1e} of the largest.")
+            raise SystemExit(
+                f"{name}: the outputs differ by {error:.1e} of the largest value."
+            )
         row = f"{name:<18}"
         sides = (compiled(layer, inputs, options.xla) for layer in (ours, stock))
         for functions in zip(*sides, strict=True):
-            mine, other, median = ratio(*functions, options.rounds)
-            times = f"{1e3 * mine:.1f} / {1e3 * other:.1f} ms"
-            row += f"{times:>18}  ×{median:.2f}  "
+            row += compare(*functions, options.rounds)
         print(row, flush=True)
 
 

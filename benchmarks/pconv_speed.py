@@ -1,21 +1,24 @@
-"""How much dearer than `Conv2D` is a partial convolution, ours and the book's?
+"""How much slower than `Conv2D` is a partial convolution, ours and the book's?
 
     python benchmarks/pconv_speed.py [--rounds 40] [--jit] [--no-bias]
 
-Times `Conv2D`, `PConv2D` and the book's formula (its mask of C channels, convolved
-with a k×k×C×filters kernel of ones) at `(8, 64, 64, 64 → 64)` in turn, A B C A B C …,
-so that whatever else the machine does hits all alike, and prints the median of the
-ratios to the `Conv2D` of the same turn. Needs TensorFlow and a CPU.
+Times `Conv2D`, `PConv2D` and the book's formula at `(8, 64, 64, 64 → 64)` in turn. The
+book convolves a mask of C channels with a k×k×C×filters kernel of ones. Prints the
+median of the ratios to the `Conv2D` of the same round. Needs TensorFlow and a CPU.
 """
 
 import argparse
+import os
 import statistics
-import time
+from functools import partial
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
+from timing import median_ratio, time_in_turn
 
 from oppai.layers import PConv2D
 
@@ -23,7 +26,7 @@ SHAPE, FILTERS = (8, 64, 64, 64), 64
 
 
 class BookPConv2D(keras.layers.Layer):
-    """The book's formula: mask and its kernel as wide as the picture and its kernel."""
+    """Convolve by the book's formula: the mask has as many channels as the features."""
 
     def __init__(self, filters, kernel_size, use_bias):
         super().__init__()
@@ -50,7 +53,7 @@ class BookPConv2D(keras.layers.Layer):
 
 
 def candidates(kernel_size, use_bias):
-    """Functions of (features, one-channel mask) and the weights they use."""
+    """Return three pairs: a function of (features, one-channel mask), and its layer."""
     plain = keras.layers.Conv2D(FILTERS, kernel_size, padding="same", use_bias=use_bias)
     ours = PConv2D(FILTERS, kernel_size, use_bias=use_bias)
     book = BookPConv2D(FILTERS, kernel_size, use_bias)
@@ -65,12 +68,15 @@ def candidates(kernel_size, use_bias):
 
 
 def random_mask():
-    """30 % of the pixels are holes: every window is partly valid, the worst case."""
+    """Return a mask in which 30 % of the pixels are holes.
+
+    Nearly every window is partly valid, which is the slowest case.
+    """
     return (np.random.default_rng(0).random((*SHAPE[:3], 1)) > 0.3).astype("float32")
 
 
 def steps(function, layer, jit):
-    """Compiled forward, and compiled forward and backward."""
+    """Compile the forward pass, and the forward and backward pass together."""
 
     @tf.function(jit_compile=jit)
     def forward(x, mask):
@@ -88,20 +94,12 @@ def steps(function, layer, jit):
 
 
 def ratios(functions, arguments, rounds):
-    """Median of each function's time over the first one's, and the first one's ms."""
-    for function in functions.values():
-        function(*arguments), function(*arguments)
-    seconds = {name: [] for name in functions}
-    for _ in range(rounds):
-        for name, function in functions.items():
-            start = time.perf_counter()
-            function(*arguments)  # returns when it is done, on a CPU
-            seconds[name].append(time.perf_counter() - start)
-    base = list(seconds.values())[0]
-    medians = {
-        name: statistics.median(a / b for a, b in zip(times, base, strict=True))
-        for name, times in seconds.items()
-    }
+    """Return the median ratio of each to `Conv2D`, and the median ms of `Conv2D`."""
+    # On a CPU a compiled function returns when its work is done.
+    calls = {name: partial(f, *arguments) for name, f in functions.items()}
+    seconds = time_in_turn(calls, rounds)
+    base = seconds["Conv2D"]
+    medians = {name: median_ratio(times, base) for name, times in seconds.items()}
     return medians, 1000 * statistics.median(base)
 
 
@@ -110,7 +108,9 @@ def main():
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--jit", action="store_true", help="compile with XLA")
     parser.add_argument(
-        "--no-bias", action="store_true", help="as before BatchNorm, in all three"
+        "--no-bias",
+        action="store_true",
+        help="no bias in any of the three, as before a BatchNorm",
     )
     options = parser.parse_args()
     rng = np.random.default_rng(1)
@@ -119,15 +119,16 @@ def main():
     upstream = tf.constant(rng.normal(size=(*SHAPE[:3], FILTERS)).astype("float32"))
     print(f"{'':18s}{'Conv2D ms':>10s}{'PConv2D':>10s}{'book':>10s}   (ratios)")
     for kernel_size in (3, 5):
-        made = candidates(kernel_size, not options.no_bias)
-        made = {
+        passes = {
             name: steps(function, layer, options.jit)
-            for name, (function, layer) in made.items()
+            for name, (function, layer) in candidates(
+                kernel_size, not options.no_bias
+            ).items()
         }
         for i, (what, arguments) in enumerate(
             (("forward", (x, mask)), ("forward+backward", (x, mask, upstream)))
         ):
-            functions = {name: pair[i] for name, pair in made.items()}
+            functions = {name: pair[i] for name, pair in passes.items()}
             medians, ms = ratios(functions, arguments, options.rounds)
             print(
                 f"k{kernel_size} {what:15s}{ms:10.1f}"

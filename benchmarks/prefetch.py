@@ -1,18 +1,19 @@
-"""Do batches that a thread of their own makes ahead save time?
+"""Does a thread that makes batches ahead of the training save time?
 
     python benchmarks/prefetch.py [--rounds 9] [--steps 20]
 
-Run it with `KERAS_BACKEND=jax` too. Trains a small network on blurred crops of drawn
-characters, with batches made four ways: by `keras.utils.PyDataset` as it is (TensorFlow
-prefetches it, JAX does not), by its two worker threads, by `tf.data` with a map in
-parallel, and by the thread of `Batches`. Once the processor trains as well, on batches
-that take about as long as a step; once it waits 30 ms per step, as it does for a GPU.
-The ways take turns in every round. Prints the median seconds of an epoch, and the
-median of the ratios to the first way.
+Trains a small network on blurred crops of drawn characters. The batches are made in
+four ways: by `keras.utils.PyDataset` as it is (TensorFlow prefetches it, JAX does not),
+by its two worker threads, by `tf.data` with a parallel map, and by the thread of
+`Batches`. In the first case the processor also trains, and a batch takes about as long
+as a step. In the second it waits 30 ms per step, as it would for a GPU. The ways take
+turns in every round. Prints the median seconds of an epoch and the median of the ratios
+to the first way. Run it with `KERAS_BACKEND=jax` too.
 """
 
 import argparse
 import os
+import statistics
 import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -20,6 +21,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import cv2
 import keras
 import numpy as np
+from devices import processor
+from timing import median_ratio
 
 from illustkit.samples import draw_character
 from illustkit.training.batches import Batches
@@ -29,7 +32,7 @@ SIDE = 64
 
 
 class Crops(Batches):
-    """Blurred crops, and the crops."""
+    """Make pairs of blurred crops and the crops themselves."""
 
     def __init__(self, pictures, n, **kwargs):
         super().__init__(n, batch_size=8, **kwargs)
@@ -50,7 +53,7 @@ class Crops(Batches):
 
 
 class Clock(keras.callbacks.Callback):
-    """Notes the seconds of each epoch; waits after each step."""
+    """Record the seconds of each epoch; wait after each step."""
 
     def __init__(self, wait):
         super().__init__()
@@ -68,7 +71,7 @@ class Clock(keras.callbacks.Callback):
 
 
 def make_batches(way, pictures, steps):
-    """Make the same batches in one of the ways."""
+    """Return a data set that makes the same batches in one of the ways."""
     batches = Crops(pictures, 8 * steps)
     if way == "Batches":
         return batches
@@ -102,8 +105,8 @@ def build_model(width):
 
 
 def main():
-    """Print a row for each way and each processor's work."""
-    parser = argparse.ArgumentParser()
+    """Print a row for each way of making batches, for both cases."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--steps", type=int, default=20)
     options = parser.parse_args()
@@ -113,11 +116,8 @@ def main():
     for i in range(options.steps):
         batches[i]
     seconds = (time.perf_counter() - start) / options.steps
-    print(
-        f"Keras {keras.__version__} on {keras.backend.backend()}; {os.cpu_count()}",
-        end="",
-    )
-    print(f" cores; a batch takes {1000 * seconds:.0f} ms")
+    print(f"Keras {keras.__version__} on {keras.backend.backend()}; {processor()}")
+    print(f"A batch takes {1000 * seconds:.0f} ms")
     for title, width, wait in (
         ("the processor trains", 16, 0.0),
         ("an accelerator trains", 1, 0.03),
@@ -132,11 +132,10 @@ def main():
                 model.fit(batches, verbose=0, callbacks=[clock], **shuffle)
                 if number:  # the first round traces
                     seconds[way] += clock.seconds
-        base = np.array(seconds[WAYS[0]])
-        for way in WAYS:
-            each = np.array(seconds[way])
-            ratio = np.median(each / base)
-            print(f"{title:22} {way:22} {np.median(each):6.2f} s  × {ratio:.3f}")
+        for way, epochs in seconds.items():
+            median = statistics.median(epochs)
+            ratio = median_ratio(epochs, seconds[WAYS[0]])
+            print(f"{title:22} {way:22} {median:6.2f} s  × {ratio:.3f}")
 
 
 if __name__ == "__main__":

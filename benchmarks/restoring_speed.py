@@ -1,15 +1,16 @@
-"""How long does the restorer that comes with the package take, and with what memory?
+"""How much time and memory does the packaged restorer need?
 
     python benchmarks/restoring_speed.py [--rounds 15]
 
-A patch of 256 pixels whose middle (a quarter of it) is a mosaic of blocks of 8, after a
-warm-up, beside bicubic block means; a picture of 3000×4000 pixels with 12 mosaics, told
-where they are and not; and `oppai restore` of a sample from a cold start.
+Times three cases. The first is a patch of 256 pixels, a quarter of it a mosaic with
+blocks of 8, after a warm-up and next to bicubic interpolation of the block means. The
+second is a picture of 3000×4000 pixels with 12 mosaics, once with their boxes given and
+once without. The third is `oppai restore` of a sample in a new process.
 """
 
 import argparse
 import os
-import resource
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -19,6 +20,8 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
+from devices import process_peak
+from timing import time_in_turn
 
 import oppai
 from illustkit.images import write_image
@@ -33,26 +36,22 @@ BOX = (64, 64, 192, 192)
 
 
 def time_patch(restorer, rounds):
-    """Medians of the restorer's and of the filter's milliseconds, in turn."""
+    """Return the median milliseconds of the restorer and of the bicubic filter."""
     truth = draw_character(7000, (256, 256)).image
     mask = box_mask((256, 256), BOX, blur_size=0, coverage=1)
     seen = censor(truth, mask, block=8, picture_blur=0)
-    ways = (
-        lambda: restorer.restore_patches(seen[None], mask[None], [Grid((8, 8))]),
-        lambda: upsample_blocks(seen, mask, block=8),
-    )
-    times = [[], []]
-    for turn in range(rounds + 3):
-        for way, kept in zip(ways, times, strict=True):
-            start = time.perf_counter()
-            way()
-            if turn >= 3:
-                kept.append(1000 * (time.perf_counter() - start))
-    return [float(np.median(kept)) for kept in times]
+    ways = {
+        "ours": lambda: restorer.restore_patches(
+            seen[None], mask[None], [Grid((8, 8))]
+        ),
+        "bicubic": lambda: upsample_blocks(seen, mask, block=8),
+    }
+    seconds = time_in_turn(ways, rounds, warm_up=3)
+    return [1000 * statistics.median(times) for times in seconds.values()]
 
 
 def large_picture():
-    """A picture of 3000×4000 with 12 mosaics, and their boxes."""
+    """Return a picture of 3000×4000 with 12 mosaics, and their boxes."""
     truth = resize(draw_character(7001, (750, 1000)).image, (3000, 4000))
     rng = np.random.default_rng(0)
     mask = np.zeros((4000, 3000), np.uint8)
@@ -71,14 +70,14 @@ def main():
     options = parser.parse_args()
     restorer = oppai.load_restorer("default")
     ours, bicubic = time_patch(restorer, options.rounds)
-    print(f"a patch: {ours:.0f} ms; bicubic block means: {bicubic:.1f} ms")
+    print(f"one patch: {ours:.0f} ms; bicubic block means: {bicubic:.1f} ms")
     picture, boxes = large_picture()
-    for name, marks in {"12 boxes": {"boxes": boxes}, "found": {}}.items():
+    for name, marks in {"with 12 boxes": {"boxes": boxes}, "unmarked": {}}.items():
         start = time.perf_counter()
         oppai.restore(picture, restorer=restorer, **marks)
         seconds = time.perf_counter() - start
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        print(f"3000×4000, {name}: {seconds:.1f} s, peak of the process {peak:.2f} GiB")
+        peak = process_peak() / 2**30
+        print(f"3000×4000, {name}: {seconds:.1f} s, peak memory {peak:.2f} GiB")
     with tempfile.TemporaryDirectory() as folder:
         truth = draw_character(7002, (400, 566))
         path = Path(folder) / "sample.png"
@@ -89,7 +88,8 @@ def main():
         start = time.perf_counter()
         command = [sys.executable, "-m", "oppai", "restore", str(path)]
         subprocess.run(command, check=True, capture_output=True)
-        print(f"`oppai restore` from a cold start: {time.perf_counter() - start:.1f} s")
+        seconds = time.perf_counter() - start
+        print(f"`oppai restore` in a new process: {seconds:.1f} s")
 
 
 if __name__ == "__main__":

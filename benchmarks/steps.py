@@ -1,8 +1,8 @@
-"""The training steps that the benchmarks and tests of accelerators look at.
+"""Build the training steps that the benchmarks and tests of accelerators measure.
 
-Each is built as its package's own training builds it: network, losses and optimizer.
-VGG16 has random weights, which take the time and memory of any others. Keras is not
-imported before a step is built.
+Each step has the network, the losses and the optimizer of its package's own training.
+VGG16 has random weights, which need as much time and memory as trained ones. Importing
+this file does not import Keras; building a step does.
 """
 
 import dataclasses
@@ -32,13 +32,13 @@ def build_step(name, *, policy="float32", slim=False):
     Args:
         name: A key of `TITLES`.
         policy: "float32" or "mixed_bfloat16". Defaults to "float32".
-        slim: Whether to make pictures of 64×64 and few channels, with the same parts
-            and losses. Defaults to `False`.
+        slim: Whether to use pictures of 64×64 and few channels. The layers and losses
+            are the same. Defaults to `False`.
 
     Returns:
-        `(model, make_batch)`: a compiled model with its optimizer's variables, and a
-        function from a number of pictures to a tuple `(x, y)` or `(x,)` of NumPy
-        arrays.
+        `(model, make_batch)`: a compiled model whose optimizer has its variables, and a
+        function that takes the number of pictures and returns a tuple `(x, y)` or
+        `(x,)` of NumPy arrays.
     """
     kind, _, variant = name.partition("-")
     build = {
@@ -114,11 +114,23 @@ def _mosaic(slim):
     return model, make_batch
 
 
+def _facescore_optimizer(preset, **options):
+    from illustkit.training.optimizers import make_optimizer
+
+    return make_optimizer(
+        preset.optimizer,
+        preset.learning_rate,
+        weight_decay=preset.weight_decay,
+        steps=1000,
+        warm_up=100,
+        **options,
+    )
+
+
 def _detector(variant, slim):
     from facescore.detector.losses import FaceDetector
     from facescore.detector.network import DetectorNetwork
     from facescore.detector.training import DETECTOR_PRESETS
-    from illustkit.training.optimizers import make_optimizer
 
     chosen = DETECTOR_PRESETS["tiny" if slim else variant]
     side = 64 if slim else 640
@@ -126,19 +138,8 @@ def _detector(variant, slim):
     if slim:
         network = {"widths": (4,) * 5, "depths": (1,) * 4, "head": 4}
     model = FaceDetector(DetectorNetwork(**network))
-    preset = DETECTOR_PRESETS[variant]
-    optimizer = make_optimizer(
-        preset.optimizer,
-        preset.learning_rate,
-        weight_decay=preset.weight_decay,
-        steps=1000,
-        warm_up=100,
-        first=0.01,
-        last=0.01,
-        momentum=0.937,
-        nesterov=True,
-    )
-    model.compile(optimizer)
+    options = {"first": 0.01, "last": 0.01, "momentum": 0.937, "nesterov": True}
+    model.compile(_facescore_optimizer(DETECTOR_PRESETS[variant], **options))
 
     def make_batch(n):
         rng = np.random.default_rng(0)
@@ -156,23 +157,11 @@ def _alexnet(slim):
     from facescore.scorer.model import Scorer
     from facescore.scorer.networks import AlexNet
     from facescore.scorer.training import ALEXNET_FACE
-    from illustkit.training.optimizers import make_optimizer
 
     side, units = (64, 16) if slim else (ALEXNET_FACE.image_size[0], 4096)
     model = Scorer(AlexNet(side, units))
-    preset = ALEXNET_FACE
-    optimizer = make_optimizer(
-        preset.optimizer,
-        preset.learning_rate,
-        weight_decay=preset.weight_decay,
-        steps=1000,
-        warm_up=100,
-        first=0.05,
-        last=0.0,
-        momentum=0.9,
-        nesterov=False,
-    )
-    model.compile(optimizer)
+    options = {"first": 0.05, "last": 0.0, "momentum": 0.9, "nesterov": False}
+    model.compile(_facescore_optimizer(ALEXNET_FACE, **options))
 
     def make_batch(n):
         rng = np.random.default_rng(0)

@@ -1,12 +1,13 @@
-"""How much faster and smaller than with the book's formula is a training step?
+"""How much time and memory does a training step save over the book's formula?
 
     python benchmarks/training_step.py [--batch 4] [--rounds 5]
 
-The chapter's network at 256×256, once of `PConv2D` with masks of one channel, once of
-the book's formula with masks as wide as the features. Both learn by mean absolute
-error with RMSprop, so that the difference is the layers' alone. Times are taken in
-turn, A B A B …, and the median ratio is printed; the peak memory is that of a process
-of its own, over what it had before the first step. Needs TensorFlow, a CPU and Linux.
+Builds the chapter's network at 256×256 twice: with `PConv2D`, whose masks have one
+channel, and with the book's formula, whose masks have as many channels as the features.
+Both are trained with the mean absolute error and RMSprop, so that only the layers
+differ. The steps are timed in turn, and the median ratio is printed. The peak memory is
+measured in a process of its own; what that process held before the first step is
+subtracted. Needs TensorFlow, a CPU and Linux.
 """
 
 import argparse
@@ -14,15 +15,16 @@ import os
 import statistics
 import subprocess
 import sys
-import time
-from pathlib import Path
+from functools import partial
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 import numpy as np
+from devices import process_peak
 from keras import layers
 from pconv_speed import BookPConv2D as BookUnstrided
+from timing import median_ratio, time_in_turn
 
 from oppai.models.pconv_unet import PConvUNet
 
@@ -30,7 +32,7 @@ SIZE, WIDTHS, STRIDES = 256, (32, 64, 128, 256, 512), (1, 4, 2, 2, 2)
 
 
 class BookPConv2D(BookUnstrided):
-    """The book's layer with a stride: every output of the wide sums is thinned out."""
+    """Convolve by the book's formula with a stride."""
 
     def __init__(self, filters, kernel_size, strides):
         super().__init__(filters, kernel_size, use_bias=True)
@@ -49,7 +51,7 @@ class BookPConv2D(BookUnstrided):
 
 
 def book_network():
-    """The chapter's network as its code builds it, the deepest mask set right."""
+    """Build the chapter's network as its code does, with the deepest mask corrected."""
 
     def stage(picture, mask, filters, kernel, stride=1):
         for i in range(2):
@@ -75,7 +77,7 @@ def book_network():
 
 
 def prepare(name, batch):
-    """A compiled model and a batch for it."""
+    """Return a compiled model and a batch for it."""
     model = book_network() if name == "book" else PConvUNet(SIZE)
     model.compile("rmsprop", "mae")
     rng = np.random.default_rng(0)
@@ -86,39 +88,33 @@ def prepare(name, batch):
 
 
 def peak_memory(name, batch):
-    """Print the MiB that two steps add to this process' peak."""
+    """Print the MiB that two steps add to the peak memory of this process."""
     model, data = prepare(name, batch)
-    before = _high_water()
+    before = process_peak()
     for _ in range(2):
         model.train_on_batch(*data)
-    print(f"\n{_high_water() - before:.0f}")
-
-
-def _high_water():
-    """Peak resident memory in MiB; `getrusage` would also count the parent's."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+    print(f"\n{(process_peak() - before) / 2**20:.0f}")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--memory-of", choices=("ours", "book"))
+    parser.add_argument(
+        "--memory-of", choices=("ours", "book"), help="only print this one's peak, MiB"
+    )
     options = parser.parse_args()
     if options.memory_of:
         return peak_memory(options.memory_of, options.batch)
-    models = {name: prepare(name, options.batch) for name in ("ours", "book")}
-    seconds = {name: [] for name in models}
-    for _ in range(options.rounds + 1):
-        for name, (model, data) in models.items():
-            start = time.perf_counter()
-            model.train_on_batch(*data)
-            seconds[name].append(time.perf_counter() - start)
-    ours, book = (seconds[name][1:] for name in models)  # the first one compiles
-    speed = statistics.median(b / a for a, b in zip(ours, book, strict=True))
+    steps = {}
+    for name in ("ours", "book"):
+        model, data = prepare(name, options.batch)
+        steps[name] = partial(model.train_on_batch, *data)
+    seconds = time_in_turn(steps, options.rounds, warm_up=1)  # the first one compiles
+    ours, book = seconds["ours"], seconds["book"]
+    speed = median_ratio(book, ours)
     memory = {}
-    for name in models:
+    for name in steps:
         command = [sys.executable, __file__, "--memory-of", name]
         done = subprocess.run(
             [*command, "--batch", str(options.batch)],
