@@ -173,3 +173,30 @@ def test_another_run_in_the_folder_is_not_overwritten(trained, pictures):
 def test_nan_stops_the_training_and_names_the_term(pictures, tmp_path):
     with pytest.raises(FloatingPointError, match="Not finite: .*hole"):
         train(pictures, tmp_path / "run", learning_rate=float("inf"))
+
+
+def test_a_mosaic_run_keeps_its_held_out_pictures(pictures, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "fit_run", lambda *arguments, **options: None)
+    options = {"samples": 0, "steps": 1, "batch_size": 2, "precision": "float32"}
+    options |= {"network": {"widths": (4, 4, 8), "blocks": (0, 0, 1)}}
+    names = [f"{i}.png" for i in range(12)]
+
+    def start(held_out, **more):
+        return training.train_mosaic(
+            pictures, tmp_path / "run", held_out=held_out, **options, **more
+        )
+
+    run = start(names[:2], image_size=32)
+    split = json.loads((run.folder / "split.json").read_text())
+    assert split == {"train": names[2:], "held_out": names[:2]}
+    with pytest.raises(UserError, match="holds out other pictures"):
+        start(names[1:3], image_size=32)
+    with pytest.warns(DeprecationWarning, match="use `image_size`"):
+        start(names[:2], patch=32)
+    # A run of version 0.1 goes on.
+    settings = json.loads((run.folder / "settings.json").read_text())
+    assert settings.pop("kind") == "mosaic restorer"
+    (run.folder / "settings.json").write_text(
+        json.dumps(settings | {"model": "mosaic"})
+    )
+    assert "model" not in start(names[:2], image_size=32).settings
