@@ -1,17 +1,17 @@
-"""How well `oppai.find_censored` finds censors that it has not seen, and nothing else.
+"""How well does `oppai.find_censored` find new censors, and only these?
 
     python benchmarks/find_censored.py CLIPART [--held-out NAMES] [--n 60]
     python benchmarks/find_censored.py CLIPART --held-out NAMES --train WEIGHTS
 
-CLIPART is a folder of pictures without censors, NAMES a text file with the names of
-those that the network has not been trained on, one a line. Censors are drawn by
+CLIPART is a folder of uncensored pictures. NAMES is a text file with the names of the
+pictures that the network was not trained on, one a line. Censors are drawn by
 `oppai.censoring.random_censor.draw_censor` on whole held-out pictures and on drawn
 characters.
 
-Where picture and mosaic are both of one colour nobody can tell where the mosaic ends.
-So the IoU stands twice in the table: of all pixels, and of the pixels in those cells of
-the mosaic's grid that are not of one colour in the uncensored picture. "Of all
-together" is the IoU of the pixels of all pictures as if they were one.
+Where the picture and its mosaic have the same single colour, nobody can tell where the
+mosaic ends. So the table gives the IoU twice: over all pixels, and over the blocks of
+the mosaic that have more than one colour in the uncensored picture. "Pooled" is the IoU
+of the pixels of all pictures together.
 """
 
 import argparse
@@ -34,14 +34,19 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("clipart", type=Path)
     parser.add_argument("--held-out", type=Path, help="text file, one name a line")
-    parser.add_argument("--n", type=int, default=60, help="censored ones")
+    parser.add_argument("--n", type=int, default=60, help="censored pictures of a kind")
     parser.add_argument(
         "--clean", type=int, default=500, help="clean pictures of a kind"
     )
     parser.add_argument(
-        "--train", metavar="WEIGHTS", help="write the network's weights"
+        "--train", metavar="WEIGHTS", help="train and write the weights to this file"
     )
-    parser.add_argument("--steps", type=int, default=6000, help="of the training")
+    parser.add_argument(
+        "--steps", type=int, default=6000, help="training steps for mosaics"
+    )
+    parser.add_argument(
+        "--solid-steps", type=int, default=8000, help="for white, light and black"
+    )
     arguments = parser.parse_args()
     paths = list_images(arguments.clipart)
     held_out = paths[::8]
@@ -49,20 +54,21 @@ def main():
         names = set(arguments.held_out.read_text("utf-8").split("\n"))
         held_out = [path for path in paths if path.name in names]
     if arguments.train:
-        seen = [path for path in paths if path not in held_out]
-        return train(seen, arguments.train, arguments.steps)
+        training = [path for path in paths if path not in held_out]
+        steps = arguments.steps, arguments.solid_steps
+        return train(training, arguments.train, *steps)
     mosaics(held_out, arguments.n)
-    limit(held_out, arguments.n)
-    flat(held_out, arguments.n)
+    upper_bound(held_out, arguments.n)
+    solid(held_out, arguments.n)
     clean(clean_pictures(paths, held_out, arguments.clean))
     speed(held_out[0])
 
 
-def train(paths, weights, steps):
-    """Train the networks, and the weights of the evidence, on pictures and drawings.
+def train(paths, weights, steps, solid_steps):
+    """Train both networks and the regression on clip art and drawn characters.
 
-    A sixth of the pictures is kept from the network that finds white, light and black:
-    from how many of these it finds something in, `oppai.detection.solid` has its limit.
+    A sixth of the pictures is held out from the network that finds white, light and
+    black. The threshold of `oppai.detection.solid` was chosen on these.
     """
     from oppai.detection import segmenter
     from oppai.detection.training import (
@@ -73,16 +79,17 @@ def train(paths, weights, steps):
 
     pictures, rng = [read_image(path) for path in paths], np.random.default_rng(1)
     train_cell_network(pictures + characters(100_000, 80, rng), weights, steps=steps)
-    segmenter.WEIGHTS = Path(weights)  # what the search runs with
+    segmenter.WEIGHTS = Path(weights)  # the search uses the new weights
     segmenter.load_weights.cache_clear()
+    segmenter.load_segmenter.cache_clear()
     train_evidence(pictures[::2] + characters(200_000, 100, rng), weights)
-    most = [picture for n, picture in enumerate(pictures) if n % 6 != 3]
+    five_sixths = [picture for n, picture in enumerate(pictures) if n % 6 != 3]
     drawn = characters(300_000, 300, np.random.default_rng(2))
-    train_solid_network(most + drawn, weights)
+    train_solid_network(five_sixths + drawn, weights, steps=solid_steps)
 
 
 def characters(first, n, rng):
-    """Drawn characters of all sizes: a list of uint8 RGB arrays."""
+    """Draw characters of various sizes; return a list of uint8 RGB arrays."""
     widths = (int(rng.integers(300, 600)) for _ in range(n))
     return [
         draw_character(first + k, (width, int(1.4 * width))).image
@@ -91,17 +98,17 @@ def characters(first, n, rng):
 
 
 def mosaics(paths, n):
-    """Table of the mosaics: IoU, grids, parted by block, form of file and picture."""
+    """Print the table of mosaics: IoU and grid by block size, JPEG and shape."""
     rows = []
     for seed, (picture, case) in enumerate(cases(paths, n)):
         is_clipart, jpeg = is_from_clipart(seed, n), seed % 2
         start = time.process_time()
-        found = find_censored(case.image)
+        result = find_censored(case.image)
         seconds = time.process_time() - start
-        hole, mask = case.mask > 127, found.mask > 127
+        hole, mask = case.mask > 127, result.mask > 127
         detail = cells_with_detail(picture, case.grid)
         least = min(case.grid.block)
-        right = grid_is_right(found, case.grid)
+        right = grid_is_right(result, case.grid)
         groups = ["clip art" if is_clipart else "drawn characters"]
         groups.append("JPEG of quality 60 to 100" if jpeg else "no JPEG")
         if least >= 6:
@@ -120,8 +127,8 @@ def mosaics(paths, n):
             groups = ["blocks of 8 and 16 from the picture's corner"]
         rows += [(group, figures) for group in groups]
     print(
-        "| mosaics | pictures | IoU, all pixels | median | of all together | "
-        "IoU, cells with detail | median | found | block ±2 % | and offset ±1 px |"
+        "| mosaics | pictures | IoU, all pixels | median | pooled | "
+        "IoU, blocks with detail | median | found | block ±2 % | and offset ±1 px |"
     )
     print("|-|-|-|-|-|-|-|-|-|-|")
     for group in dict.fromkeys(group for group, _ in rows):
@@ -136,7 +143,7 @@ def mosaics(paths, n):
 
 
 def cases(paths, n):
-    """Pictures and `3 n` mosaics in them, the last third on a grid that JPEGs have."""
+    """Yield `3 n` pictures and their mosaics, the last third on a grid as of JPEGs."""
     for seed in range(3 * n):
         picture = (
             read_image(paths[seed % len(paths)])
@@ -153,18 +160,19 @@ def is_from_clipart(seed, n):
     return seed < n or (seed >= 2 * n and seed % 4 < 2)
 
 
-def limit(paths, n):
-    """The IoU of who is told every cell with detail, in the same mosaics from 6 pixels.
+def upper_bound(paths, n):
+    """Print the IoU that knowing every block with detail would give.
 
-    Between these cells the picture shows nothing; they are filled in four ways, and the
-    truth chooses the best of them for every picture.
+    It uses the same mosaics, with blocks of 6 pixels and more. Between the blocks with
+    detail the picture shows nothing, so the gaps are filled in four ways, and the best
+    of them is chosen for every picture by the truth.
     """
     rows = []
     for picture, case in itertools.islice(cases(paths, n), 2 * n):
         if min(case.grid.block) < 6:
             continue
         hole = case.mask > 127
-        seen = (hole & cells_with_detail(picture, case.grid)).astype(np.uint8)
+        detail = (hole & cells_with_detail(picture, case.grid)).astype(np.uint8)
         size = int(3 * max(case.grid.block)) | 1
         square = np.ones((size, size), np.uint8)
         hull, box = np.zeros_like(seen), np.zeros_like(seen)
@@ -176,13 +184,13 @@ def limit(paths, n):
         rows.append((is_plain(hole), best))
     plain, best = np.array(rows).T
     print(
-        f"told every cell with detail: {best.mean():.3f}; rectangles and ellipses "
+        f"every block with detail given: {best.mean():.3f}; rectangles and ellipses "
         f"{best[plain == 1].mean():.3f}, free forms {best[plain == 0].mean():.3f}\n"
     )
 
 
 def is_plain(hole):
-    """Whether a hole is a rectangle or an ellipse, turned or not."""
+    """Return whether a hole is a rectangle or an ellipse, rotated or not."""
     forms, _ = cv2.findContours(
         hole.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
     )
@@ -195,7 +203,7 @@ def iou(a, b):
 
 
 def cells_with_detail(picture, grid):
-    """Mask `(height, width)` of the pixels in cells of more than one colour."""
+    """Return a mask `(height, width)` of the blocks with more than one colour."""
     height, width = picture.shape[:2]
     (bx, by), (x, y) = grid.block, grid.origin
     columns = ((np.arange(width) - x) // bx).astype(int) + 1
@@ -208,9 +216,9 @@ def cells_with_detail(picture, grid):
     return (most.astype(int) - least > 4).any(1)[cells]
 
 
-def grid_is_right(found, grid):
-    """Whether a mosaic is found, its block right, its offset right as well."""
-    regions = [region for region in found.regions if region.kind == "mosaic"]
+def grid_is_right(result, grid):
+    """Return whether a mosaic is found, with the right block, and the right offset."""
+    regions = [region for region in result.regions if region.kind == "mosaic"]
     if not regions:
         return False, False, False
     best = max(regions, key=lambda region: region.mask.sum()).grid
@@ -222,39 +230,40 @@ def grid_is_right(found, grid):
     return True, max(off) <= 0.02, max(off) <= 0.02 and max(shift) <= 1
 
 
-def flat(paths, n):
-    """Table of the other censors: how many are found, and how well these."""
+def solid(paths, n):
+    """Print the table of white, light and black: how many are found, and their IoU."""
     results = {"light": [], "white": [], "black": []}
     for seed in range(3 * n):
         picture = read_image(paths[seed % len(paths)])
         case = draw_censor(picture, np.random.default_rng(seed), mosaics=0)
-        found = find_censored(case.image).mask > 127
-        results[case.kind].append(iou(case.mask > 127, found))
+        mask = find_censored(case.image).mask > 127
+        results[case.kind].append(iou(case.mask > 127, mask))
     print("| other censors | pictures | found, IoU over 0.6 | IoU of these |")
     print("|-|-|-|-|")
     for kind, values in results.items():
         values = np.array(values)
         good = values[values > 0.6]
+        fraction = f"{len(good) / len(values):.0%}" if len(values) else "–"
         mean = f"{good.mean():.3f}" if len(good) else "–"
-        print(f"| {kind} | {len(values)} | {len(good) / len(values):.0%} | {mean} |")
+        print(f"| {kind} | {len(values)} | {fraction} | {mean} |")
     print()
 
 
 def clean(kinds):
-    """Table of clean pictures in which anything is found."""
-    print("| clean pictures | number | with a find | mosaic | light | white | black |")
+    """Print the table of false finds in clean pictures."""
+    print("| clean pictures | number | any find | mosaic | light | white | black |")
     print("|-|-|-|-|-|-|-|")
     for name, pictures in kinds.items():
-        found = [{r.kind for r in find_censored(p).regions} for p in pictures]
-        shares = [np.mean([bool(k) for k in found])]
+        kinds_of = [{r.kind for r in find_censored(p).regions} for p in pictures]
+        fractions = [np.mean([bool(kinds) for kinds in kinds_of])]
         for kind in ("mosaic", "light", "white", "black"):
-            shares.append(np.mean([kind in k for k in found]))
-        shares = " | ".join(f"{share:.1%}" for share in shares)
-        print(f"| {name} | {len(found)} | {shares} |", flush=True)
+            fractions.append(np.mean([kind in kinds for kinds in kinds_of]))
+        cells = " | ".join(f"{fraction:.1%}" for fraction in fractions)
+        print(f"| {name} | {len(kinds_of)} | {cells} |", flush=True)
 
 
 def speed(path):
-    """Seconds for pictures of two sizes with a mosaic."""
+    """Print the seconds that pictures of two sizes with a mosaic take."""
     picture = read_image(path)
     for size in ((512, 512), (3000, 4000)):
         large = cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC)

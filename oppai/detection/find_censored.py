@@ -38,10 +38,10 @@ def find_censored(image: str | os.PathLike[str] | np.ndarray) -> Found:
 
     Example:
     ```python
-    found = oppai.find_censored("character.png")
+    found = oppai.find_censored("censored.png")
     for region in found.regions:
         print(region.kind, region.box, region.grid, region.confidence)
-    restored = oppai.restore("character.png", found=found)
+    restored = oppai.restore("censored.png", found=found)
     ```
 
     Args:

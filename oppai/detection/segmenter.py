@@ -1,25 +1,31 @@
-"""What a mosaic's cells look like, and the small network that tells which are censored.
+"""Features of a mosaic's cells, and the network that tells which are hidden.
 
-Every cell of a lattice is seen as 4x4 samples of 12 features, in grey. A few dilated
-convolutions over cells give back the censored share of every sample. The network runs
-in plain NumPy; `oppai.detection.training` makes its weights.
+Every cell of a grid is seen as 4x4 samples of 12 features, in grey. A few dilated
+convolutions over cells return the hidden fraction of every sample.
+`oppai.detection.training` trains the network.
 """
 
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
+from oppai.censoring.block_grid import Grid
+from oppai.censoring.regions import Box
 from oppai.data.crops import crop_padded
 
 SAMPLES = 4  # along a cell's side
 CHANNELS = 12
 FEATURES = 32
 DILATIONS = (1, 2, 4, 6, 4, 2, 1)
+_STEP = 32  # cells: sizes are padded to its multiples where each is compiled
 WEIGHTS = Path(__file__).parents[1] / "weights" / "censor_finder.npz"
 
 
-def grid_features(grey, grid, box):
+def grid_features(
+    grey: np.ndarray, grid: Grid, box: Box
+) -> tuple[np.ndarray, tuple[int, int]]:
     """Compute steps on and off a grid, sampled four times along every cell.
 
     Args:
@@ -66,7 +72,7 @@ def grid_features(grey, grid, box):
     return features, (x0, y0)
 
 
-def cell_targets(hole, grid, box):
+def cell_targets(hole: np.ndarray, grid: Grid, box: Box) -> np.ndarray:
     """Return the hidden fraction of every sample: float32 `(4 rows, 4 columns)`."""
     (block_x, block_y), (origin_x, origin_y) = grid.whole
     x0, nx = _cells(box[0], box[2], block_x, origin_x)
@@ -76,7 +82,7 @@ def cell_targets(hole, grid, box):
     return _means(_means(inside, _samples(block_y, ny)).T, _samples(block_x, nx)).T
 
 
-def hidden_cells(features):
+def hidden_cells(features: np.ndarray) -> np.ndarray:
     """Return the probability that each sample of a mosaic's cells is hidden.
 
     Args:
@@ -85,11 +91,56 @@ def hidden_cells(features):
     Returns:
         float32 `(4 rows, 4 columns)`, 0..1.
     """
-    return 1 / (1 + np.exp(-run_network(to_cells(features), "", DILATIONS)))
+    logits = predict_cells(to_cells(features), "", DILATIONS)
+    return 1 / (1 + np.exp(-logits))
 
 
-def run_network(cells, name, dilations):
-    """Logits that a network gives the samples of cells.
+def build_segmenter(channels: int, dilations: Sequence[int], *, padded: bool = False):
+    """Build the network that tells which samples of cells are hidden.
+
+    Dilated convolutions over cells, each added to its input.
+
+    Args:
+        channels: Channels of a sample.
+        dilations: Of the convolutions, one after another.
+        padded: Whether the network takes a second input, `(batch, rows, columns, 1)`
+            with 1 = cell and 0 = padding, beside which it computes what it would
+            without the padding. Defaults to `False`.
+
+    Returns:
+        A `keras.Model` from cells `(batch, rows, columns, 16 channels)` to the logits
+        of their samples `(batch, rows, columns, 16)`.
+    """
+    import keras
+    from keras import layers
+
+    cells = keras.Input((None, None, SAMPLES**2 * channels), name="cells")
+    inside = keras.Input((None, None, 1), name="inside")
+
+    def convolve(x, size, dilation, name):
+        convolution = layers.Conv2D(
+            FEATURES,
+            size,
+            padding="same",
+            dilation_rate=dilation,
+            activation="relu",
+            dtype="float32",
+            name=name,
+        )
+        y = convolution(x)
+        # What lies beyond the edge is zero for every convolution.
+        return layers.Multiply(dtype="float32")([y, inside]) if padded else y
+
+    x = convolve(cells, 1, 1, "embed")
+    for k, dilation in enumerate(dilations):
+        y = convolve(x, 3, dilation, f"look_{k}")
+        x = layers.Add(dtype="float32")([x, y])
+    logits = layers.Conv2D(SAMPLES**2, 1, dtype="float32", name="share")(x)
+    return keras.Model([cells, inside] if padded else cells, logits)
+
+
+def predict_cells(cells: np.ndarray, name: str, dilations: Sequence[int]) -> np.ndarray:
+    """Return the logits that a trained network gives the samples of cells.
 
     Args:
         cells: float32 `(rows, columns, n)`, as `to_cells` makes them.
@@ -99,24 +150,62 @@ def run_network(cells, name, dilations):
     Returns:
         float32 `(4 rows, 4 columns)`.
     """
-    weights = load_weights()
-
-    def layer(key):
-        return weights[f"{name}{key}.w"], weights[f"{name}{key}.b"]
-
-    kernel, bias = layer("embed")
-    x = _relu(cells @ kernel + bias)
-    for k, dilation in enumerate(dilations):
-        x = x + _relu(_convolve(x, *layer(f"look_{k}"), dilation))
-    kernel, bias = layer("share")
-    logits = x @ kernel + bias
-    rows, columns = logits.shape[:2]
+    channels = cells.shape[-1] // SAMPLES**2
+    logits = load_segmenter(name, channels, tuple(dilations))(cells)
+    rows, columns = cells.shape[:2]
     logits = logits.reshape(rows, columns, SAMPLES, SAMPLES).swapaxes(1, 2)
     return logits.reshape(SAMPLES * rows, SAMPLES * columns)
 
 
-def to_cells(samples):
-    """Samples `(..., 4 rows, 4 columns, n)` as cells `(..., rows, columns, 16 n)`."""
+@lru_cache(maxsize=4)
+def load_segmenter(
+    name: str, channels: int, dilations: tuple[int, ...]
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Load a trained network, compiled for any number of cells.
+
+    TensorFlow traces one graph for all sizes (`predict_on_batch` costs 5 ms a call
+    more, of which a picture needs a dozen). Other backends compile one program a size:
+    sizes are padded to multiples of 32 cells, so that there are few.
+
+    Args:
+        name: What the names of its weights begin with.
+        channels: Channels of a sample.
+        dilations: Of its convolutions.
+
+    Returns:
+        Function from float32 cells `(rows, columns, n)` to their samples' logits
+        `(rows, columns, 16)`.
+    """
+    import keras
+
+    is_tensorflow = keras.backend.backend() == "tensorflow"
+    network = build_segmenter(channels, dilations, padded=not is_tensorflow)
+    weights = load_weights()
+    for layer in network.layers:
+        if layer.weights:
+            # Kernels of 1 are stored as matrices.
+            kernel = weights[f"{name}{layer.name}.w"].reshape(layer.kernel.shape)
+            layer.set_weights([kernel, weights[f"{name}{layer.name}.b"]])
+    if is_tensorflow:
+        import tensorflow as tf
+
+        signature = [tf.TensorSpec((1, None, None, SAMPLES**2 * channels), tf.float32)]
+        graph = tf.function(network, input_signature=signature)
+        return lambda cells: graph(cells[None]).numpy()[0]
+    network.compile(jit_compile=True)
+
+    def predict(cells):
+        rows, columns = cells.shape[:2]
+        margins = (0, 0), (0, -rows % _STEP), (0, -columns % _STEP), (0, 0)
+        inside = np.ones((1, rows, columns, 1), np.float32)
+        inputs = [np.pad(x, margins) for x in (cells[None], inside)]
+        return np.asarray(network.predict_on_batch(inputs))[0, :rows, :columns]
+
+    return predict
+
+
+def to_cells(samples: np.ndarray) -> np.ndarray:
+    """Turn samples (…, 4 rows, 4 columns, n) into cells (…, rows, columns, 16 n)."""
     *batch, rows, columns, n = samples.shape
     cells = samples.reshape(
         *batch, rows // SAMPLES, SAMPLES, columns // SAMPLES, SAMPLES, n
@@ -126,8 +215,8 @@ def to_cells(samples):
     )
 
 
-def steps(grey):
-    """Difference of every pixel from the one before it along x.
+def steps(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the difference of every pixel from the one before it along x.
 
     An anti-aliased line rises over two pixels, a mosaic's block from one to the next:
     a step is sharp where neither difference beside it is half as large.
@@ -147,38 +236,21 @@ def steps(grey):
 
 
 @lru_cache(maxsize=1)
-def load_weights():
-    """The finder's weights: dict from name to float32 array."""
+def load_weights() -> dict[str, np.ndarray]:
+    """Load the finder's weights: a dict from name to float32 array."""
     with np.load(WEIGHTS) as file:
         return {name: file[name].astype(np.float32) for name in file.files}
 
 
-def _convolve(x, kernel, bias, dilation):
-    """3x3 convolution, zeros beyond the edge: one product per place of the kernel."""
-    height, width, _ = x.shape
-    padded = np.pad(x, ((dilation, dilation), (dilation, dilation), (0, 0)))
-    out = np.empty_like(x)
-    out[:] = bias
-    for i in range(3):
-        for j in range(3):
-            a, b = i * dilation, j * dilation
-            out += padded[a : a + height, b : b + width] @ kernel[i, j]
-    return out
-
-
-def _relu(x):
-    return np.maximum(x, 0, out=x)
-
-
 def _cells(start, stop, block, origin):
-    """First pixel and number of the cells that cover `start..stop`."""
+    """Return the first pixel and the number of the cells that cover `start..stop`."""
     first = (start - origin) // block
     last = -((origin - stop) // block)
     return first * block + origin, last - first
 
 
 def _samples(block, n):
-    """First pixel of every sample, counted from the first cell."""
+    """Return the first pixel of every sample, counted from the first cell."""
     inner = np.arange(SAMPLES) * block // SAMPLES
     return (np.arange(n)[:, None] * block + inner).ravel()
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from oppai.censoring.regions import Region, bounds, region_at
-from oppai.detection.segmenter import run_network, steps, to_cells
+from oppai.detection.segmenter import predict_cells, steps, to_cells
 
 SIDE = 192  # pixels of the longer side
 SOLID_CHANNELS = 8
@@ -60,7 +60,7 @@ def hidden_pixels(picture):
         float32 `(rows, columns)`, 0..1, the longer side 192.
     """
     features, (columns, rows) = solid_features(picture)
-    logits = run_network(to_cells(features), "flat.", SOLID_DILATIONS)
+    logits = predict_cells(to_cells(features), "flat.", SOLID_DILATIONS)
     return 1 / (1 + np.exp(-logits[:rows, :columns]))
 
 

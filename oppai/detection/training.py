@@ -16,8 +16,8 @@ from oppai.detection.mosaic import find_candidates
 from oppai.detection.segmenter import (
     CHANNELS,
     DILATIONS,
-    FEATURES,
     SAMPLES,
+    build_segmenter,
     cell_targets,
     grid_features,
     steps,
@@ -71,20 +71,7 @@ def fit_network(batches, path, name, channels, dilations, *, steps, seed):
     import keras
 
     keras.utils.set_random_seed(seed)
-    inputs = keras.Input((None, None, SAMPLES * SAMPLES * channels))
-    x = keras.layers.Conv2D(FEATURES, 1, activation="relu", name="embed")(inputs)
-    for k, dilation in enumerate(dilations):
-        look = keras.layers.Conv2D(
-            FEATURES,
-            3,
-            padding="same",
-            dilation_rate=dilation,
-            activation="relu",
-            name=f"look_{k}",
-        )
-        x = x + look(x)
-    outputs = keras.layers.Conv2D(SAMPLES * SAMPLES, 1, name="share")(x)
-    model = keras.Model(inputs, outputs)
+    model = build_segmenter(channels, dilations)
     rate = keras.optimizers.schedules.CosineDecay(
         1e-4, steps, warmup_target=4e-3, warmup_steps=min(60, steps // 2)
     )

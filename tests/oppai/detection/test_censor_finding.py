@@ -6,11 +6,8 @@ from illustkit.images import ImageError
 from illustkit.samples import draw_character, draw_face_icon
 from oppai.censoring.block_grid import Grid
 from oppai.detection import mosaic as mosaic_finder
-from oppai.detection import segmenter
 from oppai.detection.find_censored import find_censored
 from oppai.detection.mosaic import find_mosaics
-from oppai.detection.segmenter import hidden_cells, to_cells
-from oppai.detection.training import train_cell_network
 
 SIZE = 300, 424
 BOX = 85, 140, 225, 300
@@ -162,18 +159,3 @@ def test_strips_find_what_the_whole_finds(character, monkeypatch):
     monkeypatch.setattr(mosaic_finder, "_STRIP", 900)
     strips = find_censored(censored)
     assert iou(whole.mask == 255, strips.mask == 255) > 0.97
-
-
-@pytest.mark.usefixtures("eagerly")
-def test_training_writes_weights_that_numpy_reads(character, tmp_path, monkeypatch):
-    path = tmp_path / "weights.npz"
-    model = train_cell_network([character], path, steps=1, batch_size=2)
-    monkeypatch.setattr(segmenter, "WEIGHTS", path)
-    segmenter.load_weights.cache_clear()
-    features = np.random.default_rng(0).normal(size=(40, 28, 12)).astype(np.float32)
-    share = hidden_cells(features)
-    segmenter.load_weights.cache_clear()
-    logits = np.asarray(model(to_cells(features)[None]))[0].reshape(10, 7, 4, 4)
-    expected = 1 / (1 + np.exp(-logits.transpose(0, 2, 1, 3).reshape(40, 28)))
-    np.testing.assert_allclose(share, expected, atol=2e-3)  # stored as float16
-    assert share.std() > 0.01

@@ -5,9 +5,7 @@ import pytest
 import oppai
 from illustkit.samples import draw_character
 from oppai.censoring.regions import Region
-from oppai.detection import segmenter
 from oppai.detection.find_censored import find_censored
-from oppai.detection.segmenter import to_cells
 from oppai.detection.solid import (
     SOLID_CHANNELS,
     find_solid,
@@ -15,7 +13,7 @@ from oppai.detection.solid import (
     solid_features,
     with_rim,
 )
-from oppai.detection.training import train_solid_network, vary
+from oppai.detection.training import vary
 
 SIZE = 300, 424
 BARS = [(70, 150, 200, 230), (30, 60, 120, 170), (120, 210, 260, 330)]
@@ -73,24 +71,6 @@ def test_odd_sizes_have_features(size):
     assert max(columns, rows) == 192 and min(columns, rows) >= 1
     assert features[..., 7].sum() == columns * rows
     assert hidden_pixels(np.full((*size, 3), 128, np.uint8)).shape == (rows, columns)
-
-
-@pytest.mark.usefixtures("eagerly")
-def test_training_adds_a_network_that_numpy_runs(character, tmp_path, monkeypatch):
-    path = tmp_path / "weights.npz"
-    np.savez(path, other=np.arange(3))
-    model = train_solid_network([character], path, steps=1, batch_size=2)
-    monkeypatch.setattr(segmenter, "WEIGHTS", path)
-    segmenter.load_weights.cache_clear()
-    share = hidden_pixels(character)
-    weights = segmenter.load_weights()
-    segmenter.load_weights.cache_clear()
-    np.testing.assert_array_equal(weights["other"], np.arange(3))
-    logits = np.asarray(model(to_cells(solid_features(character)[0])[None]))[0]
-    logits = logits.reshape(48, 48, 4, 4).transpose(0, 2, 1, 3).reshape(192, 192)
-    expected = 1 / (1 + np.exp(-logits[: share.shape[0], : share.shape[1]]))
-    np.testing.assert_allclose(share, expected, atol=2e-3)  # stored as float16
-    assert share.std() > 0.001
 
 
 def test_pictures_vary_and_their_pixels_stay(character):
