@@ -1,6 +1,8 @@
-"""Rating pictures with one key each, in the browser."""
+"""Rate pictures with one key each, in the browser."""
 
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,61 +14,66 @@ from illustkit.web.server import App, serve
 
 
 class RatingApp(App):
-    """The rating of a folder's pictures.
+    """The rating page of a folder's pictures.
 
     Args:
-        folder: Folder of the pictures; sub-folders count.
+        folder: Folder of the pictures, with its sub-folders.
         table: The CSV of file and score. Defaults to `ratings.csv` in the folder.
         shuffle: Show the pictures in a random order, the same every time, so that
-            neighbours do not colour each other's scores. Defaults to `False`.
+            neighbours do not influence each other's scores. Defaults to `False`.
 
     Raises:
-        ValueError: if there is no picture, or the CSV holds a problem.
+        UserError: If there is no picture, or the CSV is invalid.
     """
 
     name, pages, page = "facescore", PAGES, "rate.html"
 
-    def __init__(self, folder, *, table=None, shuffle=False):
+    def __init__(
+        self,
+        folder: str | os.PathLike,
+        *,
+        table: str | os.PathLike | None = None,
+        shuffle: bool = False,
+    ) -> None:
         super().__init__()
         self.folder = Path(folder)
         self.table = Path(table) if table else self.folder / RATING_TABLE
         self.images = list_images(self.folder)
-        self.scores = {}
+        self.scores: dict[Path, int] = {}
         if self.table.exists():
             self.scores = dict(ratings_from_csv(self.table, self.folder))
         order = np.arange(len(self.images))
         if shuffle:
             np.random.default_rng(0).shuffle(order)
-        self.pictures = ServedPictures([self.images[i] for i in order])
+        self.paths = [self.images[i] for i in order]
+        self.pictures = self._served = ServedPictures(self.paths)
         self.gets = {"queue": self.queue, "picture": self.picture}
         self.posts = {"rate": self.rate}
 
-    def queue(self):
-        """Scores of all pictures in the order shown, 0 where there is none."""
+    def queue(self) -> dict[str, Any]:
+        """Return the names and scores of all pictures in the order shown; 0 is none."""
         return {
             "folder": self.folder.resolve().name,
             "table": self.table.name,
-            "names": [
-                p.relative_to(self.folder).as_posix() for p in self.pictures.paths
-            ],
-            "scores": [self.scores.get(path, 0) for path in self.pictures.paths],
+            "names": [path.relative_to(self.folder).as_posix() for path in self.paths],
+            "scores": [self.scores.get(path, 0) for path in self.paths],
         }
 
-    def picture(self, i):
-        """One picture's name and score."""
-        path = self.pictures.path(i)
+    def picture(self, i: int) -> dict[str, Any]:
+        """Return one picture's name and score."""
+        path = self._served.path(i)
         name = path.relative_to(self.folder).as_posix()
         return {"i": i, "name": name, "score": self.scores.get(path, 0)}
 
-    def rate(self, body):
-        """Keep the score of picture `i`, 0 for none, and write the CSV.
+    def rate(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Store the score of picture `i`, 0 for none, and write the CSV.
 
         Raises:
-            ValueError: for anything else than that.
+            ValueError: If the body is anything else.
         """
         if set(body) != {"i", "score"} or type(body["score"]) is not int:
             raise ValueError(f"i and score are due. Received: {body}")
-        path, score = self.pictures.path(body["i"]), body["score"]
+        path, score = self._served.path(body["i"]), body["score"]
         if score not in (0, *SCORES):
             raise ValueError(f"A score is 1 to 5, or 0 for none. Received: {score}")
         scores = {k: v for k, v in self.scores.items() if k != path}
@@ -79,24 +86,31 @@ class RatingApp(App):
         return {"i": body["i"], "score": score}
 
 
-def rate(folder, *, table=None, shuffle=False, port=0, open_browser=True):
-    """Rate pictures in the browser: keys 1 to 5, one a picture, undo, skip.
+def rate(
+    folder: str | os.PathLike,
+    *,
+    table: str | os.PathLike | None = None,
+    shuffle: bool = False,
+    port: int = 0,
+    open_browser: bool = True,
+) -> Path:
+    """Rate pictures in the browser: keys 1 to 5, one for each picture, undo, skip.
 
-    The CSV is written whole after every key; called again, it goes on with what has
-    no score yet. Ctrl-C ends.
+    The whole CSV is written after every key. The same call again continues with the
+    pictures that have no score yet. Ctrl-C ends.
 
     Args:
         folder: Folder of the pictures.
         table: The CSV. Defaults to `ratings.csv` in the folder.
         shuffle: Show the pictures in a random order, the same every time.
         port: TCP port on this machine; 0 takes a free one. Defaults to 0.
-        open_browser: Open the page by itself. Defaults to `True`.
+        open_browser: Open the page. Defaults to `True`.
 
     Returns:
         Path of the CSV.
 
     Raises:
-        ValueError: if there is no picture, or the CSV holds a problem.
+        UserError: If there is no picture, or the CSV is invalid.
     """
     app = RatingApp(folder, table=table, shuffle=shuffle)
     serve(app, port=port, open_browser=open_browser)

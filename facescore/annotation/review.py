@@ -1,7 +1,10 @@
-"""What the review page asks for: the queue, one picture's boxes, and saving them."""
+"""Serve the review page: the queue, one picture's boxes, and saving them."""
+
+from pathlib import Path
+from typing import Any
 
 from facescore.annotation import PAGES
-from facescore.annotation.store import PROBLEM, Annotation
+from facescore.annotation.store import PROBLEM, Annotation, Annotations
 from facescore.boxes import Face, box_areas, clip_boxes
 from illustkit.images import picture_size
 from illustkit.web.pictures import SIDES, ServedPictures
@@ -12,7 +15,7 @@ _MOST = 1e7  # pixels
 
 
 class ReviewApp(App):
-    """The review of a folder's boxes.
+    """The review page of a folder's boxes.
 
     Args:
         annotations: `Annotations` of the folder.
@@ -20,16 +23,16 @@ class ReviewApp(App):
 
     name, pages, page = "facescore", PAGES, "review.html"
 
-    def __init__(self, annotations):
+    def __init__(self, annotations: Annotations) -> None:
         super().__init__()
         self.annotations = annotations
-        self.pictures = ServedPictures(annotations.images)
+        self.pictures = self._served = ServedPictures(annotations.images)
         self.gets = {"queue": self.queue, "picture": self.picture}
         self.posts = {"save": self.save, "damaged": self.damaged}
         self.problems: dict[int, str] = {}  # pictures that could not be shown
 
-    def queue(self):
-        """States and lowest confidences of all pictures, in the folder's order."""
+    def queue(self) -> dict[str, Any]:
+        """Return names, states and lowest confidences, in the folder's order."""
         pairs = self.annotations.summaries()
         states = [state for state, _ in pairs]
         for i in self.problems:
@@ -41,9 +44,9 @@ class ReviewApp(App):
             "confidences": [round(confidence, 4) for _, confidence in pairs],
         }
 
-    def picture(self, i):
-        """One picture: its name, size, state and boxes."""
-        image = self.pictures.path(i)
+    def picture(self, i: int) -> dict[str, Any]:
+        """Return one picture's name, size, state and boxes."""
+        image = self._served.path(i)
         try:
             annotation, size = self.annotations.load(image), picture_size(image)
         except ValueError as error:
@@ -59,7 +62,7 @@ class ReviewApp(App):
             "boxes": [[*face.box, face.confidence] for face in annotation.faces],
         }
 
-    def save(self, body):
+    def save(self, body: dict[str, Any]) -> dict[str, Any]:
         """Save boxes `[left, top, right, bottom, confidence]`; `accept` makes labels.
 
         `forget` removes what a person has drawn instead, so that the picture is as new
@@ -72,7 +75,7 @@ class ReviewApp(App):
         complete = set(body) - {"forget"} == {"i", "boxes", "accept"}
         if not complete or type(accept) is not bool or type(forget) is not bool:
             raise ValueError(f"i, boxes and accept are due. Received: {sorted(body)}")
-        image = self.pictures.path(body["i"])
+        image = self._served.path(body["i"])
         faces = _faces(body["boxes"], picture_size(image))
         if forget:
             self.annotations.forget(image)
@@ -81,7 +84,7 @@ class ReviewApp(App):
         state, confidence = self.annotations.summary(image)
         return {"i": body["i"], "state": state, "confidence": confidence}
 
-    def damaged(self, body):
+    def damaged(self, body: dict[str, Any]) -> dict[str, Any]:
         """Remember a picture that cannot be shown, if that is so.
 
         Raises:
@@ -90,21 +93,21 @@ class ReviewApp(App):
         if set(body) != {"i"}:
             raise ValueError(f"i is due. Received: {sorted(body)}")
         try:
-            self.pictures.encoded(body["i"], SIDES[0])
+            self._served.encoded(body["i"], SIDES[0])
         except ValueError as error:
             self.problems[body["i"]] = str(error)
         return {"i": body["i"], "message": self.problems.get(body["i"], "")}
 
-    def _name(self, image):
+    def _name(self, image: Path) -> str:
         return image.relative_to(self.annotations.folder).as_posix()
 
 
-def _faces(rows, size):
+def _faces(rows: Any, size: tuple[int, int]) -> list[Face]:
     if not isinstance(rows, list) or len(rows) > _MAX_FACES:
         raise ValueError(f"boxes must be a list of at most {_MAX_FACES}.")
     for row in rows:
-        good = isinstance(row, list) and len(row) == 5
-        if not good or not all(type(v) in (int, float) for v in row):
+        complete = isinstance(row, list) and len(row) == 5
+        if not complete or not all(type(v) in (int, float) for v in row):
             raise ValueError(f"A box is five numbers. Received: {row!r}")
         if not all(abs(v) <= _MOST for v in row) or not 0 <= row[4] <= 1:  # nor NaN
             raise ValueError("A box lies near its picture, a confidence is 0 to 1.")

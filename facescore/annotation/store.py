@@ -1,14 +1,15 @@
-"""What is known of a folder's faces: accepted by a person, or only suggested.
+"""Store the faces of a folder: accepted by a person, or suggested only.
 
-Accepted labels are the text files where every YOLO tool looks for them, and their
-being there is all that says so. Suggestions, with confidences, lie apart in
-`.facescore/` of the folder: `drafts/` edited by hand, `suggestions/<number>-<name>/`
-one folder for each labelling by a cascade or a detector. Drafts count first, then the
-newest detector's, then the newest cascade's.
+Accepted labels are the text files where every YOLO tool looks for them; a picture with
+such a file is accepted. Suggestions, with confidences, are in `.facescore/` of the
+folder: `drafts/` edited by hand, and `suggestions/<number>-<name>/`, one folder for
+each labelling by a cascade or a detector. Drafts count first, then the newest
+detector's suggestions, then the newest cascade's.
 """
 
 import os
 import shutil
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +28,7 @@ from facescore.labels import (
     read_predictions,
     write_labels,
 )
+from illustkit.errors import UserError
 from illustkit.images import list_images, picture_size
 
 HIDDEN = ".facescore"
@@ -38,22 +40,22 @@ NEW, SUGGESTED, DRAFT, ACCEPTED, PROBLEM = STATES = (
 
 
 class Annotation(NamedTuple):
-    """One picture's faces as they stand.
+    """The current faces of one picture.
 
     Args:
-        state: "new" (nothing known), "suggested", "draft" (edited, not accepted),
+        state: "new" (no suggestion), "suggested", "draft" (edited, not accepted),
             "accepted", or "problem" (its label file cannot be read).
         faces: List of `Face`.
         message: The problem, else "".
     """
 
     state: str
-    faces: list
+    faces: list[Face]
     message: str = ""
 
 
 class Annotations:
-    """The pictures of a folder and the state of their labels, always from the disk.
+    """The pictures of a folder and the state of their labels, always read from disk.
 
     Example:
     ```python
@@ -62,14 +64,14 @@ class Annotations:
     ```
 
     Args:
-        folder: Folder of the pictures; sub-folders count.
+        folder: Folder of the pictures, with its sub-folders.
 
     Raises:
-        ValueError: if there is no picture, or two share one label file (`a.png`,
+        UserError: If there is no picture, or two share one label file (`a.png`,
             `a.jpg`).
     """
 
-    def __init__(self, folder):
+    def __init__(self, folder: str | os.PathLike) -> None:
         self.folder = Path(folder)
         self.images = list_images(self.folder)
         self._labels = {image: label_path(image) for image in self.images}
@@ -78,37 +80,36 @@ class Annotations:
             for image in self.images
         }
         if twins := list(_shared(self._labels)):
-            raise ValueError("\n".join(twins))
+            raise UserError(twins)
 
-    def accepted(self):
-        """Pictures whose labels a person has accepted.
-
-        Returns:
-            List of paths.
+    def accepted(self) -> list[Path]:
+        """Return the pictures whose labels a person has accepted.
 
         Raises:
-            LabelError: naming file and line of every problem in all labels.
+            LabelError: Naming file and line of every problem in all labels.
         """
         if problems := check_labels(self.images):
             raise LabelError(problems)
         kinds = {image: label_kind(self._labels[image]) for image in self.images}
         return [i for i, k in kinds.items() if k not in (UNLABELLED, PREDICTIONS)]
 
-    def summaries(self):
-        """Give the `summary` of every picture, in their order."""
+    def summaries(self) -> list[tuple[str, float]]:
+        """Return the `summary` of every picture, in their order."""
         sources = self._sources()
         return [self.summary(image, sources) for image in self.images]
 
-    def summary(self, image, sources=None):
-        """State of a picture and its lowest confidence, without opening the picture.
+    def summary(
+        self, image: Path, sources: Iterable[Path] | None = None
+    ) -> tuple[str, float]:
+        """Return the state of a picture and its lowest confidence, without opening it.
 
         Args:
             image: One of `images`.
-            sources: Folders of suggestions, where they are known.
+            sources: Folders of suggestions, if the caller has listed them.
 
         Returns:
-            (state, confidence): 1 where accepted, 0 where no face was found or nothing
-            is known.
+            (state, confidence): the confidence is 1 if accepted, and 0 without a face
+            or a suggestion.
         """
         try:
             kind = label_kind(self._labels[image])
@@ -123,10 +124,12 @@ class Annotations:
             confidence = read_confidences(path)
         except LabelError:
             return NEW, 0.0
-        return state, float(confidence.min()) if len(confidence) else 0.0
+        if confidence is None or not len(confidence):
+            return state, 0.0
+        return state, float(confidence.min())
 
-    def load(self, image):
-        """Faces of a picture.
+    def load(self, image: Path) -> Annotation:
+        """Read the faces of a picture.
 
         Args:
             image: One of `images`.
@@ -135,12 +138,13 @@ class Annotations:
             An `Annotation`.
 
         Raises:
-            ValueError: if the picture cannot be read.
+            UserError: If the picture cannot be read.
         """
         size = picture_size(image)
         try:
             if label_kind(self._labels[image]) not in (UNLABELLED, PREDICTIONS):
-                boxes = read_labels(self._labels[image], size).tolist()
+                labels = read_labels(self._labels[image], size)
+                boxes = [] if labels is None else labels.tolist()
                 return Annotation(ACCEPTED, [Face(tuple(box)) for box in boxes])
         except LabelError as error:
             return Annotation(PROBLEM, [], str(error))
@@ -148,30 +152,33 @@ class Annotations:
         if path is None:
             return Annotation(NEW, [])
         try:
-            boxes, confidence = read_predictions(path, size)
+            predictions = read_predictions(path, size)
         except LabelError as error:
             return Annotation(NEW, [], str(error))
-        pairs = zip(boxes.tolist(), confidence.tolist(), strict=True)
+        if predictions is None:
+            return Annotation(NEW, [])
+        pairs = zip(*(column.tolist() for column in predictions), strict=True)
         return Annotation(state, [Face(tuple(box), c) for box, c in pairs])
 
-    def save(self, image, faces, *, accept):
-        """Keep what a person has drawn.
+    def save(self, image: Path, faces: Iterable[Face], *, accept: bool) -> None:
+        """Write the faces that a person has drawn.
 
         Args:
             image: One of `images`.
-            faces: List of `Face`; empty says that there is none.
-            accept: Whether it is a label now; otherwise a draft, and a label that was
-                there is taken back. A file there that was no label goes to
+            faces: `Face`s; none says that the picture has no face.
+            accept: Whether to write a label; otherwise a draft, and an existing label
+                is removed. An existing file that is no label is moved to
                 `.facescore/replaced/`.
 
         Raises:
-            ValueError: for a box without area in the picture.
+            ValueError: If a box has no area in the picture.
         """
         size, label = picture_size(image), self._labels[image]
         draft = self._draft(image)
+        faces = list(faces)
         boxes = [face.box for face in faces]
         if self.summary(image)[0] != ACCEPTED and label.exists():
-            # Not made here: kept, should it hold what somebody still needs.
+            # Somebody else made it and may still need it.
             aside = self.folder / HIDDEN / "replaced" / self._names[image]
             aside.parent.mkdir(parents=True, exist_ok=True)
             os.replace(label, aside)
@@ -182,7 +189,7 @@ class Annotations:
             write_labels(draft, boxes, size, [face.confidence for face in faces])
             label.unlink(missing_ok=True)
 
-    def forget(self, image):
+    def forget(self, image: Path) -> None:
         """Remove what a person has drawn: the draft, and a label that was accepted.
 
         Args:
@@ -192,46 +199,47 @@ class Annotations:
             self._labels[image].unlink()
         self._draft(image).unlink(missing_ok=True)
 
-    def suggest(self, image, faces, source):
-        """Keep what a cascade or a detector has found, as predictions, apart.
+    def suggest(self, image: Path, faces: Iterable[Face], source: Path) -> None:
+        """Write the faces that a cascade or a detector has found, as suggestions.
 
-        Boxes of which nothing lies in the picture are left out.
+        Boxes outside the picture are left out.
 
         Args:
             image: One of `images`.
-            faces: List of `Face`.
-            source: Folder of the labelling, as of `source`.
+            faces: `Face`s.
+            source: Folder of the labelling, from `source`.
         """
+        faces = list(faces)
         size = picture_size(image)
         boxes = clip_boxes([face.box for face in faces], size)
         confidence = np.asarray([face.confidence for face in faces], np.float64)
-        seen = box_areas(boxes) > 0
+        inside = box_areas(boxes) > 0
         path = source / self._names[image]
-        write_labels(path, boxes[seen], size, confidence[seen])
+        write_labels(path, boxes[inside], size, confidence[inside])
 
-    def source(self, name):
-        """Folder for the suggestions of a labelling; the same name goes on with it.
+    def source(self, name: str) -> Path:
+        """Return the folder of a labelling's suggestions; make a new one if needed.
 
         Args:
-            name: "cascade-" or "detector-" and what tells it from others.
+            name: "cascade-" or "detector-" and a stamp of the labelling.
         """
-        there = self._sources()
-        for folder in there:
+        sources = self._sources()
+        for folder in sources:
             if folder.name.partition("-")[2] == name:
                 return folder
-        number = max((_number(folder) for folder in there), default=-1) + 1
+        number = max((_number(folder) for folder in sources), default=-1) + 1
         folder = self.folder / HIDDEN / "suggestions" / f"{number:03d}-{name}"
         folder.mkdir(parents=True)
         return folder
 
-    def suggested_by(self, image, source):
-        """Whether a labelling has already seen a picture."""
+    def suggested_by(self, image: Path, source: Path) -> bool:
+        """Return whether a labelling has searched a picture already."""
         return (source / self._names[image]).exists()
 
-    def forget_before(self, source):
+    def forget_before(self, source: Path) -> None:
         """Remove the suggestions that count less than a labelling's."""
-        there = self._sources()
-        for folder in there[there.index(source) + 1 :]:
+        sources = self._sources()
+        for folder in sources[sources.index(source) + 1 :]:
             shutil.rmtree(folder)
 
     def _sources(self):
@@ -247,20 +255,20 @@ class Annotations:
         for folder in self._sources() if sources is None else sources:
             if (path := folder / relative).exists():
                 return path, SUGGESTED
-        foreign = self._labels[image]  # six columns beside the picture, of another tool
+        foreign = self._labels[image]  # another tool's, six columns, beside the picture
         return (foreign, SUGGESTED) if foreign.exists() else (None, NEW)
 
     def _draft(self, image):
         return self.folder / HIDDEN / "drafts" / self._names[image]
 
 
-def _number(source):
+def _number(source: Path) -> int:
     return int(source.name.partition("-")[0])
 
 
-def _shared(labels):
-    owners = {}
+def _shared(labels: Mapping[Path, Path]) -> Iterator[str]:
+    owners: dict[Path, Path] = {}
     for image, path in labels.items():
-        other = owners.setdefault(path, image)
-        if other != image:
-            yield f"{image}: would share its labels with {other.name}. Rename one."
+        owner = owners.setdefault(path, image)
+        if owner != image:
+            yield f"{image}: would share its labels with {owner.name}. Rename one."

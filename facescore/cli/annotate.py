@@ -1,24 +1,29 @@
 """Commands of the labelling loop: annotate start, review, train, label."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from facescore.cli.detector import print_trained
+from facescore.cli.detector import Epochs, EpochSize, Preset, print_trained
 from facescore.cli.options import (
+    BatchSize,
     Browser,
-    Conf,
-    Imgsz,
+    Confidence,
+    ImageSize,
     Iou,
-    LeftOutError,
+    LearningRate,
     Port,
     Precision,
+    Seed,
     Strategy,
     Tile,
+    TrainingSize,
+    raise_left_out,
     user_errors,
 )
 from illustkit.cli import app_with, given
+from illustkit.deprecation import renamed_options
 
 app = app_with("Label faces in rounds: start, then review, train, label.")
 
@@ -27,25 +32,28 @@ DetectorRun = Annotated[Path, typer.Option(help="Folder of the detector's traini
 _RUN = Path("runs/detector")
 
 
-@app.command(epilog="Example: facescore annotate start pictures --first 1000")
+@app.command(
+    cls=renamed_options(first="limit"),
+    epilog="Example: facescore annotate start pictures --limit 1000",
+)
 def start(
     folder: Folder,
-    first: Annotated[int, typer.Option(help="Number of pictures.")] = 1000,
+    limit: Annotated[int, typer.Option(help="Most pictures.")] = 1000,
     cascade: Annotated[
         Path | None, typer.Option(help="The cascade's XML; fetched by default.")
     ] = None,
     shrink: Annotated[float, typer.Option(help="Factor on its boxes.")] = 0.85,
     min_neighbors: Annotated[
-        int, typer.Option(help="Raw hits that make a face; 1 finds more, and worse.")
+        int, typer.Option(help="Raw hits of a face; 1 finds more, more of them wrong.")
     ] = 5,
-):
+) -> None:
     """Let the cascade suggest faces in the first pictures."""
     with user_errors():
         from facescore.annotation import loop
 
         report = loop.start(
             folder,
-            first=first,
+            limit=limit,
             cascade=cascade,
             shrink=shrink,
             min_neighbors=min_neighbors,
@@ -54,7 +62,7 @@ def start(
 
 
 @app.command(epilog="Example: facescore annotate review pictures")
-def review(folder: Folder, port: Port = 0, browser: Browser = True):
+def review(folder: Folder, port: Port = 0, browser: Browser = True) -> None:
     """Correct and accept boxes in the browser."""
     with user_errors():
         from facescore.annotation import loop
@@ -64,29 +72,26 @@ def review(folder: Folder, port: Port = 0, browser: Browser = True):
 
 
 @app.command(
+    cls=renamed_options(lr0="learning_rate"),
     epilog="Example: facescore annotate train pictures --run runs/round1; then "
-    "--run runs/round2 --start-from runs/round1"
+    "--run runs/round2 --start-from runs/round1",
 )
 def train(
     folder: Folder,
     run: DetectorRun = _RUN,
-    preset: Annotated[str, typer.Option(help="tiny, small or full.")] = "small",
+    preset: Preset = "small",
     start_from: Annotated[
         Path | None, typer.Option(help="Run of an earlier round to begin with.")
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes.")] = None,
-    epoch_size: Annotated[int | None, typer.Option(help="Pictures a pass.")] = None,
-    batch: Annotated[
-        int | None, typer.Option(help="Pictures a step, over all devices.")
-    ] = None,
-    imgsz: Annotated[
-        int | None, typer.Option(help="Side of a training picture.")
-    ] = None,
-    lr0: Annotated[float | None, typer.Option(help="Greatest learning rate.")] = None,
+    epochs: Epochs = None,
+    epoch_size: EpochSize = None,
+    batch_size: BatchSize = None,
+    image_size: TrainingSize = None,
+    learning_rate: LearningRate = None,
     precision: Precision = None,
     strategy: Strategy = "auto",
-    seed: Annotated[int, typer.Option()] = 0,
-):
+    seed: Seed = 0,
+) -> None:
     """Train a detector on the accepted pictures; the same command resumes it."""
     with user_errors():
         from facescore.annotation import loop
@@ -101,9 +106,9 @@ def train(
                 start_from=start_from,
                 epochs=epochs,
                 epoch_size=epoch_size,
-                batch_size=batch,
-                image_size=imgsz,
-                learning_rate=lr0,
+                batch_size=batch_size,
+                image_size=image_size,
+                learning_rate=learning_rate,
                 precision=precision,
             ),
         )
@@ -114,27 +119,33 @@ def train(
 def label(
     folder: Folder,
     run: DetectorRun = _RUN,
-    conf: Conf = 0.25,
+    confidence: Confidence = 0.25,
     iou: Iou = 0.5,
-    imgsz: Imgsz = 640,
+    image_size: ImageSize = 640,
     tile: Tile = None,
-):
-    """Let the trained detector suggest faces in all that is not yet accepted."""
+) -> None:
+    """Let the trained detector suggest faces in all pictures not yet accepted."""
     with user_errors():
         from facescore.annotation import loop
 
-        report = loop.label(folder, run, conf=conf, iou=iou, imgsz=imgsz, tile=tile)
+        report = loop.label(
+            folder,
+            run,
+            confidence=confidence,
+            iou=iou,
+            image_size=image_size,
+            tile=tile,
+        )
         _print_report(report, folder)
 
 
-def _print_report(report, folder):
+def _print_report(report: Any, folder: Path) -> None:
     print(str(report).splitlines()[0])
     _print_states(folder)
-    if report.left_out:
-        raise LeftOutError(report.left_out)
+    raise_left_out(report.left_out)
 
 
-def _print_states(folder):
+def _print_states(folder: Path) -> None:
     from facescore.annotation.loop import count_states
 
     states = count_states(folder)

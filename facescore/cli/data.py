@@ -7,15 +7,15 @@ import typer
 
 from facescore.cli.options import (
     Browser,
-    Conf,
-    Imgsz,
+    Confidence,
+    ImageSize,
     Iou,
-    LeftOutError,
     Margin,
     Port,
     Square,
     Tile,
     margin_of,
+    raise_left_out,
     user_errors,
 )
 
@@ -29,12 +29,12 @@ def crop(
     margin: Margin = "0.3,0.15,0",
     square: Square = True,
     size: Annotated[int, typer.Option(help="Side of a crop, pixels.")] = 360,
-    conf: Conf = 0.25,
+    confidence: Confidence = 0.25,
     iou: Iou = 0.5,
-    imgsz: Imgsz = 640,
+    image_size: ImageSize = 640,
     tile: Tile = None,
-):
-    """Cut out all faces of a folder, with a table."""
+) -> None:
+    """Cut out all faces of a folder, and write a table."""
     with user_errors():
         from facescore.crops import crop_folder
 
@@ -45,8 +45,14 @@ def crop(
             model = as_detector(detector)
 
             def find(image):
-                options = {"conf": conf, "iou": iou, "imgsz": imgsz, "tile": tile}
-                return detect_faces(image, model, **options)
+                return detect_faces(
+                    image,
+                    model,
+                    confidence=confidence,
+                    iou=iou,
+                    image_size=image_size,
+                    tile=tile,
+                )
 
         report = crop_folder(
             folder,
@@ -58,8 +64,7 @@ def crop(
         )
         print(str(report).splitlines()[0])
         print(f"Written to {output}")
-        if report.left_out:
-            raise LeftOutError(report.left_out)
+        raise_left_out(report.left_out)
 
 
 def rate(
@@ -70,7 +75,7 @@ def rate(
     shuffle: Annotated[bool, typer.Option(help="Show them in a random order.")] = False,
     port: Port = 0,
     browser: Browser = True,
-):
+) -> None:
     """Rate pictures from 1 to 5 in the browser, one key each."""
     with user_errors():
         from facescore.annotation.rate import rate as serve
@@ -84,7 +89,7 @@ def rate(
 def export_coco(
     folder: Annotated[Path, typer.Argument(help="Folder of labelled pictures.")],
     path: Annotated[Path, typer.Argument(help="The JSON to write.")],
-):
+) -> None:
     """Write a folder's labels as one COCO file."""
     with user_errors():
         from facescore.labels import to_coco
@@ -97,12 +102,12 @@ def export_coco(
 def import_coco(
     path: Annotated[Path, typer.Argument(help="The JSON to read.")],
     folder: Annotated[
-        Path, typer.Argument(help="Folder that its file names stand in.")
+        Path, typer.Argument(help="Folder that its file names are relative to.")
     ],
     category: Annotated[
-        str | None, typer.Option(help="Category to take, where there are several.")
+        str | None, typer.Option(help="Category to take, if there are several.")
     ] = None,
-):
+) -> None:
     """Write a COCO file's boxes as YOLO labels."""
     with user_errors():
         from facescore.labels import from_coco

@@ -1,59 +1,68 @@
 """Commands about finding faces: detect, train, evaluate."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from facescore.cli.options import (
-    Conf,
+    BatchSize,
+    Confidence,
     Detector,
-    Imgsz,
+    Holdout,
+    ImageSize,
     Iou,
-    LeftOutError,
+    LearningRate,
     Precision,
+    Seed,
     Strategy,
     Tile,
+    TrainingSize,
     flag,
+    raise_left_out,
     user_errors,
 )
 from illustkit.cli import given
+
+Preset = Annotated[str, typer.Option(help="tiny, small or full.")]
+Epochs = Annotated[int | None, typer.Option(help="Number of epochs.")]
+EpochSize = Annotated[int | None, typer.Option(help="Pictures in an epoch.")]
 
 
 def detect(
     pictures: Annotated[list[Path], typer.Argument(help="A folder, or files.")],
     detector: Detector = "cascade",
-    conf: Conf = 0.25,
+    confidence: Confidence = 0.25,
     iou: Iou = 0.5,
-    imgsz: Imgsz = 640,
+    image_size: ImageSize = 640,
     tile: Tile = None,
     save_txt: Annotated[bool, flag("save-txt", "Write YOLO labels.")] = False,
     save_conf: Annotated[
-        bool, flag("save-conf", "Write them with confidences: predictions, no labels.")
+        bool, flag("save-conf", "Write them with confidences: predictions, not labels.")
     ] = False,
     save_crop: Annotated[bool, flag("save-crop", "Write each face.")] = False,
     output: Annotated[Path, typer.Option(help="Folder for what is saved.")] = Path(
         "runs/detect"
     ),
-):
-    """Find faces: a line for each, and files on request."""
+) -> None:
+    """Find faces: print a line for each, and write files on request."""
     with user_errors():
         from facescore.detector.prediction import detect_folder
 
-        whole = len(pictures) == 1 and pictures[0].is_dir()
+        single = len(pictures) == 1 and pictures[0].is_dir()
         n_pictures = n_faces = 0
-        left_out = []
+        left_out: list[tuple[Path, str]] = []
         for path, faces in detect_folder(
-            pictures[0] if whole else pictures,
+            pictures[0] if single else pictures,
             detector,
             output,
             save_txt=save_txt,
             save_conf=save_conf,
             save_crop=save_crop,
             left_out=left_out,
-            conf=conf,
+            confidence=confidence,
             iou=iou,
-            imgsz=imgsz,
+            image_size=image_size,
             tile=tile,
         ):
             for face in faces:
@@ -65,8 +74,7 @@ def detect(
         print(f"{n_faces} faces in {n_pictures} pictures.")
         if save_txt or save_conf or save_crop:
             print(f"Written to {output}")
-        if left_out:
-            raise LeftOutError(left_out)
+        raise_left_out(left_out)
 
 
 def train_detector(
@@ -76,28 +84,24 @@ def train_detector(
     run: Annotated[Path, typer.Option(help="Folder of the training.")] = Path(
         "runs/detector"
     ),
-    preset: Annotated[str, typer.Option(help="tiny, small or full.")] = "small",
-    epochs: Annotated[int | None, typer.Option(help="Passes.")] = None,
-    epoch_size: Annotated[int | None, typer.Option(help="Pictures a pass.")] = None,
-    batch: Annotated[
-        int | None, typer.Option(help="Pictures a step, over all devices.")
-    ] = None,
-    imgsz: Annotated[
-        int | None, typer.Option(help="Side of a training picture.")
-    ] = None,
-    lr0: Annotated[float | None, typer.Option(help="Greatest learning rate.")] = None,
+    preset: Preset = "small",
+    epochs: Epochs = None,
+    epoch_size: EpochSize = None,
+    batch_size: BatchSize = None,
+    image_size: TrainingSize = None,
+    learning_rate: LearningRate = None,
     optimizer: Annotated[str | None, typer.Option(help="adamw or sgd.")] = None,
     start_from: Annotated[
         Path | None, typer.Option(help="Run whose weights to begin with.")
     ] = None,
-    holdout: Annotated[float, typer.Option(help="Share held out.")] = 0.1,
+    holdout: Holdout = 0.1,
     cache: Annotated[
         Path | None, typer.Option(help="Folder for stored pictures, to share them.")
     ] = None,
     precision: Precision = None,
     strategy: Strategy = "auto",
-    seed: Annotated[int, typer.Option()] = 0,
-):
+    seed: Seed = 0,
+) -> None:
     """Train a detector; the same command again resumes it."""
     with user_errors():
         from facescore.detector import training
@@ -114,9 +118,9 @@ def train_detector(
             **given(
                 epochs=epochs,
                 epoch_size=epoch_size,
-                batch_size=batch,
-                image_size=imgsz,
-                learning_rate=lr0,
+                batch_size=batch_size,
+                image_size=image_size,
+                learning_rate=learning_rate,
                 optimizer=optimizer,
                 precision=precision,
             ),
@@ -124,8 +128,8 @@ def train_detector(
         print_trained(done)
 
 
-def print_trained(run):
-    """Say what a training of a detector has reached."""
+def print_trained(run: Any) -> None:
+    """Print what a training of a detector has reached."""
     ap, ap50 = max(run.history["val_ap"]), max(run.history["val_ap50"])
     print(
         f"Best on held-out pictures: AP50-95 {ap:.3f}, AP50 {ap50:.3f}. "
@@ -141,9 +145,12 @@ def evaluate_detector(
         list[str] | None,
         typer.Option(help="cascade or a run folder; repeatable, side by side."),
     ] = None,
-    conf: Annotated[float, typer.Option(help="For precision and recall.")] = 0.25,
+    confidence: Annotated[
+        float,
+        typer.Option("--confidence", "--conf", help="Of precision and recall."),
+    ] = 0.25,
     iou: Iou = 0.5,
-    imgsz: Imgsz = 640,
+    image_size: ImageSize = 640,
     tile: Tile = None,
     shrink: Annotated[
         float, typer.Option(help="Factor on the cascade's boxes; 0.85 suits labels.")
@@ -151,10 +158,10 @@ def evaluate_detector(
     output: Annotated[Path, typer.Option(help="Folder for curves and examples.")] = (
         Path("runs/detector-evaluation")
     ),
-):
+) -> None:
     """Measure detectors on labelled pictures.
 
-    AP50 and AP50-95 as COCO has them, precision-recall curves, and examples.
+    Print AP50 and AP50-95 as in COCO, and draw precision-recall curves and examples.
     """
     with user_errors():
         from facescore.detector import evaluation
@@ -165,22 +172,22 @@ def evaluate_detector(
         for number, (name, model) in enumerate(
             zip(names, list(map(as_detector, names)), strict=True)
         ):
-            # Long paths would leave no room for what matters.
+            # Long paths would leave no room for the figures.
             short = name if len(name) <= 24 else f"{number}: ...{name[-18:]}"
             results[short] = evaluation.evaluate_detector(
                 images,
                 model,
                 sheet_path=output / f"examples-{number}.png",
-                conf=conf,
+                confidence=confidence,
                 iou=iou,
-                imgsz=imgsz,
+                image_size=image_size,
                 tile=tile,
                 shrunk=shrink if name == "cascade" else 1.0,
             )
         first = next(iter(results.values()))
         print(f"{first.n_faces} faces in {first.n_pictures} pictures")
         width = max(8, *map(len, results))
-        print(f"{'':<{width}}    AP50  AP50-95  precision  recall  (at {conf:g})")
+        print(f"{'':<{width}}    AP50  AP50-95  precision  recall  (at {confidence:g})")
         for name, s in results.items():
             print(
                 f"{name:<{width}}  {s.ap50:6.4f}   {s.ap50_95:6.4f}     "

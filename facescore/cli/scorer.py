@@ -1,28 +1,35 @@
 """Commands about a taste: train, score, evaluate, rank."""
 
 import csv
-import sys
+import io
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from facescore.cli.options import (
-    Conf,
+    BatchSize,
+    Confidence,
     Detector,
-    Imgsz,
+    Holdout,
+    ImageSize,
     Iou,
-    LeftOutError,
+    LearningRate,
     Margin,
     Precision,
     Ratings,
+    Seed,
     Square,
     Strategy,
     Tile,
+    TrainingSize,
     margin_of,
+    raise_left_out,
     user_errors,
 )
 from illustkit.cli import given, progress_bar
+from illustkit.errors import UserError
+from illustkit.files import write_whole
 
 DetectorOrNone = Annotated[
     str,
@@ -40,25 +47,23 @@ def train_scorer(
         str, typer.Option(help="small, animecnn, alexnet-whole or alexnet-face.")
     ] = "small",
     objective: Annotated[str | None, typer.Option(help="regression or coral.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the crops.")] = None,
-    batch: Annotated[
-        int | None, typer.Option(help="Crops a step, over all devices.")
-    ] = None,
-    imgsz: Annotated[int | None, typer.Option(help="Side of a crop.")] = None,
-    lr0: Annotated[float | None, typer.Option(help="Greatest learning rate.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Number of epochs.")] = None,
+    batch_size: BatchSize = None,
+    image_size: TrainingSize = None,
+    learning_rate: LearningRate = None,
     hidden_units: Annotated[
         int | None, typer.Option(help="Of AlexNet; 4096, or the article's prose: 1024.")
     ] = None,
     margin: Margin = "0.3,0.15,0",
     square: Square = True,
-    holdout: Annotated[float, typer.Option(help="Share held out.")] = 0.1,
+    holdout: Holdout = 0.1,
     precision: Precision = None,
     strategy: Strategy = "auto",
-    seed: Annotated[int, typer.Option()] = 0,
-):
+    seed: Seed = 0,
+) -> None:
     """Train a scorer; the same command again resumes it.
 
-    Margin and shape are those that the crops were cut with: scoring will cut alike.
+    Margin and shape are those of the crops; scoring will cut alike.
     """
     with user_errors():
         from facescore.scorer import training
@@ -77,9 +82,9 @@ def train_scorer(
             **given(
                 objective=objective,
                 epochs=epochs,
-                batch_size=batch,
-                image_size=imgsz,
-                learning_rate=lr0,
+                batch_size=batch_size,
+                image_size=image_size,
+                learning_rate=learning_rate,
                 network_options=options,
                 precision=precision,
             ),
@@ -98,59 +103,62 @@ def score(
     output: Annotated[
         Path | None, typer.Option(help="CSV to write; the screen by default.")
     ] = None,
-    conf: Conf = 0.25,
+    confidence: Confidence = 0.25,
     iou: Iou = 0.5,
-    imgsz: Imgsz = 640,
+    image_size: ImageSize = 640,
     tile: Tile = None,
-):
-    """Score the faces of pictures: a CSV with a row a face."""
+) -> None:
+    """Score the faces of pictures: a CSV with a row for each face."""
     with user_errors():
-        from facescore.detector.prediction import as_detector
-        from facescore.scorer import prediction
-        from illustkit.images import list_images
+        from facescore.crops import FAILURES, failure
+        from facescore.scorer.prediction import FaceScorer
+        from illustkit.images import list_images, read_image
 
         for path in pictures:
             if not path.exists():
-                raise ValueError(f"{path}: no such file or folder. Check the path.")
-        scorer = prediction.load_scorer(scorer)
-        detector = None if detector == "none" else as_detector(detector)
-        options = {"conf": conf, "iou": iou, "imgsz": imgsz, "tile": tile}
-        paths = []
+                raise UserError(f"{path}: no such file or folder. Check the path.")
+        rate = FaceScorer(
+            scorer,
+            None if detector == "none" else detector,
+            confidence=confidence,
+            iou=iou,
+            image_size=image_size,
+            tile=tile,
+        )
+        paths: list[Path] = []
         for path in pictures:
             paths += list_images(path) if path.is_dir() else [path]
-        rows, left_out = [], []
+        rows: list[list[Any]] = []
+        left_out: list[tuple[Path, str]] = []
         for path in paths:
             try:
-                faces = prediction.score(
-                    path, scorer=scorer, detector=detector, **options
-                )
-            except (ValueError, OSError, MemoryError) as error:
-                reason = str(error) or type(error).__name__
-                named = reason if str(path) in reason else f"{path}: {reason}"
-                left_out.append((path, named))
+                faces = rate(read_image(path))
+            except FAILURES as error:
+                left_out.append((path, failure(path, error)))
                 continue
-            rows += [[path, *_face(face)] for face in faces]
+            rows += [[path, *_cells(face)] for face in faces]
             if not faces:
                 rows.append([path, *[""] * 6])
         _write(rows, output)
-        if left_out:
-            raise LeftOutError(left_out)
+        raise_left_out(left_out)
 
 
-def _face(face):
+def _cells(face: Any) -> list[str]:
     box = [f"{v:.1f}" for v in face.box]
     return [*box, f"{face.confidence:.4f}", f"{face.score:.3f}"]
 
 
-def _write(rows, output):
-    heads = "file", "left", "top", "right", "bottom", "confidence", "score"
+def _write(rows: list[list[Any]], output: Path | None) -> None:
+    heads = ["file", "left", "top", "right", "bottom", "confidence", "score"]
+    stream = io.StringIO()
+    csv.writer(stream, lineterminator="\n").writerows([heads, *rows])
+    # File names that are no Unicode keep their bytes.
+    data = stream.getvalue().encode("utf-8", "surrogateescape")
     if output is None:
-        csv.writer(sys.stdout, lineterminator="\n").writerows([heads, *rows])
+        typer.echo(data, nl=False)
         return
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with open(output, "w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([heads, *rows])
-    print(f"Written to {output}")
+    write_whole(output, data)
+    typer.echo(f"Written to {output}")
 
 
 def evaluate_scorer(
@@ -164,19 +172,19 @@ def evaluate_scorer(
         typer.Option(help="Folder of pictures, for the scores' stability."),
     ] = None,
     detector: Detector = "cascade",
-    conf: Conf = 0.25,
-    imgsz: Imgsz = 640,
+    confidence: Confidence = 0.25,
+    image_size: ImageSize = 640,
     limit: Annotated[int, typer.Option(help="Most pictures for the stability.")] = 100,
     output: Annotated[
         Path | None, typer.Option(help="Folder; evaluation/ in the run by default.")
     ] = None,
-    seed: Annotated[int, typer.Option()] = 0,
-):
+    seed: Seed = 0,
+) -> None:
     """Compare a scorer with the person on unseen crops.
 
-    A table with intervals beside a predictor that never looks, the distribution of the
-    predictions for each true score, and with --pictures how much the scores move when
-    margin, size or JPEG quality change.
+    Print a table with intervals beside a constant predictor, draw the distribution of
+    the predictions for each true score, and with --pictures measure how much the scores
+    move when margin, size or JPEG quality change.
     """
     with user_errors():
         from facescore.scorer import evaluation
@@ -187,7 +195,7 @@ def evaluate_scorer(
         )
         print(f"{len(found.true)} crops that were not trained on")
         print(found.agreement)
-        left_out = []
+        left_out: list[tuple[Path, str]] = []
         if pictures is not None:
             with progress_bar(None) as progress:
                 result = evaluation.evaluate_stability(
@@ -197,14 +205,13 @@ def evaluate_scorer(
                     limit=limit,
                     left_out=left_out,
                     progress=progress,
-                    conf=conf,
-                    imgsz=imgsz,
+                    confidence=confidence,
+                    image_size=image_size,
                 )
             (output / "stability.txt").write_text(f"{result}\n", encoding="utf-8")
             print(result)
         print(f"Written to {output}")
-        if left_out:
-            raise LeftOutError(left_out)
+        raise_left_out(left_out)
 
 
 def rank(
@@ -218,22 +225,24 @@ def rank(
         int | None, typer.Option(help="How many of the best to copy to top/.")
     ] = None,
     link: Annotated[bool, typer.Option(help="Link there instead of copying.")] = False,
-    resume: Annotated[
-        bool, typer.Option("--resume/--anew", help="Go on with the one in the output.")
-    ] = True,
+    overwrite: Annotated[
+        bool, typer.Option(help="Rank anew what the output holds already.")
+    ] = False,
     picture_score: Annotated[
         str, typer.Option(help="best or mean of a picture's faces.")
     ] = "best",
     duplicates: Annotated[
         int,
-        typer.Option(help="Bits of 64 that pictures alike may differ in; -1: not."),
+        typer.Option(
+            help="Bits of 64 in which duplicates may differ; -1 ignores them."
+        ),
     ] = 6,
     workers: Annotated[int, typer.Option(help="Threads that decode.")] = 2,
-    conf: Conf = 0.25,
+    confidence: Confidence = 0.25,
     iou: Iou = 0.5,
-    imgsz: Imgsz = 640,
+    image_size: ImageSize = 640,
     tile: Tile = None,
-):
+) -> None:
     """Rank a folder by its faces: a table and a gallery."""
     with user_errors():
         from facescore.ranking.rank import rank_folder
@@ -245,13 +254,13 @@ def rank(
             output=output,
             top_k=top_k,
             link=link,
-            resume=resume,
+            resume=not overwrite,
             picture_score=picture_score,
             duplicates=None if duplicates == -1 else duplicates,
             workers=workers,
-            conf=conf,
+            confidence=confidence,
             iou=iou,
-            imgsz=imgsz,
+            image_size=image_size,
             tile=tile,
         )
         print(ranking)

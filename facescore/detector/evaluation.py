@@ -89,16 +89,16 @@ def average_precision(
     thresholds = tuple(np.atleast_1d(iou_thresholds).tolist())
     confidences, hits = [], []
     for (boxes, scores), true in zip(predictions, truths, strict=True):
-        scores = np.asarray(scores, np.float64)
-        order = np.argsort(-scores, kind="stable")[:most]
-        confidences.append(scores[order])
+        values = np.asarray(scores, np.float64)
+        order = np.argsort(-values, kind="stable")[:most]
+        confidences.append(values[order])
         hits.append(match(as_boxes(boxes)[order], true, thresholds))
     n_faces = sum(map(len, truths))
     curves = np.full((len(thresholds), len(RECALLS)), np.nan)
     if n_faces:
-        scores = np.concatenate(confidences)
-        hits = np.concatenate(hits, axis=1)[:, np.argsort(-scores, kind="stable")]
-        curves = np.stack([_curve(row, n_faces) for row in hits])
+        order = np.argsort(-np.concatenate(confidences), kind="stable")
+        by_confidence = np.concatenate(hits, axis=1)[:, order]
+        curves = np.stack([_curve(row, n_faces) for row in by_confidence])
     return Precision(curves.mean(axis=1), curves, thresholds, n_faces)
 
 
@@ -194,9 +194,9 @@ def measure(
     """
     detections, truths = [], []
     # AP needs the whole curve, so that nearly everything is let through.
-    options = {"iou": iou, "image_size": image_size, "tile": tile, "top": 100}
+    options: dict[str, Any] = {"iou": iou, "image_size": image_size, "tile": tile}
     for image, boxes in samples:
-        (faces,) = find_faces([image], detector, confidence=0.001, **options)
+        (faces,) = find_faces([image], detector, confidence=0.001, top=100, **options)
         if shrunk != 1 and faces:
             smaller = shrink([face.box for face in faces], shrunk)
             faces = [

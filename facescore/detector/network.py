@@ -244,10 +244,10 @@ def decode(distances: Any, centres: np.ndarray, strides: np.ndarray) -> Any:
     Reference:
         Li et al., "Generalized Focal Loss" (2020), equation 3.
     """
-    xp, softmax = ops, ops.softmax
+    xp, softmax, shape = ops, ops.softmax, ops.shape(distances)
     if isinstance(distances, np.ndarray):
         xp, softmax = np, special.softmax
-    logits = xp.reshape(distances, (*distances.shape[:-1], 4, BINS))
+    logits = xp.reshape(distances, (*shape[:-1], 4, BINS))
     sides = xp.sum(softmax(logits, axis=-1) * xp.arange(BINS, dtype="float32"), -1)
     sides = sides * strides[:, None]
     return xp.concatenate([centres - sides[..., :2], centres + sides[..., 2:]], -1)

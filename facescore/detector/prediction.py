@@ -199,7 +199,7 @@ def whole(
         np.subtract((right, bottom), margin),
         np.inf,
     )
-    return (boxes[:, :2] >= low).all(axis=1) & (boxes[:, 2:] <= high).all(axis=1)
+    return np.all(boxes[:, :2] >= low, axis=1) & np.all(boxes[:, 2:] <= high, axis=1)
 
 
 def load_detector(run: Any) -> Detector:
@@ -372,8 +372,12 @@ def detect_folder(
     saved = save_txt or save_conf or save_crop
     if saved and output is None:
         raise UserError("To save something, name a folder. Received: output=None")
-    base = Path(images) if isinstance(images, (str, os.PathLike)) else None
-    paths = list_images(base) if base else [Path(path) for path in images]  # type: ignore[union-attr]  # a list
+    base = None
+    if isinstance(images, (str, os.PathLike)):
+        base = Path(images)
+        paths = list_images(base)
+    else:
+        paths = [Path(path) for path in images]
     for path in paths:
         if not path.exists():
             raise UserError(f"{path}: no such file. Check the path.")

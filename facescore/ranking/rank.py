@@ -127,8 +127,8 @@ def ranked(
     pictures = []
     for record in records:
         faces = [Face(tuple(f[:4]), f[4], f[5]) for f in record.get("faces", ())]
-        faces.sort(key=lambda face: -face.score)
-        scores = [face.score for face in faces]
+        faces.sort(key=lambda face: -(face.score or 0.0))
+        scores = [face.score or 0.0 for face in faces]
         score = None
         if scores:
             mean = picture_score == "mean"
@@ -139,7 +139,9 @@ def ranked(
                 faces=faces,
                 score=score,
                 error=record.get("error"),
-                **{key: record.get(key) for key in ("thumbnail", "width", "height")},
+                thumbnail=record.get("thumbnail"),
+                width=record.get("width"),
+                height=record.get("height"),
             )
         )
     order = sorted(

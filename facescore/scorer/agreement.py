@@ -292,8 +292,8 @@ def quadratic_kappa(true: Any, predicted: Any, scores: Sequence[int] = SCORES) -
     rows = np.asarray(true, np.int64) - scores[0]
     rounded = np.floor(np.asarray(predicted, np.float64) + 0.5)
     columns = np.clip(rounded - scores[0], 0, size - 1).astype(np.int64)
-    seen = np.bincount(rows * size + columns, minlength=size * size)
-    seen = seen.reshape(size, size) / len(rows)
+    counts = np.bincount(rows * size + columns, minlength=size * size)
+    seen = counts.reshape(size, size) / len(rows)
     by_chance = np.outer(seen.sum(axis=1), seen.sum(axis=0))
     weights = np.subtract.outer(np.arange(size), np.arange(size)) ** 2
     chance = (weights * by_chance).sum()

@@ -393,7 +393,7 @@ def vary(picture: np.ndarray, rng: np.random.Generator, preset: Any) -> np.ndarr
     if (zoom, turn, *shift) != (1, 0, 0, 0):
         centre = (width - 1) / 2, (height - 1) / 2
         matrix = cv2.getRotationMatrix2D(centre, turn, zoom)
-        matrix[:, 2] += shift
+        matrix[:, 2] = matrix[:, 2] + shift
         picture = cv2.warpAffine(
             np.ascontiguousarray(picture),
             matrix,

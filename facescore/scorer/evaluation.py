@@ -74,8 +74,10 @@ def plot_distributions(
     high = max(SCORES[-1] + 0.5, np.ceil(predicted.max() * 2) / 2)
 
     figure = Figure(figsize=(9.6, 5.6), layout="constrained")
-    figure.get_layout_engine().set(wspace=0.06)
-    left, right = figure.subfigures(1, 2, width_ratios=(1.05, 1))
+    engine: Any = figure.get_layout_engine()
+    engine.set(wspace=0.06)
+    columns: Any = figure.subfigures(1, 2, width_ratios=(1.05, 1))
+    left, right = columns
     panels = left.subplots(len(SCORES), 1, sharex=True, sharey=True)
     edges = np.linspace(low, high, bins + 1)
     # The best score is on top, so that the hills move to the right going up.
@@ -499,8 +501,10 @@ def evaluate_stability(
     """
     if limit < 1:
         raise UserError(f"`limit` must be 1 or more. Received: {limit}")
-    single = isinstance(images, (str, os.PathLike))
-    paths = list_images(images) if single else [Path(path) for path in images]
+    if isinstance(images, (str, os.PathLike)):
+        paths = list_images(images)
+    else:
+        paths = [Path(path) for path in images]
     chosen = np.linspace(0, len(paths) - 1, min(limit, len(paths))).round().astype(int)
     rate = FaceScorer(scorer, detector, **options)
 

@@ -50,7 +50,7 @@ def test_start_suggests_in_the_first_pictures_and_resumes(folder, cascade):
     (folder / "2.png").write_text("broken")
     write_labels(folder / "1.txt", [(0, 0, 9, 9)], SIZE)
     before = (folder / "1.txt").read_bytes()
-    report = quiet_start(folder, first=3)
+    report = quiet_start(folder, limit=3)
     assert (report.pictures, report.faces, report.already) == (1, 1, 1)
     assert [path.name for path, _ in report.left_out] == ["2.png"]
     assert "1 faces in 1 of 1 pictures (100%); 1 were done before, 1" in str(report)
@@ -63,17 +63,17 @@ def test_start_suggests_in_the_first_pictures_and_resumes(folder, cascade):
     assert state == "suggested" and len(faces) == 1
     assert np.allclose(faces[0].box, (2, 2, 19, 19), atol=1e-3)  # 20 · 0.85 = 17
     assert annotations.accepted() == [folder / "1.png"]
-    assert quiet_start(folder, first=3).already == 2 and cascade.looked == 1
+    assert quiet_start(folder, limit=3).already == 2 and cascade.looked == 1
     # Other options are another labelling, whose suggestions count.
-    assert quiet_start(folder, first=3, shrink=1.0).pictures == 1
+    assert quiet_start(folder, limit=3, shrink=1.0).pictures == 1
     faces = Annotations(folder).load(folder / "10.png").faces
     assert np.allclose(faces[0].box, (2, 2, 22, 22), atol=1e-3)
-    with pytest.raises(ValueError, match="first must be 1"):
-        quiet_start(folder, first=0)
+    with pytest.raises(ValueError, match="`limit` must be 1"):
+        quiet_start(folder, limit=0)
 
 
 def test_states_follow_what_a_person_does(folder, cascade):
-    quiet_start(folder, first=2)
+    quiet_start(folder, limit=2)
     assert loop.count_states(folder) == {
         **{"new": 2, "suggested": 2, "draft": 0},
         **{"accepted": 0, "problem": 0},
@@ -166,8 +166,8 @@ def test_label_leaves_a_persons_work_alone_and_resumes(
     run.weights_path.write_bytes(b"weights")
     seen = []
 
-    def detect(image, detector, *, conf, **options):
-        seen.append(conf)
+    def detect(image, detector, *, confidence, **options):
+        seen.append(confidence)
         if len(seen) == 2:
             raise KeyboardInterrupt
         beyond = Face((-9.0, 3.0, 0.0, 12.0), 0.5)  # as an untrained one may give

@@ -235,7 +235,7 @@ def test_annotate_suggests_and_serves(patched, walked, tmp_path, monkeypatch):
     xml.write_text("none")
     monkeypatch.setattr(Bright, "path", xml)
     monkeypatch.setattr(facescore.annotation.loop, "Cascade", Bright)
-    output = done("annotate", "start", folder, "--first", 2)
+    output = done("annotate", "start", folder, "--limit", 2)
     assert "2 faces in 2 of 2 pictures" in output and "1 new, 2 suggested" in output
 
     served = []
@@ -302,13 +302,30 @@ def test_help_has_examples_and_loads_nothing_heavy():
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert shown.stdout.strip() == "set()", shown.stderr
-    names = [[f.__name__.replace("_", "-")] for f, _ in COMMANDS] + [["demo"]]
+    names = [[f.__name__.replace("_", "-")] for f, *_ in COMMANDS] + [["demo"]]
     names += [["annotate", step] for step in ("start", "review", "train", "label")]
     for name in names:
         shown = done(*name, "--help")
         assert f"Example: facescore {' '.join(name)}" in " ".join(shown.split())
 
 
-def test_every_export_is_there():
-    for name in facescore.__all__:
-        assert callable(getattr(facescore, name))
+def test_old_options_and_those_of_ultralytics_still_work(walked, tmp_path):
+    models = "--scorer", walked / "run", "--detector", "runs/bright"
+    options = *models, "--output", tmp_path / "ranking", "--imgsz", 64, "--conf", 0.7
+    for old, new in (("--resume", "--no-overwrite"), ("--anew", "--overwrite")):
+        result = run("rank", walked / "pictures", *options, old)
+        assert result.exit_code == 0 and f"{old} is deprecated: use {new}" in (
+            result.stderr
+        )
+        assert "0 ranked, 21 without a face" in result.stdout
+    help_text = done("rank", "--help")
+    assert "--image-size" in help_text and "--anew" not in help_text
+
+
+def test_version_and_traceback():
+    from illustkit import __version__
+
+    assert done("--version").strip() == f"facescore {__version__}"
+    result = run("--traceback", "crop", "a", "b", "--margin", "1,2")
+    assert result.exit_code == 2 and "3 numbers" in result.output
+    assert "--install-completion" in done("--help")
