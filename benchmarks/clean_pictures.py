@@ -1,4 +1,4 @@
-"""Clean pictures of many kinds, in which a finder of censors should find nothing."""
+"""Make clean pictures of many kinds, in which `find_censored` should find nothing."""
 
 import cv2
 import numpy as np
@@ -10,7 +10,7 @@ CHARACTER = (360, 512)
 
 
 def clean_pictures(paths, held_out, n):
-    """Dict from a kind to an iterable of uint8 RGB pictures without a censor."""
+    """Return a dict from a kind to an iterable of uncensored uint8 RGB pictures."""
     few = min(n, 100)
     return {
         "clip art": (read_image(path) for path in paths[:n]),

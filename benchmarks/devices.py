@@ -8,7 +8,8 @@ from pathlib import Path
 def processor():
     """Return the processor's name and the number of cores, in words."""
     name = platform.processor() or platform.machine()
-    return f"{name}, {len(os.sched_getaffinity(0))} cores"
+    n = len(os.sched_getaffinity(0))
+    return f"{name}, {n} core{'s' * (n > 1)}"
 
 
 def process_peak():

@@ -1,15 +1,15 @@
-"""How much better than filters does the restorer that comes with the package do?
+"""How much better than filters is the packaged restorer?
 
     python benchmarks/mosaic_quality.py IMAGES [--meta JSON] [--run default]
         [--chapter RUN] [--held-out FILE] [--sheets FOLDER] [--limit N]
 
-With `--meta`, patches of 256 pixels round the boxes of every held-out picture, as
-`oppai evaluate` cuts them. Without it two crops of every one, at the picture's own
-scale and anywhere, whatever is in them; in each one box of 10 to 30 % of the crop is
-censored. `oppai.evaluate` measures inside the hole, which has a hard rim, but for
-light. Prints the means and medians, and what is gained over the best filter of the
-kind; with `--chapter`, the same of a run of `oppai train`. `--sheets` draws the ten
-best, median and worst by that gain.
+With `--meta`, patches of 256 pixels are cut around the boxes of every held-out picture,
+as `oppai evaluate` does. Without it, two crops of every picture are taken at random
+places and at the picture's own scale, and one box of 10 to 30 % of each crop is
+censored. `oppai.evaluate` measures inside the hole, whose edge is hard, except for
+light. Prints means and medians, and the gain over the best filter for that censor; with
+`--chapter`, also those of a run of `oppai train`. `--sheets` draws the ten best, median
+and worst patches by that gain.
 """
 
 import argparse
@@ -40,11 +40,11 @@ CELLS = {
     "white": ("white", (8, 8), 0),
     "light, soft rim": ("light", (8, 8), 10),
 }
-SHOWN = 10
+SHOWN = 10  # patches of a sheet
 
 
 def cut_patches(images, names):
-    """Crops and the boxes in them: `(names, patches, boxes)`."""
+    """Cut two random crops of each picture; return `(names, patches, boxes)`."""
     owners, patches, boxes = [], [], []
     for number, name in enumerate(names):
         picture = read_image(images / name)
@@ -60,15 +60,15 @@ def cut_patches(images, names):
 
 
 def boxed_patches(images, metadata, names):
-    """Patches round the boxes of the metadata: `(names, patches, boxes)`."""
+    """Cut patches around the boxes of the metadata: `(names, patches, boxes)`."""
     entries = [e for e in load_metadata(metadata) if e.name in set(names)]
     with tempfile.TemporaryDirectory() as cache:
-        found = build_patches(entries, images, size=SIZE, cache=cache)
-        return list(found.names), np.array(found.patches), np.array(found.boxes)
+        cut = build_patches(entries, images, size=SIZE, cache=cache)
+        return list(cut.names), np.array(cut.patches), np.array(cut.boxes)
 
 
 def draw_box(rng):
-    """A box of 10 to 30 % of the crop, 16 pixels from its edges."""
+    """Draw a box of 10 to 30 % of the crop, at least 16 pixels from its edges."""
     area, aspect = SIZE**2 * rng.uniform(0.1, 0.3), 2 ** rng.uniform(-0.7, 0.7)
     sides = np.minimum([(area * aspect) ** 0.5, (area / aspect) ** 0.5], SIZE - 32)
     corner = rng.uniform(16, SIZE - 16 - sides)
@@ -77,7 +77,7 @@ def draw_box(rng):
 
 
 def measure(restorer, patches, boxes, kind, blocks, blur):
-    """`oppai.evaluate` of every patch alone: a list of dicts from method to row."""
+    """Evaluate every patch alone; return a list of dicts from a method to its row."""
     results = []
     for i in tqdm(range(len(patches)), unit="patch", desc=kind, leave=False):
         rows = evaluate(
@@ -97,13 +97,13 @@ def measure(restorer, patches, boxes, kind, blocks, blur):
 
 
 def best_filter(results):
-    """The filter with the highest mean PSNR of these patches."""
+    """Return the filter with the highest mean PSNR on these patches."""
     names = [m for m in results[0] if m not in ("prediction", "blend")]
     return max(names, key=lambda m: np.mean([r[m]["psnr"] for r in results]))
 
 
 def describe(cell, results, method, label, filter_name):
-    """A line of the table."""
+    """Return a row of the table."""
     psnr = np.array([r[method]["psnr"] for r in results])
     gain = psnr - [r[filter_name]["psnr"] for r in results]
     ssim = np.mean([r[method]["ssim"] for r in results])
@@ -113,7 +113,7 @@ def describe(cell, results, method, label, filter_name):
 
 
 def draw_sheets(folder, cell, order, restorer, patches, boxes):
-    """Write what was seen, restored and true, ten patches of each sort in rows."""
+    """Write sheets of patches: censored, restored and original side by side."""
     kind, blocks, blur = CELLS[cell]
     middle = len(order) // 2 - SHOWN // 2
     sorts = {
@@ -129,10 +129,10 @@ def draw_sheets(folder, cell, order, restorer, patches, boxes):
             )
             block = int(rng.integers(blocks[0], blocks[1] + 1))
             mask = box_mask((SIZE, SIZE), boxes[i], blur_size=blur)
-            seen = censor(patches[i], mask, kind=kind, block=block, picture_blur=0)
+            censored = censor(patches[i], mask, kind=kind, block=block, picture_blur=0)
             grid = Grid((block, block)) if kind == "mosaic" else None
-            restored = restorer.restore_patches(seen[None], mask[None], [grid])[0]
-            rows.append(np.concatenate([seen, restored, patches[i]], axis=1))
+            restored = restorer.restore_patches(censored[None], mask[None], [grid])[0]
+            rows.append(np.concatenate([censored, restored, patches[i]], axis=1))
         half = len(rows) // 2
         columns = [np.concatenate(rows[:half]), np.concatenate(rows[half:])]
         stem = cell.replace(", ", "_").replace(" ", "_").replace("–", "_")
@@ -142,22 +142,22 @@ def draw_sheets(folder, cell, order, restorer, patches, boxes):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("images", type=Path, help="folder of the clip art")
-    parser.add_argument("--meta", type=Path, help="JSON with boxes")
-    parser.add_argument("--run", default="default")
-    parser.add_argument("--chapter", type=Path, help="run of `oppai train`")
+    parser.add_argument("--meta", type=Path, help="metadata with boxes, JSON")
+    parser.add_argument("--run", default="default", help="the restorer to measure")
+    parser.add_argument("--chapter", type=Path, help="a run of `oppai train`")
     names = Path(__file__).with_name("held_out_clipart.txt")
     parser.add_argument("--held-out", type=Path, default=names)
     parser.add_argument("--sheets", type=Path, help="folder for the sheets")
-    parser.add_argument("--limit", type=int, help="so many pictures alone")
+    parser.add_argument("--limit", type=int, help="take only the first pictures")
     parser.add_argument("--cells", nargs="+", choices=CELLS, default=list(CELLS))
     options = parser.parse_args()
     names = options.held_out.read_text("utf-8").split("\n")
     names = [name for name in names if name][: options.limit]
     if options.meta:
-        found = boxed_patches(options.images, options.meta, names)
+        cut = boxed_patches(options.images, options.meta, names)
     else:
-        found = cut_patches(options.images, names)
-    owners, patches, boxes = found
+        cut = cut_patches(options.images, names)
+    owners, patches, boxes = cut
     restorer = load_restorer(options.run)
     chapter = options.chapter and load_restorer(options.chapter)
     print(f"{len(patches)} patches of {len(names)} pictures\n")
@@ -172,9 +172,9 @@ def main():
         print(describe(cell, results, "prediction", "**ours**", best))
         gains = [r["prediction"]["psnr"] - r[best]["psnr"] for r in results]
         if chapter:
-            others = measure(chapter, patches, boxes, kind, blocks, blur)
+            chapters = measure(chapter, patches, boxes, kind, blocks, blur)
             for method in ("prediction", "blend"):
-                print(describe(cell, others, method, f"chapter, {method}", best))
+                print(describe(cell, chapters, method, f"chapter, {method}", best))
         if options.sheets:
             order = np.argsort(gains).tolist()
             draw_sheets(options.sheets, cell, order, restorer, patches, boxes)

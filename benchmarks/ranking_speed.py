@@ -1,25 +1,25 @@
-"""How many pictures a second does a ranking rate, and what holds it up?
+"""How many pictures a second does a ranking score, and what limits it?
 
     python benchmarks/ranking_speed.py [FOLDER] [--pictures 48] [--size 1000 1414]
         [--detector small|cascade|RUN|middle|none] [--scorer RUN] [--workers 2]
 
-Without FOLDER characters are drawn and saved as PNG. Without runs the small networks
-are timed untrained: time does not depend on weights; each picture then counts as one
-face in its middle. Decoding alone, with as many threads, is the baseline: a ranking
-cannot be faster. The table tells what each stage took; stages of the threads run while
-the main thread finds and scores, so that only its waiting is time lost to decoding.
-"middle" is a detector that takes no time, as on a fast GPU: what is left is the rest.
-The first pictures, which compile the networks, are left out.
+Without FOLDER, characters are drawn and saved as PNG. Without runs, the small networks
+are timed untrained, because the time does not depend on the weights; one face in the
+middle of each picture is then scored. The baseline is decoding alone with as many
+threads: a ranking cannot be faster. The table gives the time of each stage. The threads
+decode while the main thread detects and scores, so only the waiting of the main thread
+is time lost to decoding. "middle" is a detector that takes no time, like one on a fast
+GPU: it shows the time of everything else. The first pictures, which compile the
+networks, are not timed.
 """
 
 import argparse
-import os
-import platform
-import resource
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+from devices import process_peak, processor
 
 from facescore.boxes import Face
 from facescore.ranking.rank import rank_folder
@@ -44,7 +44,7 @@ def main():
 
 
 def drawn(options, folder):
-    """Characters, each several times over under other names: drawing takes long."""
+    """Draw 12 characters and copy them under other names, because drawing is slow."""
     from illustkit.samples import draw_character
 
     for i in range(options.pictures):
@@ -67,25 +67,24 @@ def report(folder, work, options):
     start = time.perf_counter()
     with ThreadPoolExecutor(options.workers) as pool:
         pixels = sum(pool.map(lambda path: read_image(path).size / 3e6, images))
-    alone = time.perf_counter() - start
+    decoding = time.perf_counter() - start
     start = time.perf_counter()
     ranking = rank_folder(folder, output=work / "out", progress=False, **models)
     whole = time.perf_counter() - start
     faces = sum(len(picture.faces) for picture in ranking.pictures)
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
 
     n = len(images)
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores")
+    print(processor())
     print(f"{n} pictures of {pixels / n:.2f} megapixels, {faces} faces")
     print(f"detector {options.detector}, scorer {options.scorer}\n")
-    print(f"decoding alone   {n / alone:7.1f} pictures/s")
-    print(f"ranking          {n / whole:7.1f} pictures/s, {alone / whole:.0%} of it")
-    print(f"memory at most   {memory:7.0f} MB\n")
+    print(f"decoding alone   {n / decoding:7.1f} pictures/s")
+    print(f"ranking          {n / whole:7.1f} pictures/s, {decoding / whole:.0%} of it")
+    print(f"peak memory      {process_peak() / 1e6:7.0f} MB\n")
     spent = ranking.seconds
     print(f"in {options.workers} threads   ms/picture (processor)")
     for stage in THREADS:
         print(f"  {stage:<12}{spent[stage] / n * 1e3:8.1f}")
-    print("in the main one    ms/picture (wall)   share")
+    print("in the main one    ms/picture (wall)   fraction")
     rest = whole - sum(spent[stage] for stage in MAIN)
     for stage, seconds in [*((s, spent[s]) for s in MAIN), ("files, groups", rest)]:
         print(f"  {stage:<14}{seconds / n * 1e3:8.1f}{seconds / whole:18.0%}")
@@ -93,8 +92,8 @@ def report(folder, work, options):
 
 def detector(options):
     if options.detector != "small":
-        made = {"none": None, "middle": in_the_middle}
-        return made.get(options.detector, options.detector)
+        functions = {"none": None, "middle": in_the_middle}
+        return functions.get(options.detector, options.detector)
     from facescore.detector.network import DetectorNetwork
     from facescore.detector.prediction import Detector
     from facescore.detector.training import DETECTOR_PRESETS
@@ -104,7 +103,7 @@ def detector(options):
     network.build((None, 640, 640, 3))
 
     class Untrained(Detector):
-        """Does all the work, and then takes the middle for a face."""
+        """Detect with an untrained network, then return a face in the middle."""
 
         def detect_all(self, images, **options):
             super().detect_all(images, **options)

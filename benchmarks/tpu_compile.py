@@ -4,15 +4,18 @@
                                      [--policies float32 mixed_bfloat16]
                                      [--batch N] [--effort 0] [--table] [--slim]
 
-The step that Keras' JAX trainer runs (forward, losses, backward, optimizer's update,
-the old state's memory given to the new one) is compiled ahead of time for one chip by
-the true TPU compiler, which comes with `pip install "jax[tpu]"` and needs no chip. A
-step that needs more memory than the chip has does not compile. Searches the largest
-batch among 1, 2, 3, 4, 6, 8, 12, 16, 24, …; `--batch` tries one size alone. The
-compiler is told not to look for the quickest program, which takes it a tenth of the
-time; with `--effort 0` it does, as where the step is run, and memory is a tenth to a
-fifth less. Every compilation is kept in `tpu_compile.json` at once, so that the same
-call goes on where it was stopped; `--table` prints what is known. Needs no TensorFlow.
+Compiles the step that Keras' JAX trainer runs: forward pass, losses, backward pass and
+the optimizer's update, with the old state's memory reused for the new one. It is
+compiled ahead of time for one chip by the real TPU compiler, which comes with
+`pip install "jax[tpu]"` and needs no chip. A step that needs more memory than the chip
+has does not compile. The search for the largest batch goes over 1, 2, 3, 4, 6, 8, 12,
+16, 24, …; `--batch` tries one size only.
+
+By default the compiler does not search for the fastest program, which takes a tenth of
+the time. With `--effort 0` it searches, as it does where the step is run, and memory is
+a tenth to a fifth less. Every result is stored in `tpu_compile.json` at once, so the
+same command continues where it was stopped. `--table` prints the stored results. Needs
+no TensorFlow.
 """
 
 import argparse
@@ -27,7 +30,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 os.environ["KERAS_BACKEND"] = "jax"
-os.environ["JAX_PLATFORMS"] = "cpu"  # this machine; the TPU is only described
+os.environ["JAX_PLATFORMS"] = "cpu"  # runs here; the TPU is only described
 os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
 os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
 
@@ -43,16 +46,15 @@ SIZES = [1, *(m << i for i in range(11) for m in (2, 3))]
 
 
 def versions():
-    """The compiler's version and those of what hands it the step, in words."""
-    found = {name: version(name) for name in ("libtpu", "jax", "keras")}
-    return ", ".join(f"{name} {number}" for name, number in found.items())
+    """Return the versions of the compiler, of JAX and of Keras, in words."""
+    return ", ".join(f"{name} {version(name)}" for name in ("libtpu", "jax", "keras"))
 
 
 def describe(chip):
-    """Where to compile for: one chip of a described machine."""
+    """Return the sharding to compile for: one chip of a described machine."""
     if jax.__version_info__ < (0, 8):
-        # Asked for a described device's layouts it ends the process; nothing but
-        # running the program needs them.
+        # Asking a described device for its layouts ends the process. Only running
+        # the program needs them.
         from jax._src.interpreters import pxla
 
         pxla.is_default_layout = lambda *args: True
@@ -66,14 +68,14 @@ def compile_step(model, data, n, chip, effort=-1.0):
     Args:
         model: A compiled Keras model with its optimizer's variables.
         data: A batch of any size, as `train_step` takes it.
-        n: Pictures a batch.
+        n: Pictures in a batch.
         chip: A key of `CHIPS`.
-        effort: Of the compiler to make the program quick: -1 none, 0 its usual one.
-            Defaults to -1.
+        effort: How hard the compiler tries to make the program fast: -1 not at all, 0
+            as usual. Defaults to -1.
 
     Returns:
-        Dict: "fits" and "seconds"; with the bytes of device memory, "bytes", where it
-        compiles, else with what the compiler said, "reason".
+        Dict with "fits", "seconds", and "bytes" of device memory if the step compiles,
+        else "reason", the compiler's message.
     """
     where = describe(chip)
 
@@ -104,75 +106,75 @@ def compile_step(model, data, n, chip, effort=-1.0):
     else:
         used = memory.argument_size_in_bytes + memory.output_size_in_bytes
         used += memory.temp_size_in_bytes + memory.generated_code_size_in_bytes
-        used -= memory.alias_size_in_bytes  # what the new state takes of the old one
-        # The compiler's own test is of an estimate and lets a little more pass.
+        used -= memory.alias_size_in_bytes  # the new state reuses the old one's memory
+        # The compiler's own test uses an estimate and accepts slightly more.
         result = {"fits": used <= CHIPS[chip], "bytes": used}
     return {**result, "seconds": round(time.perf_counter() - start, 1)}
 
 
 def _shortened(message):
-    found = re.search(r"[Uu]sed \S+ of \S+ hbm", message)
-    return found[0] if found else message.splitlines()[0][:200]
+    match = re.search(r"[Uu]sed \S+ of \S+ hbm", message)
+    return match[0] if match else message.splitlines()[0][:200]
 
 
 def next_size(tried, capacity, guess=8):
-    """The batch to try next, or `None` where the largest is known.
+    """Return the batch to try next, or `None` if the largest one is known.
 
-    Memory grows with the batch in nearly a straight line: the next one is where the
-    line through what was compiled reaches the chip's memory.
+    Memory grows almost linearly with the batch. The next size is where the line through
+    the compiled sizes reaches the memory of the chip.
 
     Args:
-        tried: Dict from batch to what `compile_step` gave.
+        tried: Dict from a batch to the result of `compile_step`.
         capacity: Bytes of a chip.
         guess: The first batch. Defaults to 8.
     """
     fits = sorted(n for n in tried if tried[n]["fits"])
     low = fits[-1] if fits else 0
     high = min((n for n in tried if not tried[n]["fits"]), default=SIZES[-1] + 1)
-    left = [n for n in SIZES if low < n < high]
-    if not left or not tried:
-        return guess if left else None
+    untried = [n for n in SIZES if low < n < high]
+    if not untried or not tried:
+        return guess if untried else None
     if not fits:
-        return left[len(left) // 2]
+        return untried[len(untried) // 2]
     used = tried[low]["bytes"]
     each = used / low
     if len(fits) > 1:
         each = (used - tried[fits[0]]["bytes"]) / (low - fits[0])
-    # Rather too large: that such a step does not fit is soon seen.
+    # Prefer a size that is too large: the compiler rejects it quickly.
     most = low + (capacity - used) / max(each, 1)
-    return min((n for n in left if n >= most), default=left[-1])
+    return min((n for n in untried if n >= most), default=untried[-1])
 
 
 def fill(name, policy, chip, options):
-    """Compile until the largest batch of a cell is known, or for one batch."""
+    """Compile for one batch, or until the largest batch of a cell is known."""
     model, make_batch = build_step(name, policy=policy, slim=options.slim)
     data = make_batch(1)
-    known, cell = find_cell(name, policy, chip, options)
+    results, cell = find_cell(name, policy, chip, options)
     guess = 8
-    for other, capacity in CHIPS.items():
-        _, tried = find_cell(name, policy, other, options)
+    for other_chip, capacity in CHIPS.items():
+        _, tried = find_cell(name, policy, other_chip, options)
         fits = [int(n) for n in tried if tried[n]["fits"]]
         if fits and next_size(_by_size(tried), capacity) is None:
             most = max(fits) * CHIPS[chip] / capacity
             guess = max(n for n in SIZES if n <= max(most, 1))
-    while n := wanted(cell, chip, options, guess):
+    while n := next_batch(cell, chip, options, guess):
         cell[str(n)] = compile_step(model, data, n, chip, options.effort)
         print(f"{name} {policy} {chip}, batch {n}: {cell[str(n)]}", flush=True)
-        text = json.dumps(known, indent=1) + "\n"
+        text = json.dumps(results, indent=1) + "\n"
         options.output.write_text(text, encoding="utf-8")
 
 
 def find_cell(name, policy, chip, options):
-    """All that is known, and the part of it that a cell is."""
+    """Return all stored results, and those of one cell of the table."""
     path = options.output
-    known = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    results = json.loads(path.read_text("utf-8")) if path.exists() else {}
     made_by = versions() + f", effort {options.effort:g}" * (options.effort != -1)
-    cells = known.setdefault(made_by, {})
-    return known, cells.setdefault(f"{name} {policy} {chip}", {})
+    cells = results.setdefault(made_by, {})
+    return results, cells.setdefault(f"{name} {policy} {chip}", {})
 
 
-def wanted(cell, chip, options, guess=8):
-    """The batch of a cell to compile for, or `None`."""
+def next_batch(cell, chip, options, guess=8):
+    """Return the batch of a cell to compile for, or `None`."""
     if options.batch:
         return None if str(options.batch) in cell else options.batch
     return next_size(_by_size(cell), CHIPS[chip], guess)
@@ -183,7 +185,7 @@ def _by_size(tried):
 
 
 def cell_text(cell, chip):
-    """What a cell of the table says."""
+    """Return the text of a cell of the table."""
     tried = _by_size(cell)
     fits = [n for n in tried if tried[n]["fits"]]
     if not fits:
@@ -195,7 +197,7 @@ def cell_text(cell, chip):
 
 
 def table(cells):
-    """The table, as Markdown."""
+    """Return the table as Markdown."""
     lines = ["| training step | precision | " + " | ".join(CHIPS) + " |"]
     lines.append("|-|-|" + "-|" * len(CHIPS))
     for name, title in TITLES.items():
@@ -213,14 +215,19 @@ def main():
     parser.add_argument("--steps", nargs="+", choices=TITLES, default=list(TITLES))
     parser.add_argument("--chips", nargs="+", choices=CHIPS, default=list(CHIPS))
     parser.add_argument("--policies", nargs="+", choices=POLICIES, default=POLICIES)
-    parser.add_argument("--batch", type=int, help="compile for this batch alone")
-    parser.add_argument("--effort", type=float, default=-1.0)
-    parser.add_argument("--table", action="store_true", help="print what is known")
+    parser.add_argument("--batch", type=int, help="compile for this batch only")
+    parser.add_argument(
+        "--effort",
+        type=float,
+        default=-1.0,
+        help="-1 none, 0 the usual one",
+    )
+    parser.add_argument("--table", action="store_true", help="print stored results")
     parser.add_argument("--slim", action="store_true", help="64×64, few channels")
     parser.add_argument("--output", type=Path, default=OUTPUT)
     options = parser.parse_args()
     if options.slim and options.output == OUTPUT:
-        parser.error("--slim says nothing about the table: give another --output")
+        parser.error("--slim does not belong in the table: give another --output")
 
     cells = list(itertools.product(options.policies, options.chips, options.steps))
     if options.table:
@@ -230,8 +237,8 @@ def main():
     failed = []
     for policy, chip, name in cells:
         _, cell = find_cell(name, policy, chip, options)
-        if wanted(cell, chip, options):
-            # A process of its own: a compilation may take ten gigabytes of the host's.
+        if next_batch(cell, chip, options):
+            # In a process of its own, since a compilation may take ten gigabytes.
             command = [sys.executable, *sys.argv, "--policies", policy]
             command += ["--chips", chip, "--steps", name]
             if subprocess.run(command).returncode:
@@ -239,7 +246,7 @@ def main():
     for key, part in json.loads(options.output.read_text("utf-8")).items():
         print(f"{key}:\n\n{table(part)}\n")
     if failed:
-        raise SystemExit(f"The compiler ended with an error: {', '.join(failed)}")
+        raise SystemExit(f"The compiler failed for: {', '.join(failed)}")
 
 
 if __name__ == "__main__":

@@ -1,16 +1,16 @@
-"""Is the denoising network as quick as the PyTorch package's on a CPU?
+"""Is the denoising network as fast as the PyTorch package's on a CPU?
 
     python benchmarks/unet_speed.py [--version 2] [--rounds 10] [--train]
                                     [--original PYTHON]
 
-One evaluation (with --train: also the gradients of every weight) of the network of dim
-64 and mults (1, 2, 4, 8) at 128×128, batch 1, two threads. Baseline is the network of
-`denoising-diffusion-pytorch` in the interpreter PYTHON, where that package of the same
-version is installed; without it this is said, and ours in float32 is the baseline. Each
-candidate has a process of its own; they are timed in turn, A B C A B C …, and the
-median of the ratios of a turn is printed, for time and for processor time. Processor
-time says more on a busy machine, most with --threads 1, since PyTorch's threads spin
-while they wait. Needs TensorFlow.
+Times one evaluation of the network of dim 64 and mults (1, 2, 4, 8) at 128×128, batch
+1, two threads; with --train also the gradients of every weight. The baseline is the
+network of `denoising-diffusion-pytorch` in the interpreter PYTHON, if the same version
+of that package is installed there. Otherwise the script says so, and our network in
+float32 is the baseline. Each candidate has a process of its own. They are timed in
+turn, A B C A B C …, and the median of the ratios of a round is printed, for time and
+for processor time. On a busy machine processor time is more reliable, most of all with
+--threads 1, since PyTorch's threads spin while they wait. Needs TensorFlow.
 """
 
 import argparse
@@ -20,21 +20,23 @@ import subprocess
 import sys
 import time
 
+from timing import median_ratio
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 SIZE, DIM, DIM_MULTS = 128, 64, (1, 2, 4, 8)
 ORIGINAL = "original"
 
 
 def original(options):
-    """A function that does it once, by the PyTorch package."""
+    """Return a function that evaluates the PyTorch package's network once."""
     from importlib.metadata import version
 
     import torch
     from denoising_diffusion_pytorch.denoising_diffusion_pytorch import Unet
 
-    found = version("denoising-diffusion-pytorch")
-    if not f"{found}.".startswith(f"{options.version}."):
-        raise ImportError(f"denoising-diffusion-pytorch is {found}")
+    installed = version("denoising-diffusion-pytorch")
+    if not f"{installed}.".startswith(f"{options.version}."):
+        raise ImportError(f"denoising-diffusion-pytorch is {installed}")
     torch.set_num_threads(options.threads)
     network = Unet(DIM, dim_mults=DIM_MULTS).train(options.train)
     x = torch.randn(options.batch, 3, SIZE, SIZE)
@@ -52,7 +54,7 @@ def original(options):
 
 
 def ours(options, kind):
-    """A function that does it once, by this network."""
+    """Return a function that evaluates our network once."""
     import tensorflow as tf
 
     from diffusion.network.unet import UNet
@@ -80,23 +82,23 @@ def ours(options, kind):
 
 
 def work(options):
-    """Do it once for every line of input; answer with seconds and processor seconds."""
-    made = (
+    """Evaluate once for every line of input; print seconds and processor seconds."""
+    evaluate = (
         original(options)
         if options.worker == ORIGINAL
         else ours(options, options.worker)
     )
-    made(), made()
+    evaluate(), evaluate()
     print("ready", flush=True)
     for _ in sys.stdin:
         start, used = time.perf_counter(), time.process_time()
-        made()
+        evaluate()
         seconds = time.perf_counter() - start, time.process_time() - used
         print("seconds", *seconds, flush=True)
 
 
 def begin(kind, options):
-    """Start a candidate's process; `None` and why where it cannot be had."""
+    """Start a candidate's process; return it, or `None` and why it did not start."""
     command = [options.original if kind == ORIGINAL else sys.executable, __file__]
     command += ["--worker", kind, "--version", options.version]
     command += ["--threads", str(options.threads), "--batch", str(options.batch)]
@@ -129,9 +131,14 @@ def main():
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--train", action="store_true")
+    parser.add_argument("--train", action="store_true", help="also the gradients")
     parser.add_argument("--xla", action="store_true", help="also compiled with XLA")
-    parser.add_argument("--original", metavar="PYTHON", default=sys.executable)
+    parser.add_argument(
+        "--original",
+        metavar="PYTHON",
+        default=sys.executable,
+        help="interpreter with the PyTorch package",
+    )
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
@@ -157,13 +164,12 @@ def main():
     base = next(iter(seconds))
     print(f"| version {options.version} | s | ratio | processor s | ratio |")
     print("|-|-|-|-|-|")
-    for kind, times in seconds.items():
+    for kind in seconds:
         row = f"| {kind}"
         for i in (0, 1):
-            ratio = statistics.median(
-                a[i] / b[i] for a, b in zip(times, seconds[base], strict=True)
-            )
-            row += f" | {statistics.median(a[i] for a in times):.3f} | {ratio:.2f}"
+            own, others = ([turn[i] for turn in seconds[k]] for k in (kind, base))
+            ratio = median_ratio(own, others)
+            row += f" | {statistics.median(own):.3f} | {ratio:.2f}"
         print(f"{row} |")
 
 
