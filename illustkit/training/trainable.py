@@ -7,8 +7,6 @@ import keras
 from keras import ops
 
 from illustkit._keras_compat import BuiltFromOneReplica
-from illustkit.runtime import precision  # noqa: F401
-from illustkit.training.dropout import EpochSeeds, ReplicaSeed  # noqa: F401
 
 
 class Trainable(BuiltFromOneReplica):
@@ -78,10 +76,6 @@ class Trainable(BuiltFromOneReplica):
         if self.optimizer is not None and self.built:
             self.optimizer.build(self.trainable_variables)
 
-    @property
-    def part_weights(self):
-        return self.term_weights
-
     def terms(self, x: Any, y: Any, y_pred: Any, training: bool) -> dict[str, Any]:
         """Compute every term of the loss, and every monitor, of one local batch.
 
@@ -94,8 +88,6 @@ class Trainable(BuiltFromOneReplica):
         Returns:
             Dict from name to a tensor of shape `(batch,)`, one number per sample.
         """
-        if hasattr(self, "parts"):
-            return self.parts(x, y, y_pred, training)
         raise TypeError(f"{type(self).__name__} has no `terms(x, y, y_pred, training)`")
 
     def compute_loss(

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from illustkit.files import write_whole
-from illustkit.training.trainable import precision
+from illustkit.runtime import precision
 
 OUTPUT = "restored"
 

@@ -167,7 +167,7 @@ def regularised(data, run, *, strategy, callbacks):
         def call(self, x):
             return self.dense(x)
 
-        def parts(self, x, y, y_pred, training):
+        def terms(self, x, y, y_pred, training):
             error = ops.abs(y - y_pred)
             return {"l1": ops.mean(error, -1), "l2": ops.mean(error**2, -1)}
 
