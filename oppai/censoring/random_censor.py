@@ -76,8 +76,8 @@ def draw_grid(rng: np.random.Generator, blocks: tuple[int, int] = (4, 32)) -> Gr
     least, most = blocks
     width = least * (most / least) ** rng.random()
     height = width * (2 ** rng.uniform(-1, 1) if rng.random() < 0.2 else 1)
-    block = [int(np.clip(np.rint(v), least, most)) for v in (width, height)]
-    return Grid(block, [int(rng.integers(0, b)) for b in block])
+    x, y = (int(np.clip(np.rint(v), least, most)) for v in (width, height))
+    return Grid((x, y), (int(rng.integers(0, x)), int(rng.integers(0, y))))
 
 
 def draw_mask(
@@ -156,4 +156,5 @@ def through_jpeg(picture: np.ndarray, quality: int) -> np.ndarray:
 
     bgr = np.ascontiguousarray(picture[..., ::-1])
     _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1])
+    decoded = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))
+    return np.ascontiguousarray(decoded[..., ::-1])

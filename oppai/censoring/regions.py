@@ -104,7 +104,10 @@ def bounds(mask: np.ndarray) -> Box | None:
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
-def overlap(first: Box, second: Box) -> tuple | None:
+Slices = tuple[slice, slice]
+
+
+def overlap(first: Box, second: Box) -> tuple[Slices, Slices]:
     """Return where two boxes meet, as slices of either.
 
     Args:
@@ -113,18 +116,17 @@ def overlap(first: Box, second: Box) -> tuple | None:
 
     Returns:
         `((rows, columns) of the first, (rows, columns) of the second)`, counted from
-        each box's corner; `None` where they do not meet.
+        each box's corner; empty where they do not meet.
     """
-    pairs = []
-    for axis in (1, 0):
-        start = max(first[axis], second[axis])
-        stop = min(first[axis + 2], second[axis + 2])
-        if start >= stop:
-            return None
-        pairs.append(
-            [slice(start - box[axis], stop - box[axis]) for box in (first, second)]
-        )
-    return tuple(zip(*pairs, strict=True))
+    left, top = max(first[0], second[0]), max(first[1], second[1])
+    right = max(left, min(first[2], second[2]))
+    bottom = max(top, min(first[3], second[3]))
+
+    def within(box: Box) -> Slices:
+        x, y = box[:2]
+        return slice(top - y, bottom - y), slice(left - x, right - x)
+
+    return within(first), within(second)
 
 
 def widened(mask: np.ndarray, n: int) -> np.ndarray:

@@ -114,7 +114,8 @@ def cover_box(
     for corner in np.linspace(first, last, count).round().astype(int).tolist():
         corners = list(square[:2])
         corners[axis] = corner
-        squares.append((*corners, corners[0] + side, corners[1] + side))
+        x, y = corners
+        squares.append((x, y, x + side, y + side))
     return squares
 
 
@@ -215,7 +216,7 @@ class Crop:
             # The patch's bicubic filter reads two pixels to each side, which a
             # picture of a few pixels cannot spare.
             wider = cv2.dilate(holes, np.ones((5, 5), np.uint8))
-            holes = holes if wider.all() else wider
+            holes = holes if wider.all() else np.asarray(wider, np.float32)
         # When shrinking, the area filter has a positive weight on all that it touches.
         return resize(holes, self.size, filter="nearest", at_once=True) > 1e-6
 

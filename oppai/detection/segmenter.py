@@ -231,7 +231,7 @@ def steps(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     d = np.zeros_like(grey)
     cv2.absdiff(grey[:, 1:], grey[:, :-1], d[:, 1:])
-    beside = cv2.dilate(d, np.uint8([[1, 0, 1]]))
+    beside = cv2.dilate(d, np.array([[1, 0, 1]], np.uint8))
     return d, np.where(d > cv2.add(beside, beside), d, 0)
 
 

@@ -4,7 +4,10 @@ The logistic regression takes the evidence and its products, since the meaning o
 number of steps depends on the number of cells.
 """
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,11 +28,21 @@ from oppai.detection.segmenter import (
 )
 from oppai.detection.solid import SIDE, SOLID_CHANNELS, SOLID_DILATIONS, solid_features
 
+if TYPE_CHECKING:
+    import keras
+
 CELLS = 24  # cells along a view's side
 
 
-def train_cell_network(pictures, path, *, steps=6000, batch_size=16, seed=0):
-    """Train the finder's network and write its weights.
+def train_cell_network(
+    pictures: Sequence[np.ndarray],
+    path: str | os.PathLike[str],
+    *,
+    steps: int = 6000,
+    batch_size: int = 16,
+    seed: int = 0,
+) -> "keras.Model":
+    """Train the network that finds the cells of mosaics, and store its weights.
 
     Example:
     ```python
@@ -38,7 +51,7 @@ def train_cell_network(pictures, path, *, steps=6000, batch_size=16, seed=0):
 
     Args:
         pictures: List of uint8 RGB arrays without censors.
-        path: Place of the weights, `.npz`, written as float16.
+        path: The `.npz` to write, in float16.
         steps: Batches to train on, each seen once. Defaults to 6000, some 20 minutes of
             one CPU core.
         batch_size: Views in a batch, even: each comes with its transpose. Defaults
@@ -52,15 +65,23 @@ def train_cell_network(pictures, path, *, steps=6000, batch_size=16, seed=0):
     return fit_network(views, path, "", CHANNELS, DILATIONS, steps=steps, seed=seed)
 
 
-def fit_network(batches, path, name, channels, dilations, *, steps, seed):
-    """Fit a network of cells, and add its weights to a file's.
+def fit_network(
+    batches: Batches,
+    path: str | os.PathLike[str],
+    name: str,
+    channels: int,
+    dilations: Sequence[int],
+    *,
+    steps: int,
+    seed: int,
+) -> "keras.Model":
+    """Train a network of cells, and add its weights to a file.
 
     Args:
         batches: `Batches` of `(cells, targets)`, as `_Views` draws them.
-        path: Place of the weights, `.npz`, written as float16; what it has of other
-            networks stays.
+        path: The `.npz` to write, in float16; weights of other networks in it are kept.
         name: What the names of the weights begin with.
-        channels: Of a sample.
+        channels: Channels of a sample.
         dilations: Of the convolutions, one after another.
         steps: Number of batches.
         seed: Int.
@@ -89,8 +110,8 @@ def fit_network(batches, path, name, channels, dilations, *, steps, seed):
     return model
 
 
-def add_weights(path, weights):
-    """Add weights to those of a file, `.npz`, which is made where there is none."""
+def add_weights(path: str | os.PathLike[str], weights: dict[str, np.ndarray]) -> None:
+    """Add weights to an `.npz`, which is made if there is none."""
     stored = {}
     if Path(path).exists():
         with np.load(path) as file:
@@ -99,7 +120,7 @@ def add_weights(path, weights):
 
 
 def _loss(truth, logits):
-    """Cross entropy and soft Dice, where the picture is."""
+    """Compute cross entropy and soft Dice inside the picture."""
     from keras import ops
 
     target, inside = ops.split(truth, 2, axis=-1)
@@ -191,7 +212,14 @@ def _grey(picture):
     return cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
 
 
-def train_solid_network(pictures, path, *, steps=8000, batch_size=8, seed=0):
+def train_solid_network(
+    pictures: Sequence[np.ndarray],
+    path: str | os.PathLike[str],
+    *,
+    steps: int = 8000,
+    batch_size: int = 8,
+    seed: int = 0,
+) -> "keras.Model":
     """Train the network that finds white, light and black, and add its weights.
 
     Example:
@@ -201,7 +229,7 @@ def train_solid_network(pictures, path, *, steps=8000, batch_size=8, seed=0):
 
     Args:
         pictures: List of uint8 RGB arrays without censors.
-        path: Place of the finder's weights, `.npz`.
+        path: The `.npz` of the finder's weights.
         steps: Batches to train on, each seen once. Defaults to 8000, some 20
             minutes of two CPU cores.
         batch_size: Pictures in a batch. Defaults to 8.
@@ -253,7 +281,7 @@ class _Pictures(Batches):
         return features, target
 
 
-def vary(picture, rng):
+def vary(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Vary a picture: crop, mirror, exchange colours, whiten the background.
 
     Some are shrunk, some are grey, printed in dots or enlarged pixel by pixel.
@@ -263,7 +291,7 @@ def vary(picture, rng):
         rng: `np.random.Generator`.
 
     Returns:
-        uint8 RGB, its own memory.
+        A new uint8 RGB array.
     """
     import cv2
 
@@ -310,7 +338,9 @@ def _crop(shape, rng, least):
     return tuple(slices)
 
 
-def train_evidence(pictures, path, *, seed=0):
+def train_evidence(
+    pictures: Sequence[np.ndarray], path: str | os.PathLike[str], *, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
     """Learn the weights of the evidence and add them to the finder's weights.
 
     Each picture is searched twice: as it is or, every second time, as a JPEG of low
@@ -323,13 +353,13 @@ def train_evidence(pictures, path, *, seed=0):
     ```
 
     Args:
-        pictures: List of uint8 RGB arrays without censors, other ones than the network
-            has been trained on where there are enough.
-        path: Place of the finder's weights, `.npz`.
+        pictures: List of uint8 RGB arrays without censors, if there are enough,
+            other ones than the network was trained on.
+        path: The `.npz` of the finder's weights.
         seed: Int. Defaults to 0.
 
     Returns:
-        `(evidence, truth)`: float32 `(n, 14)` and bool `(n,)`, what has been seen.
+        `(evidence, truth)`: float32 `(n, 14)` and bool `(n,)`, of all candidates.
     """
     labelled = []
     for n, picture in enumerate(pictures):
@@ -337,7 +367,9 @@ def train_evidence(pictures, path, *, seed=0):
     return fit_evidence(labelled, path)
 
 
-def label_candidates(picture, rng):
+def label_candidates(
+    picture: np.ndarray, rng: np.random.Generator
+) -> list[tuple[np.ndarray, bool]]:
     """Collect what the network takes for mosaics, without and with one.
 
     Args:
@@ -354,21 +386,24 @@ def label_candidates(picture, rng):
     grid = draw_grid(rng)
     if rng.random() < 0.3:
         # As programs draw them: from the corner, where a JPEG has its blocks too.
-        grid = Grid([int(rng.choice((8, 8, 8, 16, 16, 24, 32)))] * 2)
+        side = int(rng.choice((8, 8, 8, 16, 16, 24, 32)))
+        grid = Grid((side, side))
     case = draw_censor(picture, rng, mosaics=1, grid=grid, jpeg=0.5)
-    for region, evidence in find_candidates(case.image):
+    for region, evidence in find_candidates(np.asarray(case.image)):
         hole = case.mask[region.slices] > 127
         is_mosaic = (hole & region.mask).sum() > 0.5 * region.mask.sum()
         labelled.append((evidence, region.grid == grid and bool(is_mosaic)))
     return labelled
 
 
-def fit_evidence(labelled, path):
+def fit_evidence(
+    labelled: Sequence[tuple[np.ndarray, bool]], path: str | os.PathLike[str]
+) -> tuple[np.ndarray, np.ndarray]:
     """Fit the regression to labelled evidence and add it to the weights.
 
     Args:
         labelled: List of `(evidence, truth)`.
-        path: Place of the finder's weights, `.npz`.
+        path: The `.npz` of the finder's weights.
 
     Returns:
         `(evidence, truth)`: float32 `(n, 14)` and bool `(n,)`.
@@ -382,25 +417,24 @@ def fit_evidence(labelled, path):
     return evidence, truth
 
 
-def fit_logistic(x, truth, *, decay=3.0, steps=50):
-    """Logistic regression by Newton's method.
+def fit_logistic(
+    x: np.ndarray, truth: np.ndarray, *, decay: float = 3.0
+) -> tuple[np.ndarray, float]:
+    """Fit a logistic regression with scikit-learn, which only this training needs.
 
     Args:
         x: float `(n, m)`.
         truth: bool `(n,)`.
-        decay: Half of it times the weights' squares is added to the loss, the sum of
-            the cross entropies. Defaults to 3.
-        steps: Of Newton's method. Defaults to 50.
+        decay: Half of it times the sum of the squared weights is added to the loss, the
+            sum of the cross entropies. Defaults to 3.
 
     Returns:
         `(weights, bias)`, float64.
     """
-    x = np.c_[x, np.ones(len(x))].astype(np.float64)
-    penalty = np.r_[np.full(x.shape[1] - 1, decay), 0]
-    weights = np.zeros(x.shape[1])
-    for _ in range(steps):
-        p = 1 / (1 + np.exp(-np.clip(x @ weights, -30, 30)))
-        gradient = x.T @ (p - truth) + penalty * weights
-        curvature = (x * (p * (1 - p) + 1e-6)[:, None]).T @ x + np.diag(penalty)
-        weights -= np.linalg.solve(curvature, gradient)
-    return weights[:-1], weights[-1]
+    from sklearn.linear_model import LogisticRegression
+
+    model = LogisticRegression(
+        C=1 / decay, solver="newton-cholesky", tol=1e-10, max_iter=200
+    )
+    model.fit(np.asarray(x, np.float64), truth)
+    return model.coef_[0], float(model.intercept_[0])

@@ -187,7 +187,7 @@ def split_by_mosaic(hole: np.ndarray, mosaics: Sequence[Region] = ()) -> list[Re
         owners = _owners(group, (left, top, left + width, top + height), mosaics)
         for owner in np.unique(owners[group]):
             own = group & (owners == owner)
-            x, y, right, down = bounds(own)
+            x, y, right, down = bounds(own) or (0, 0, 0, 0)  # never empty
             corner, mask = (left + x, top + y), own[y:down, x:right]
             if owner < 0:
                 regions.append(region_at(corner, mask))
@@ -202,10 +202,7 @@ def _owners(group, box, mosaics):
     owners = np.full(group.shape, -1)
     sizes = {}
     for number, mosaic in enumerate(mosaics):
-        slices = overlap(box, mosaic.box)
-        if slices is None:
-            continue
-        here, there = slices
+        here, there = overlap(box, mosaic.box)
         own = mosaic.mask[there] & group[here]
         if own.any():
             owners[here][own] = number

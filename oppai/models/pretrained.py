@@ -41,7 +41,7 @@ def save_shipped(restorer: "MosaicRestorer", path: str | os.PathLike[str]) -> Pa
         ValueError: If float16 cannot hold a weight.
     """
     network = restorer.network
-    arrays = {}
+    arrays: dict[str, np.ndarray] = {}
     for variable in network.weights:
         value = np.asarray(variable, "float32")
         half = value.astype(np.float16)
@@ -54,7 +54,7 @@ def save_shipped(restorer: "MosaicRestorer", path: str | os.PathLike[str]) -> Pa
     text = json.dumps(settings).encode()
     arrays[_CONFIG] = np.frombuffer(text, np.uint8)
     memory = io.BytesIO()
-    np.savez_compressed(memory, **arrays)
+    np.savez_compressed(memory, **arrays)  # type: ignore[arg-type]  # NumPy has no stub of the keyword
     return write_whole(path, memory.getvalue())
 
 

@@ -174,7 +174,8 @@ class Restorer(KerasRestorer):
 
     Example:
     ```python
-    restorer = Restorer(PConvUNet(64, widths=(16, 32), ...), losses.BOOK_WEIGHTS)
+    network = PConvUNet(64, widths=(16, 32), strides=(1, 2), kernels=(3, 3))
+    restorer = Restorer(network, {"valid": 1.0, "hole": 6.0})
     restorer.compile(keras.optimizers.RMSprop(1e-4))
     restorer.fit(batches, shuffle=False)
     pictures = restorer.restore_patches(censored, mask)
