@@ -1,6 +1,6 @@
 """How many pictures a second do the face detectors and the cascade search?
 
-    python benchmarks/detector_speed.py [--pictures 40] [--imgsz 640]
+    python benchmarks/detector_speed.py [--pictures 40] [--image-size 640]
 
 The networks have random weights, because the speed does not depend on them. A detection
 takes one picture in memory through letterbox, network, decoding and suppression.
@@ -31,7 +31,7 @@ def main():
     """Print one line for each detector."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pictures", type=int, default=40)
-    parser.add_argument("--imgsz", type=int, default=640)
+    parser.add_argument("--image-size", type=int, default=640)
     options = parser.parse_args()
 
     import keras
@@ -47,14 +47,17 @@ def main():
     pictures = [scenes[i % len(scenes)] for i in range(options.pictures)]
     print(
         f"{processor()}, Keras {keras.__version__} on "
-        f"{keras.backend.backend()}; scenes of 640x640, imgsz {options.imgsz}"
+        f"{keras.backend.backend()}; scenes of 640x640, image size {options.image_size}"
     )
     for name in ("tiny", "small"):
         preset = DETECTOR_PRESETS[name]
         network = DetectorNetwork(preset.widths, preset.depths, preset.head)
         detector = Detector(network)
         speed = pictures_a_second(
-            lambda picture, d=detector: d.detect(picture, imgsz=options.imgsz), pictures
+            lambda picture, d=detector: d.detect(
+                picture, image_size=options.image_size
+            ),
+            pictures,
         )
         millions = network.count_params() / 1e6
         print(f"{name:8s} {millions:5.2f} M parameters  {speed:6.1f} pictures/s")

@@ -175,12 +175,12 @@ def upper_bound(paths, n):
         detail = (hole & cells_with_detail(picture, case.grid)).astype(np.uint8)
         size = int(3 * max(case.grid.block)) | 1
         square = np.ones((size, size), np.uint8)
-        hull, box = np.zeros_like(seen), np.zeros_like(seen)
-        cv2.fillConvexPoly(hull, cv2.convexHull(cv2.findNonZero(seen)), 1)
-        x, y, width, height = cv2.boundingRect(seen)
+        hull, box = np.zeros_like(detail), np.zeros_like(detail)
+        cv2.fillConvexPoly(hull, cv2.convexHull(cv2.findNonZero(detail)), 1)
+        x, y, width, height = cv2.boundingRect(detail)
         box[y : y + height, x : x + width] = 1
-        closed = cv2.morphologyEx(seen, cv2.MORPH_CLOSE, square)
-        best = max(iou(hole, form > 0) for form in (seen, hull, box, closed))
+        closed = cv2.morphologyEx(detail, cv2.MORPH_CLOSE, square)
+        best = max(iou(hole, form > 0) for form in (detail, hull, box, closed))
         rows.append((is_plain(hole), best))
     plain, best = np.array(rows).T
     print(

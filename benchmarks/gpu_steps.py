@@ -88,7 +88,7 @@ def using(name, options):
 
         with precision(options.policy):
             detector = Detector(model.network)
-        how = {"imgsz": x.shape[1], "batch_size": options.batch}
+        how = {"image_size": x.shape[1], "batch_size": options.batch}
         return lambda n: [detector.detect_all(list(x), **how) for _ in range(n)]
     from diffusion.sampling.generate import sample
 
