@@ -1,14 +1,16 @@
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 
+import oppai
 from illustkit.images import write_image
 from illustkit.samples import draw_face_icon
 from illustkit.training.runs import Run
 from oppai.censoring.block_grid import Grid
-from oppai.censoring.censor import censor
+from oppai.censoring.censor import add_mosaic, censor
 from oppai.data.batches import CensoredCrops, as_batch, held_out_cases
 from oppai.models.mosaic_unet import MosaicUNet
 from oppai.models.pretrained import load_restorer, load_shipped, save_shipped
@@ -144,3 +146,56 @@ def test_a_held_out_name_that_is_not_there(tmp_path):
     write_image(tmp_path / "a.png", draw_face_icon(1, 64))
     with pytest.raises(ValueError, match="no picture b.png"):
         train_mosaic(tmp_path, tmp_path / "run", held_out=["b.png"])
+
+
+def censored_icon(side=96):
+    picture = draw_face_icon(5, side)
+    box = side // 4, side // 4, side * 3 // 4, side * 3 // 4
+    return picture, add_mosaic(picture, box, block=8, blur_size=0, picture_blur=0)
+
+
+@pytest.mark.usefixtures("eagerly")
+@pytest.mark.parametrize(
+    "network",
+    [{}, {"widths": (4, 4, 6, 6, 8, 8), "blocks": (0, 0, 1, 0, 0, 1)}],
+    ids=["default", "six stages"],
+)
+def test_a_network_trains_and_restores(network):
+    """The default network, and one deeper than it, at the sides that they divide."""
+    restorer = MosaicRestorer(MosaicUNet(**network))
+    restorer.compile(keras.optimizers.Adam(1e-3))
+    batches = CensoredCrops([draw_face_icon(1, 96)], 2, 2, patch=64, seed=0)
+    history = restorer.fit(batches, epochs=2, shuffle=False, verbose=0).history
+    assert history["loss"][-1] < history["loss"][0]
+    picture, censored = censored_icon()
+    restored = oppai.restore(censored, restorer=restorer, feather=0)
+    hidden = censored.mask > 0
+    np.testing.assert_array_equal(restored[~hidden], picture[~hidden])
+    # Within twice the error of the mosaic after four steps: it restores something.
+    error, before = (
+        np.abs(p[hidden].astype(int) - picture[hidden]).mean()
+        for p in (restored, censored.image)
+    )
+    assert 0 < error < 2 * before
+    assert not np.array_equal(restored, censored.image)
+
+
+def test_predict_takes_one_picture_or_what_keras_takes():
+    restorer = MosaicRestorer(MosaicUNet(**TINY))
+    picture, censored = censored_icon(64)
+    hole = censored.mask > 0
+    signed = restorer.predict(censored.image, hole, Grid((8, 8)))
+    assert signed.shape == (64, 64, 3) and signed.dtype == np.float32
+    x, _ = as_batch(held_out_cases([picture], 64))
+    np.testing.assert_allclose(
+        restorer.predict(x, verbose=0), restorer.predict_on_batch(x), atol=1e-5
+    )
+
+
+def test_files_of_version_0_1_name_their_terms_parts():
+    config = MosaicRestorer(MosaicUNet(**TINY), {"charbonnier": 2.0, "log_mse": 0.5})
+    config = config.get_config()
+    config["part_weights"] = config.pop("term_weights")
+    again = MosaicRestorer.from_config(config)
+    assert again.term_weights == {"charbonnier": 2.0, "log_mse": 0.5}
+    assert again.get_config()["term_weights"] == again.term_weights
