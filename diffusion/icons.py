@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from diffusion.watermark import shown
+from illustkit.errors import UserError
 from illustkit.images import ImageError, list_images, read_picture
 from illustkit.images.cache import PictureWriter, file_stamps, store_pictures
 from illustkit.images.read import Picture
@@ -87,11 +88,11 @@ def read_icons(
             invalid, or an array is not uint8 of so many channels.
     """
     if channels not in CHANNELS:
-        raise ValueError(f"`channels` is one of {CHANNELS}. Received: {channels}")
+        raise UserError(f"`channels` is one of {CHANNELS}. Received: {channels}")
     items: Sequence[Path | np.ndarray]
     if isinstance(source, np.ndarray):
         if source.dtype != np.uint8 or source.ndim != 4 or source.shape[-1] != channels:
-            raise ValueError(
+            raise UserError(
                 f"Pictures are uint8 (n, height, width, {channels}). "
                 f"Received: {source.dtype} {source.shape}"
             )
@@ -124,7 +125,7 @@ def read_icons(
                 progress(done)
         if not len(writer):
             reason = left_out[0][1] if left_out else "It is empty."
-            raise ValueError(f"{where}: no picture here can be read. {reason}")
+            raise UserError(f"{where}: no picture here can be read. {reason}")
         writer.details["left_out"] = left_out
 
     # Version 0.1 kept the pictures in icons.npy.

@@ -14,6 +14,7 @@ import numpy as np
 from keras import ops
 
 from diffusion.schedules import Schedule
+from illustkit.errors import UserError
 
 Tensor = Any
 """A NumPy array or a tensor of the Keras backend."""
@@ -245,7 +246,7 @@ def loss_weights(
     check_objective(objective)
     check_version(version)
     if min_snr_gamma is not None and not min_snr_gamma > 0 or p2_gamma < 0 or p2_k < 0:
-        raise ValueError(
+        raise UserError(
             "`min_snr_gamma` must be positive, `p2_gamma` and `p2_k` not negative. "
             f"Received: {min_snr_gamma}, {p2_gamma}, {p2_k}"
         )
@@ -262,7 +263,7 @@ def loss_weights(
 def check_objective(objective: str) -> None:
     """Raise a `ValueError` unless `objective` is one of `OBJECTIVES`."""
     if objective not in OBJECTIVES:
-        raise ValueError(
+        raise UserError(
             f"`objective` must be one of {OBJECTIVES}. Received: {objective!r}"
         )
 
@@ -270,7 +271,7 @@ def check_objective(objective: str) -> None:
 def check_version(version: str) -> None:
     """Raise a `ValueError` unless `version` is one of `VERSIONS`."""
     if version not in VERSIONS:
-        raise ValueError(f"`version` must be one of {VERSIONS}. Received: {version!r}")
+        raise UserError(f"`version` must be one of {VERSIONS}. Received: {version!r}")
 
 
 def _float32(*tensors):
@@ -337,12 +338,12 @@ class Denoiser:
             inputs.append(np.zeros_like(x) if self._x0 is None else self._x0)
         output = np.asarray(self.model(*inputs)).astype("float32", copy=False)
         if output.shape != x.shape:
-            raise ValueError(
+            raise UserError(
                 "the model must give an output of the shape of its input. Received: "
                 f"output.shape={output.shape}, x_t.shape={x.shape}"
             )
         if not np.isfinite(output).all():
-            raise ValueError(
+            raise UserError(
                 f"the model's output at timestep {t} is not finite: take weights from "
                 "before its training diverged, or another precision than float16."
             )
@@ -369,12 +370,12 @@ def check_pictures(x: Any, rng: Any = None, *, name: str = "x_T") -> np.ndarray:
     """Return pictures as float32; raise a `ValueError` that names an invalid array."""
     x = np.asarray(x)
     if x.ndim != 4 or x.dtype.kind != "f":
-        raise ValueError(
+        raise UserError(
             f"`{name}` must be floats (n, height, width, channels). Received: "
             f"{x.dtype} {x.shape}"
         )
     if rng is not None and (not isinstance(rng, (list, tuple)) or len(rng) != len(x)):
-        raise ValueError(
+        raise UserError(
             f"`rng` must be a list of {len(x)} generators, one for each picture: see "
             f"`picture_generators`. Received: {type(rng).__name__}"
             + (f" of {len(rng)}" if hasattr(rng, "__len__") else "")

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike
 
+from illustkit.errors import UserError
+
 
 @dataclass(frozen=True, eq=False)
 class Schedule:
@@ -55,7 +57,7 @@ class Schedule:
     def __post_init__(self) -> None:
         betas = np.array(self.betas, "float64")
         if betas.ndim != 1 or not len(betas) or not np.all((betas > 0) & (betas < 1)):
-            raise ValueError(
+            raise UserError(
                 "`betas` must be one row of numbers between 0 and 1. Received: "
                 f"shape {betas.shape}, {betas.min(initial=np.inf):.6g} to "
                 f"{betas.max(initial=-np.inf):.6g}"
@@ -158,21 +160,21 @@ def make_schedule(
           2022, appendix
     """
     if kind not in _KINDS:
-        raise ValueError(f"`kind` must be one of {(*_KINDS,)}. Received: {kind!r}")
+        raise UserError(f"`kind` must be one of {(*_KINDS,)}. Received: {kind!r}")
     if isinstance(timesteps, bool) or timesteps != int(timesteps) or timesteps < 1:
-        raise ValueError(
+        raise UserError(
             f"`timesteps` must be a whole number above 0. Received: {timesteps!r}"
         )
     make_betas, defaults = _KINDS[kind]
     if unknown := sorted(set(options) - set(defaults)):
-        raise ValueError(
+        raise UserError(
             f"a {kind} schedule has the options {(*defaults,)}. Received: {unknown}"
         )
     options = {name: float(options.get(name, defaults[name])) for name in defaults}
     with np.errstate(all="ignore"):
         betas = make_betas(int(timesteps), **options)
     if not np.all((betas > 0) & (betas < 1)):
-        raise ValueError(
+        raise UserError(
             f"a {kind} schedule of {timesteps} timesteps with {options} has betas "
             "outside of 0 to 1: take more timesteps or other options."
         )

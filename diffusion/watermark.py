@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from illustkit.errors import UserError
 from illustkit.files import write_whole
 
 WATERMARK = "AI-generated"
@@ -61,19 +62,19 @@ def add_watermark(
     """
     if not isinstance(picture, np.ndarray) or picture.dtype != np.uint8:
         kind = getattr(picture, "dtype", type(picture).__name__)
-        raise ValueError(f"A picture to mark is a uint8 array. Received: {kind}")
+        raise UserError(f"A picture to mark is a uint8 array. Received: {kind}")
     if picture.ndim not in (2, 3) or picture.shape[2:] not in ((), (1,), (3,), (4,)):
-        raise ValueError(
+        raise UserError(
             f"A picture to mark is grey, RGB or RGBA. Received: shape {picture.shape}"
         )
     if min(picture.shape[:2]) < 16:
-        raise ValueError(
+        raise UserError(
             f"A watermark needs 16 pixels each way. Received: shape {picture.shape}"
         )
     if not 0 <= opacity <= 1:
-        raise ValueError(f"`opacity` is from 0 to 1. Received: opacity={opacity}")
+        raise UserError(f"`opacity` is from 0 to 1. Received: opacity={opacity}")
     if not text or not text.strip():
-        raise ValueError(f"A watermark needs a text. Received: text={text!r}")
+        raise UserError(f"A watermark needs a text. Received: text={text!r}")
     mark, size = _mark(picture.shape[1], picture.shape[0], text.strip(), font)
     colours = picture.reshape(*picture.shape[:2], -1).astype(np.float32)
     colours = colours[..., :3] if colours.shape[-1] == 4 else colours
@@ -131,7 +132,7 @@ def write_marked(
         options = {"format": "WEBP", "lossless": True, "exact": True}
         options["exif"] = _exif(note)
     else:
-        raise ValueError(
+        raise UserError(
             f"{path}: this format cannot hold a picture of mode {image.mode} with a "
             "note. Use .png, .webp, or .jpg without transparency."
         )
@@ -283,10 +284,10 @@ def _face(font, size, text):
             return ImageFont.truetype(str(font), size)
         face = ImageFont.load_default(size)
     except OSError as error:
-        raise ValueError(f"{font}: cannot be read as a font ({error}).") from None
+        raise UserError(f"{font}: cannot be read as a font ({error}).") from None
     missing = [c for c in text if not c.isspace() and ord(c) > 0x2FF]
     if missing:
-        raise ValueError(
+        raise UserError(
             f"Pillow's font lacks {missing[0]!r}. Give font=PATH of a font that has "
             "it, or another text."
         )

@@ -17,7 +17,7 @@ def demo(
     ),
     precision: Precision = None,
     strategy: Strategy = "auto",
-):
+) -> None:
     """Draw 158 icons, learn them, make new ones, and show them on a page."""
     with user_errors(NAME):
         from diffusion.pages.demo import demo as run_demo

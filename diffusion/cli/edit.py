@@ -34,7 +34,7 @@ def interpolate(
     watermark: Watermark = True,
     watermark_text: WatermarkText = "AI-generated",
     opacity: Opacity = 0.35,
-):
+) -> None:
     """Make the pictures between two pictures."""
     with user_errors(NAME):
         from diffusion.sampling.editing import interpolate_pictures, write_row
@@ -56,7 +56,7 @@ def inpaint(
     watermark: Watermark = True,
     watermark_text: WatermarkText = "AI-generated",
     opacity: Opacity = 0.35,
-):
+) -> None:
     """Fill in the white part of a mask to fit the rest of the picture."""
     with user_errors(NAME):
         from diffusion.sampling.editing import inpaint_picture, write_row

@@ -28,7 +28,7 @@ def evaluate(
     definition: Definition = "nearest",
     channels: Channels = "sum",
     image_size: CompareSize = None,
-):
+) -> None:
     """Print FID, KID, MAE, NWI and the fraction of copies."""
     with user_errors(NAME):
         from diffusion.evaluation.report import evaluate_pictures, format_evaluation
@@ -56,7 +56,7 @@ def validity(
     definition: Definition = "nearest",
     channels: Channels = "sum",
     image_size: CompareSize = None,
-):
+) -> None:
     """The preprint's table 1: is NWI higher for new work than for another domain?"""
     with user_errors(NAME):
         from diffusion.evaluation.report import format_validity, validity_table

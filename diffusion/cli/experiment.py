@@ -35,7 +35,7 @@ def experiment(
     features: Features = "inception",
     precision: Precision = None,
     strategy: Strategy = "auto",
-):
+) -> None:
     """The preprint's table 2: train, make 1,024 pictures, measure them."""
     with user_errors(NAME):
         from diffusion.experiment import run_experiment

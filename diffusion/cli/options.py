@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from illustkit.errors import UserError
+
 NAME = "illust-diffusion"
 
 RunFolder = Annotated[Path, typer.Option(help="Folder of the training.")]
@@ -61,5 +63,5 @@ def parse_size(text: str | None) -> tuple[int, int] | None:
     except ValueError:
         numbers = []
     if len(numbers) not in (1, 2) or min(numbers) < 1:
-        raise ValueError(f"--image-size takes 64 or 96x64. Received: {text}")
+        raise UserError(f"--image-size takes 64 or 96x64. Received: {text}")
     return numbers[0], numbers[-1]

@@ -38,7 +38,7 @@ def sample(
     watermark: Watermark = True,
     watermark_text: WatermarkText = "AI-generated",
     opacity: Opacity = 0.35,
-):
+) -> None:
     """Make new icons: a folder of PNG files and a grid."""
     with user_errors(NAME):
         from diffusion.network.model import load_diffuser

@@ -31,7 +31,7 @@ def serve(
     open_browser: Annotated[
         bool, typer.Option("--open/--no-open", help="Open the browser.")
     ] = True,
-):
+) -> None:
     """Serve a page on this machine that makes new icons; needs Gradio."""
     with user_errors(NAME):
         from diffusion.pages import serve as page

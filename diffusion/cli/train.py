@@ -16,6 +16,7 @@ from diffusion.cli.options import (
     parse_size,
 )
 from illustkit.cli import given, user_errors
+from illustkit.errors import UserError
 
 
 def train(
@@ -69,7 +70,7 @@ def train(
     seed: Annotated[int | None, typer.Option(help="Decides all that is random.")] = (
         None
     ),
-):
+) -> None:
     """Learn an illustrator's icons; the same command again resumes the training."""
     with user_errors(NAME):
         from diffusion.training.train import train as train_model
@@ -113,6 +114,6 @@ def _parse_multiples(text):
     try:
         return tuple(int(number) for number in text.split(","))
     except ValueError:
-        raise ValueError(
+        raise UserError(
             f"--dim-mults takes numbers with commas, as 1,2,4,8. Received: {text}"
         ) from None

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from illustkit.errors import UserError
 from illustkit.images import list_images, read_image
 
 GRID = 16  # side to which "pixels" averages a picture
@@ -110,7 +111,7 @@ def extract_features(
             extracted.append(np.asarray(extractor.function(batch), np.float32))
             bar.update(len(batch))
     if not extracted:
-        raise ValueError("There is no picture to extract features of. Received: none")
+        raise UserError("There is no picture to extract features of. Received: none")
     return np.concatenate(extracted)
 
 

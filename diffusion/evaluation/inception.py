@@ -138,7 +138,7 @@ class InceptionV3(keras.Model):
                 for kind, names in (("missing", missing), ("unknown", unknown))
                 if names
             ]
-            raise ValueError(
+            raise UserError(
                 f"{source}: not the weights of FID's InceptionV3: "
                 f"{', '.join(problems)}. Give pytorch-fid's file."
             )
@@ -148,12 +148,12 @@ class InceptionV3(keras.Model):
             if value.ndim == 4:
                 value = value.transpose(2, 3, 1, 0)  # out, in, h, w -> h, w, in, out
             if value.shape != tuple(variable.shape):
-                raise ValueError(
+                raise UserError(
                     f"{source}: {name} should be {tuple(variable.shape)} (its output "
                     f"channels last). Received: {value.shape}. Give pytorch-fid's file."
                 )
             if not np.isfinite(value).all():
-                raise ValueError(
+                raise UserError(
                     f"{source}: {name} has values that are not finite. Fetch it again."
                 )
             values.append((variable, value))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from diffusion.evaluation.metrics import check_sets
+from illustkit.errors import UserError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -123,7 +124,7 @@ def find_feature_neighbours(
     """
     generated, training = np.asarray(generated), np.asarray(training)
     if generated.ndim != 2 or generated.shape[1:] != training.shape[1:]:
-        raise ValueError(
+        raise UserError(
             "Features are (n, dimensions), of one kind. "
             f"Received: {generated.shape} and {training.shape}"
         )
@@ -155,7 +156,7 @@ def fraction_within(
     """
     check_sets(training, training)
     if len(training) < 3:
-        raise ValueError(f"Give 3 pictures or more. Received: {len(training)}")
+        raise UserError(f"Give 3 pictures or more. Received: {len(training)}")
     options = {"flip": flip, "threshold": threshold, "noise": _noise(training)}
     return _neighbours(training, training, itself=True, **options).fraction
 
@@ -211,7 +212,7 @@ def plot_neighbours(
 
 def _neighbours(a, b, *, flip, threshold, noise, itself=False):
     if len(b) < 2:
-        raise ValueError(
+        raise UserError(
             "The nearest training picture is compared with the others: give 2 or more. "
             f"Received: {len(b)}"
         )

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from illustkit.errors import UserError
+
 DEFINITIONS = ("nearest", "all", "mean picture")
 CHANNELS = ("sum", "mean")
 _BLOCK = 2048  # rows of a kernel matrix in memory at once
@@ -66,7 +68,7 @@ def mae(
         The preprint, §5.1, tables 1 and 2.
     """
     if definition not in DEFINITIONS or channels not in CHANNELS:
-        raise ValueError(
+        raise UserError(
             f"The MAE is one of {DEFINITIONS}, channels one of {CHANNELS}. "
             f"Received: definition={definition!r}, channels={channels!r}"
         )
@@ -108,14 +110,14 @@ def check_sets(generated: Any, training: Any) -> None:
     for name, x in (("generated", generated), ("training", training)):
         if not isinstance(x, np.ndarray) or x.dtype != np.uint8 or x.ndim != 4:
             got = f"{x.dtype} {x.shape}" if isinstance(x, np.ndarray) else type(x)
-            raise ValueError(
+            raise UserError(
                 f"{name} pictures are uint8 (n, height, width, channels). "
                 f"Received: {got}"
             )
         if not x.size:
-            raise ValueError(f"There is no {name} picture. Received: {x.shape}")
+            raise UserError(f"There is no {name} picture. Received: {x.shape}")
     if generated.shape[1:] != training.shape[1:]:
-        raise ValueError(
+        raise UserError(
             "Generated and training pictures are compared at one size. "
             f"Received: {generated.shape[1:]} and {training.shape[1:]}"
         )
@@ -221,7 +223,7 @@ def kid(
     a, b = _features(a, b)
     sizes = [subset_size or len(x) // 2 for x in (a, b)]
     if any(not 2 <= size <= len(x) for size, x in zip(sizes, (a, b), strict=True)):
-        raise ValueError(
+        raise UserError(
             "KID takes subsets of 2 pictures or more, from sets as large. Received: "
             f"{len(a)} and {len(b)} pictures, subset_size={subset_size}"
         )
@@ -294,10 +296,10 @@ def _features(a, b):
         or a.shape[1] != b.shape[1]
         or min(len(a), len(b)) < 2
     ):
-        raise ValueError(
+        raise UserError(
             "Features are (n, dimensions), of two or more pictures in each set. "
             f"Received: {a.shape} and {b.shape}"
         )
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
-        raise ValueError("Features are finite numbers. Received: some nan or infinite")
+        raise UserError("Features are finite numbers. Received: some nan or infinite")
     return a, b

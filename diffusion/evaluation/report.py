@@ -20,6 +20,7 @@ from diffusion.evaluation.metrics import fid, kid, mae, new_work_index
 from diffusion.icons import Icons, read_icons
 from diffusion.watermark import read_note
 from illustkit.deprecation import renamed_keywords
+from illustkit.errors import UserError
 from illustkit.files import write_whole
 
 Pictures = str | os.PathLike | np.ndarray
@@ -85,7 +86,7 @@ def evaluate_pictures(
     old = read_icons(training, new.image_size)
     for name, icons in (("generated", new), ("training", old)):
         if len(icons.names) < 4:
-            raise ValueError(
+            raise UserError(
                 f"The figures need 4 {name} pictures or more, better hundreds. "
                 f"Received: {len(icons.names)}"
             )
@@ -228,7 +229,7 @@ def nwi(
         ValueError: See `evaluate_pictures`; or if the features are not InceptionV3's.
     """
     if isinstance(features, str) and features == "pixels" or callable(features):
-        raise ValueError(
+        raise UserError(
             "NWI is defined by InceptionV3's features. Give the path of its weights. "
             f"Received: features={features!r}"
         )

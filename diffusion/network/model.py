@@ -19,6 +19,7 @@ from diffusion.process import (
 )
 from diffusion.schedules import make_schedule
 from illustkit.deprecation import renamed_keywords
+from illustkit.errors import UserError
 from illustkit.images import uint8_to_signed
 from illustkit.runtime import precision as precision_scope
 from illustkit.runtime import replicas
@@ -77,7 +78,7 @@ class Diffuser(Trainable):
     ):
         check_objective(objective)
         if loss not in LOSSES:
-            raise ValueError(f"`loss` must be one of {LOSSES}. Received: {loss!r}")
+            raise UserError(f"`loss` must be one of {LOSSES}. Received: {loss!r}")
         # The noise stays float32 under any precision, since it is the target.
         super().__init__({loss: 1}, autocast=False, **kwargs)
         self.unet, self.average = UNet(**network), UNet(**network)

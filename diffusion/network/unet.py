@@ -20,6 +20,7 @@ from diffusion.network.layers import (
     torch_uniform,
 )
 from diffusion.process import check_version
+from illustkit.errors import UserError
 from illustkit.training.dropout import Dropout
 
 
@@ -180,21 +181,19 @@ def _pair(image_size):
 def _check(version, dropout, dim, dim_mults, groups):
     check_version(version)
     if not dim_mults or any(m != int(m) or m < 1 for m in dim_mults):
-        raise ValueError(
+        raise UserError(
             "`dim_mults` are whole numbers, at least one. "
             f"Received: dim_mults={dim_mults}"
         )
     if dropout and version == "0.25.3":
-        raise ValueError(f'Only version "2" has dropout. Received: dropout={dropout}')
+        raise UserError(f'Only version "2" has dropout. Received: dropout={dropout}')
     if version == "0.25.3" and dim % groups:
-        raise ValueError(
-            f"`groups` divides `dim`. Received: groups={groups}, dim={dim}"
-        )
+        raise UserError(f"`groups` divides `dim`. Received: groups={groups}, dim={dim}")
 
 
 def _check_size(height, width, step):
     if (height or 0) % step or (width or 0) % step:
-        raise ValueError(
+        raise UserError(
             f"This UNet takes pictures whose height and width are divisible by {step}, "
             "2 for each level but the last: resize or pad them. "
             f"Received: height={height}, width={width}"

@@ -27,6 +27,7 @@ from diffusion.watermark import (
     shown,
     write_marked,
 )
+from illustkit.errors import UserError
 from illustkit.images import write_image
 
 STEPS, MOST_STEPS, MOST_SEED = 20, 100, 9999
@@ -155,7 +156,7 @@ def make_icon(
         ("seed", seed, 0, MOST_SEED),
     ):
         if value != int(value) or not least <= value <= most:
-            raise ValueError(
+            raise UserError(
                 f"`{what}` is a whole number from {least} to {most}. Received: {value}"
             )
     pictures = sample(
@@ -198,11 +199,11 @@ def import_gradio() -> Any:
     try:
         import gradio
     except ImportError as error:
-        raise ValueError(
+        raise UserError(
             f"The page needs Gradio ({error}): pip install 'gradio>=6'"
         ) from error
     if int(gradio.__version__.split(".")[0]) < 6:
-        raise ValueError(
+        raise UserError(
             f"The page needs Gradio 6, not {gradio.__version__}: "
             "pip install --upgrade 'gradio>=6'"
         )

@@ -12,6 +12,7 @@ from diffusion.network.model import Diffuser, load_diffuser
 from diffusion.pages.page import STYLE, build_page, import_gradio, make_icon
 from diffusion.watermark import OPACITY, WATERMARK
 from illustkit.deprecation import renamed_keywords
+from illustkit.errors import UserError
 
 
 @renamed_keywords(dtype="precision")
@@ -122,7 +123,7 @@ def launch(page: Any, *, port: int = 0, open_browser: bool = False) -> str:
             ssr_mode=False,
         )
     except (OSError, OverflowError) as error:
-        raise ValueError(
+        raise UserError(
             f"Port {port} cannot be used. Give another, or 0 for any free port."
         ) from error
     return address

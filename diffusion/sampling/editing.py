@@ -24,6 +24,7 @@ from diffusion.sampling.samplers import (
 )
 from diffusion.schedules import Schedule, posterior
 from diffusion.watermark import OPACITY, WATERMARK, add_watermark, shown, write_marked
+from illustkit.errors import UserError
 from illustkit.figures import sheet
 from illustkit.images import (
     read_image,
@@ -74,7 +75,7 @@ def interpolate_pictures(
     """
     model = model if isinstance(model, Diffuser) else load_diffuser(model)
     if n < 1:
-        raise ValueError(f"`n` must be at least 1. Received: {n}")
+        raise UserError(f"`n` must be at least 1. Received: {n}")
     ends = [_fitted(model, picture) for picture in (first, second)]
     a, b = (np.repeat(uint8_to_signed(end)[None], n, axis=0) for end in ends)
     t = model.schedule.timesteps // 2 if t is None else t
@@ -158,16 +159,16 @@ def interpolate(
     weight = np.asarray(weight, "float32")
     t = schedule.timesteps // 2 if t is None else t
     if second.shape != first.shape or weight.shape not in ((), (len(first),)):
-        raise ValueError(
+        raise UserError(
             "`second` must have the shape of `first`, and `weight` be one number or "
             f"{len(first)}. Received: {first.shape}, {second.shape}, {weight.shape}"
         )
     if t != int(t) or not 0 <= t < schedule.timesteps:
-        raise ValueError(
+        raise UserError(
             f"`t` must be a timestep, 0 to {schedule.timesteps - 1}. Received: {t}"
         )
     if not np.all((weight >= 0) & (weight <= 1)):
-        raise ValueError(f"`weight` must be 0 to 1. Received: {weight}")
+        raise UserError(f"`weight` must be 0 to 1. Received: {weight}")
     t = int(t)
     weight = weight.reshape(-1, 1, 1, 1)
     # Mixing leaves noise that both share as it is, so it can be added afterwards.
@@ -231,11 +232,11 @@ def inpaint_picture(
     """
     model = model if isinstance(model, Diffuser) else load_diffuser(model)
     if n < 1:
-        raise ValueError(f"`n` must be at least 1. Received: {n}")
+        raise UserError(f"`n` must be at least 1. Received: {n}")
     whole = _channels_of(model, picture)
     marks = mask if isinstance(mask, np.ndarray) else read_image(mask)[..., 0]
     if marks.dtype != np.uint8 or marks.shape != whole.shape[:2]:
-        raise ValueError(
+        raise UserError(
             "The mask is uint8 and of the picture's size, "
             f"{whole.shape[1]}x{whole.shape[0]}. "
             f"Received: {marks.dtype}, {'x'.join(map(str, marks.shape[::-1]))}"
@@ -243,7 +244,7 @@ def inpaint_picture(
     known = _fitted(model, whole)
     hole = fit_icon(marks, sample_size(model)) >= 128
     if not hole.any():
-        raise ValueError("The mask is black everywhere: paint white what to fill in.")
+        raise UserError("The mask is black everywhere: paint white what to fill in.")
     made = repaint(
         model.denoiser(),
         np.repeat(uint8_to_signed(known)[None], n, axis=0),
@@ -289,7 +290,7 @@ def repaint_path(
         ("jump_n_sample", jump_n_sample),
     ):
         if value != int(value) or value < 1:
-            raise ValueError(
+            raise UserError(
                 f"`{name}` must be a whole number above 0. Received: {value}"
             )
     climbs = {i: jump_n_sample - 1 for i in range(0, steps - jump_length, jump_length)}
@@ -409,7 +410,7 @@ def _check_mask(mask, shape):
     flat = (height, width), (n, height, width)
     deep = (height, width, 1), (n, height, width, 1)
     if mask.dtype != bool or mask.shape not in flat + deep:
-        raise ValueError(
+        raise UserError(
             "`mask` must be bool, True where the picture is known (of a mask picture: "
             f"`mask == 255`), one for all or one for each of the {n} pictures of "
             f"{width}x{height}. Received: {mask.dtype} {mask.shape}"
@@ -429,7 +430,7 @@ def _channels_of(model, picture):
         return as_channels(read_picture(picture), model.channels)
     shape = picture.shape if picture.ndim == 3 else (*picture.shape, 1)
     if picture.dtype != np.uint8 or shape[2:] != (model.channels,):
-        raise ValueError(
+        raise UserError(
             f"This model takes uint8 pictures of {model.channels} channels. "
             f"Received: {picture.dtype} {picture.shape}"
         )

@@ -28,6 +28,7 @@ from diffusion.sampling.samplers import (
     picture_generators,
 )
 from diffusion.watermark import OPACITY, WATERMARK, add_watermark, shown, write_marked
+from illustkit.errors import UserError
 from illustkit.figures import sheet
 from illustkit.files import write_whole
 from illustkit.images import read_picture, signed_to_uint8, write_image
@@ -91,13 +92,13 @@ def sample(
     """
     model = model if isinstance(model, Diffuser) else load_diffuser(model)
     if n < 1:
-        raise ValueError(f"`n` must be at least 1. Received: {n}")
+        raise UserError(f"`n` must be at least 1. Received: {n}")
     width, height = sample_size(model, image_size)
     shape = height, width, model.channels
     if batch_size is None:
         batch_size = default_batch_size(model, shape)
     if batch_size < 1:
-        raise ValueError(f"`batch_size` must be at least 1. Received: {batch_size}")
+        raise UserError(f"`batch_size` must be at least 1. Received: {batch_size}")
     batch_size = min(n, batch_size)
     run = choose_sampler(model, sampler, steps, eta)
     total = -(-n // batch_size) * steps_of(model, sampler, steps)
@@ -134,7 +135,7 @@ def choose_sampler(
         ValueError: If an option is invalid, or there are more steps than timesteps.
     """
     if sampler not in SAMPLERS:
-        raise ValueError(f"`sampler` is one of {SAMPLERS}. Received: {sampler!r}")
+        raise UserError(f"`sampler` is one of {SAMPLERS}. Received: {sampler!r}")
     version = model.unet.version
     # Raise for too many steps before anything is sampled or written.
     if sampler == "dpm++":
@@ -143,7 +144,7 @@ def choose_sampler(
         ddim_timesteps(model.schedule.timesteps, steps, version)
     eta = default_eta(version) if eta is None else eta
     if not 0 <= eta <= 1:
-        raise ValueError(f"`eta` is from 0 to 1. Received: {eta}")
+        raise UserError(f"`eta` is from 0 to 1. Received: {eta}")
     common = {
         "objective": model.objective,
         "self_condition": model.unet.self_condition,
@@ -187,11 +188,11 @@ def sample_size(
     own = model.image_size
     if image_size is None:
         if own is None:
-            raise ValueError("This network takes any size: give `image_size`.")
+            raise UserError("This network takes any size: give `image_size`.")
         return own
     width, height = image_size
     if own not in (None, (width, height)):
-        raise ValueError(
+        raise UserError(
             f"This network makes pictures of {own[0]}x{own[1]} pixels. "
             f"Received: image_size={(width, height)}"
         )
@@ -306,7 +307,7 @@ def fingerprint(model: Diffuser) -> str:
 def _check(model, n, shape, watermark, opacity, options):
     """Raise for invalid options before anything is written or sampled."""
     if n < 1:
-        raise ValueError(f"`n` must be at least 1. Received: {n}")
+        raise UserError(f"`n` must be at least 1. Received: {n}")
     sampler, steps = options.get("sampler", "ddim"), options.get("steps", 50)
     choose_sampler(model, sampler, steps, options.get("eta"))
     if watermark is not None:
@@ -323,11 +324,11 @@ def _start_folder(folder, settings):
         except ValueError:
             stored = None
         if stored != settings:
-            raise ValueError(
+            raise UserError(
                 f"{folder} holds pictures of other settings. Name another folder."
             )
     elif (folder / ICONS).exists():
-        raise ValueError(f"{folder} holds other icons. Name another folder.")
+        raise UserError(f"{folder} holds other icons. Name another folder.")
     write_whole(path, json.dumps(settings, indent=1))
 
 

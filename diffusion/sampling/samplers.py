@@ -9,6 +9,7 @@ import numpy as np
 
 from diffusion.process import Denoiser, check_pictures, check_version
 from diffusion.schedules import Schedule, posterior
+from illustkit.errors import UserError
 
 Generators = Sequence[np.random.Generator]
 Progress = Callable[[int, int], object] | None
@@ -148,7 +149,7 @@ def ddim_timesteps(
     check_version(version)
     most = timesteps if version == "2" else timesteps - 1
     if steps != int(steps) or not 1 <= steps <= most:
-        raise ValueError(
+        raise UserError(
             f"`steps` must be 1 to {most}, with {timesteps} timesteps and version "
             f"{version}. Received: steps={steps}"
         )
@@ -224,13 +225,13 @@ def ddim(
     """
     check_version(version)
     if start is not None and version != "2":
-        raise ValueError(
+        raise UserError(
             'only version "2" can begin at the noise of `x_T`: take '
             f'version="2". Received: start={start}, version={version!r}'
         )
     eta = default_eta(version) if eta is None else eta
     if not 0 <= eta <= 1 or (eta and rng is None):
-        raise ValueError(
+        raise UserError(
             "`eta` must be 0 to 1, and 0 without generators. Received: "
             f"eta={eta}, rng={rng if rng is None else type(rng).__name__}"
         )
@@ -265,7 +266,7 @@ def _check_start(schedule, start):
     if start is None:
         return schedule.timesteps - 1
     if start != int(start) or not 0 <= start < schedule.timesteps:
-        raise ValueError(
+        raise UserError(
             f"`start` must be a timestep, 0 to {schedule.timesteps - 1}. Received: "
             f"{start}"
         )
@@ -307,11 +308,11 @@ def dpm_timesteps(
         ValueError: If `spacing` is invalid, or there are more steps than timesteps.
     """
     if spacing not in SPACINGS:
-        raise ValueError(f"`spacing` must be one of {SPACINGS}. Received: {spacing!r}")
+        raise UserError(f"`spacing` must be one of {SPACINGS}. Received: {spacing!r}")
     lambdas = 0.5 * np.log(schedule.snr)
     last = last_timestep(schedule, lambda_min_clipped=lambda_min_clipped)
     if steps != int(steps) or not 1 <= steps <= last:
-        raise ValueError(
+        raise UserError(
             f"`steps` must be 1 to {last}, the timesteps of {schedule!r} with λ of "
             f"{lambda_min_clipped} or more. Received: steps={steps}"
         )

@@ -17,6 +17,7 @@ from diffusion.network.model import DIFFUSER, build_diffuser
 from diffusion.sampling.samplers import dpm_timesteps
 from diffusion.training.callbacks import Averaging, KeepAverage, SampleGrids
 from diffusion.training.presets import PRESETS, DiffusionPreset
+from illustkit.errors import UserError
 from illustkit.images import list_images
 from illustkit.runtime import own_folder, worker_index
 from illustkit.training.batches import Batches
@@ -178,21 +179,19 @@ def choose_settings(preset: str = "preprint", **settings: Any) -> DiffusionPrese
     chosen = dataclasses.replace(chosen, image_size=_pair(chosen.image_size))
     for name in "steps", "epoch_steps", "batch_size", "accumulation", "timesteps":
         if getattr(chosen, name) < 1:
-            raise ValueError(
+            raise UserError(
                 f"`{name}` must be at least 1. Received: {getattr(chosen, name)}"
             )
     for name in "flip", "self_condition":
         if not 0 <= getattr(chosen, name) <= 1:
-            raise ValueError(
+            raise UserError(
                 f"`{name}` is a probability, 0 to 1. Received: {getattr(chosen, name)}"
             )
     if chosen.channels not in CHANNELS:
-        raise ValueError(
-            f"`channels` is one of {CHANNELS}. Received: {chosen.channels}"
-        )
+        raise UserError(f"`channels` is one of {CHANNELS}. Received: {chosen.channels}")
     divisor = 2 ** (len(chosen.dim_mults) - 1)
     if any(side < 1 or side % divisor for side in _pair(chosen.image_size)):
-        raise ValueError(
+        raise UserError(
             f"With {len(chosen.dim_mults)} levels both sides must be multiples of "
             f"{divisor}. Received: image_size={chosen.image_size}"
         )
@@ -226,7 +225,7 @@ def make_optimizer(chosen: DiffusionPreset) -> keras.optimizers.Optimizer:
 def _check_accumulation(chosen: DiffusionPreset, devices: Devices) -> None:
     n = devices.replicas
     if chosen.accumulation > 1 and devices.strategy is not None and n > 1:
-        raise ValueError(
+        raise UserError(
             "Keras cannot accumulate gradients under a tf.distribute strategy of "
             f"several devices: with {n} of them, raise batch_size instead. "
             f"Received: accumulation={chosen.accumulation}"

@@ -14,7 +14,7 @@ from illustkit.images import list_images, read_image
 from illustkit.training.optimizers import ClippedAdam, WarmupStableDecay
 from illustkit.training.runs import Run
 from tests.diffusion.conftest import TINIEST, train_slim
-from tests.diffusion.network.test_diffuser import batch_of
+from tests.diffusion.network.test_model import batch_of
 
 
 class Stop(keras.callbacks.Callback):

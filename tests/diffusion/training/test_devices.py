@@ -50,15 +50,15 @@ def test_the_u_net_itself_trains_and_samples(icons, tmp_path, version, channels,
         "self_condition": own,
         "learning_rate": 0.01,
         "ema_every": 1,
-        "epoch_steps": 2,
-        "steps": 2,
+        "epoch_steps": 1,
+        "steps": 1,
         "n_samples": 2,
-        "sample_steps": 2,
+        "sample_steps": 1,
     }
     tf.config.run_functions_eagerly(True)  # a few steps are sooner done than traced
     try:
         run = train(icons, tmp_path, **settings)
-        pictures = sample(run, 2, steps=2, sampler="dpm++", progress=False)
+        pictures = sample(run, 2, steps=1, sampler="dpm++", progress=False)
     finally:
         tf.config.run_functions_eagerly(False)
     assert pictures.shape == (2, 8, 16, channels)
