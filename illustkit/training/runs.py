@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import os
+import shutil
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -403,16 +404,18 @@ class Backup(keras.callbacks.BackupAndRestore):
         before = self._newest()
         folder = self.folder / f"epoch-{epoch + 1:05d}"
         part = folder.with_suffix(".part")
-        _remove_tree(part)
+        if part.exists():
+            shutil.rmtree(part)
         part.mkdir(parents=True)
         # The names under which `BackupAndRestore` looks for them.
         self.model.save_weights(part / "latest.weights.h5")
         metadata = json.dumps({"epoch": epoch + 1, "batch": 0})
         (part / "training_metadata.json").write_text(metadata)
-        _remove_tree(folder)
+        if folder.exists():
+            shutil.rmtree(folder)
         os.replace(part, folder)
         if before is not None and before != folder:
-            _remove_tree(before)
+            shutil.rmtree(before)
 
     def on_train_end(self, logs=None):
         super().on_train_end(logs)
@@ -427,13 +430,6 @@ class Backup(keras.callbacks.BackupAndRestore):
         strategy, mine = self.model.distribute_strategy, tf.constant([self.epochs_done])
         # Workers can gather in a graph only.
         return tf.function(lambda: strategy.gather(mine, axis=0))().numpy().tolist()
-
-
-def _remove_tree(folder):
-    if folder.is_dir():
-        for path in folder.iterdir():
-            path.unlink()
-        folder.rmdir()
 
 
 def _number(text):
