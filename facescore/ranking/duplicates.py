@@ -1,21 +1,25 @@
-"""Pictures that look alike: a perceptual hash, near pairs of hashes, groups of them."""
+"""Group pictures that look alike, by a perceptual hash and their colours."""
 
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 import numpy as np
+from scipy import sparse
+from scipy.sparse import csgraph
+
+from illustkit.errors import UserError
 
 BITS = 64
 _SIDE, _LOW = 32, 8
 _BITS_SET = np.array([bin(i).count("1") for i in range(1 << 16)], np.uint8)
 
 
-def perceptual_hash(image):
-    """Hash a picture so that what looks alike differs in few bits.
+def perceptual_hash(image: np.ndarray) -> int:
+    """Hash a picture so that pictures that look alike differ in few bits.
 
-    The picture in grey, 32×32, is taken apart into waves (DCT-II); each of the 64 of
+    The grey picture, 32×32, is transformed (DCT-II); each of the 64 coefficients of
     lowest frequency (8×8) gives a bit: whether it is over their median. Size, format,
-    compression and slight changes of light hardly matter; mirroring and another
-    cut of the picture do.
+    compression and slight changes of light hardly matter; mirroring and cropping do.
 
     Example:
     ```python
@@ -23,7 +27,7 @@ def perceptual_hash(image):
     ```
 
     Args:
-        image: uint8 RGB `(height, width, 3)`; a thumbnail serves as well.
+        image: uint8 RGB `(height, width, 3)`; a thumbnail is enough.
 
     Returns:
         int, 64 bits; 0 for a picture of one colour.
@@ -38,24 +42,24 @@ def perceptual_hash(image):
     grey = grey.resize((_SIDE, _SIDE), Image.Resampling.LANCZOS, reducing_gap=3.0)
     waves = _cosines()
     low = waves @ np.asarray(grey, np.float64) @ waves.T
-    # The first is the mean: always the greatest, or nought on a black picture.
+    # The first is the mean: always the greatest, or zero for a black picture.
     ac = low.ravel()[1:]
-    # Rounding alone must not tell the waves of one colour apart.
+    # Rounding must not set bits for a picture of one colour.
     bits = np.concatenate([[False], ac > np.median(ac) + 1e-6])
     return int.from_bytes(np.packbits(bits).tobytes(), "big")
 
 
-def hamming(a, b):
-    """Number of bits in which two hashes differ."""
+def hamming(a: int, b: int) -> int:
+    """Return the number of bits in which two hashes differ."""
     return bin(a ^ b).count("1")
 
 
-def near_pairs(hashes, threshold):
+def near_pairs(hashes: Sequence[int] | np.ndarray, threshold: int) -> np.ndarray:
     """Find all pairs of hashes that differ in few bits.
 
     Hashes are cut into `threshold + 1` bands: two that differ in `threshold` bits or
-    fewer agree on one band at least, so only those that share a band are compared.
-    None is missed, and the time grows far slower than the number of pairs.
+    fewer agree on one band at least, so that only those that share a band are compared.
+    No pair is missed, and the time grows far slower than the number of pairs.
 
     Args:
         hashes: ints of 64 bits, each once.
@@ -65,13 +69,13 @@ def near_pairs(hashes, threshold):
         int64 `(pairs, 2)`: indices, the smaller first, each pair once, sorted.
 
     Raises:
-        ValueError: for another threshold.
+        UserError: If the threshold is out of range.
     """
     if not 0 <= threshold < BITS // 2:
-        raise ValueError(f"threshold is 0 to 31 of 64 bits. Received: {threshold}")
+        raise UserError(f"`threshold` is 0 to 31 of 64 bits. Received: {threshold}")
     hashes = np.asarray(hashes, np.uint64)
     ends = [round(i * BITS / (threshold + 1)) for i in range(threshold + 2)]
-    found = [np.zeros((0, 2), np.int64)]
+    pairs = [np.zeros((0, 2), np.int64)]
     for low, high in zip(ends, ends[1:], strict=False):
         band = hashes >> np.uint64(low)
         if high - low < BITS:
@@ -79,14 +83,20 @@ def near_pairs(hashes, threshold):
         order = np.argsort(band, kind="stable")
         edges = np.flatnonzero(np.diff(band[order])) + 1
         for bucket in np.split(order, edges):
-            found.extend(_pairs_within(bucket, hashes, threshold))
-    return np.unique(np.sort(np.concatenate(found), axis=1), axis=0)
+            pairs.extend(_pairs_within(bucket, hashes, threshold))
+    return np.unique(np.sort(np.concatenate(pairs), axis=1), axis=0)
 
 
-def group_duplicates(hashes, colours=None, *, threshold=6, colour_distance=32):
+def group_duplicates(
+    hashes: Sequence[int] | np.ndarray,
+    colours: Sequence[Sequence[int]] | np.ndarray | None = None,
+    *,
+    threshold: int = 6,
+    colour_distance: int = 32,
+) -> np.ndarray:
     """Group pictures that look alike.
 
-    A picture joins a group when it is near to any of its pictures.
+    A picture belongs to a group if it is near to any of its pictures.
 
     Example:
     ```python
@@ -95,9 +105,9 @@ def group_duplicates(hashes, colours=None, *, threshold=6, colour_distance=32):
     ```
 
     Args:
-        hashes: ints of 64 bits; equal ones may stand among them.
-        colours: uint8 `(n, k)`, what `colour_signature` gives; pictures are alike only
-            if these are near as well. Defaults to none.
+        hashes: ints of 64 bits; they may be equal.
+        colours: uint8 `(n, k)` from `colour_signature`; pictures are alike only if
+            these are near as well. Defaults to none.
         threshold: Most bits that may differ, 0 to 31. Defaults to 6.
         colour_distance: Greatest difference of any colour, 0 to 255. Defaults to 32.
 
@@ -108,23 +118,27 @@ def group_duplicates(hashes, colours=None, *, threshold=6, colour_distance=32):
     if colours is None:
         colours = np.zeros((len(hashes), 1), np.uint8)
     colours = np.asarray(colours, np.uint8)
-    # Equal pictures in thousands would make millions of pairs: one of each is enough.
+    # Thousands of equal pictures would make millions of pairs: one of each is enough.
     keys = np.concatenate([hashes[:, None].view(np.uint8), colours], axis=1)
     _, first, inverse = np.unique(keys, axis=0, return_index=True, return_inverse=True)
     pairs = near_pairs(hashes[first], threshold)
     shades = colours[first].astype(np.int16)
     apart = np.abs(shades[pairs[:, 0]] - shades[pairs[:, 1]]).max(axis=1, initial=0)
-    roots = _united(len(first), pairs[apart <= colour_distance])
+    near = pairs[apart <= colour_distance]
+    links = sparse.coo_array(
+        (np.ones(len(near), bool), (near[:, 0], near[:, 1])), shape=(len(first),) * 2
+    )
+    _, groups = csgraph.connected_components(links, directed=False)
     earliest = np.full(len(first), len(hashes))
-    np.minimum.at(earliest, roots, first)
-    return earliest[roots][inverse.reshape(-1)]
+    np.minimum.at(earliest, groups, first)
+    return earliest[groups][inverse.reshape(-1)]
 
 
-def colour_signature(image):
-    """Mean colours of a picture's quarters: what a hash of its forms does not see.
+def colour_signature(image: np.ndarray) -> bytes:
+    """Return the mean colours of a picture's quarters, which its hash does not see.
 
     Args:
-        image: uint8 RGB `(height, width, 3)`; a thumbnail serves as well.
+        image: uint8 RGB `(height, width, 3)`; a thumbnail is enough.
 
     Returns:
         bytes: red, green and blue of the four quarters, by rows.
@@ -134,8 +148,10 @@ def colour_signature(image):
     return Image.fromarray(image).resize((2, 2), Image.Resampling.BOX).tobytes()
 
 
-def _pairs_within(bucket, hashes, threshold, block=1024):
-    """Near pairs of one bucket, some rows at a time, so that memory stays small."""
+def _pairs_within(
+    bucket: np.ndarray, hashes: np.ndarray, threshold: int, block: int = 1024
+) -> Iterator[np.ndarray]:
+    """Yield the near pairs of one bucket, for some rows at a time to save memory."""
     if len(bucket) < 2:
         return
     values = hashes[bucket]
@@ -148,23 +164,11 @@ def _pairs_within(bucket, hashes, threshold, block=1024):
             yield np.stack([bucket[start + i], bucket[start + j]], axis=1)
 
 
-def _united(n, pairs):
-    """Union–find: for each of `n` the number of its tree's root."""
-    parent = list(range(n))
-
-    def root(i):
-        while parent[i] != i:
-            parent[i] = i = parent[parent[i]]
-        return i
-
-    for a, b in pairs.tolist():
-        a, b = root(a), root(b)
-        parent[max(a, b)] = min(a, b)
-    return np.array([root(i) for i in range(n)], np.int64)
-
-
 @lru_cache(maxsize=1)
-def _cosines():
-    """The eight DCT-II waves of lowest frequency over 32 samples, `(8, 32)`."""
+def _cosines() -> np.ndarray:
+    """Return the eight DCT-II waves of lowest frequency over 32 samples, `(8, 32)`.
+
+    `scipy.fft.dctn` computes all 32 × 32 coefficients, of which 64 are needed.
+    """
     k, n = np.mgrid[:_LOW, :_SIDE]
     return np.cos(np.pi * k * (2 * n + 1) / (2 * _SIDE))

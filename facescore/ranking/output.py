@@ -1,4 +1,4 @@
-"""What a ranking leaves behind: the table, the JSON, on request the best pictures."""
+"""Write a ranking: gallery, table, JSON, and on request the best pictures."""
 
 import base64
 import csv
@@ -7,23 +7,27 @@ import io
 import json
 import os
 import re
-import secrets
 import shutil
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
-from illustkit.files import write_whole
+from illustkit.errors import UserError
+from illustkit.files import replacing, write_whole
 
 GALLERY = "gallery.html"
 _PAGES = Path(__file__).parents[1] / "pages"
 
 
-def write_gallery(output, pictures, folder):
+def write_gallery(
+    output: str | os.PathLike, pictures: Sequence[Any], folder: str | os.PathLike
+) -> Path:
     """Write `gallery.html`: pictures sorted by score, faces boxed, a threshold slider.
 
     The page holds its style, its script and the scores; thumbnails and pictures stay
-    files beside it, and only what is in sight is loaded. It asks nothing of the
-    network, and its policy lets no other script run.
+    files beside it, and only those in sight are loaded. It uses no network, and its
+    policy lets no other script run.
 
     Example:
     ```python
@@ -31,7 +35,7 @@ def write_gallery(output, pictures, folder):
     ```
 
     Args:
-        output: Folder to write to, the one that thumbnails are named from.
+        output: Folder to write to; thumbnails are named relative to it.
         pictures: List of `RankedPicture`, in the order to show them.
         folder: Folder that the pictures are named from.
 
@@ -44,7 +48,7 @@ def write_gallery(output, pictures, folder):
     entries = [_entry(picture, best, base) for picture in pictures]
     # Within a script element only "<" could end it; the others are for old parsers.
     data = json.dumps({"pictures": entries}, separators=(",", ":"))
-    data = re.sub("[<>&]", lambda found: f"\\u{ord(found[0]):04x}", data)
+    data = re.sub("[<>&]", lambda match: f"\\u{ord(match[0]):04x}", data)
     style = "".join(_page(name) for name in ("common.css", "gallery.css"))
     script = _page("gallery.js")
     parts = {
@@ -56,7 +60,7 @@ def write_gallery(output, pictures, folder):
             f"form-action 'none'; script-src {_hash(script)}; style-src {_hash(style)}"
         ),
     }
-    # In one pass: what is filled in may itself hold "{{data}}".
+    # In one pass, since the data may themselves hold "{{data}}".
     page = re.sub(r"\{\{(\w+)\}\}", lambda f: parts[f[1]], _page(GALLERY))
     return write_whole(output / GALLERY, page)
 
@@ -76,7 +80,7 @@ def _entry(picture, best, base):
         "alike": picture.alike,
         "group": best[picture.duplicate_of or picture.file],
         "duplicate": picture.duplicate_of is not None,
-        # Shares of width and height, whatever size the picture is shown in.
+        # Fractions of width and height, for any size that the picture is shown in.
         "faces": [
             [
                 *(round(v / size[i % 2], 4) for i, v in enumerate(face.box)),
@@ -89,7 +93,7 @@ def _entry(picture, best, base):
 
 
 def _base(folder, output):
-    """URL of the folder, relative to the page where it can be, with a slash."""
+    """Return the folder's URL with a slash, relative to the page if possible."""
     try:
         relative = os.path.relpath(folder.resolve(), output.resolve())
     except ValueError:  # another drive
@@ -114,8 +118,8 @@ _COLUMNS = (
 )
 
 
-def write_table(output, pictures):
-    """Write `ranking.csv`: a row a face, the best of a picture first.
+def write_table(output: Path, pictures: Iterable[Any]) -> Path:
+    """Write `ranking.csv`: a row for each face, the best of a picture first.
 
     A picture without a face, or one that cannot be read, has one row with empty cells
     and its `state`.
@@ -145,13 +149,15 @@ def write_table(output, pictures):
     return write_whole(output / TABLE, data)
 
 
-def write_records(output, pictures, about):
-    """Write `ranking.json`: the same as the table, a dict a picture.
+def write_records(
+    output: Path, pictures: Iterable[Any], about: Mapping[str, Any]
+) -> Path:
+    """Write `ranking.json`: the table's content, with a dict for each picture.
 
     Args:
         output: Folder to write to.
         pictures: List of `RankedPicture`.
-        about: Dict of what holds for the whole ranking.
+        about: Dict of the settings of the whole ranking.
 
     Returns:
         Path of the file.
@@ -170,22 +176,29 @@ def write_records(output, pictures, about):
         }
         for picture in pictures
     ]
-    # A line a picture: to be looked at, and compared with diff.
+    # A line for each picture, for reading and for diff.
     lines = ",\n".join(json.dumps(record) for record in records)
     head = json.dumps(about)[1:-1]
     return write_whole(output / RECORDS, f'{{{head}, "pictures": [\n{lines}\n]}}\n')
 
 
-def gather_top(pictures, folder, output, count, *, link=False):
+def gather_top(
+    pictures: Iterable[Any],
+    folder: Path,
+    output: Path,
+    count: int,
+    *,
+    link: bool = False,
+) -> list[Path]:
     """Copy or link the best pictures into `top/`, their rank before their name.
 
-    Of pictures that look alike only the best goes there. What an earlier call put there
-    goes away; nothing else does. The pictures themselves are only read.
+    Of pictures that look alike only the best goes there. The files of an earlier call
+    are removed, no others. The pictures themselves are only read.
 
     Args:
         pictures: List of `RankedPicture`, by rank.
         folder: Folder that they are named from.
-        output: Folder that holds `top/`.
+        output: Folder for `top/`.
         count: Number of pictures.
         link: Make symbolic links instead of copies. Defaults to `False`.
 
@@ -193,7 +206,7 @@ def gather_top(pictures, folder, output, count, *, link=False):
         Paths in `top/`, the best first.
 
     Raises:
-        ValueError: where links cannot be made, or another file has the name.
+        UserError: If links cannot be made, or another file has the name.
     """
     chosen = [p for p in pictures if p.rank and p.duplicate_of is None][:count]
     digits = max(2, len(str(max((p.rank for p in chosen), default=0))))
@@ -204,18 +217,14 @@ def gather_top(pictures, folder, output, count, *, link=False):
         if "/" not in name and "\\" not in name:
             (output / TOP / name).unlink(missing_ok=True)
     (output / TOP).mkdir(parents=True, exist_ok=True)
-    # The list stands before the files, so that a kill leaves none behind unlisted.
+    # The list is written before the files, so that a kill leaves none unlisted.
     write_whole(listed, json.dumps([target.name for target in targets]))
     for picture, target in zip(chosen, targets, strict=True):
         if os.path.lexists(target):
-            raise ValueError(f"{target}: stands there already. Move it elsewhere.")
+            raise UserError(f"{target}: exists already. Move it elsewhere.")
         source = (folder / picture.file).resolve()
-        part = target.with_name(f".{secrets.token_hex(8)}.part")
-        try:
+        with replacing(target) as part:
             _symlink(source, part) if link else shutil.copy2(source, part)
-            os.replace(part, target)
-        finally:
-            part.unlink(missing_ok=True)
     return targets
 
 
@@ -223,7 +232,7 @@ def _symlink(source, target):
     try:
         os.symlink(source, target)
     except (OSError, NotImplementedError) as error:
-        raise ValueError(
+        raise UserError(
             f"{target.parent}: links cannot be made here ({error}). Use link=False."
         ) from error
 

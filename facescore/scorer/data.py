@@ -51,7 +51,7 @@ def read_ratings(source: str | os.PathLike) -> list[Rating]:
 
     Example:
     ```python
-    for path, score in read_ratings("pictures"):   # pictures/1 ... pictures/5
+    for path, score in read_ratings("crops"):   # crops/1 ... crops/5
         ...
     ```
 
