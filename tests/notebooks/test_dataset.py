@@ -9,8 +9,8 @@ import pixivpy3
 import pytest
 
 from tests.notebooks.reading import FOLDER, code_cells, execute
-from tests.oppai.pixiv.pixiv_client import lead_to
-from tests.oppai.pixiv.pixiv_server import TOKEN, PixivServer
+from tests.oppai.pixiv.loopback_client import lead_to
+from tests.oppai.pixiv.loopback_server import TOKEN, PixivServer
 
 NOTEBOOK = FOLDER / "oppai_dataset.ipynb"
 

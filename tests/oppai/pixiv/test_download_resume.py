@@ -14,14 +14,14 @@ from oppai.pixiv import client
 from oppai.pixiv.download import download_all, read_outcomes
 from tests.conftest import ROOT
 
-from .pixiv_client import lead_to
-from .pixiv_server import API, IMAGES, TOKEN, PixivServer
+from .loopback_client import lead_to
+from .loopback_server import API, IMAGES, TOKEN, PixivServer
 
 # A background job's SIGINT is ignored; in a terminal it is not.
 MAIN = """
 import signal, sys, pixivpy3
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from tests.oppai.pixiv.pixiv_client import lead_to
+from tests.oppai.pixiv.loopback_client import lead_to
 pixivpy3.AppPixivAPI = lead_to(int(sys.argv.pop(1)))
 from oppai.cli.main import main
 main()

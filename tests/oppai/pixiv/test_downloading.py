@@ -12,8 +12,8 @@ from oppai.pixiv import client
 from oppai.pixiv.client import LoginError, PixivError, login
 from oppai.pixiv.download import download_all
 
-from .pixiv_client import lead_to
-from .pixiv_server import API, AUTH, IMAGES, TOKEN, PixivServer
+from .loopback_client import lead_to
+from .loopback_server import API, AUTH, IMAGES, TOKEN, PixivServer
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from oppai.pixiv.client import LoginError
 from oppai.pixiv.download import download_all
 from tests.conftest import ROOT
 
-from .pixiv_client import lead_to
-from .pixiv_server import AUTH, TOKEN, PixivServer
+from .loopback_client import lead_to
+from .loopback_server import AUTH, TOKEN, PixivServer
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import urllib.parse
 
 from requests.adapters import HTTPAdapter
 
-from .pixiv_server import API, AUTH, IMAGES
+from .loopback_server import API, AUTH, IMAGES
 
 
 class ToLoopback(HTTPAdapter):
