@@ -47,7 +47,8 @@ def restore(
         boxes = [parse_numbers(text, 4, "--box") for text in box] if box else None
         colour = None
         if mask_colour:
-            colour = parse_numbers(mask_colour, 3, "--mask-colour")
+            numbers = parse_numbers(mask_colour, 3, "--mask-colour")
+            colour = [int(number) for number in numbers]
         from oppai.models.pretrained import load_restorer
 
         report = restore_files(
