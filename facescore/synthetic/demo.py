@@ -1,13 +1,16 @@
-"""From nothing to a ranked folder: draw, train, find, score, rank, show.
+"""Demonstrate everything without a file: draw, train, find, score, rank, show.
 
-A made-up person rates drawn characters. A detector learns faces from drawn scenes, a
+An invented person rates drawn characters. A detector learns faces from drawn scenes, a
 scorer that person's taste, and both are tried on characters they have never seen.
 """
 
 import html
+import os
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
@@ -24,8 +27,10 @@ SIZE = 300, 424  # pixels, width and height of a drawn character
 SCENE = 320  # pixels, side of a drawn scene
 
 
-def draw_scenes(folder, n, *, first_seed=0, progress=True):
-    """Draw labelled scenes of 320 by 320 pixels; those that are there stay.
+def draw_scenes(
+    folder: str | os.PathLike, n: int, *, first_seed: int = 0, progress: bool = True
+) -> None:
+    """Draw labelled scenes of 320 by 320 pixels; existing ones stay.
 
     Args:
         folder: Folder for the pictures and their labels.
@@ -36,7 +41,7 @@ def draw_scenes(folder, n, *, first_seed=0, progress=True):
     from tqdm import tqdm
 
     def draw(i):
-        path = folder / f"scene-{i:04d}.png"
+        path = Path(folder, f"scene-{i:04d}.png")
         if not path.exists():
             size = SCENE, SCENE
             image, boxes = draw_scene(
@@ -52,15 +57,21 @@ def draw_scenes(folder, n, *, first_seed=0, progress=True):
 
 
 def draw_characters(
-    folder, per_score, *, first_seed=0, labelled=0, table=None, progress=True
-):
-    """Draw characters and let the made-up person rate them.
+    folder: str | os.PathLike,
+    per_score: int,
+    *,
+    first_seed: int = 0,
+    labelled: int = 0,
+    table: str | os.PathLike | None = None,
+    progress: bool = True,
+) -> Path:
+    """Draw characters and let the invented person rate them.
 
     Args:
-        folder: Folder for the pictures; those that are there stay.
+        folder: Folder for the pictures; existing ones stay.
         per_score: Number of characters of each score.
         first_seed: Seed of the first. Defaults to 0.
-        labelled: Of how many, the first ones, to label the face. Defaults to 0.
+        labelled: Number of the first characters to label the face of. Defaults to 0.
         table: CSV for the scores. Defaults to `ratings.csv` in the folder.
         progress: Show a progress bar. Defaults to `True`.
 
@@ -69,9 +80,10 @@ def draw_characters(
     """
     from tqdm import tqdm
 
-    folder, ratings, writing = Path(folder), [], []
+    folder, writing = Path(folder), []
+    ratings: list[Rating] = []
     bar = tqdm(total=5 * per_score, desc="Drawing characters", disable=not progress)
-    with bar, ThreadPoolExecutor(1) as pool:  # draws one while the last is compressed
+    with bar, ThreadPoolExecutor(1) as pool:  # compresses one while the next is drawn
         for seed, character, score in rated_characters(
             per_score, first_seed=first_seed, size=SIZE
         ):
@@ -88,7 +100,7 @@ def draw_characters(
 
 
 def _write(path, image, boxes):
-    """Write a picture, its labels first: none is left that only seems unlabelled."""
+    """Write a picture, its labels first, so that a kill leaves none unlabelled."""
     if boxes is not None:
         write_labels(label_path(path), boxes, image.shape[1::-1])
     write_image(path, image)
@@ -97,12 +109,12 @@ def _write(path, image, boxes):
 SHOWN = 8
 
 
-def write_page(folder, found, ranking, run):
+def write_page(folder: Path, result: Any, ranking: Any, run: Any) -> Path:
     """Write `index.html`.
 
     Args:
-        folder: `Path` of the demo's folder.
-        found: What `facescore.synthetic.demo.demo` returns, without the page.
+        folder: Folder of the demo.
+        result: Result of `facescore.synthetic.demo.demo`, without the page.
         ranking: The `Ranking` of the unseen pictures.
         run: The scorer's `Run`.
 
@@ -111,24 +123,24 @@ def write_page(folder, found, ranking, run):
     """
     ranked = [p for p in ranking.in_state("ranked") if p.duplicate_of is None]
     n = len(ranking.pictures)
-    spearman = found.agreement.measures["Spearman"]
+    spearman = result.agreement.measures["Spearman"]
     page = PAGE.format(
         n=n,
-        missed=f"{found.missed} of them had no face found, and count as the mean."
-        if found.missed
+        missed=f"No face was found in {result.missed} of them; they count as the mean."
+        if result.missed
         else "A face was found in each of them.",
         spearman=spearman.value,
         low=spearman.low,
         high=spearman.high,
         ceiling=CEILING,
         rising="rise with every score"
-        if found.agreement.rising
+        if result.agreement.rising
         else "do not rise with every score",
         best=_strip(ranked[:SHOWN]),
         worst=_strip(ranked[-SHOWN:]),
-        table=_table(found.agreement),
-        detector=_detector(found.detector),
-        stability=html.escape(str(found.stability)),
+        table=_table(result.agreement),
+        detector=_detector(result.detector),
+        stability=html.escape(str(result.stability)),
         epochs=run.epochs_done,
         best_epoch=max(run.history["val_spearman"]),
     )
@@ -167,7 +179,7 @@ def _detector(scores):
         f"<p>On {scores.n_pictures} unseen scenes with {scores.n_faces} faces: AP50 "
         f"{scores.ap50:.3f}, AP50-95 {scores.ap50_95:.3f}; at a confidence of "
         f"{scores.conf:g} precision {scores.precision:.3f} and recall "
-        f"{scores.recall:.3f}. Green is the truth, red what was found.</p>"
+        f"{scores.recall:.3f}. The truth is green, detections are red.</p>"
         "<img src='detector.png' alt='Scenes with true and found boxes'>"
         "<img class=small src='precision-recall.png' alt='Precision and recall'>"
     )
@@ -197,11 +209,10 @@ pre {{ overflow-x: auto; font-size: .85rem }}
   background: #26547c; color: #fff; text-decoration: none }}
 </style>
 <h1>A taste learnt just now, on {n} pictures never seen before</h1>
-<p>A made-up person likes some hair, eyes and expressions, and does not decide alike
-every time. From ratings of 1 to 5 the scorer learnt that taste; its rank correlation
-with the person on unseen pictures is <b>{spearman:.2f}</b> ({low:.2f} to {high:.2f}),
-where the person's own moods allow {ceiling:.2f} at most. The medians {rising}.
-{missed}</p>
+<p>An invented person likes some hair, eyes and expressions, with some noise. From
+ratings of 1 to 5 the scorer learnt that taste; its rank correlation with the person on
+unseen pictures is <b>{spearman:.2f}</b> ({low:.2f} to {high:.2f}); the noise allows
+{ceiling:.2f} at most. The medians {rising}. {missed}</p>
 <p><a class=go href="ranking/gallery.html">Open the gallery</a></p>
 <h2>The highest ranked</h2>
 <div class=strip>{best}</div>
@@ -210,7 +221,7 @@ where the person's own moods allow {ceiling:.2f} at most. The medians {rising}.
 <h2>What is predicted for each true score</h2>
 <img src="evaluation/distributions.png" alt="Distributions of the predicted scores">
 {table}
-<p>The last column is a predictor that never looks. The scorer trained for {epochs}
+<p>The last column is a constant predictor. The scorer trained for {epochs}
 epochs; its best rank correlation on held-out crops was {best_epoch:.2f}.</p>
 <h2>Scores when the content stays</h2>
 <pre>{stability}</pre>
@@ -223,8 +234,8 @@ epochs; its best rank correlation on held-out crops was {best_epoch:.2f}.</p>
 UNSEEN_SEED = 10_000_000  # far from the characters that are rated
 CONF = 0.4
 DETECTOR = {"preset": "tiny", "epochs": 11, "max_faces": 24}
-# The eyes' colour is learnt late, or never where they are small or move about much:
-# a close crop shows them larger, and the detector's boxes vary enough by themselves.
+# The eyes' colour is learnt late, or never if the eyes are small or move much: a close
+# crop shows them larger, and the detector's boxes vary enough by themselves.
 MARGIN = 0.05, 0.0, 0.0
 SCORER = {
     **{"preset": "small", "image_size": 80, "epochs": 15, "learning_rate": 3e-3},
@@ -233,23 +244,22 @@ SCORER = {
 
 
 def demo(
-    folder="facescore-demo",
+    folder: str | os.PathLike = "facescore-demo",
     *,
-    detector=None,
-    n_scenes=160,
-    n_labelled=500,
-    per_score=500,
-    per_score_unseen=100,
-    top_k=20,
-    strategy="auto",
-    verbose="auto",
-    detector_settings=None,
-    scorer_settings=None,
-):
+    detector: Any = None,
+    n_scenes: int = 160,
+    n_labelled: int = 500,
+    per_score: int = 500,
+    per_score_unseen: int = 100,
+    top_k: int = 20,
+    strategy: str = "auto",
+    verbose: str | int = "auto",
+    detector_settings: Mapping[str, Any] | None = None,
+    scorer_settings: Mapping[str, Any] | None = None,
+) -> SimpleNamespace:
     """Train a detector and a scorer on the spot, and rank characters never seen before.
 
-    It draws all that it needs: no network, no file. A demo that was stopped goes on
-    where it was.
+    It draws everything itself and needs no network and no file. A stopped demo resumes.
 
     Example:
     ```python
@@ -257,7 +267,7 @@ def demo(
     ```
 
     Args:
-        folder: Where everything goes. Defaults to "facescore-demo".
+        folder: Folder for everything. Defaults to "facescore-demo".
         detector: As in `facescore.detect_faces`. Defaults to one trained here.
         n_scenes: Scenes that the detector trains on; a third as many others measure
             it. Defaults to 160.
@@ -266,27 +276,27 @@ def demo(
         per_score_unseen: Unseen characters of each score. Defaults to 100.
         top_k: How many of the best to copy to `ranking/top`. Defaults to 20.
         strategy: Kind of `illustkit.get_strategy`. Defaults to "auto".
-        verbose: As of `keras.Model.fit`; 0 hides the progress bars too.
-        detector_settings: Dict of fields of `facescore.detector.training.DetectorPreset` that
+        verbose: As in `keras.Model.fit`; 0 hides the progress bars too.
+        detector_settings: Fields of `facescore.detector.training.DetectorPreset` that
             differ from those here.
-        scorer_settings: Likewise of `facescore.scorer.training.ScorerPreset`.
+        scorer_settings: Fields of `facescore.scorer.training.ScorerPreset`, likewise.
 
     Returns:
         `SimpleNamespace`: `page` and `gallery` (paths), `agreement`, `stability`,
-        `detector` (a `DetectorScores`, or `None` where one was given) and `missed`,
-        the number of unseen characters whose face was not found.
+        `detector` (a `DetectorScores`, or `None` if one was given) and `missed`, the
+        number of unseen characters whose face was not found.
 
     Raises:
-        ValueError: as of `facescore.train_detector` and `facescore.train_scorer`.
+        UserError: See `facescore.train_detector` and `facescore.train_scorer`.
     """
     from facescore.detector.prediction import as_detector
     from facescore.ranking.rank import rank_folder
-    from facescore.scorer.prediction import load_scorer
+    from facescore.scorer.model import load_scorer
     from facescore.scorer.training import train_scorer
 
     folder, progress = Path(folder), verbose != 0
     if detector is not None:
-        detector = as_detector(detector)  # refused before anything is drawn
+        detector = as_detector(detector)  # an error comes before the drawing
     ratings = draw_characters(
         folder / "rated",
         per_score,
@@ -306,7 +316,7 @@ def demo(
     crop_folder(
         folder / "rated",
         folder / "crops",
-        # The surest face alone: the picture's score is not that of a false one.
+        # The most confident face alone: the score must not go to a false detection.
         detect=lambda image: _find(detector, image)[:1],
         progress=progress,
         margin=MARGIN,
@@ -323,7 +333,7 @@ def demo(
     )
     scorer = load_scorer(run)
 
-    # The scores lie apart from the pictures: nothing of them is there to be seen.
+    # The scores are stored apart, so that nothing beside the pictures tells them.
     truth = draw_characters(
         folder / "unseen",
         per_score_unseen,
@@ -337,25 +347,32 @@ def demo(
         detector=detector,
         output=folder / "ranking",
         top_k=top_k,
-        conf=CONF,
-        imgsz=SCENE,
+        confidence=CONF,
+        image_size=SCENE,
         progress=progress,
     )
-    found = judge(ranking, truth, folder, run.settings["mean"])
-    found.stability = _stability(ranking, folder, scorer)
-    found.detector = detector_scores
-    found.gallery = folder / "ranking" / "gallery.html"
-    found.page = write_page(folder, found, ranking, run)
-    return found
+    result = judge(ranking, truth, folder, run.settings["mean"])
+    result.stability = _stability(ranking, folder, scorer)
+    result.detector = detector_scores
+    result.gallery = folder / "ranking" / "gallery.html"
+    result.page = write_page(folder, result, ranking, run)
+    return result
 
 
-def trained_detector(folder, *, n_scenes, strategy, verbose, **settings):
+def trained_detector(
+    folder: Path,
+    *,
+    n_scenes: int,
+    strategy: str,
+    verbose: str | int,
+    **settings: Any,
+) -> tuple[Any, Any]:
     """Draw scenes, train a detector on them and on characters, and measure it.
 
     Args:
-        folder: Where `scenes/`, `unseen-scenes/` and the run `detector/` go; `rated/`
-            holds the characters, some with labels: garments and hands that are no
-            faces, which the heads in scenes do not have.
+        folder: Folder for `scenes/`, `unseen-scenes/` and the run `detector/`; `rated/`
+            holds the characters, some with labels: their garments and hands are no
+            faces, and the heads in scenes have none.
         n_scenes: Number of scenes to train on.
         strategy: As in `demo`.
         verbose: As in `demo`.
@@ -381,7 +398,11 @@ def trained_detector(folder, *, n_scenes, strategy, verbose, **settings):
     )
     detector = load_detector(run)
     scores = evaluate_detector(
-        unseen, detector, conf=CONF, imgsz=SCENE, sheet_path=folder / "detector.png"
+        unseen,
+        detector,
+        confidence=CONF,
+        image_size=SCENE,
+        sheet_path=folder / "detector.png",
     )
     plot_precision_recall(
         {f"{n_unseen} unseen scenes": scores}, folder / "precision-recall.png"
@@ -389,16 +410,16 @@ def trained_detector(folder, *, n_scenes, strategy, verbose, **settings):
     return detector, scores
 
 
-def judge(ranking, truth, folder, mean):
+def judge(ranking: Any, truth: Path, folder: Path, mean: float) -> SimpleNamespace:
     """Compare a ranking with the person's scores, and write the tables and the figure.
 
-    A picture without a face found counts as if the mean had been said.
+    A picture without a detected face counts as predicted by the mean.
 
     Args:
         ranking: What `rank_folder` returned, of pictures in `folder / "unseen"`.
         truth: The CSV of their scores.
         folder: Folder of the demo; the files go to `evaluation/`.
-        mean: Mean of the scores trained on.
+        mean: Mean of the training scores.
 
     Returns:
         `SimpleNamespace` with `agreement` and `missed`.
@@ -411,23 +432,23 @@ def judge(ranking, truth, folder, mean):
     rated = ratings_from_csv(truth)
     names = [path.name for path, _ in rated]
     true = np.asarray([score for _, score in rated], np.float64)
-    given = [scores[name] for name in names]
-    predicted = np.asarray([mean if v is None else v for v in given], np.float64)
+    values = [scores[name] for name in names]
+    predicted = np.asarray([mean if v is None else v for v in values], np.float64)
     result = agreement(true, predicted, constant=mean)
     write_evaluation(folder / "evaluation", names, true, predicted, result)
-    return SimpleNamespace(agreement=result, missed=given.count(None))
+    return SimpleNamespace(agreement=result, missed=values.count(None))
 
 
 def _find(detector, image):
     from facescore.detector.prediction import detect_faces
 
-    return detect_faces(image, detector, conf=CONF, imgsz=SCENE)
+    return detect_faces(image, detector, confidence=CONF, image_size=SCENE)
 
 
 def _stability(ranking, folder, scorer, most=60):
     from facescore.scorer.evaluation import stability
 
-    there = ranking.in_state("ranked")
-    chosen = there[:: max(1, len(there) // most)][:most]
+    ranked = ranking.in_state("ranked")
+    chosen = ranked[:: max(1, len(ranked) // most)][:most]
     pictures = ((read_image(folder / "unseen" / p.file), p.faces) for p in chosen)
     return stability(pictures, scorer=scorer)

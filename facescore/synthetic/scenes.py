@@ -1,21 +1,27 @@
-"""Scenes with known faces: heads pasted on backgrounds, some of them half hidden.
+"""Draw scenes with known faces: heads pasted on backgrounds, some half hidden.
 
-They train and measure a detector wherever no labelled pictures are at hand.
+They train and measure a detector without labelled pictures.
 """
 
+import os
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
-from facescore.boxes import convert_boxes
+from illustkit.errors import UserError
 from illustkit.images import read_image, read_picture, write_image
 from illustkit.samples import draw_background, draw_character, draw_head
+from illustkit.yolo import to_fractions, write_rows
+
+Range = tuple[float, float]  # (least, greatest)
 
 
-def cut_out(picture):
-    """Turn a picture on white into RGBA: white that touches the rim is transparent.
+def cut_out(picture: np.ndarray | str | os.PathLike) -> np.ndarray:
+    """Turn a picture on white into RGBA: white connected to the border is transparent.
 
     Args:
         picture: uint8 RGB or RGBA, or a path; RGBA is returned as it is.
@@ -41,8 +47,19 @@ def cut_out(picture):
     return np.dstack([picture, cv2.GaussianBlur(inside * 255, (3, 3), 0)])
 
 
-def choose_face(rng, faces, side):
-    """A face's RGBA, flipped half the time, and its box, `side` pixels long."""
+def choose_face(
+    rng: np.random.Generator, faces: Sequence[Any] | None, side: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return a face's RGBA, mirrored half the time, and its box of `side` pixels.
+
+    Args:
+        rng: `np.random.Generator`.
+        faces: As in `draw_scene`.
+        side: Longer side of the face's box in pixels.
+
+    Returns:
+        `(picture, box)`: uint8 RGBA, and xyxy in its pixels, float `(4,)`.
+    """
     if faces is not None:
         picture, box = _loaded_face(faces, int(rng.integers(len(faces))))
         angle = rng.uniform(-14, 14)
@@ -76,9 +93,9 @@ def _cut_out_file(path):
 
 
 def _panel(rng, side):
-    """A character with its own background, cut about the face, as a comic has them."""
+    """Draw a character with its own background, cut around the face, as in a comic."""
     seed = int(rng.integers(2**31))
-    face = draw_character(seed, (150, 212)).face_box  # how large a face comes out
+    face = draw_character(seed, (150, 212)).face_box  # how large the face becomes
     scale = side / (face[2] - face[0])
     size = int(np.clip(150 * scale, 32, 900)), int(np.clip(212 * scale, 45, 1272))
     character = draw_character(seed, size)
@@ -94,7 +111,7 @@ def _panel(rng, side):
 
 
 def _turned(picture, box, side, angle):
-    """Scale a face to `side` pixels and turn it; its box grows only with the scale."""
+    """Scale a face to `side` pixels and rotate it; its box is scaled only."""
     height, width = picture.shape[:2]
     scale = side / max(box[2] - box[0], box[3] - box[1])
     if abs(scale - 1) < 0.02 and not angle:
@@ -105,7 +122,7 @@ def _turned(picture, box, side, angle):
     corners = corners @ matrix.T
     matrix[:, 2] -= corners.min(axis=0)
     size = tuple(int(np.ceil(n)) for n in np.ptp(corners, axis=0))
-    if scale < 0.5:  # area first: warping alone would alias
+    if scale < 0.5:  # averaged first, since warping alone would alias
         return _turned(*_halved(picture, box), side, angle)
     turned = cv2.warpAffine(picture, matrix, size, flags=cv2.INTER_LINEAR)
     middle = matrix @ (*middle, 1)
@@ -119,24 +136,24 @@ def _halved(picture, box):
     return cv2.resize(picture, size, interpolation=cv2.INTER_AREA), box * ratio
 
 
-# A face counts where at least this share of its box can be seen.
+# Least visible fraction of a face's box.
 VISIBLE = 0.5
 
 
 def draw_scene(
-    seed,
+    seed: int,
     *,
-    size=(640, 640),
-    n_faces=(1, 8),
-    face_size=(24, 400),
-    backgrounds=None,
-    faces=None,
-):
+    size: tuple[int, int] = (640, 640),
+    n_faces: tuple[int, int] = (1, 8),
+    face_size: Range = (24, 400),
+    backgrounds: Sequence[str | os.PathLike] | None = None,
+    faces: Sequence[Any] | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
     """Draw a picture with faces of many sizes, some of them partly covered.
 
-    Heads and whole characters are pasted one over another, with things before them; of
-    every face at least half stays visible. Boxes are those of the whole faces, as
-    far as they lie inside the picture.
+    Heads and whole characters are pasted one over another, with things in front; at
+    least half of every face stays visible. Boxes are those of the whole faces, clipped
+    to the picture.
 
     Example:
     ```python
@@ -146,52 +163,60 @@ def draw_scene(
     Args:
         seed: Non-negative integer. The same arguments give the same picture.
         size: (width, height) in pixels. Defaults to (640, 640).
-        n_faces: Least and greatest number of faces; fewer where they find no room.
-            (0, 0) gives a picture without a face. Defaults to (1, 8).
+        n_faces: Least and greatest number of faces; there are fewer if they find no
+            room. (0, 0) gives a picture without a face. Defaults to (1, 8).
         face_size: Least and greatest longer side of a face in pixels; the logarithm
             is uniform. Faces are at most 0.7 of the picture. Defaults to (24, 400).
-        backgrounds: Paths of pictures to lie behind and about the faces.
+        backgrounds: Paths of pictures to place behind and around the faces.
             Defaults to drawn backgrounds.
-        faces: Faces to paste in the place of drawn ones: each a picture (its path, or
-            uint8 RGB on white, or RGBA) or `(picture, box)`, where `box` is that of
-            the face in the picture. Without a box the face is all of what is not
-            background. Defaults to heads and characters drawn from the seed.
+        faces: Faces to paste instead of drawn ones: each a picture (its path, or uint8
+            RGB on white, or RGBA) or `(picture, box)`, where `box` is that of the face
+            in the picture. Without a box the face is everything but the background.
+            Defaults to heads and characters drawn from the seed.
 
     Returns:
         `(image, boxes)`: uint8 RGB `(height, width, 3)`, and float64 xyxy `(n, 4)` in
         pixels.
 
     Raises:
-        ValueError: for a size under 16 pixels or a range that is none.
+        UserError: If the size is under 16 pixels, or a range is invalid.
     """
     width, height = (int(n) for n in size)
     low, high = (float(n) for n in face_size)
     if min(width, height) < 16 or not 0 < low <= high:
-        raise ValueError(
+        raise UserError(
             "A scene needs 16 pixels each way and face_size=(least, greatest). "
             f"Received: {size=}, {face_size=}"
         )
     if not 0 <= n_faces[0] <= n_faces[1]:
-        raise ValueError(f"n_faces is (least, greatest). Received: {n_faces}")
+        raise UserError(f"`n_faces` is (least, greatest). Received: {n_faces}")
     rng = np.random.default_rng((seed, 90271))
     scene = _Scene(_background(rng, (width, height), backgrounds))
     for _ in range(int(rng.integers(0, 5))):  # things behind the faces
         _paste_thing(scene, rng, backgrounds, 0.6)
     high = min(high, 0.7 * min(width, height))
-    wanted = int(rng.integers(n_faces[0], n_faces[1] + 1))
-    sides = np.exp(rng.uniform(np.log(min(low, high)), np.log(high), wanted))
+    n = int(rng.integers(n_faces[0], n_faces[1] + 1))
+    sides = np.exp(rng.uniform(np.log(min(low, high)), np.log(high), n))
     for side in np.sort(sides)[::-1]:
         picture, box = choose_face(rng, faces, side)
         for _ in range(6):
             if scene.paste_face(rng, picture, box):
                 break
-    for _ in range(int(rng.integers(0, 3))):  # things before the faces
+    for _ in range(int(rng.integers(0, 3))):  # things in front of the faces
         _paste_thing(scene, rng, backgrounds, 0.25)
     return scene.image, np.asarray(scene.boxes, np.float64).reshape(-1, 4)
 
 
-def write_scenes(folder, n, seed=0, *, format="png", progress=None, **options):
-    """Write scenes and their YOLO labels, as a detector trains on them.
+def write_scenes(
+    folder: str | os.PathLike,
+    n: int,
+    seed: int = 0,
+    *,
+    format: str = "png",
+    progress: Callable[[int], object] | None = None,
+    **options: Any,
+) -> list[Path]:
+    """Write scenes and their YOLO labels, for the training of a detector.
 
     Example:
     ```python
@@ -199,9 +224,9 @@ def write_scenes(folder, n, seed=0, *, format="png", progress=None, **options):
     ```
 
     Args:
-        folder: Where `scene-000000.png`, `scene-000000.txt`, ... go.
+        folder: Folder for `scene-000000.png`, `scene-000000.txt`, ...
         n: Number of scenes.
-        seed: Int. Two seeds share no scene. Defaults to 0.
+        seed: Int. Two seeds have no scene in common. Defaults to 0.
         format: Extension of the pictures. Defaults to "png".
         progress: Called with the number written, after each. Defaults to none.
         **options: Passed to `draw_scene`.
@@ -216,10 +241,9 @@ def write_scenes(folder, n, seed=0, *, format="png", progress=None, **options):
         image, boxes = draw_scene(seed * 1_000_003 + i, **options)
         path = folder / f"scene-{i:06d}.{format}"
         write_image(path, image)
-        size = image.shape[1::-1]
-        yolo = convert_boxes(boxes, "xyxy", "yolo", size)
-        text = "".join("0 " + " ".join(f"{v:.6f}" for v in b) + "\n" for b in yolo)
-        path.with_suffix(".txt").write_text(text, encoding="utf-8")
+        fractions = to_fractions(boxes, image.shape[1::-1])
+        rows = np.concatenate([np.zeros((len(boxes), 1)), fractions], axis=1)
+        write_rows(path.with_suffix(".txt"), rows, digits=6)
         paths.append(path)
         if progress is not None:
             progress(i + 1)
@@ -227,14 +251,16 @@ def write_scenes(folder, n, seed=0, *, format="png", progress=None, **options):
 
 
 class _Scene:
-    """A picture, its boxes, and which face is seen at which pixel (-1: none)."""
+    """A picture, its boxes, and the face that is visible at each pixel (-1: none)."""
 
-    def __init__(self, image):
-        self.image, self.boxes, self.areas = image, [], []
+    def __init__(self, image: np.ndarray) -> None:
+        self.image = image
+        self.boxes: list[np.ndarray] = []
+        self.areas: list[int] = []
         self.owner = np.full(image.shape[:2], -1, np.int16)
 
     def paste_face(self, rng, picture, box):
-        """Paste RGBA with a face at `box` somewhere; False where there is no room."""
+        """Paste RGBA with a face at `box` somewhere; return whether there is room."""
         height, width = self.owner.shape
         box = np.asarray(box, float)
         (w, h), middle = box[2:] - box[:2], (box[:2] + box[2:]) / 2
@@ -255,7 +281,7 @@ class _Scene:
         return True
 
     def paste(self, picture, shift):
-        """Lay RGBA with its corner at `shift` (x, y), unless that hides a face."""
+        """Paste RGBA with its corner at `shift` (x, y), unless that hides a face."""
         height, width = self.owner.shape
         x, y = shift
         left, top = max(x, 0), max(y, 0)
@@ -263,17 +289,17 @@ class _Scene:
         bottom = min(y + picture.shape[0], height)
         if right <= left or bottom <= top:
             return False
-        part = picture[top - y : bottom - y, left - x : right - x]
-        covered = part[..., 3] > 127
+        inner = picture[top - y : bottom - y, left - x : right - x]
+        covered = inner[..., 3] > 127
         owner = self.owner.copy()
         owner[top:bottom, left:right][covered] = -1
-        seen = np.bincount(owner[owner >= 0], minlength=len(self.boxes))
-        if any(n < VISIBLE * area for n, area in zip(seen, self.areas, strict=True)):
+        visible = np.bincount(owner[owner >= 0], minlength=len(self.boxes))
+        if any(n < VISIBLE * area for n, area in zip(visible, self.areas, strict=True)):
             return False
         self.owner = owner
-        alpha = part[..., 3:].astype(np.float32) / 255
+        alpha = inner[..., 3:].astype(np.float32) / 255
         place = self.image[top:bottom, left:right]
-        place[:] = np.rint(place + alpha * (part[..., :3] - place.astype(np.float32)))
+        place[:] = np.rint(place + alpha * (inner[..., :3] - place.astype(np.float32)))
         return True
 
 
@@ -299,7 +325,7 @@ def _read(path):
 
 
 def _paste_thing(scene, rng, paths, largest):
-    """Paste a picture or a plain shape that is no face."""
+    """Paste a picture or a plain shape without a face."""
     side = rng.uniform(0.05, largest) * min(scene.owner.shape)
     if paths is not None and rng.random() < 0.7:
         image = _read(str(paths[int(rng.integers(len(paths)))]))

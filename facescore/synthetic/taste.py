@@ -1,16 +1,17 @@
-"""A made-up person's taste in drawn characters, to try the scorer without any rating.
+"""Rate drawn characters by an invented person's taste, to try the scorer.
 
-The person likes some colours of hair and eyes and some expressions, and does not decide
-alike every time: the best scorer there can be reaches a Spearman correlation of
-`CEILING` with the scores.
+The person likes some colours of hair and eyes and some expressions, with some noise:
+the best possible scorer reaches a Spearman correlation of `CEILING` with the scores.
 """
 
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 
-from illustkit.samples import draw_character
+from illustkit.samples import Character, draw_character
 
 CEILING = 0.90
 
@@ -31,18 +32,18 @@ EXPRESSIONS = {
 }
 _EYES_SHUT = "laugh", "dreamy"
 _WEIGHTS = 1.0, 0.6, 0.9
-# Found for what `draw_character` draws: the noise for the ceiling, then the cuts for
-# scores that are equally frequent.
+# Fitted to the characters of `draw_character`: the noise for the ceiling, then the
+# cuts for scores that are equally frequent.
 _NOISE = 0.375
 _CUTS = -0.848, -0.272, 0.249, 0.834
 
 
-def liking(attributes):
-    """How much the person likes a character, before any noise.
+def liking(attributes: Mapping[str, Any]) -> float:
+    """Return how much the person likes a character, before any noise.
 
     Args:
-        attributes: Of an `illustkit.samples.Character`. The colour of the eyes counts
-            where the expression leaves them open.
+        attributes: Those of an `illustkit.samples.Character`. The colour of the eyes
+            counts if the expression leaves them open.
 
     Returns:
         A float about 0; more is better.
@@ -53,8 +54,8 @@ def liking(attributes):
     return float(np.dot(_WEIGHTS, parts))
 
 
-def rate(attributes, seed):
-    """Score that the person gives a character.
+def rate(attributes: Mapping[str, Any], seed: int) -> int:
+    """Return the person's score of a character.
 
     Example:
     ```python
@@ -63,8 +64,8 @@ def rate(attributes, seed):
     ```
 
     Args:
-        attributes: Of an `illustkit.samples.Character`.
-        seed: Non-negative int; the mood of the moment comes from it.
+        attributes: Those of an `illustkit.samples.Character`.
+        seed: Non-negative int of the noise.
 
     Returns:
         An int, 1 to 5; each is equally frequent among drawn characters.
@@ -73,8 +74,10 @@ def rate(attributes, seed):
     return 1 + int(np.searchsorted(_CUTS, liking(attributes) + mood))
 
 
-def rated_characters(per_score, *, first_seed=0, size=(600, 848)):
-    """Draw characters until each score has as many as are wanted.
+def rated_characters(
+    per_score: int, *, first_seed: int = 0, size: tuple[int, int] = (600, 848)
+) -> Iterator[tuple[int, Character, int]]:
+    """Draw characters until each score has `per_score` of them.
 
     Example:
     ```python
@@ -84,24 +87,24 @@ def rated_characters(per_score, *, first_seed=0, size=(600, 848)):
 
     Args:
         per_score: Number of characters of each score, 1 to 5.
-        first_seed: Seed of the first character; the next has the next. Sets that
-            begin far from one another share no character. Defaults to 0.
+        first_seed: Seed of the first character; the next has the next. Sets with seeds
+            far apart have no character in common. Defaults to 0.
         size: (width, height) of the pictures in pixels. Defaults to (600, 848).
 
     Yields:
         `(seed, character, score)`.
     """
-    left = dict.fromkeys(range(1, 6), per_score)
-    seed, drawing = first_seed, deque()
+    missing = dict.fromkeys(range(1, 6), per_score)
+    seed, drawing = first_seed, deque[Future[Character]]()
     with ThreadPoolExecutor(2) as pool:
-        while any(left.values()):
+        while any(missing.values()):
             while len(drawing) < 3:  # ahead, in their order
                 ahead = seed + len(drawing)
                 drawing.append(pool.submit(draw_character, ahead, size))
             character = drawing.popleft().result()
             score = rate(character.attributes, seed)
-            if left[score]:
-                left[score] -= 1
+            if missing[score]:
+                missing[score] -= 1
                 yield seed, character, score
             seed += 1
         for job in drawing:

@@ -117,7 +117,7 @@ def test_the_page_names_what_is_there(shown):
         for part in page.split(f"href={quote}")[1:]:
             assert (folder / part.split(quote)[0]).is_file()
     assert f"{found.agreement.measures['MAE'].value:.3f}" in page
-    assert "1 of them had no face found" in page and "JPEG quality 30" in page
+    assert "No face was found in 1 of them" in page and "JPEG quality 30" in page
 
 
 def test_no_character_is_both_trained_on_and_ranked(shown):
