@@ -26,7 +26,7 @@ import re
 import subprocess
 import sys
 import time
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 os.environ["KERAS_BACKEND"] = "jax"
@@ -47,7 +47,11 @@ SIZES = [1, *(m << i for i in range(11) for m in (2, 3))]
 
 def versions():
     """Return the versions of the compiler, of JAX and of Keras, in words."""
-    return ", ".join(f"{name} {version(name)}" for name in ("libtpu", "jax", "keras"))
+    try:
+        packages = {name: version(name) for name in ("libtpu", "jax", "keras")}
+    except PackageNotFoundError as error:
+        raise SystemExit(f'{error}: pip install "jax[tpu]"') from None
+    return ", ".join(f"{name} {number}" for name, number in packages.items())
 
 
 def describe(chip):

@@ -24,14 +24,14 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
-    # First weights are random: every test begins from the same ones.
+    # The first weights are random; the same seed for every test makes them repeatable.
     if keras := sys.modules.get("keras"):
         keras.utils.set_random_seed(0)
 
 
 @pytest.fixture
 def eagerly():
-    """TensorFlow traces nothing: a few steps of a small network take half the time."""
+    """Run TensorFlow eagerly: a few steps of a small network take half the time."""
     import keras
 
     if keras.backend.backend() != "tensorflow":
@@ -46,8 +46,8 @@ def eagerly():
 
 @pytest.fixture(scope="session")
 def real_data():
-    """Folder of real illustrations: ILLUSTKIT_DATA, or ../shared/data."""
+    """Return the folder of real illustrations: ILLUSTKIT_DATA, or ../shared/data."""
     folder = Path(os.environ.get("ILLUSTKIT_DATA", ROOT.parent / "shared" / "data"))
     if not folder.is_dir():
-        pytest.skip("no real illustrations here: set ILLUSTKIT_DATA to their folder")
+        pytest.skip("needs real illustrations: set ILLUSTKIT_DATA to their folder")
     return folder

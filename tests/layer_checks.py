@@ -1,4 +1,4 @@
-"""Checks that every public layer has to pass, and gradients on any backend."""
+"""Check every public layer, and compute gradients on any backend."""
 
 import inspect
 
@@ -8,7 +8,7 @@ from keras import ops
 
 
 def check_layer(layer_class, init_kwargs, input_shapes, *, make_inputs=None, folder):
-    """Run every check a layer must pass; see the functions below.
+    """Run every check that a layer must pass; see the functions below.
 
     Args:
         layer_class: Subclass of `keras.layers.Layer`.
@@ -17,7 +17,7 @@ def check_layer(layer_class, init_kwargs, input_shapes, *, make_inputs=None, fol
             that takes a list.
         make_inputs: Function from a shape (or list of shapes) to arrays. Defaults to
             uniform random numbers; mask-like inputs need their own.
-        folder: Where a model may be saved.
+        folder: Folder in which a model is saved.
     """
     inputs = (make_inputs or _random)(input_shapes)
     layer = layer_class(**init_kwargs)
@@ -77,7 +77,7 @@ def check_fit_and_xla(layer_class, init_kwargs, inputs):
 
 
 def check_mixed_precision(layer_class, init_kwargs, inputs):
-    """In bfloat16 and float16, with float32 weights, all is finite and near float32."""
+    """Outputs in bfloat16 and float16 are close to float32; weights stay float32."""
     keras.utils.set_random_seed(0)
     reference = _flat(layer_class(**init_kwargs)(inputs))
     for policy in ("mixed_bfloat16", "mixed_float16"):
@@ -104,7 +104,7 @@ def check_save(layer_class, init_kwargs, inputs, path):
 
 
 def gradients(function, arrays):
-    """Derivatives of a scalar function of tensors, on TensorFlow or JAX."""
+    """Return the derivatives of a scalar function of tensors, on TensorFlow or JAX."""
     tensors = [ops.convert_to_tensor(array) for array in arrays]
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
@@ -112,12 +112,12 @@ def gradients(function, arrays):
         with tf.GradientTape() as tape:
             tape.watch(tensors)
             value = function(*tensors)
-        found = tape.gradient(value, tensors)
+        results = tape.gradient(value, tensors)
     else:
         import jax
 
-        found = jax.grad(function, argnums=tuple(range(len(tensors))))(*tensors)
-    return [None if g is None else ops.convert_to_numpy(g) for g in found]
+        results = jax.grad(function, argnums=tuple(range(len(tensors))))(*tensors)
+    return [None if g is None else ops.convert_to_numpy(g) for g in results]
 
 
 def _model(layer_class, init_kwargs, inputs):

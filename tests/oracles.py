@@ -1,7 +1,7 @@
-"""Formulas written out as NumPy loops in float64, to compare the library with.
+"""Compute formulas by NumPy loops in float64, to compare the library with.
 
-Masks have one channel per feature channel here, so nothing is shared with the library,
-which carries one channel per source.
+Here masks have one channel for each feature channel. The library has one channel for
+each source, so the two share nothing.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ def pair(value):
 
 
 def _windows(x, mask, kernel, strides, dilation):
-    """Masked x and mask, padded; output size; padding; cutter of one window."""
+    """Return masked x and mask, padded; output size; padding; a cutter of windows."""
     kh, kw = kernel.shape[:2]
     (sh, sw), (dh, dw) = pair(strides), pair(dilation)
     ph, pw = dh * (kh - 1) // 2, dw * (kw - 1) // 2
@@ -32,15 +32,16 @@ def _windows(x, mask, kernel, strides, dilation):
 
 
 def pconv2d(x, mask, kernel, bias, *, strides=1, dilation=1, book=False):
-    """Partial convolution (Liu et al. 2018, equations 1 and 2); `book`: the chapter's.
+    """Compute a partial convolution (Liu et al. 2018, equations 1 and 2).
 
     Args:
         x: `(b, h, w, c)`; NaN allowed in holes.
-        mask: `(b, h, w, c)`, valid from 1 on.
+        mask: `(b, h, w, c)`; values from 1 on are valid.
         kernel: `(kh, kw, c, filters)`, odd sizes.
         bias: `(filters,)`.
         strides, dilation: Integers or pairs.
-        book: The chapter's layer, with its epsilon and bias in holes.
+        book: Whether to compute the chapter's formula, with its epsilon and its bias in
+            holes.
 
     Returns:
         The features and the `(b, h', w', 1)` mask.
@@ -66,7 +67,7 @@ def pconv2d(x, mask, kernel, bias, *, strides=1, dilation=1, book=False):
 
 
 def pconv2d_gradients(x, mask, kernel, upstream, *, strides=1, dilation=1):
-    """Derivatives of `sum(upstream * pconv2d(...))`, by hand.
+    """Compute the derivatives of `sum(upstream * pconv2d(...))`, worked out by hand.
 
     With ratio r and validity v of an output pixel p, and g = upstream at p,
     ∂bias += v·g, ∂kernel[t] += x⊙m[p + t] ⊗ (r·v·g), and where x is valid
@@ -96,10 +97,10 @@ def pconv2d_gradients(x, mask, kernel, upstream, *, strides=1, dilation=1):
 
 
 def pconv2d_transpose(x, mask, kernel, bias, *, strides):
-    """Transposed partial convolution, by spreading one input value after the other.
+    """Compute a transposed partial convolution by spreading one input value at a time.
 
-    The picture is framed by `size` more pixels on every side to count how many values
-    would reach an output pixel of an endless plane.
+    The picture gets `size` more pixels on every side, to count how many values would
+    reach an output pixel of an infinite plane.
 
     Args:
         x: `(b, h, w, c)`.

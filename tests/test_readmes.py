@@ -1,4 +1,4 @@
-"""The Japanese README says nothing that the English one does not."""
+"""The Japanese README has no command that the English one lacks."""
 
 import re
 
@@ -6,7 +6,7 @@ from tests.conftest import ROOT
 
 
 def code_lines(text):
-    """Lines of the code blocks, without comments and blank ones."""
+    """Return the lines of the code blocks, without comments and blank lines."""
     blocks = re.findall(r"^```[a-z]*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     lines = [line.split("#")[0].split() for line in "".join(blocks).splitlines()]
     return [" ".join(line) for line in lines if line]

@@ -1,4 +1,4 @@
-"""Every command that trains says on what devices and how precisely."""
+"""Every command that trains takes a strategy and a precision."""
 
 import importlib
 
@@ -13,7 +13,7 @@ TRAINING = {
 
 
 def commands(group, path=()):
-    """Every command of an app, by the words that call it."""
+    """Yield every command of an app with the words that call it."""
     for name, command in group.commands.items():
         if hasattr(command, "commands"):
             yield from commands(command, (*path, name))
@@ -24,11 +24,11 @@ def commands(group, path=()):
 @pytest.mark.parametrize("package", TRAINING)
 def test_training_commands_take_a_strategy_and_a_precision(package):
     app = importlib.import_module(f"{package}.cli.main").app
-    found = {
+    options = {
         name: {option for p in command.params for option in p.opts}
         for name, command in commands(typer.main.get_command(app))
     }
-    trains = {name for name in found if {"train", "demo"} & set(name.split())}
-    assert trains <= TRAINING[package] <= set(found)
+    trains = {name for name in options if {"train", "demo"} & set(name.split())}
+    assert trains <= TRAINING[package] <= set(options)
     for name in TRAINING[package]:
-        assert {"--strategy", "--precision"} <= found[name], name
+        assert {"--strategy", "--precision"} <= options[name], name

@@ -1,9 +1,9 @@
-"""Install the project over Colab's packages, show what that changed, run the tests.
+"""Install the project on top of Colab's packages, list the changes, run the tests.
 
-Makes `.venv-colab-gpu` (TensorFlow) and `.venv-colab-tpu` (JAX alone, which
-`KERAS_BACKEND=jax` needs) from the lists beside this file, installs the project as
-the notebooks' first cell does, and compares what is installed before and after: only
-OpenCV may change. Then the tests run in each.
+Makes `.venv-colab-gpu` (TensorFlow) and `.venv-colab-tpu` (only JAX, which needs
+`KERAS_BACKEND=jax`) from the lists in this folder. Installs the project as the first
+cell of the notebooks does, and compares the installed packages before and after: only
+OpenCV may change. Then runs the tests in each environment.
 
     python tests/colab/run.py [gpu] [tpu] [--python python3.13] [--keep]
         [--no-tests] [--pytest "-n 2 -k notebooks"]
@@ -21,21 +21,21 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 MAY_CHANGE = "opencv"
-# Colab has most of them; at the versions that are there, nothing is replaced.
+# Colab has most of them. They are installed at its versions, so nothing is replaced.
 TEST_TOOLS = (
     *("ipykernel", "nbclient", "nbformat", "pycocotools", "pytest", "pytest-xdist"),
     *("scikit-image", "selenium"),
 )
 ENVIRONMENTS = {
     "gpu": {},
-    # Without a TPU, libtpu would be looked for a chip in every process.
+    # Without a TPU, every process would make libtpu search for a chip.
     "tpu": {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"},
 }
 CV2 = "import cv2; cv2.CascadeClassifier(); print('cv2', cv2.__version__)"
 
 
 def compare(before, after):
-    """What an installation did to what was there.
+    """Compare the installed packages before and after an installation.
 
     Example:
     ```python
@@ -45,11 +45,11 @@ def compare(before, after):
 
     Args:
         before: Lines "name==version", in any order.
-        after: The same afterwards.
+        after: The lines after the installation.
 
     Returns:
-        Two lists of lines that begin with "- " or "+ ": versions that were replaced
-        or are gone, and distributions that are new.
+        Two lists of lines that begin with "- " or "+ ": replaced or removed versions,
+        and new distributions.
     """
     old, new = (
         dict(line.split("==", 1) for line in lines) for lines in (before, after)
@@ -64,25 +64,25 @@ def compare(before, after):
 
 
 def is_allowed(line):
-    """Whether a replaced line of `compare` names what may be replaced."""
+    """Return whether a line of `compare` names a package that may be replaced."""
     return line[2:].startswith(MAY_CHANGE)
 
 
 def run(*command, **options):
-    """Run a command, and stop where it fails."""
+    """Run a command; raise if it fails."""
     print("$", *command, flush=True)
     subprocess.run([str(part) for part in command], check=True, **options)
 
 
 def freeze(python):
-    """Lines "name==version" of what is installed."""
+    """Return the installed packages as lines "name==version"."""
     command = [python, "-m", "pip", "list", "--format=freeze"]
     listed = subprocess.run(command, check=True, capture_output=True, text=True)
     return listed.stdout.split()
 
 
 def copy_of_the_project(folder):
-    """Only what a wheel is made of, so that no build folder is left in the project."""
+    """Copy the files of a wheel, so that the build leaves nothing in the project."""
     for name in ("illustkit", "oppai", "facescore", "diffusion"):
         ignore = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / name, folder / name, ignore=ignore)
@@ -99,16 +99,16 @@ def install(kind, python):
         python: Command of the Python that makes the environment.
 
     Returns:
-        Whether nothing changed but what may.
+        Whether only allowed packages changed.
     """
     folder = ROOT / f".venv-colab-{kind}"
     run(python, "-m", "venv", "--clear", folder)
     pip = (folder / "bin" / "python", "-m", "pip", "--quiet", "install")
     run(*pip, "--upgrade", "pip")
     lines = (Path(__file__).parent / f"constraints-{kind}.txt").read_text("utf-8")
-    wanted = [line for line in lines.splitlines() if not line.startswith("#")]
-    run(*pip, *(line for line in wanted if not line.startswith(MAY_CHANGE)))
-    for line in wanted:  # one by one: the last one's files stay
+    packages = [line for line in lines.splitlines() if not line.startswith("#")]
+    run(*pip, *(line for line in packages if not line.startswith(MAY_CHANGE)))
+    for line in packages:  # one by one, since the last one overwrites the others
         if line.startswith(MAY_CHANGE):
             run(*pip, "--no-deps", line)
 
@@ -117,7 +117,7 @@ def install(kind, python):
         run(*pip, copy_of_the_project(Path(copy)))
     after = freeze(pip[0])
     replaced, added = compare(before, after)
-    print(f"\n{kind}: {len(before)} packages before. Replaced or gone:")
+    print(f"\n{kind}: {len(before)} packages before. Replaced or removed:")
     print("\n".join(replaced) or "nothing")
     print("New:", *added, sep="\n", end="\n\n")
     frozen = folder / "freeze.txt"
@@ -137,7 +137,7 @@ def test(kind, options):
         options: More options for pytest.
 
     Returns:
-        Whether they pass.
+        Whether all tests pass.
     """
     python = ROOT / f".venv-colab-{kind}" / "bin" / "python"
     variables = {k: v for k, v in os.environ.items() if not k.startswith("KERAS_")}
@@ -152,22 +152,22 @@ def test(kind, options):
 
 
 def python_like_colabs():
-    """Command of Python 3.13, which Colab runs, or else of the one that runs this."""
+    """Return the command of Python 3.13, as on Colab, or else of this Python."""
     try:
         subprocess.run(["python3.13", "--version"], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError):
-        print(f"No python3.13 here: {sys.executable} stands in for it.")
+        print(f"python3.13 is not installed: using {sys.executable}.")
         return sys.executable
     return "python3.13"
 
 
 def main():
-    """Run what the command line asks for; exit code 1 where anything failed."""
+    """Run the requested steps; the exit code is 1 if any of them failed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("kinds", nargs="*", help="gpu, tpu; both by default")
-    parser.add_argument("--python", help="python3.13 where it is there")
+    parser.add_argument("kinds", nargs="*", help="gpu, tpu; default: both")
+    parser.add_argument("--python", help="default: python3.13 if installed")
     parser.add_argument("--keep", action="store_true", help="do not install again")
-    parser.add_argument("--pytest", default="", help="its options, in one string")
+    parser.add_argument("--pytest", default="", help="options of pytest, as one string")
     parser.add_argument("--no-tests", action="store_true")
     options = parser.parse_args()
     passed = []
