@@ -1,14 +1,26 @@
-"""The transposed partial convolution: learned upsampling that respects holes."""
+"""Partial convolutions: layers that compute from valid values only.
+
+A mask inside layers and networks is the paper's: 1 = valid, less than 1 = hole.
+"""
 
 import operator
+from collections.abc import Sequence
 from functools import reduce
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
 
-def window_sum(x, size, *, strides=(1, 1), dilation=(1, 1), pads=((0, 0), (0, 0))):
+def window_sum(
+    x: Any,
+    size: tuple[int, int],
+    *,
+    strides: tuple[int, int] = (1, 1),
+    dilation: tuple[int, int] = (1, 1),
+    pads: Sequence[tuple[int, int]] = ((0, 0), (0, 0)),
+) -> Any:
     """Sum `x` over a sliding window, one axis after the other.
 
     Whole numbers below 2**24 add up exactly on every device. A convolution with ones
@@ -34,24 +46,24 @@ def window_sum(x, size, *, strides=(1, 1), dilation=(1, 1), pads=((0, 0), (0, 0)
 
 
 class _PartialConvolution(keras.layers.Layer):
-    """Arguments, weights and masking that both partial convolutions share."""
+    """Base class of both partial convolutions: arguments, weights and masking."""
 
     def __init__(
         self,
-        filters,
-        kernel_size,
-        strides=1,
+        filters: int,
+        kernel_size: int | Sequence[int],
+        strides: int | Sequence[int] = 1,
         *,
-        activation=None,
-        use_bias=True,
-        kernel_initializer="glorot_uniform",
-        bias_initializer="zeros",
-        kernel_regularizer=None,
-        bias_regularizer=None,
-        kernel_constraint=None,
-        bias_constraint=None,
-        **kwargs,
-    ):
+        activation: Any = None,
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
+        **kwargs: Any,
+    ) -> None:
         # A mask of 0.999 must not become 1 in bfloat16: `call` casts, after the test.
         super().__init__(autocast=False, **kwargs)
         if not isinstance(filters, int) or filters < 1:
@@ -121,7 +133,7 @@ class _PartialConvolution(keras.layers.Layer):
         return channels
 
     def _mask(self, inputs):
-        """Return x⊙m, each part by its own mask, and the valid channels per pixel."""
+        """Return x⊙m, each input by its own mask, and the valid channels per pixel."""
         self._check(shapes_of([x.shape for x in inputs]))
         masked, counts = [], []
         for features, mask in pairs_of(inputs):
@@ -173,20 +185,20 @@ class _PartialConvolution(keras.layers.Layer):
         }
 
 
-def shapes_of(shapes):
-    """Shapes as a list of tuples, however they are nested; a lone shape as one."""
+def shapes_of(shapes: Any) -> list[tuple]:
+    """Return one shape, or shapes however they are nested, as a list of tuples."""
     if any(size is None or isinstance(size, int) for size in shapes):
         return [tuple(shapes)]
     return [tuple(shape) for shape in shapes]
 
 
-def pairs_of(values):
-    """`[a, b, c, d]` as `[(a, b), (c, d)]`."""
+def pairs_of(values: Sequence) -> list[tuple[Any, Any]]:
+    """Return `[a, b, c, d]` as `[(a, b), (c, d)]`."""
     return list(zip(values[::2], values[1::2], strict=True))
 
 
-def pair_of(value, name):
-    """An integer, or a pair, as a pair of positive integers."""
+def pair_of(value: int | Sequence[int], name: str) -> tuple[int, int]:
+    """Return an integer, or a pair, as a pair of positive integers."""
     pair = tuple(value) if isinstance(value, list | tuple) else (value, value)
     if len(pair) != 2 or not all(isinstance(v, int) and v > 0 for v in pair):
         raise ValueError(
@@ -195,12 +207,14 @@ def pair_of(value, name):
     return pair
 
 
-def check_divisible(model, height, width, divisor):
+def check_divisible(
+    model: str, height: int | None, width: int | None, divisor: int
+) -> None:
     """Raise if a picture's height or width is not divisible by a model's `divisor`.
 
     Args:
         model: Name of the model, for the error.
-        height: In pixels, or `None` where it is not known.
+        height: In pixels, or `None` if it is not known.
         width: As `height`.
         divisor: Number by which the model shrinks a picture.
 
@@ -214,7 +228,7 @@ def check_divisible(model, height, width, divisor):
         )
 
 
-def one_of(value, name, choices):
+def one_of(value: Any, name: str, choices: Sequence) -> Any:
     """Return `value` if it is among `choices`, else raise."""
     if value not in choices:
         raise ValueError(f"{name} must be one of {choices}. Received: {name}={value!r}")
@@ -223,7 +237,7 @@ def one_of(value, name, choices):
 
 @keras.saving.register_keras_serializable(package="oppai")
 class PConv2D(_PartialConvolution):
-    """Partial convolution: a 2-D convolution over the valid values only.
+    """Compute a 2-D convolution over the valid values only: a partial convolution.
 
     With `s` the number of valid values in the `k·k·C` window,
 
@@ -232,21 +246,21 @@ class PConv2D(_PartialConvolution):
 
     so a window with few valid values is scaled up, and a window with none is 0 and
     stays a hole. Where all is valid this equals `Conv2D`; at the border of the picture
-    the padding counts as hole (a 3×3 kernel in a corner: ×9/4). What stands in a hole,
-    NaN and infinity included, has no influence, neither forward nor on the gradients.
-    No gradient flows to the mask.
+    the padding counts as hole (a 3×3 kernel in a corner: ×9/4). Values in a hole, NaN
+    and infinity included, affect neither the output nor the gradients. No gradient
+    flows to the mask.
 
     The inputs are `[features, mask]`. A mask value counts as valid from 1 on; anything
-    less is a hole (the chapter's `1 − sign(1 − m)`). For what one would concatenate,
-    pass all pairs in one list, `[features_1, mask_1, features_2, mask_2, …]`: each part
+    less is a hole (the chapter's `1 − sign(1 − m)`). Instead of concatenating inputs,
+    pass all pairs in one list, `[features_1, mask_1, features_2, mask_2, …]`: each one
     is masked by its own one-channel mask, and `s = C₁·box(m₁) + C₂·box(m₂) + …` is
     exactly the sum over concatenated masks of `C₁ + C₂ + …` channels.
 
-    Faults of the book's layer that are mended here: its ratio `k·k/s` counted `s` over
+    Faults of the book's layer that are fixed here: its ratio `k·k/s` counted `s` over
     all channels, which shrinks features by the number of channels; its bias also
     filled holes; it padded both axes by `kernel_size[0]`, ignored `dilation_rate` and
     `padding`; it let a gradient into the mask; it kept `C` equal mask channels, summed
-    by a convolution as dear as the one over the features.
+    by a convolution as expensive as the one over the features.
 
     Example:
     ```python
@@ -265,7 +279,7 @@ class PConv2D(_PartialConvolution):
         dilation_rate: Integer or pair. Defaults to `1`.
         normalization: `"paper"`, as above, or `"book"`, which reproduces the chapter's
             numbers: `k·k` in place of `k·k·C`, and the bias also in holes (padding
-            stays mended). Defaults to `"paper"`.
+            stays fixed). Defaults to `"paper"`.
         padding: `"same"`: zeros `dilation · (k − 1) // 2` on every side, also under
             strides (TensorFlow's own is lopsided there), so the output is
             `ceil(size / stride)`; an even kernel has one more zero after than before.
@@ -297,15 +311,15 @@ class PConv2D(_PartialConvolution):
 
     def __init__(
         self,
-        filters,
-        kernel_size,
-        strides=1,
-        dilation_rate=1,
-        normalization="paper",
+        filters: int,
+        kernel_size: int | Sequence[int],
+        strides: int | Sequence[int] = 1,
+        dilation_rate: int | Sequence[int] = 1,
+        normalization: str = "paper",
         *,
-        padding="same",
-        **kwargs,
-    ):
+        padding: str = "same",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(filters, kernel_size, strides, **kwargs)
         self.dilation_rate = pair_of(dilation_rate, "dilation_rate")
         self.normalization = one_of(normalization, "normalization", ("paper", "book"))
@@ -369,7 +383,7 @@ class PConv2D(_PartialConvolution):
 
 @keras.saving.register_keras_serializable(package="oppai")
 class PConv2DTranspose(_PartialConvolution):
-    """Transposed partial convolution: upsampling that spreads valid values only.
+    """Upsample by a transposed convolution that spreads valid values only.
 
     The chapter's first exercise. Every input pixel is spread over a `k·k` patch, the
     patches `strides` apart. With `n` the number of values that reach an output pixel on
@@ -394,7 +408,7 @@ class PConv2DTranspose(_PartialConvolution):
         kernel_size: Integer or pair, at least `strides`. A multiple of the strides
             reaches all output pixels equally often (no checkerboard).
         strides: Integer or pair: the factor of enlargement. Defaults to `1`.
-        activation, use_bias, **kwargs: And all others: as in `PConv2D`.
+        **kwargs: See `PConv2D`.
 
     Returns:
         `[features, mask]`, `strides` times as high and wide, as in `PConv2D`.
@@ -406,7 +420,13 @@ class PConv2DTranspose(_PartialConvolution):
         The chapter, exercise 1; the renormalisation is that of Liu et al. 2018.
     """
 
-    def __init__(self, filters, kernel_size, strides=1, **kwargs):
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int | Sequence[int],
+        strides: int | Sequence[int] = 1,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(filters, kernel_size, strides, **kwargs)
         (kh, kw), (sh, sw) = self.kernel_size, self.strides
         if kh < sh or kw < sw:
@@ -448,5 +468,5 @@ class PConv2DTranspose(_PartialConvolution):
 
 
 def _reach(size, stride, crop):
-    """How many input pixels reach output pixel 0, 1, … stride − 1 on one axis."""
+    """Count the input pixels that reach output pixel 0, 1, … stride − 1 of an axis."""
     return [len(range((p + crop) % stride, size, stride)) for p in range(stride)]

@@ -1,8 +1,8 @@
-"""The six terms of the restoration loss, each one number a picture.
+"""The six terms of the restoration loss, each one number per picture.
 
 Pictures are float tensors `(batch, height, width, 3)` on the signed scale, masks are
-float `(batch, height, width, 1)` with 1 = valid and 0 = hole; whatever is under 1
-counts as hole, as it does for the network. Every term is a mean of absolute
+float `(batch, height, width, 1)` with 1 = valid and 0 = hole; values under 1 count as
+hole, as for the network. Every term is a mean of absolute
 differences over the elements of one picture ("size-averaged"): a sum over 256×256
 positions would leave the range in which low precision counts, and an average over the
 holes of a whole batch would change with the way the batch is split over devices.
@@ -11,15 +11,15 @@ All arithmetic is float32, whatever the dtype of the inputs.
 **Why two colour scales.** The chapter met NaN while training and named three suspects:
 pictures on the Caffe scale (about -124 to 151) make values or gradients explode in a
 deep U-Net; a Gram matrix adds up 65,536 products, which overflows or underflows; and
-depth and resolution, which only let the first two show. So the U-Net speaks the signed
-scale [-1, 1], and VGG16, which was trained on Caffe-scale pictures, gets those from
-`oppai.models.vgg` at its door. The Gram matrix here is channels × channels, never
-positions × positions, and is added up in float32.
+depth and resolution, which only let the first two show. So the U-Net uses the signed
+scale [-1, 1], and `oppai.models.vgg` converts to the Caffe scale for VGG16, which was
+trained on it. The Gram matrix here is channels × channels, never positions × positions,
+and is added up in float32.
 
 **Which weights.** On the Caffe scale VGG16's activations are tens of times larger than
 on the normalised one, and the Gram matrix grows with their square. With the paper's
 weights (`PAPER_WEIGHTS`) the style terms then drown the others, and the colours of the
-whole picture shift: the mark of too large a style weight. `BOOK_WEIGHTS` are the
+whole picture shift, a sign of too large a style weight. `BOOK_WEIGHTS` are the
 chapter's, found over more than thirty trials; of all weights the style weight mattered
 most.
 
@@ -30,6 +30,8 @@ Reference:
 """
 
 import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from keras import ops
 
@@ -57,11 +59,17 @@ FEATURE_TERMS = ("perceptual", "style_out", "style_comp")
 """The terms that need VGG16."""
 
 
-def loss_terms(truth, prediction, mask, *, features=None):
-    """All terms of the loss, unweighted.
+def loss_terms(
+    truth: Any,
+    prediction: Any,
+    mask: Any,
+    *,
+    features: Callable[[Any], Sequence[Any]] | None = None,
+) -> dict[str, Any]:
+    """Compute all terms of the loss, without their weights.
 
-    The features of the truth carry no gradient, so that nothing of that pass is
-    kept for the backward one.
+    The features of the truth carry no gradient, so that nothing of that pass is stored
+    for the backward pass.
 
     Example:
     ```python
@@ -96,12 +104,12 @@ def loss_terms(truth, prediction, mask, *, features=None):
     return terms
 
 
-def composite(truth, prediction, mask):
-    """The truth outside the hole, the prediction inside (I_comp of the paper).
+def composite(truth: Any, prediction: Any, mask: Any) -> Any:
+    """Return the truth outside the hole, the prediction inside (the paper's I_comp).
 
     Args:
         truth: `(batch, height, width, channels)`; carries no gradient.
-        prediction: The same shape; only what lies in the hole gets a gradient.
+        prediction: The same shape; only pixels in the hole get a gradient.
         mask: `(batch, height, width, 1)`, 1 = valid, 0 = hole.
 
     Returns:
@@ -110,8 +118,8 @@ def composite(truth, prediction, mask):
     return ops.where(_hole(mask) > 0, _float(prediction), _truth(truth))
 
 
-def valid_loss(truth, prediction, mask):
-    """L1 of the prediction outside the hole, over all elements of the picture.
+def valid_loss(truth: Any, prediction: Any, mask: Any) -> Any:
+    """Compute L1 of the prediction outside the hole, over all elements of the picture.
 
     Args:
         truth: `(batch, height, width, channels)`; carries no gradient.
@@ -125,8 +133,8 @@ def valid_loss(truth, prediction, mask):
     return _mean((1.0 - _hole(mask)) * difference)
 
 
-def hole_loss(truth, prediction, mask):
-    """L1 of the prediction inside the hole, over all elements of the picture.
+def hole_loss(truth: Any, prediction: Any, mask: Any) -> Any:
+    """Compute L1 of the prediction inside the hole, over all elements of the picture.
 
     Args:
         truth: `(batch, height, width, channels)`; carries no gradient.
@@ -139,8 +147,12 @@ def hole_loss(truth, prediction, mask):
     return _mean(_hole(mask) * ops.abs(_float(prediction) - _truth(truth)))
 
 
-def perceptual_loss(truth_features, prediction_features, composite_features):
-    """L1 between VGG features: of prediction and truth, and of composite and truth.
+def perceptual_loss(
+    truth_features: Sequence[Any],
+    prediction_features: Sequence[Any],
+    composite_features: Sequence[Any],
+) -> Any:
+    """Compute L1 between VGG features of prediction and truth, composite and truth.
 
     Args:
         truth_features: List of `(batch, height, width, channels)`, one for each tap;
@@ -160,8 +172,8 @@ def perceptual_loss(truth_features, prediction_features, composite_features):
     return total
 
 
-def gram_matrix(features):
-    """Correlations of the channels, FᵀF / (channels · height · width).
+def gram_matrix(features: Any) -> Any:
+    """Compute the correlations of the channels, FᵀF / (channels · height · width).
 
     Args:
         features: `(batch, height, width, channels)`, any float dtype.
@@ -176,8 +188,8 @@ def gram_matrix(features):
     return ops.matmul(ops.transpose(flat, (0, 2, 1)), flat)
 
 
-def style_loss(truth_features, features):
-    """L1 between the Gram matrices of two lists of VGG features.
+def style_loss(truth_features: Sequence[Any], features: Sequence[Any]) -> Any:
+    """Compute L1 between the Gram matrices of two lists of VGG features.
 
     Args:
         truth_features: List of `(batch, height, width, channels)`, one for each tap;
@@ -195,8 +207,8 @@ def style_loss(truth_features, features):
     return total
 
 
-def tv_loss(completed, mask):
-    """Total variation of the composite in the hole and one pixel round it.
+def tv_loss(completed: Any, mask: Any) -> Any:
+    """Compute the total variation of the composite in the hole and a pixel around it.
 
     A difference of two neighbours counts when both lie in the hole dilated by 3×3,
     so the seam between hole and picture is smoothed too.
@@ -230,7 +242,7 @@ def _truth(x):
 
 
 def _hole(mask):
-    """1 in the hole, 0 elsewhere, without gradient."""
+    """Return 1 in the hole, 0 elsewhere, without gradient."""
     return ops.stop_gradient(_float(_float(mask) < 1))
 
 
@@ -239,5 +251,5 @@ def _mean(x):
 
 
 def _size(x):
-    """Elements of one picture: height·width·channels, float32."""
+    """Return the elements of one picture: height·width·channels, float32."""
     return ops.cast(math.prod(ops.shape(x)[1:]), "float32")

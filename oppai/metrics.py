@@ -1,19 +1,21 @@
-"""How near a restored picture is to the truth, inside the hole only.
+"""PSNR, SSIM and L1 of a restored picture, inside the hole only.
 
 `psnr_in_hole` and `ssim_in_hole` run inside a Keras graph, for validation during
-training; `measure_hole` is NumPy and needs no Keras, for evaluation. Both follow the
-same definitions and agree to rounding.
+training, with the networks' mask of 1 = valid; `measure_hole` is NumPy and needs no
+Keras, for evaluation. Both follow the same definitions and agree to rounding.
 
-Only the hole is measured: over the whole picture the pixels that nobody touched would
-lift every figure. The windows of SSIM reach over the edge of the hole, so give the
+Only the hole is measured: over the whole picture, unchanged pixels would raise every
+figure. The windows of SSIM reach over the edge of the hole, so give the
 composite, or a picture that is right outside the hole, rather than a raw prediction.
-A perfect restoration has an infinite PSNR, which no average survives: PSNR ends at
-`PSNR_LIMIT`.
+A perfect restoration has an infinite PSNR, which no average survives: PSNR is capped
+at `PSNR_LIMIT`.
 
 Reference:
     Wang et al., "Image Quality Assessment: From Error Visibility to Structural
     Similarity" (2004).
 """
+
+from typing import Any
 
 import numpy as np
 
@@ -24,8 +26,10 @@ WINDOW, SIGMA = 11, 1.5  # pixels; Wang et al., section III.C
 K1, K2 = 0.01, 0.03
 
 
-def psnr_in_hole(truth, prediction, mask, *, max_value=1.0):
-    """Peak signal-to-noise ratio inside the hole, in the graph.
+def psnr_in_hole(
+    truth: Any, prediction: Any, mask: Any, *, max_value: float = 1.0
+) -> Any:
+    """Compute the peak signal-to-noise ratio inside the hole, in the graph.
 
     Example:
     ```python
@@ -52,14 +56,16 @@ def psnr_in_hole(truth, prediction, mask, *, max_value=1.0):
     return -10.0 * ops.log10(error)
 
 
-def ssim_in_hole(truth, prediction, mask, *, max_value=1.0):
-    """Structural similarity inside the hole, in the graph.
+def ssim_in_hole(
+    truth: Any, prediction: Any, mask: Any, *, max_value: float = 1.0
+) -> Any:
+    """Compute the structural similarity inside the hole, in the graph.
 
     The SSIM map of every channel, with the Gaussian window of 11×11 pixels and
     sigma 1.5, is averaged over the hole's pixels and the channels. Beyond the
-    picture's edge it sees the picture mirrored. The window is summed up by shifted
-    copies and not by a convolution, for which accelerators round the inputs (TF32 on
-    GPUs, bfloat16 on TPUs): the variances are small differences of large numbers.
+    picture's edge the picture is mirrored. The window is summed by shifted copies, not
+    by a convolution, for which accelerators round the inputs (TF32 on GPUs, bfloat16 on
+    TPUs): the variances are small differences of large numbers.
 
     Args:
         truth: `(batch, height, width, channels)`, unit scale, 5 px or more a side.
@@ -79,12 +85,14 @@ def ssim_in_hole(truth, prediction, mask, *, max_value=1.0):
     return _mean_in_hole(similarity, mask, without_hole=1.0)
 
 
-def measure_hole(truth, restored, hole):
-    """L1, PSNR and SSIM of one restored picture inside the hole.
+def measure_hole(
+    truth: np.ndarray, restored: np.ndarray, hole: np.ndarray
+) -> dict[str, float]:
+    """Compute L1, PSNR and SSIM of one restored picture inside the hole.
 
     Example:
     ```python
-    figures = measure_hole(truth, restored, mask < 255)
+    figures = measure_hole(truth, restored, mask > 0)  # mask: 255 = hidden
     ```
 
     Args:
@@ -98,7 +106,7 @@ def measure_hole(truth, restored, hole):
         (at most 1), all floats.
 
     Raises:
-        ValueError: if the shapes do not fit, a picture is not uint8, `hole` is not
+        ValueError: If the shapes do not fit, a picture is not uint8, `hole` is not
             bool, or there is no hole.
     """
     import cv2
@@ -143,7 +151,7 @@ def _check(truth, restored, hole):
 
 
 def _ssim_map(mean_x, mean_y, mean_xx, mean_yy, mean_xy):
-    """Wang et al., equation (13), for a range of 1; arrays or tensors."""
+    """Compute equation (13) of Wang et al. for a range of 1; arrays or tensors."""
     c1, c2 = K1**2, K2**2
     variances = (mean_xx - mean_x**2) + (mean_yy - mean_y**2)
     covariance = mean_xy - mean_x * mean_y
@@ -165,7 +173,7 @@ def _hole(mask):
 
 
 def _mean_in_hole(values, mask, *, without_hole=0.0):
-    """Mean over the hole's pixels and all channels, `(batch,)`."""
+    """Return the mean over the hole's pixels and all channels, `(batch,)`."""
     from keras import ops
 
     hole = _hole(mask)
@@ -175,7 +183,7 @@ def _mean_in_hole(values, mask, *, without_hole=0.0):
 
 
 def _blur(pictures):
-    """The Gaussian window over height and width, mirrored at the edges."""
+    """Apply the Gaussian window over height and width, mirrored at the edges."""
     from keras import ops
 
     reach = WINDOW // 2

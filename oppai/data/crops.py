@@ -173,7 +173,7 @@ class Crop:
     ```python
     crop = Crop((-8, 0, 120, 128), (256, 256))
     seen = crop.take(picture)  # the left column is repeated eight times
-    box, part = crop.give(network(seen), (width, height))
+    box, pixels = crop.give(network(seen), (width, height))
     ```
 
     Args:

@@ -1,22 +1,33 @@
-"""A restorer's network as a file that runs without Keras: ONNX or TFLite."""
+"""Export a restorer's network to ONNX or TFLite, which run without Keras."""
 
 import importlib.util
 import json
+import os
 import tempfile
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
 
+from illustkit.errors import UserError
 from illustkit.files import write_whole
 from illustkit.runtime import precision
+
+if TYPE_CHECKING:
+    from oppai.models.restorers import KerasRestorer
 
 OUTPUT = "restored"
 
 
-def export_restorer(restorer, path, *, image_size=256):
-    """Export what maps a network's inputs to its output, for ONNX Runtime or LiteRT.
+def export_restorer(
+    restorer: "KerasRestorer",
+    path: str | os.PathLike[str],
+    *,
+    image_size: int = 256,
+) -> Path:
+    """Export a restorer's network, for ONNX Runtime or LiteRT.
 
     The file computes in float32, takes one square picture of a fixed size, and needs
     neither Keras nor this package. Inputs and output go by these names, float32,
@@ -33,8 +44,8 @@ def export_restorer(restorer, path, *, image_size=256):
     | | `columns` | (1, s, s) | |
     | output of both | `restored` | (1, s, s, 3) | signed scale: clip it |
 
-    What the output holds outside the hole means nothing: take the picture there. The
-    ONNX file's metadata and the TFLite file's description tell names, scale and size.
+    The output is undefined outside the hole: keep the picture there. The ONNX file's
+    metadata and the TFLite file's description hold names, scale and size.
 
     Example:
     ```python
@@ -47,8 +58,8 @@ def export_restorer(restorer, path, *, image_size=256):
 
     Args:
         restorer: An `oppai.Restorer` or an `oppai.MosaicRestorer`.
-        path: The file to write, `.onnx` or `.tflite`; one that is there is replaced
-            once the new one is whole. Its folder has to exist.
+        path: The file to write, `.onnx` or `.tflite`; an existing file is replaced
+            once the new one is whole. The folder must exist.
         image_size: Side of the pictures in pixels, divisible by what the network
             shrinks by. Defaults to 256.
 
@@ -56,13 +67,13 @@ def export_restorer(restorer, path, *, image_size=256):
         The path.
 
     Raises:
-        ValueError: for another suffix, a missing folder, a missing package, a size
-            that does not fit, and Keras on another backend than TensorFlow, which
-            neither exporter serves.
+        UserError: If the suffix is another, the folder or a package is missing, the
+            size does not fit, or Keras runs on another backend than TensorFlow, which
+            no exporter supports.
     """
     path = check_export(path)
     if not isinstance(image_size, int) or image_size < 1:
-        raise ValueError(
+        raise UserError(
             f"`image_size` is a number of pixels from 1 up. Received: {image_size!r}"
         )
     model = _fixed(restorer.network, image_size)
@@ -76,8 +87,8 @@ def export_restorer(restorer, path, *, image_size=256):
     return write_whole(path, FORMATS[path.suffix](model, about))
 
 
-def check_export(path):
-    """Tell what stands in the way of an export, before anything is loaded.
+def check_export(path: str | os.PathLike[str]) -> Path:
+    """Raise what prevents an export, before anything is loaded.
 
     Args:
         path: The file to write.
@@ -86,15 +97,15 @@ def check_export(path):
         The path as a `Path`.
 
     Raises:
-        ValueError: as of `export_restorer`, but for the size.
+        UserError: As in `export_restorer`, but for the size.
     """
     path = Path(path)
     if path.suffix not in FORMATS:
-        raise ValueError(f"{path}: a restorer is exported as .onnx or .tflite.")
+        raise UserError(f"{path}: a restorer is exported as .onnx or .tflite.")
     if not path.parent.is_dir():
-        raise ValueError(f"{path}: there is no folder {path.parent}: make it first.")
+        raise UserError(f"{path}: there is no folder {path.parent}: make it first.")
     if (backend := keras.backend.backend()) != "tensorflow":
-        raise ValueError(
+        raise UserError(
             f"{path}: exporting needs Keras on TensorFlow, not on {backend}: set "
             "KERAS_BACKEND=tensorflow for this command. What was trained on another "
             "backend loads there."
@@ -102,7 +113,7 @@ def check_export(path):
     needed = ("tf2onnx", "onnx") if path.suffix == ".onnx" else ()
     for package in needed:
         if importlib.util.find_spec(package) is None:
-            raise ValueError(
+            raise UserError(
                 f'{path}: ONNX needs {package}: pip install "illustkit[export]", '
                 "or export to .tflite, which needs nothing more."
             )
@@ -139,7 +150,7 @@ def _onnx(model, about):
     import onnx
 
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        # of Keras' own mending of tf2onnx for NumPy 2
+        # of Keras' own fix of tf2onnx for NumPy 2
         warnings.simplefilter("ignore", FutureWarning)
         file = Path(folder, "network.onnx")
         model.export(
@@ -161,7 +172,7 @@ def _tflite(model, about):
 
     with tempfile.TemporaryDirectory() as folder:
         model.export(folder, verbose=False, input_signature=_signature(model))
-        # Its operations are TFLite's own alone: no runtime of TensorFlow is needed.
+        # Only TFLite's own operations: no runtime of TensorFlow is needed.
         data = tf.lite.TFLiteConverter.from_saved_model(folder).convert()
     exported = flatbuffer_utils.convert_bytearray_to_object(bytearray(data))
     exported.description = json.dumps(about).encode()

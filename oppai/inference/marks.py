@@ -1,13 +1,19 @@
-"""What of a picture is to be restored: boxes, masks and paint as a soft alpha."""
+"""Read boxes, masks and paint as a soft alpha of what is to be restored."""
+
+from collections.abc import Sequence
 
 import numpy as np
 
-# Noise of a JPEG mask round pure black and pure white, in levels of 255.
+from illustkit.errors import UserError
+
+# Noise of a JPEG mask around pure black and pure white, in levels of 255.
 _NOISE = 8
 
 
-def boxes_alpha(shape, boxes, *, feather=8):
-    """Mark boxes as to be restored, with a soft rim outside them.
+def boxes_alpha(
+    shape: Sequence[int], boxes: Sequence[Sequence[float]], *, feather: float = 8
+) -> np.ndarray:
+    """Return the alpha of boxes, with a soft rim outside them.
 
     Example:
     ```python
@@ -16,33 +22,33 @@ def boxes_alpha(shape, boxes, *, feather=8):
 
     Args:
         shape: (height, width) of the picture.
-        boxes: Boxes (left, top, right, bottom), in pixels, floats allowed. What lies
-            outside the picture is cut off.
+        boxes: Boxes (left, top, right, bottom), in pixels, floats allowed. They are
+            cut at the picture's edges.
         feather: Width of the rim in pixels. Defaults to `8`.
 
     Returns:
         uint8 (height, width): 255 in the boxes, falling to 0 over the rim.
 
     Raises:
-        ValueError: If a box is empty, not finite or wholly outside the picture.
+        UserError: If a box is empty, not finite or wholly outside the picture.
     """
     height, width = shape[:2]
     hard = np.zeros((height, width), bool)
     for box in boxes:
         values = np.asarray(box, np.float64)
         if values.shape != (4,) or not np.isfinite(values).all():
-            raise ValueError(
+            raise UserError(
                 "A box is four finite numbers (left, top, right, bottom). "
                 f"Received: box={box}"
             )
         left, top, right, bottom = values
         if left >= right or top >= bottom:
-            raise ValueError(
+            raise UserError(
                 "A box needs left < right and top < bottom, in pixels. "
                 f"Received: box={box}"
             )
         if left >= width or top >= height or right <= 0 or bottom <= 0:
-            raise ValueError(
+            raise UserError(
                 f"A box lies wholly outside the picture of {width}x{height} pixels. "
                 f"Received: box={box}"
             )
@@ -51,11 +57,13 @@ def boxes_alpha(shape, boxes, *, feather=8):
     return _feathered(hard, feather)
 
 
-def mask_alpha(mask, shape, *, feather=8):
+def mask_alpha(
+    mask: np.ndarray, shape: Sequence[int], *, feather: float = 8
+) -> np.ndarray:
     """Read a mask picture (white = restore) as a soft alpha.
 
-    A mask with greys is taken as it is: its greys are the soft rim. A mask of black and
-    white only gets a rim of `feather` pixels outside the white. Levels within 8 of
+    A mask with greys is used as it is: its greys are the soft rim. A mask of only black
+    and white gets a rim of `feather` pixels outside the white. Levels within 8 of
     black or white are the noise of a JPEG and count as black or white.
 
     Example:
@@ -72,18 +80,18 @@ def mask_alpha(mask, shape, *, feather=8):
         uint8 (height, width): 255 = restore, 0 = keep.
 
     Raises:
-        ValueError: If the mask has another size than the picture or another type.
+        UserError: If the mask has another size than the picture or another type.
     """
     mask = np.asarray(mask)
     if mask.ndim == 3 and mask.shape[-1] in (1, 3):
         mask = mask.max(axis=-1)
     if mask.ndim != 2 or mask.dtype not in (np.bool_, np.uint8):
-        raise ValueError(
+        raise UserError(
             "A mask is a bool or uint8 array (height, width) with white = restore. "
             f"Received: shape={mask.shape}, dtype={mask.dtype}"
         )
     if mask.shape != tuple(shape[:2]):
-        raise ValueError(
+        raise UserError(
             f"The mask has to be of the picture's size, {shape[1]}x{shape[0]} pixels. "
             f"Received: {mask.shape[1]}x{mask.shape[0]}"
         )
@@ -99,7 +107,7 @@ def _feathered(hard, feather):
     import cv2
 
     if feather < 0:
-        raise ValueError(f"feather is a number of pixels >= 0. Received: {feather}")
+        raise UserError(f"feather is a number of pixels >= 0. Received: {feather}")
     if hard.all() or not hard.any():
         return hard.astype(np.uint8) * 255
     distance = cv2.distanceTransform(
@@ -110,8 +118,14 @@ def _feathered(hard, feather):
     return np.rint(255 * np.clip(1 - distance / (feather + 1), 0, 1)).astype(np.uint8)
 
 
-def painted_mask(image, colour=(0, 255, 0), *, tolerance=0, grow=None):
-    """Find what is painted over in one colour, as DeepCreamPy's users do in green.
+def painted_mask(
+    image: np.ndarray,
+    colour: Sequence[int] = (0, 255, 0),
+    *,
+    tolerance: int = 0,
+    grow: int | None = None,
+) -> np.ndarray:
+    """Find pixels painted over in one colour, as DeepCreamPy's users do in green.
 
     Example:
     ```python
@@ -125,13 +139,13 @@ def painted_mask(image, colour=(0, 255, 0), *, tolerance=0, grow=None):
             0 suits a PNG, 40 or so a JPEG. Defaults to `0`.
         grow: Pixels by which the paint is widened, because the edge of a smooth brush
             mixes paint and picture, and a JPEG of half the colour resolution spreads
-            it further. Defaults to `2`, and to `6` where there is a tolerance.
+            it further. Defaults to `2`, and to `6` with a tolerance.
 
     Returns:
         uint8 (height, width): 255 = painted, 0 = picture.
 
     Raises:
-        ValueError: If the colour is none.
+        UserError: If the colour is invalid.
 
     Reference:
         deeppomf/DeepCreamPy, "green (0, 255, 0) marks what to decensor".
@@ -139,7 +153,7 @@ def painted_mask(image, colour=(0, 255, 0), *, tolerance=0, grow=None):
     import cv2
 
     if len(colour) != 3 or not all(0 <= value <= 255 for value in colour):
-        raise ValueError(
+        raise UserError(
             f"A colour is three numbers (R, G, B) in 0..255. Received: {colour}"
         )
     if grow is None:
@@ -149,10 +163,10 @@ def painted_mask(image, colour=(0, 255, 0), *, tolerance=0, grow=None):
     return cv2.dilate(painted, np.ones((2 * grow + 1,) * 2, np.uint8))
 
 
-def fill_painted(image, mask):
-    """Give painted pixels the colour of the nearest picture pixel.
+def fill_painted(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Replace painted pixels by the nearest pixel of the picture.
 
-    Keeps the paint from a network that looks into the hole, and from resampling.
+    So neither a network that sees the hole nor resampling reads the paint.
 
     Example:
     ```python

@@ -37,7 +37,7 @@ def restore(
     feather: float = 8,
     batch_size: int = 8,
 ) -> np.ndarray:
-    """Restore the marked parts of a picture and leave every other pixel as it is.
+    """Restore the marked regions of a picture and keep every other pixel.
 
     With the soft alpha `a` of what is marked, the network's prediction `p` and the
     given picture `c`, the result is `c + a · blend · (p − c)`: bit-exact where `a` is

@@ -1,4 +1,7 @@
-"""The mosaic-aware network: a residual U-Net over what a filter can do."""
+"""The mosaic-aware network: a residual U-Net over the result of a filter."""
+
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import layers, ops
@@ -59,15 +62,15 @@ class MosaicUNet(keras.Model):
 
     def __init__(
         self,
-        image_size=None,
+        image_size: int | None = None,
         *,
-        widths=(16, 32, 64, 128, 192),
-        blocks=(0, 1, 2, 2, 3),
-        slope=0.2,
-        consistency="gate",
-        dtype=None,
-        **kwargs,
-    ):
+        widths: Sequence[int] = (16, 32, 64, 128, 192),
+        blocks: Sequence[int] = (0, 1, 2, 2, 3),
+        slope: float = 0.2,
+        consistency: str = "gate",
+        dtype: Any = None,
+        **kwargs: Any,
+    ) -> None:
         widths, blocks = tuple(widths), tuple(blocks)
         if not 2 <= len(widths) == len(blocks):
             raise ValueError(
@@ -109,7 +112,7 @@ class MosaicUNet(keras.Model):
             x = make.activate(x)
             for k in range(blocks[i]):
                 x = make.residual(x, widths[i], f"decoder_{i}_{k}")
-        # Not zero at first: a network that begins at the base stays there for long.
+        # Not zero at first: a network that starts at the base stays there for long.
         x = make.convolution(4, name="last")(x)
         restored = Completion(consistency, dtype="float32", name="restored")(
             [x, inputs["base"], inputs["censored"], inputs["hints"]]
@@ -124,7 +127,7 @@ class MosaicUNet(keras.Model):
         self._own_dtype = None if dtype is None else self.dtype_policy.name
 
     @property
-    def divisor(self):
+    def divisor(self) -> int:
         """Number by which height and width of a picture are divisible."""
         return 2 ** (len(self.widths) - 1)
 
@@ -172,7 +175,7 @@ class Completion(layers.Layer):
         `(batch, height, width, 3)`.
     """
 
-    def __init__(self, consistency="gate", **kwargs):
+    def __init__(self, consistency: str = "gate", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.consistency = consistency
 

@@ -1,6 +1,8 @@
 """The chapter's restoration network: a U-Net of partial convolutions."""
 
+from collections.abc import Sequence
 from math import prod
+from typing import Any
 
 import keras
 from keras import layers, ops
@@ -8,8 +10,8 @@ from keras import layers, ops
 from oppai.layers import PConv2D, PConv2DTranspose, check_divisible, one_of, pair_of
 
 
-class Stages:
-    """Makes the stages of one network; each takes and gives a flat list of pairs."""
+class _StageMaker:
+    """Makes the stages of one network; each maps a flat list of pairs to a pair."""
 
     def __init__(
         self,
@@ -36,7 +38,7 @@ class Stages:
         self.dtype = dtype
 
     def shrink(self, x, filters, kernel, stride, name):
-        """`repeats` P-Convs, the first with the stride, and the shortcut round them."""
+        """Apply `repeats` P-Convs, the first with the stride, and the shortcut."""
         source = x
         for i in range(self.repeats):
             convolution = PConv2D(
@@ -52,7 +54,7 @@ class Stages:
             )
             features = batchnorm(features)
             if self.residual and i == self.repeats - 1:
-                # what is a hole in the shortcut adds 0, and is none on the longer way
+                # A hole of the shortcut adds 0; on the longer path it is filled.
                 shortcut = PConv2D(
                     filters, 1, stride, name=f"{name}_shortcut", **self.convolution
                 )
@@ -61,7 +63,7 @@ class Stages:
         return x
 
     def enlarge(self, x, filters, stride, upsampling, name):
-        """Features and mask, `stride` times as high and wide."""
+        """Return features and mask, `stride` times as high and wide."""
         if upsampling == "transposed":
             spread = PConv2DTranspose(
                 filters, 2 * stride, stride, dtype=self.dtype, name=f"{name}_up"
@@ -82,15 +84,15 @@ class Stages:
 
 @keras.saving.register_keras_serializable(package="oppai")
 class PConvUNet(keras.Model):
-    """U-Net of partial convolutions: a picture with holes in, a whole picture out.
+    """U-Net of partial convolutions, from a picture with holes to a whole picture.
 
-    Every stage is twice P-Conv → BatchNorm → ReLU. The encoder's stages have
+    Every stage applies P-Conv → BatchNorm → ReLU twice. The encoder's stages have
     `base_filters · (1, 2, 4, 8, 16)` channels and shrink by `strides`; the decoder's
     enlarge by nearest pixels and take the encoder's stage of that size beside their own
     features, each with its own mask; a last P-Conv with tanh (named "unmasked") gives
     the colours. The defaults are the chapter's network.
 
-    What differs from the chapter's code, where it was at fault:
+    Faults of the chapter's code that are fixed here:
 
     - The first decoder stage was given activations in the mask's place. Here the
       mask of the deepest stage is enlarged with its features.
@@ -102,7 +104,7 @@ class PConvUNet(keras.Model):
       Here a mask has one. The layer's own faults are listed at `oppai.PConv2D`.
     - The paper's second phase was missing: see `freeze_encoder_batchnorm`.
 
-    The network never sees what stands in a hole, a mosaic included, unless
+    The network never sees the content of a hole, a mosaic included, unless
     `see_censored` is set.
 
     Example:
@@ -134,11 +136,11 @@ class PConvUNet(keras.Model):
         residual: Add a 1×1 P-Conv of a stage's input to its output (the chapter's
             second exercise; ResNet's basic block). Defaults to `False`.
         input_skip: Predict `picture + 2 · tanh(…)`, a change of the censored picture,
-            which is carried into holes too. With light mosaics the chapter saw the
+            which it uses in holes too. With light mosaics the chapter saw the
             network copy its input; with coarse ones or white light it converged far
             faster. The prediction lies in −3 to 3: clip it. Defaults to `False`.
         see_censored: Feed the censored picture once more, as wholly valid, to the first
-            and the last P-Conv: for mosaics, which still tell colours. Defaults to
+            and the last P-Conv: for mosaics, which still show colours. Defaults to
             `False`.
         batchnorm_momentum: Defaults to `0.99`; take `0.9` for some hundred steps.
         encoder_batchnorm_frozen: See `freeze_encoder_batchnorm`. Defaults to `False`.
@@ -165,25 +167,25 @@ class PConvUNet(keras.Model):
 
     def __init__(
         self,
-        image_size=256,
-        base_filters=32,
+        image_size: int | Sequence[int] | None = 256,
+        base_filters: int = 32,
         *,
-        widths=None,
-        strides=(1, 4, 2, 2, 2),
-        kernels=(3, 5, 3, 3, 3),
-        repeats=2,
-        activation="relu",
-        normalization="paper",
-        upsampling="nearest",
-        residual=False,
-        input_skip=False,
-        see_censored=False,
-        batchnorm_momentum=0.99,
-        encoder_batchnorm_frozen=False,
-        synchronized=None,
-        dtype=None,
-        **kwargs,
-    ):
+        widths: Sequence[int] | None = None,
+        strides: Sequence[int] = (1, 4, 2, 2, 2),
+        kernels: Sequence[int] = (3, 5, 3, 3, 3),
+        repeats: int = 2,
+        activation: Any = "relu",
+        normalization: str = "paper",
+        upsampling: str = "nearest",
+        residual: bool = False,
+        input_skip: bool = False,
+        see_censored: bool = False,
+        batchnorm_momentum: float = 0.99,
+        encoder_batchnorm_frozen: bool = False,
+        synchronized: bool | None = None,
+        dtype: Any = None,
+        **kwargs: Any,
+    ) -> None:
         one_of(upsampling, "upsampling", ("nearest", "transposed"))
         strides, kernels = tuple(strides), tuple(kernels)
         if widths is not None:
@@ -199,7 +201,7 @@ class PConvUNet(keras.Model):
         if image_size is not None:
             width, height = pair_of(image_size, "image_size")
         check_divisible(type(self).__name__, height, width, prod(strides))
-        stages = Stages(
+        stages = _StageMaker(
             repeats=repeats,
             activation=activation,
             normalization=normalization,
@@ -251,16 +253,16 @@ class PConvUNet(keras.Model):
             self.freeze_encoder_batchnorm()
 
     @property
-    def divisor(self):
+    def divisor(self) -> int:
         """Number by which height and width of a picture are divisible."""
         return prod(self.strides)
 
-    def freeze_encoder_batchnorm(self, frozen=True):
-        """Let the encoder's BatchNorm keep its averages: the paper's second phase.
+    def freeze_encoder_batchnorm(self, frozen: bool = True) -> None:
+        """Freeze the averages of the encoder's BatchNorm: the paper's second phase.
 
-        Holes make the averages of training batches wrong; so the paper first trains
-        with BatchNorm everywhere, then goes on with a smaller learning rate and the
-        encoder's frozen. Compile the model that trains again afterwards.
+        Holes distort the averages of training batches. So the paper first trains with
+        BatchNorm everywhere, then continues with a smaller learning rate and the
+        encoder's BatchNorm frozen. Compile the model again afterwards.
 
         Example:
         ```python

@@ -1,10 +1,15 @@
 import importlib
+import inspect
 import pkgutil
 
 import keras
 import numpy as np
 import pytest
 
+from oppai.layers import PConv2D, PConv2DTranspose
+from oppai.models.mosaic_unet import Completion, MosaicUNet
+from oppai.models.pconv_unet import PConvUNet
+from oppai.models.restorers import MosaicRestorer, Restorer
 from tests.layer_checks import check_layer
 
 PACKAGES = ("illustkit", "oppai")
@@ -104,3 +109,39 @@ def test_every_public_layer_is_registered_under_its_package():
         package = name.split(".")[0]
         registered = keras.saving.get_registered_name(layer_class)
         assert registered == f"{package}>{layer_class.__name__}"
+
+
+SMALL = {"widths": (4, 6), "strides": (1, 2), "kernels": (3, 3)}
+
+
+def objects_of_oppai():
+    unet = MosaicUNet(widths=(4, 6), blocks=(0, 1), dtype="mixed_bfloat16")
+    chapter = PConvUNet(16, **SMALL, dtype="mixed_bfloat16")
+    yield PConv2D(2, 3, dtype="mixed_bfloat16")
+    yield PConv2DTranspose(2, 4, 2, dtype="mixed_bfloat16")
+    yield Completion(dtype="mixed_bfloat16")
+    yield chapter
+    yield unet
+    yield Restorer(chapter, {"valid": 1.0})
+    yield MosaicRestorer(unet)
+
+
+@pytest.mark.parametrize("thing", objects_of_oppai(), ids=lambda x: type(x).__name__)
+def test_every_argument_is_an_attribute_and_in_the_config(thing):
+    names = {
+        name
+        for parent in type(thing).__mro__
+        if parent.__module__.startswith("oppai.") and "__init__" in vars(parent)
+        for name, parameter in inspect.signature(parent.__init__).parameters.items()
+        if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+    } - {"self", "features"}  # VGG16 is not stored with a restorer
+    assert names
+    config = thing.get_config()
+    for name in names:
+        assert hasattr(thing, name), name
+        assert name in config, name
+    again = type(thing).from_config(config)
+    assert again.dtype_policy.name == thing.dtype_policy.name
+    if not isinstance(thing, Restorer | MosaicRestorer):
+        assert again.get_config() == config
+        assert again.dtype_policy.name == "mixed_bfloat16"
