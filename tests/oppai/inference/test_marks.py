@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from oppai.inference.restore import restore
-from tests.oppai.inference.test_restoring import Constant, Identity, noise, smooth
+from tests.oppai.inference.test_restore import Constant, Identity, noise, smooth
 
 
 def painted(picture, colour=(0, 255, 0)):
