@@ -9,7 +9,7 @@ from illustkit.cli import app_with, user_errors
 from illustkit.errors import UserError
 from oppai.cli.options import NAME, MetadataFile, Overwrite, refuse_existing
 
-app = app_with("Make the metadata from boxes on your own pictures, or export it.")
+app = app_with("Make metadata from your own boxes, or export it.")
 
 
 @app.command(
@@ -38,7 +38,7 @@ def import_(
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Make the metadata from what VoTT, or a tool for YOLO or COCO, wrote."""
+    """Make metadata from VoTT, YOLO or COCO files."""
     with user_errors(NAME):
         from oppai.data.annotations import import_annotations
         from oppai.data.metadata import load_metadata, save_metadata

@@ -42,9 +42,9 @@ def download(
         bool, typer.Option(help="Ask again for what was gone or refused before.")
     ] = False,
 ) -> None:
-    """Download the pictures marked all-ages from Pixiv; call it again to resume.
+    """Download the all-ages pictures from Pixiv.
 
-    The refresh token comes from PIXIV_REFRESH_TOKEN, or is asked for.
+    The same command again resumes a download that was stopped. The refresh token comes from PIXIV_REFRESH_TOKEN, or is asked for.
     """
     with user_errors(NAME):
         from oppai.pixiv.client import login
@@ -71,7 +71,10 @@ def pack(
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write a folder into one ZIP with checksums, for your own Google Drive."""
+    """Write a folder into one ZIP with checksums.
+
+    Keep it to yourself, on your own Google Drive for instance.
+    """
     with user_errors(NAME):
         from oppai.data.archive import pack as run_pack
 
@@ -100,7 +103,10 @@ def check(
         Path | None, typer.Argument(help="Folder of its pictures, to check them too.")
     ] = None,
 ) -> None:
-    """Name every problem of a metadata file, and of its pictures."""
+    """Name every problem of a metadata file.
+
+    With the folder of its pictures, theirs too.
+    """
     with user_errors(NAME):
         from oppai.data.metadata import MetadataError, check_metadata
 

@@ -22,7 +22,10 @@ def demo(
     precision: Precision = None,
     strategy: Strategy = "auto",
 ) -> None:
-    """Train on the spot, restore unseen pictures, and show them on a page."""
+    """Restore, train, and show both on a page.
+
+    Without pictures of your own it draws samples; a stopped demo resumes.
+    """
     with user_errors(NAME):
         from oppai.pages.demo import demo as run_demo
 

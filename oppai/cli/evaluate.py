@@ -31,7 +31,10 @@ def evaluate(
     ] = None,
     seed: Seed = 0,
 ) -> None:
-    """Compare a restorer with filters on pictures it never trained on."""
+    """Compare a restorer with plain filters.
+
+    It is measured on the pictures that it did not train on.
+    """
     with user_errors(NAME):
         from illustkit.training.runs import Run
         from oppai.evaluation import evaluate as evaluation

@@ -40,7 +40,10 @@ def restore(
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Restore what is marked or found in pictures, in new files beside them."""
+    """Restore marked or found regions of pictures.
+
+    The results are new files beside the pictures.
+    """
     with user_errors(NAME):
         from oppai.inference.files import restore_files
 

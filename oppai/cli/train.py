@@ -28,7 +28,9 @@ def train(
     batch_size: Annotated[
         int | None, typer.Option(help="Patches per step, over all devices.")
     ] = None,
-    learning_rate: Annotated[float | None, typer.Option()] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="First learning rate.")
+    ] = None,
     image_size: Annotated[
         int | None, typer.Option(help="Side of a patch, pixels.")
     ] = None,
@@ -57,7 +59,10 @@ def train(
     ] = None,
     seed: Seed = 0,
 ) -> None:
-    """Train a restorer; the same command again resumes it."""
+    """Train a restorer on pictures and their boxes.
+
+    The same command again resumes a training that was stopped.
+    """
     with user_errors(NAME):
         from oppai import training
 
@@ -103,7 +108,7 @@ def train_mosaic(
     batch_size: Annotated[
         int, typer.Option(help="Patches per step, over all devices.")
     ] = 8,
-    learning_rate: Annotated[float, typer.Option()] = 4e-4,
+    learning_rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 4e-4,
     image_size: Annotated[int, typer.Option(help="Side of a patch, pixels.")] = 128,
     precision: Precision = "mixed_bfloat16",
     strategy: Strategy = "auto",
@@ -115,7 +120,10 @@ def train_mosaic(
     ] = None,
     seed: Seed = 0,
 ) -> None:
-    """Train a restorer that sees the mosaic; the same command again resumes it."""
+    """Train a restorer that sees the mosaic.
+
+    The same command again resumes a training that was stopped.
+    """
     with user_errors(NAME):
         from oppai import training
         from oppai.models.pretrained import load_restorer
