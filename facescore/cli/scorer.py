@@ -190,11 +190,11 @@ def evaluate_scorer(
         from facescore.scorer import evaluation
 
         output = output or scorer / "evaluation"
-        found = evaluation.evaluate_scorer(
+        judged = evaluation.evaluate_scorer(
             scorer, crops, ratings=ratings, output=output, seed=seed
         )
-        print(f"{len(found.true)} crops that were not trained on")
-        print(found.agreement)
+        print(f"{len(judged.true)} crops that were not trained on")
+        print(judged.agreement)
         left_out: list[tuple[Path, str]] = []
         if pictures is not None:
             with progress_bar(None) as progress:

@@ -94,12 +94,12 @@ class Cascade:
             )
         image = read_image(image)
         grey = cv2.equalizeHist(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
-        found, hits = self._classifier.detectMultiScale2(
+        rows, hits = self._classifier.detectMultiScale2(
             grey, scale_factor, min_neighbors, minSize=(min_size, min_size)
         )
-        if not len(found):
+        if not len(rows):
             return []
-        corners = [(x, y, x + w, y + h) for x, y, w, h in np.asarray(found).tolist()]
+        corners = [(x, y, x + w, y + h) for x, y, w, h in np.asarray(rows).tolist()]
         boxes = clip_boxes(shrink_boxes(corners, shrink), image.shape[1::-1])
         faces = [
             Face(tuple(box), n / (n + 5.0))

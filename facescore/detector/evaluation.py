@@ -23,7 +23,7 @@ class Precision(NamedTuple):
     """Average precision and the curves behind it.
 
     Args:
-        ap: Array `(thresholds,)`; NaN where there is no true face.
+        ap: Array `(thresholds,)`; NaN without true faces.
         precision: Array `(thresholds, 101)`: precision at recalls 0, 0.01, ..., 1.
         thresholds: The IoU thresholds.
         n_faces: Number of true faces.

@@ -135,7 +135,7 @@ class HeldOutFaces(keras.callbacks.Callback):
         if self.detector is None:
             self.detector = Detector(network)
         refold(network, self.detector.network)
-        scores, found = measure(
+        scores, detections = measure(
             self.samples, self.detector, image_size=self.preset.validation_size
         )
         logs["val_ap50"], logs["val_ap"] = scores.ap50, scores.ap50_95
@@ -145,7 +145,9 @@ class HeldOutFaces(keras.callbacks.Callback):
         if last or (epoch + 1) % self.sheet_every == 0:
             examples = [
                 draw_faces(image, [f for f in faces if f.confidence >= 0.25], truth)
-                for (image, truth), faces in zip(self.samples[:12], found, strict=False)
+                for (image, truth), faces in zip(
+                    self.samples[:12], detections, strict=False
+                )
             ]
             path = self.run.pictures / f"epoch-{epoch + 1:04d}.png"
             write_image(path, sheet(examples, columns=4))

@@ -1,8 +1,5 @@
 """Both pages in headless Chromium; skipped where it or selenium is missing."""
 
-import shutil
-import time
-
 import numpy as np
 import pytest
 
@@ -13,34 +10,13 @@ from facescore.boxes import Face, iou_matrix
 from facescore.labels import label_path, read_labels
 from illustkit.images import write_image
 from illustkit.web.server import LocalServer
+from tests.facescore.waiting import until
 
 selenium = pytest.importorskip("selenium", reason="needs selenium")
-from selenium import webdriver  # noqa: E402
 from selenium.webdriver import ActionChains, Keys  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
 
-FLAGS = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic"),
-    *("--no-first-run", "--disable-background-networking", "--disable-sync"),
-    *("--disable-component-update", "--disable-dev-shm-usage"),
-    "--window-size=1200,900",
-)
 SIZE = 400, 300
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not chromium or not driver:
-        pytest.skip("needs chromium and chromium-driver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    service = webdriver.ChromeService(driver)
-    with webdriver.Chrome(options=options, service=service) as browser:
-        yield browser
 
 
 @pytest.fixture
@@ -48,16 +24,6 @@ def folder(tmp_path):
     for n in range(5):
         write_image(tmp_path / f"{n}.png", np.full((300, 400, 3), 40 * n, np.uint8))
     return tmp_path
-
-
-def until(condition, seconds=5):
-    """What the condition gives as soon as it gives something."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if found := condition():
-            return found
-        time.sleep(0.02)
-    raise AssertionError("it did not come about")
 
 
 def text(browser, selector):

@@ -3,8 +3,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
-import time
 from html.parser import HTMLParser
 from urllib.parse import unquote
 
@@ -15,6 +13,7 @@ from facescore.boxes import Face
 from facescore.ranking.output import write_gallery
 from facescore.ranking.rank import RankedPicture
 from illustkit.images import write_image
+from tests.facescore.waiting import until
 
 ATTACK = "<img src=x onerror=document.title='hit'>.png"
 NAMES = [
@@ -22,12 +21,6 @@ NAMES = [
     "</script><script>document.title='hit'<!--.png",
     "\"q' & {{data}}#?%41",
 ]
-FLAGS = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic"),
-    *("--no-first-run", "--disable-background-networking", "--disable-sync"),
-    *("--disable-component-update", "--disable-dev-shm-usage"),
-    "--window-size=1100,800",
-)
 
 
 def ranked(n=40):
@@ -98,22 +91,6 @@ def test_names_are_data_and_nothing_comes_from_elsewhere(tmp_path):
     )
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium")
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not chromium or not driver:
-        pytest.skip("needs chromium and chromium-driver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    service = webdriver.ChromeService(driver)
-    with webdriver.Chrome(options=options, service=service) as browser:
-        yield browser
-
-
 @pytest.fixture
 def gallery(browser, tmp_path):
     """Opens a page of n pictures."""
@@ -136,15 +113,6 @@ def gallery(browser, tmp_path):
 
 def find(browser, selector):
     return browser.find_elements("css selector", selector)
-
-
-def until(condition, seconds=5):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if condition():
-            return
-        time.sleep(0.02)
-    raise AssertionError("it did not come about")
 
 
 def put(browser, name, value):
