@@ -44,7 +44,8 @@ def download(
 ) -> None:
     """Download the all-ages pictures from Pixiv.
 
-    The same command again resumes a download that was stopped. The refresh token comes from PIXIV_REFRESH_TOKEN, or is asked for.
+    The same command again resumes a download that was stopped. The refresh token comes
+    from PIXIV_REFRESH_TOKEN, or is asked for.
     """
     with user_errors(NAME):
         from oppai.pixiv.client import login
