@@ -1,7 +1,9 @@
 """Every benchmark starts, and imports only names that exist."""
 
 import ast
+import functools
 import importlib
+import itertools
 import os
 import runpy
 import sys
@@ -59,6 +61,17 @@ def test_a_benchmark_imports_names_that_exist(as_script, name):
         if module.split(".")[0] in (*PACKAGES, *FILES):
             loaded = importlib.import_module(module)
             assert attribute is None or hasattr(loaded, attribute), (module, attribute)
+
+
+def test_functions_are_timed_in_turn_and_in_both_orders(as_script):
+    timing = importlib.import_module("timing")
+    calls = []
+    functions = {name: functools.partial(calls.append, name) for name in "abc"}
+    clock = itertools.count().__next__  # one second passes between any two looks
+    seconds = timing.time_in_turn(functions, 3, warm_up=1, clock=clock)
+    assert "".join(calls) == "abc" + "abccbaabc"
+    assert seconds == dict.fromkeys("abc", [1, 1, 1])
+    assert timing.median_ratio([1, 8, 3], [1, 2, 1]) == 3
 
 
 def test_the_page_of_benchmarks_names_every_script():
