@@ -1,8 +1,18 @@
-// What both pages share: talking to the server, the theme, messages, the help.
+// What both pages share: their frame, talking to the server, the theme, messages, keys.
 
 const token = document.querySelector('meta[name="token"]').content;
 
 export const $ = (selector) => document.querySelector(selector);
+
+$(".group").insertAdjacentHTML("beforeend", `
+  <input id="jump" type="number" min="1" aria-label="Go to number" placeholder="Go to #">
+  <button class="icon" id="theme" title="Light or dark (T)">◐</button>
+  <button class="icon" id="help" title="All keys (?)">?</button>`);
+$("dialog").insertAdjacentHTML("beforebegin", `
+  <div id="unsaved" role="alert" hidden><span></span> <button>Try again</button></div>
+  <div id="toast" role="alert" hidden></div>
+  <p id="live" class="unseen" aria-live="polite"></p>`);
+$("dialog").insertAdjacentHTML("beforeend", "<button>Close</button>");
 
 export async function get(name, numbers = {}) {
   const query = new URLSearchParams(numbers).toString();
@@ -68,13 +78,25 @@ export function say(title, text) {
   announce(`${title}. ${text}`);
 }
 
-// After a click keys act on the picture again, never on what was clicked. A button
-// reached with Tab keeps the focus unless it changed the picture.
-export function focusAfterClicks(target) {
+// Keys act on the picture, `target`: after a click never on what was clicked, after a
+// number in "Go to" and after Escape in any field. A button reached with Tab keeps the
+// focus unless it changed the picture.
+export function keysOn(target, press, jump) {
+  const focus = () => target.focus({ preventScroll: true });
   document.addEventListener("click", (event) => {
     const button = event.target.closest("button, .cell, #boxes li");
     if (!button || button.closest("dialog") || $("dialog").open) return;
-    if (event.detail || button.dataset.steps !== undefined) target.focus({ preventScroll: true });
+    if (event.detail || button.dataset.steps !== undefined) focus();
+  });
+  document.addEventListener("keydown", (event) => {
+    if (!typing(event)) press(event);
+    else if (event.key === "Escape" && !$("dialog").open) focus();
+  });
+  $("#jump").addEventListener("change", (event) => {
+    const i = Number(event.target.value) - 1;
+    event.target.value = "";
+    focus();
+    jump(i);
   });
 }
 
@@ -97,7 +119,7 @@ export function toggleHelp() {
   dialog.open ? dialog.close() : dialog.showModal();
 }
 
-export const typing = (event) =>
+const typing = (event) =>
   event.target.matches("input, select") || $("dialog").open;
 
 const theme = localStorage.getItem("facescore-theme");

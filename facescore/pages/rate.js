@@ -1,8 +1,8 @@
 // Rating: one key a picture.
 
 import {
-  $, announce, complain, focusAfterClicks, get, pictureProblem, pictureUrl, progress, say, tell,
-  toggleHelp, toggleTheme, typing,
+  $, announce, complain, get, keysOn, pictureProblem, pictureUrl, progress, say, tell,
+  toggleHelp, toggleTheme,
 } from "./common.js";
 import { Saver } from "./saver.js";
 
@@ -139,11 +139,7 @@ const KEYS = {
 };
 for (let score = 0; score <= 5; score++) KEYS[score] = () => rate(score);
 
-document.addEventListener("keydown", (event) => {
-  if (typing(event)) {
-    if (event.key === "Escape" && !$("dialog").open) $("main").focus();
-    return;
-  }
+function press(event) {
   const key = event.key.toLowerCase();
   const control = event.ctrlKey || event.metaKey || event.altKey;
   if (control ? key !== "z" : !KEYS[key]) return;
@@ -151,14 +147,8 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
   if (event.repeat && !key.startsWith("arrow")) return; // a key held down rates once
   control ? undo() : KEYS[key](event);
-});
-focusAfterClicks($("main"));
+}
+keysOn($("main"), press, go);
 $("#undo").addEventListener("click", undo);
 $("#skip").addEventListener("click", next);
-$("#jump").addEventListener("change", (event) => {
-  const i = Number(event.target.value) - 1;
-  event.target.value = "";
-  $("main").focus();
-  go(i);
-});
 start().catch(complain);

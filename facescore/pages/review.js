@@ -1,8 +1,8 @@
 // The review: which picture is shown, what is saved, what the keys do.
 
 import {
-  $, announce, complain, focusAfterClicks, get, pictureProblem, pictureUrl, post, progress, say,
-  tell, toggleHelp, toggleTheme, typing,
+  $, announce, complain, get, keysOn, pictureProblem, pictureUrl, post, progress, say, tell,
+  toggleHelp, toggleTheme,
 } from "./common.js";
 import { colour, Editor } from "./editor.js";
 import { Saver } from "./saver.js";
@@ -309,11 +309,7 @@ const KEYS = {
   "?": toggleHelp,
 };
 
-document.addEventListener("keydown", (event) => {
-  if (typing(event)) {
-    if (event.key === "Escape" && !$("dialog").open) $("canvas").focus();
-    return;
-  }
+function press(event) {
   const key = event.key.toLowerCase();
   const control = event.ctrlKey || event.metaKey;
   if (control && (key === "z" || key === "y")) {
@@ -330,9 +326,19 @@ document.addEventListener("keydown", (event) => {
   else return;
   event.preventDefault();
   editor.draw();
-});
+}
+
+function jump(i) {
+  if (!(i >= 0 && i < states.length)) return;
+  if (!order.includes(i)) {
+    $("#filter").value = "all";
+    choose();
+  }
+  go(order.indexOf(i));
+}
+
 document.addEventListener("keyup", (event) => event.key === " " && (editor.space = false));
-focusAfterClicks(editor.canvas);
+keysOn(editor.canvas, press, jump);
 $("#accept").addEventListener("click", () => accept());
 $("#none").addEventListener("click", () => accept(true));
 $("#reopen").addEventListener("click", reopen);
@@ -342,15 +348,4 @@ for (const name of ["#filter", "#order"]) {
     choose();
   });
 }
-$("#jump").addEventListener("change", (event) => {
-  const i = Number(event.target.value) - 1;
-  event.target.value = "";
-  $("canvas").focus({ preventScroll: true });
-  if (!(i >= 0 && i < states.length)) return;
-  if (!order.includes(i)) {
-    $("#filter").value = "all";
-    choose();
-  }
-  go(order.indexOf(i));
-});
 start().catch(complain);
