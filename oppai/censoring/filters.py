@@ -101,7 +101,7 @@ def blur_kernel(sigma: float) -> np.ndarray:
 
 
 def _grid(length, block, origin):
-    """First pixels of the blocks along one side, from 0 on."""
+    """Return the first pixels of the blocks along one side, from 0 on."""
     lines = np.arange(origin % block or block, length, block)
     return np.r_[0, lines]
 

@@ -151,7 +151,7 @@ def _draw_shape(hole, rng, scale):
 
 
 def _central_span(start, stop, length, coverage, box):
-    """First and last-plus-one whole pixel of the middle of `start..stop`."""
+    """Return the first and last-plus-one pixel of the middle of `start..stop`."""
     margin = (1 - coverage) / 2 * (stop - start)
     if not (math.isfinite(start) and math.isfinite(stop) and stop >= start):
         raise ValueError(

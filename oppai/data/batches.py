@@ -1,5 +1,8 @@
 """Crops of whole pictures, censored in every way, as the mosaic network takes them."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from illustkit.training.batches import Batches
@@ -73,22 +76,22 @@ class CensoredPatches(Batches):
 
     def __init__(
         self,
-        patches,
+        patches: Any,
         *,
-        batch_size=32,
-        seed=0,
-        shuffle=None,
-        kinds=("mosaic",),
-        blocks=(8, 8),
-        blur_sizes=(10, 10),
-        picture_blur=5,
-        coverage=0.8,
-        shift_grid=False,
-        hole_ratio=(0.1, 0.4),
-        flip=None,
-        fixed=False,
-        **kwargs,
-    ):
+        batch_size: int = 32,
+        seed: int | tuple[int, ...] = 0,
+        shuffle: bool | None = None,
+        kinds: Sequence[str] = ("mosaic",),
+        blocks: tuple[int, int] = (8, 8),
+        blur_sizes: tuple[float, float] = (10, 10),
+        picture_blur: float = 5,
+        coverage: float = 0.8,
+        shift_grid: bool = False,
+        hole_ratio: tuple[float, float] = (0.1, 0.4),
+        flip: bool | None = None,
+        fixed: bool = False,
+        **kwargs: Any,
+    ) -> None:
         shuffle = not fixed if shuffle is None else shuffle
         super().__init__(
             len(patches), batch_size=batch_size, seed=seed, shuffle=shuffle, **kwargs
@@ -174,7 +177,16 @@ class CensoredCrops(Batches):
         seed: Int. Defaults to 0.
     """
 
-    def __init__(self, pictures, steps, batch_size, *, patch=128, mosaics=0.8, seed=0):
+    def __init__(
+        self,
+        pictures: Sequence[np.ndarray],
+        steps: int,
+        batch_size: int,
+        *,
+        patch: int = 128,
+        mosaics: float = 0.8,
+        seed: int = 0,
+    ) -> None:
         super().__init__(
             steps * batch_size, batch_size=batch_size, seed=seed, shuffle=False
         )
@@ -202,7 +214,7 @@ class CensoredCrops(Batches):
         if rng.random() < 0.1:
             sides[rng.integers(2)] *= 2 ** rng.uniform(-1, 1)
         block = [int(np.clip(np.rint(side), 3, 16)) for side in sides]
-        # Found grids lie a little off, and small pictures hold no whole block.
+        # Detected grids are a little off, and small pictures hold no whole block.
         aligned = rng.random() < 0.85
         return Grid(block, (0, 0) if aligned else [rng.integers(b) for b in block])
 
@@ -230,7 +242,9 @@ class CensoredCrops(Batches):
         return np.ascontiguousarray(crop)
 
 
-def held_out_cases(pictures, size=256):
+def held_out_cases(
+    pictures: Sequence[np.ndarray], size: int = 256
+) -> list[tuple[Censored, np.ndarray]]:
     """Return three fixed cases of each picture: small blocks, large ones, white-out.
 
     Args:
@@ -255,16 +269,18 @@ def held_out_cases(pictures, size=256):
             ("white", 1, 1),
         ):
             block = int(rng.integers(least, most + 1))
-            origin = rng.integers(0, block, 2)
+            x, y = rng.integers(0, block, 2).tolist()
             censored = censor(
-                truth, mask, kind=kind, block=block, picture_blur=0, origin=origin
+                truth, mask, kind=kind, block=block, picture_blur=0, origin=(x, y)
             )
-            grid = Grid((block, block), tuple(origin)) if kind == "mosaic" else None
+            grid = Grid((block, block), (x, y)) if kind == "mosaic" else None
             cases.append((Censored(censored, mask, grid, kind), truth))
     return cases
 
 
-def as_batch(cases):
+def as_batch(
+    cases: Sequence[tuple[Censored, np.ndarray]],
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Stack several cases into a batch of inputs and truths.
 
     Args:
@@ -273,11 +289,11 @@ def as_batch(cases):
     Returns:
         `(x, y)` as `MosaicRestorer.fit` takes them.
     """
-    inputs = [mosaic_inputs(c.image, c.mask, c.grid) for c, _ in cases]
+    inputs = [mosaic_inputs(np.asarray(c.image), c.mask, c.grid) for c, _ in cases]
     return stack_inputs(inputs), np.stack([truth for _, truth in cases])
 
 
-def cropped(case, crop):
+def cropped(case: Censored, crop: Crop) -> Censored:
     """Cut a crop of a censored picture.
 
     Args:
@@ -287,7 +303,9 @@ def cropped(case, crop):
     Returns:
         A `Censored` of the crop's size, whose mask is 0 or 255.
     """
-    picture, hole, grid, _ = take_case(crop, case.image, case.mask > 0, case.grid)
+    picture, hole, grid, _ = take_case(
+        crop, np.asarray(case.image), case.mask > 0, case.grid
+    )
     return Censored(picture, np.where(hole, 255, 0).astype(np.uint8), grid, case.kind)
 
 

@@ -1,16 +1,18 @@
 """Grids of mosaics: vote for them by periodic edges, and score their evidence."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
 
 from oppai.censoring.block_grid import Grid
+from oppai.censoring.regions import Region
 from oppai.detection.segmenter import SAMPLES, load_weights, steps
 
 # Side of the window, least and greatest block, and how long a step must run along its
 # line, all in pixels. A window shows four blocks or more of its greatest size. Sizes
-# overlap: both sides of a block that is not square are looked for in one window.
+# overlap: both sides of a block that is not square are searched in one window.
 _SCALES = (
     (24, 4, 6, 3),
     (36, 5, 9, 4),
@@ -25,7 +27,9 @@ _CAP = 16  # levels: a stronger step counts no more
 _LINE_CAP = 4.0  # mean levels: a line of the grid counts no more
 
 
-def find_grids(grey, *, least=0.4, most=16):
+def find_grids(
+    grey: np.ndarray, *, least: float = 0.4, most: int = 16
+) -> list[tuple[Grid, list[tuple[int, int, int]]]]:
     """Find grids that many windows of a picture agree on, the likeliest first.
 
     In every window the profile of long sharp steps along x, and along y, is compared
@@ -42,7 +46,8 @@ def find_grids(grey, *, least=0.4, most=16):
     """
     turned = np.ascontiguousarray(grey.T)
     across, down = steps(grey)[1], steps(turned)[1]
-    votes, windows = defaultdict(float), defaultdict(list)
+    votes: dict[tuple, float] = defaultdict(float)
+    windows: dict[tuple, list[tuple[int, int, int]]] = defaultdict(list)
     for size, lo, hi, length in _SCALES:
         if min(grey.shape) < size:
             break
@@ -61,19 +66,19 @@ def find_grids(grey, *, least=0.4, most=16):
                 key = int(p), int((x[n] + o) % p), int(q), int((y[n] + r) % q)
                 votes[key] += float(score[n]) * size * size
                 windows[key].append((int(x[n]), int(y[n]), size))
-    best = sorted(votes, key=votes.get, reverse=True)[:most]
+    best = sorted(votes, key=votes.__getitem__, reverse=True)[:most]
     return [(Grid((k[0], k[2]), (k[1], k[3])), windows[k]) for k in best]
 
 
-def long_steps(sharp, length):
+def long_steps(sharp: np.ndarray, length: int) -> np.ndarray:
     """Return the steps that run over some rows: uint8 `(height, width)`, capped."""
     import cv2
 
     # The least of 16 levels and of all rows along the line.
-    return cv2.erode(cv2.min(sharp, _CAP), np.ones((length, 1), np.uint8))
+    return cv2.erode(np.minimum(sharp, np.uint8(_CAP)), np.ones((length, 1), np.uint8))
 
 
-def best_comb(profile, *, tie=0.1):
+def best_comb(profile: np.ndarray, *, tie: float = 0.1) -> tuple[int, int, float]:
     """Return the block and origin that explain one profile of steps best.
 
     A fraction of the block explains the same steps as well: of the best combs the one
@@ -84,7 +89,7 @@ def best_comb(profile, *, tie=0.1):
         tie: By how much a larger block's score may be lower. Defaults to 0.1.
 
     Returns:
-        `(block, origin, score)`; the score is 0 where nothing fits.
+        `(block, origin, score)`; the score is 0 if nothing fits.
     """
     profile = np.minimum(profile, _LINE_CAP).astype(np.float32)
     length = len(profile)
@@ -97,14 +102,14 @@ def best_comb(profile, *, tie=0.1):
     return int(keys[k][0]), int(keys[k][1]), float(scores[k])
 
 
-def comb_score(profile, block, origin):
+def comb_score(profile: np.ndarray, block: int, origin: int) -> float:
     """Return the fraction of a profile of steps on a comb, less chance: up to 1."""
     profile = np.minimum(profile, _LINE_CAP)
     on, chance = profile[origin::block].sum() / max(profile.sum(), 1e-6), 1 / block
     return float((on - chance) / (1 - chance))
 
 
-def coarsest_grid(grey, region):
+def coarsest_grid(grey: np.ndarray, region: Region) -> Grid:
     """Return a mosaic's grid, or a multiple on which nearly all its steps lie.
 
     Args:
@@ -116,7 +121,7 @@ def coarsest_grid(grey, region):
     """
     (left, top, _, _), mask = region.box, region.mask
     inside = grey[region.slices].astype(np.int32)
-    sides, origins = region.grid.whole
+    sides, origins = _whole(region)
     blocks, starts = [], []
     for view, hole, start, block, origin, across in (
         (inside, mask, left, sides[0], origins[0], sides[1]),
@@ -157,7 +162,7 @@ def _scores(profiles, lo, hi):
 
 @lru_cache(maxsize=32)
 def _combs(length, lo, hi):
-    """All combs of a length, float32 `(length, n)`, and `(block, origin)` of each."""
+    """Return all combs, float32 `(length, n)`, and `(block, origin)` of each."""
     keys = [(p, o) for p in range(lo, hi + 1) for o in range(p)]
     comb = np.zeros((length, len(keys)), np.float32)
     for k, (p, o) in enumerate(keys):
@@ -166,7 +171,7 @@ def _combs(length, lo, hi):
 
 
 def _window_profiles(steps, size):
-    """Means of all strips of a window's height: float32 `(n strips, width)`."""
+    """Return means of all strips of a window's height: float32 `(n strips, width)`."""
     import cv2
 
     s = size // _STRIDES
@@ -179,7 +184,7 @@ def _window_profiles(steps, size):
 
 
 def _busy(x_sums, y_sums, size, batch=4096):
-    """Windows with three lines of steps or more along x and along y, in batches."""
+    """Yield the windows with three lines of steps or more each way, in batches."""
     s = size // _STRIDES
     rows = np.minimum(x_sums, _LINE_CAP), np.minimum(y_sums, _LINE_CAP)
     n_x, n_y = _n_lines(rows[0], size), _n_lines(rows[1], size).T
@@ -221,7 +226,14 @@ NAMES = (
 _LINES, _COLOURS = NAMES.index("lines"), NAMES.index("colours")
 
 
-def gather_evidence(on, middles, probability, inside, grid, scores):
+def gather_evidence(
+    on: np.ndarray,
+    middles: np.ndarray,
+    probability: np.ndarray,
+    inside: np.ndarray,
+    grid: Grid,
+    scores: Sequence[float],
+) -> np.ndarray:
     """Measure the evidence that a region of a picture is a mosaic.
 
     Args:
@@ -240,7 +252,7 @@ def gather_evidence(on, middles, probability, inside, grid, scores):
     sure = np.clip(probability[inside], 1e-3, 1 - 1e-3)
     inside = inside.reshape(rows, SAMPLES, columns, SAMPLES).sum((1, 3)) >= _FULL
     # As if the region had no more than so many cells, of the same kind.
-    n_cells = np.count_nonzero(inside)
+    n_cells = int(np.count_nonzero(inside))
     shrink = min(1.0, _MOST / max(n_cells, 1))
     beside_x = inside[:, 1:] & inside[:, :-1]
     beside_y = inside[1:] & inside[:-1]
@@ -249,8 +261,8 @@ def gather_evidence(on, middles, probability, inside, grid, scores):
         left = (on[:, ::SAMPLES, 0] > level).reshape(rows, SAMPLES, columns).sum(1)
         top = (on[::SAMPLES, :, 1] > level).reshape(rows, columns, SAMPLES).sum(2)
         left, top = left[:, 1:] * beside_x, top[1:] * beside_y
-        whole = np.count_nonzero(left == SAMPLES) + np.count_nonzero(top == SAMPLES)
-        touched = np.count_nonzero(left) + np.count_nonzero(top)
+        whole = int((left == SAMPLES).sum() + (top == SAMPLES).sum())
+        touched = int(np.count_nonzero(left) + np.count_nonzero(top))
         values += [np.log1p(shrink * whole), whole / max(touched, 1)]
         n_lines = n_lines or min(
             (left == SAMPLES).any(0).sum(), (top == SAMPLES).any(1).sum()
@@ -270,26 +282,26 @@ def gather_evidence(on, middles, probability, inside, grid, scores):
     return np.array(values, np.float32)
 
 
-def weigh(evidence):
+def weigh(evidence: np.ndarray) -> float:
     """Return the log odds that a region is a mosaic."""
     weights = load_weights()
     x = (evidence - weights["evidence.mean"]) / weights["evidence.scale"]
     return float(with_products(x) @ weights["evidence.w"] + weights["evidence.b"])
 
 
-def with_products(x):
+def with_products(x: np.ndarray) -> np.ndarray:
     """Return clipped numbers `(…, n)` and their products: `(…, n + n (n + 1) / 2)`."""
     x = np.clip(x, -_REACH, _REACH)
     i, j = np.triu_indices(x.shape[-1])
     return np.concatenate([x, x[..., i] * x[..., j]], -1)
 
 
-def is_grid(evidence):
+def is_grid(evidence: np.ndarray) -> bool:
     """Return whether a region has two lines of a grid each way, and four colours."""
     return bool(evidence[_LINES] >= np.log1p(2) and evidence[_COLOURS] >= np.log1p(4))
 
 
-def grid_scores(grey, region):
+def grid_scores(grey: np.ndarray, region: Region) -> list[float]:
     """Return the fraction of a region's long sharp steps on its grid, less chance.
 
     Args:
@@ -303,21 +315,25 @@ def grid_scores(grey, region):
     return [
         comb_score(profile, block, (origin - start) % block)
         for profile, start, block, origin in zip(
-            profiles, region.box[:2], *region.grid.whole, strict=True
+            profiles, region.box[:2], *_whole(region), strict=True
         )
     ]
 
 
-def step_profiles(grey, region):
+def step_profiles(grey: np.ndarray, region: Region) -> list[np.ndarray]:
     """Return the means of a region's long sharp steps on its columns and its rows."""
     inside, mask = grey[region.slices], region.mask
-    (block_x, block_y), _ = region.grid.whole
+    (block_x, block_y), _ = _whole(region)
     profiles = []
     for view, hole, length in ((inside, mask, block_y), (inside.T, mask.T, block_x)):
         sharp = steps(np.ascontiguousarray(view))[1]
         long = long_steps(sharp, max(3, length // 2))
         profiles.append((long * hole).sum(0) / np.maximum(hole.sum(0), 8))
     return profiles
+
+
+def _whole(region):
+    return region.grid.whole
 
 
 def _is_jpeg_grid(grid):

@@ -1,11 +1,12 @@
 """Find the mosaics of a picture: first grids, then cells, then pixels."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from oppai.censoring.block_grid import Grid
-from oppai.censoring.regions import Region, bounds, region_at
+from oppai.censoring.regions import Box, Region, bounds, region_at
 from oppai.detection.lattice import (
     best_comb,
     coarsest_grid,
@@ -23,11 +24,16 @@ from oppai.detection.segmenter import (
     hidden_cells,
 )
 
+# A region that may be a mosaic, and its evidence as of `gather_evidence`.
+Candidate = tuple[Region, np.ndarray]
+
 _EDGE = 0.25  # gain of a pixel of a side that is a step, in samples
 _ALIKE = 0.88  # IoU from which a form counts as a rectangle
 
 
-def fit_form(grey, grid, probability, start):
+def fit_form(
+    grey: np.ndarray, grid: Grid, probability: np.ndarray, start: tuple[int, int]
+) -> Region | None:
     """Turn the probabilities of a grid's samples into a mask of pixels.
 
     The probabilities are interpolated and cut at one half. Where that is nearly a
@@ -53,13 +59,14 @@ def fit_form(grey, grid, probability, start):
     mask = values > 0.5
     if not mask.any():
         return None
-    box = bounds(mask)
-    box = _rectangle(2 * values - 1, grey[y0:y1, x0:x1], box, (block_x, block_y))
+    box = _rectangle(
+        2 * values - 1, grey[y0:y1, x0:x1], bounds(mask), (block_x, block_y)
+    )
     rectangle = np.zeros_like(mask)
     rectangle[box[1] : box[3], box[0] : box[2]] = True
     if (mask & rectangle).sum() > _ALIKE * (mask | rectangle).sum():
         mask = rectangle
-    left, top, right, bottom = bounds(mask)
+    left, top, right, bottom = bounds(mask) or (0, 0, 0, 0)  # never empty
     mask = mask[top:bottom, left:right]
     return region_at((x0 + left, y0 + top), mask, kind="mosaic", grid=grid)
 
@@ -114,15 +121,16 @@ _SURE = 1 / (1 + np.exp(-0.3))  # confidence from which a region counts as a mos
 class MosaicSearch:
     """Searches a picture for mosaics, nowhere twice on the same grid.
 
-    Candidates are pairs `(Region, evidence)`, the evidence as of `gather_evidence`.
+    Args:
+        grey: uint8 `(height, width)`.
     """
 
-    def __init__(self, grey):
+    def __init__(self, grey: np.ndarray) -> None:
         self.grey = grey
-        self._done = set()
-        self._wholes = {}  # the network's view of the whole picture, by grid
+        self._done: set = set()
+        self._wholes: dict = {}  # the network's view of the whole picture, by grid
 
-    def refined(self, grid, place):
+    def refined(self, grid: Grid, place: Box) -> list[Candidate]:
         """Return the candidates in a place, on the grid that explains the first best.
 
         Args:
@@ -130,7 +138,7 @@ class MosaicSearch:
             place: Box `(left, top, right, bottom)`.
 
         Returns:
-            List of `(Region, evidence)`.
+            List of `Candidate`.
         """
         for _ in range(3):
             if not {grid, (grid, place)}.isdisjoint(self._done):
@@ -147,24 +155,24 @@ class MosaicSearch:
             grid = better
         return []
 
-    def whole(self, candidates):
-        """Return all regions of a mosaic of which some are known, on its coarsest grid.
+    def whole(self, candidates: Sequence[Candidate]) -> list[Region]:
+        """Return all regions of the mosaic of some candidates, on its coarsest grid.
 
         Args:
-            candidates: List of `(Region, evidence)`.
+            candidates: The candidates of one place, as of `refined`.
 
         Returns:
             List of `Region`.
         """
         height, width = self.grey.shape
-        if not candidates or candidates[0][0].confidence <= _SURE:
+        grid = candidates[0][0].grid if candidates else None
+        if grid is None or (candidates[0][0].confidence or 0) <= _SURE:
             return []
-        grid = candidates[0][0].grid
         if height * width < _WHOLE * np.prod(grid.block):
             self._done.add(grid)
-            # What the network no longer sees with the whole picture around it is none.
+            # A region that the network drops when it sees the whole picture is none.
             candidates, _ = self._segment(grid, (0, 0, width, height), 0)
-        regions = [region for region, _ in candidates if region.confidence > _SURE]
+        regions = [r for r, _ in candidates if (r.confidence or 0) > _SURE]
         if regions:
             grid = coarsest_grid(self.grey, regions[0])
         return [replace(region, grid=grid) for region in regions]
@@ -296,7 +304,7 @@ def find_mosaics(picture: np.ndarray) -> list[Region]:
         picture: uint8 RGB `(height, width, 3)`.
 
     Returns:
-        List of `Region` of the kind "mosaic", none upon another.
+        List of `Region` of the kind "mosaic"; no two share a pixel.
     """
     import cv2
 
@@ -317,14 +325,14 @@ def find_mosaics(picture: np.ndarray) -> list[Region]:
     return regions
 
 
-def find_candidates(picture: np.ndarray) -> list[tuple[Region, np.ndarray]]:
+def find_candidates(picture: np.ndarray) -> list[Candidate]:
     """Return every region that the network takes for a mosaic, true or not.
 
     Args:
         picture: uint8 RGB `(height, width, 3)`.
 
     Returns:
-        List of `(Region, evidence)`.
+        List of `Candidate`.
     """
     import cv2
 

@@ -163,9 +163,9 @@ def load_segmenter(
 ) -> Callable[[np.ndarray], np.ndarray]:
     """Load a trained network, compiled for any number of cells.
 
-    TensorFlow traces one graph for all sizes (`predict_on_batch` costs 5 ms a call
-    more, of which a picture needs a dozen). Other backends compile one program a size:
-    sizes are padded to multiples of 32 cells, so that there are few.
+    TensorFlow traces one graph for all sizes, where `predict_on_batch` would trace the
+    first ones anew. Other backends compile one program a size: sizes are padded to
+    multiples of 32 cells, so that there are few.
 
     Args:
         name: What the names of its weights begin with.

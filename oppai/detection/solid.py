@@ -14,7 +14,7 @@ PLAIN = 250, 8  # least of white, greatest of black
 _STEP = 12  # grey levels of a step
 
 
-def solid_features(picture):
+def solid_features(picture: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
     """Compute colours, plain white and black, and steps, scaled to a square.
 
     Args:
@@ -50,7 +50,7 @@ def solid_features(picture):
     return features, size
 
 
-def hidden_pixels(picture):
+def hidden_pixels(picture: np.ndarray) -> np.ndarray:
     """Return the probability that white, light or black hides each pixel.
 
     Args:
@@ -193,8 +193,9 @@ def with_rim(picture: np.ndarray, region: Region) -> Region:
     number = np.bincount(ring.ravel(), minlength=widest + 2)[1:-1]
     means = total / np.maximum(number, 1)
     rim = 1 + int(np.argmax(means >= _FADED * means.max()))
-    fields = {"kind": region.kind, "confidence": region.confidence}
-    return region_at((x0, y0), distance <= rim, **fields)
+    return region_at(
+        (x0, y0), distance <= rim, kind=region.kind, confidence=region.confidence
+    )
 
 
 def _colour(picture, mask):

@@ -53,7 +53,7 @@ def restore_files(
     progress: bool = True,
     **options: Any,
 ) -> RestoreReport:
-    """Restore one file, several, or all pictures of a folder in one go.
+    """Restore one file, several files, or all pictures of a folder.
 
     Size, mode, alpha channel, EXIF and ICC profile stay as they were. A picture that
     cannot be read or restored is left out, with its reason in the report, and the run
@@ -217,7 +217,7 @@ class _Marks:
             masks = self._nearest(self.masks.get(source.stem, []), source)
             mask = _only(masks, f"masks in {self.folder}")
             if mask.resolve() == source.resolve():
-                raise UserError("the mask found is the picture itself")
+                raise UserError("its mask is the picture itself")
             return {"mask": mask}
         return {key: value for key, value in self.fixed.items() if value is not None}
 
