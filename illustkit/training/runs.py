@@ -3,9 +3,10 @@
 import csv
 import json
 import math
+import operator
 import os
 import shutil
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -206,22 +207,9 @@ class Run:
         if worker_index() == 0:
             history = self._keep_epochs(backup.epochs_done)
             if monitor is not None:
-                callbacks.append(self._keep_best(history, monitor, mode))
+                callbacks.append(BestWeights(self.weights_path, monitor, mode, history))
             callbacks.append(History(self.folder / HISTORY))
         return [*callbacks, backup]
-
-    def _keep_best(self, history, monitor, mode):
-        seen = [v for v in history.get(monitor, []) if math.isfinite(v)]
-        return keras.callbacks.ModelCheckpoint(
-            str(self.weights_path),
-            monitor=monitor,
-            mode=mode,
-            save_best_only=True,
-            save_weights_only=True,
-            initial_value_threshold={"min": min, "max": max}[mode](seen)
-            if seen
-            else None,
-        )
 
     def _keep_epochs(self, n):
         """Drop the rows of epochs that the backup does not hold; return the rest."""
@@ -340,6 +328,57 @@ class StopOnNaN(keras.callbacks.Callback):
             "The last good epoch is kept; go on from it with a smaller learning rate "
             "or precision float32."
         )
+
+
+class BestWeights(keras.callbacks.Callback):
+    """Saves the weights of the epoch that is best by a logged number.
+
+    `keras.callbacks.ModelCheckpoint` formats its path, so that a folder named `{epoch}`
+    becomes another one. It also takes a first value of nan for the best one for ever.
+
+    Example:
+    ```python
+    model.fit(batches, callbacks=[BestWeights("best.weights.h5", "val_psnr", "max")])
+    ```
+
+    Args:
+        path: The file, which ends in `.weights.h5`.
+        monitor: Name of the logged number.
+        mode: "max" or "min": which of its values is better.
+        history: Columns of the epochs that a resumed training has done, as
+            `Run.history`. Defaults to none.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        monitor: str,
+        mode: str = "max",
+        history: Mapping[str, Sequence[float]] | None = None,
+    ) -> None:
+        super().__init__()
+        self.path, self.monitor = Path(path), monitor
+        self.better = {"max": operator.gt, "min": operator.lt}[mode]
+        self.best: float | None = None
+        for value in (history or {}).get(monitor, ()):
+            self._is_best({monitor: value})
+
+    def on_epoch_end(self, epoch, logs=None):
+        if not self._is_best(logs or {}):
+            return
+        # Keras asks for a name that ends so.
+        part = self.path.with_name(f"part-{self.path.name}")
+        self.model.save_weights(part)
+        os.replace(part, self.path)
+
+    def _is_best(self, logs):
+        value = float(logs.get(self.monitor, math.nan))
+        if not math.isfinite(value):
+            return False
+        if self.best is not None and not self.better(value, self.best):
+            return False
+        self.best = value
+        return True
 
 
 class History(keras.callbacks.CSVLogger):

@@ -11,6 +11,7 @@ from illustkit.training.fit import fit_run
 from illustkit.training.runs import (
     BEST,
     Backup,
+    BestWeights,
     Run,
     RunKind,
     StopOnNaN,
@@ -97,10 +98,19 @@ def test_a_half_written_backup_is_not_used(tmp_path):
 
 def test_a_resumed_run_keeps_its_best_weights(tmp_path):
     run, _ = train(tmp_path / "run", 2)
-    checkpoint = next(
-        c for c in run.callbacks("val_loss") if hasattr(c, "save_best_only")
-    )
-    assert checkpoint.best == min(run.history["val_loss"])
+    best = next(c for c in run.callbacks("val_loss") if isinstance(c, BestWeights))
+    assert best.best == min(run.history["val_loss"])
+
+
+@pytest.mark.parametrize("name", ["{best}", "{}", "{epoch}", "{", "%d {epoch:02d}"])
+def test_weights_land_in_the_run_whatever_its_name(tmp_path, name):
+    run, _ = train(tmp_path / name, 1)
+    assert run.folder == tmp_path / name
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    files = {path.name for path in run.folder.iterdir()}
+    assert files == {BEST, "settings.json", "history.csv", "pictures", "backup"}
+    run, _ = train(tmp_path / name, 2)
+    assert run.epochs_done == 2
 
 
 def test_workers_that_see_other_backups_are_stopped(tmp_path, monkeypatch):
