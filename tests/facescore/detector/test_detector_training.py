@@ -108,3 +108,25 @@ def test_a_split_leaves_both_sides_something():
 def test_wrong_settings_are_told(settings, message):
     with pytest.raises(ValueError, match=message):
         choose_detector_settings(**settings)
+
+
+@pytest.mark.usefixtures("eagerly")
+def test_a_run_keeps_its_split_when_data_come_or_move(folder):
+    settings = {**SETTINGS, "sheet_every": 0, "holdout": 0.34}
+    run = train_detector(folder / "set", folder / "run", **{**settings, "epochs": 1})
+    before = json.loads((run.folder / "split.json").read_text())
+    assert sorted(before["train"] + before["held_out"]) == [
+        f"{i}.png" for i in range(6)
+    ]
+    # Version 0.1 stored paths.
+    old = {k: [str(folder / "set" / n) for n in names] for k, names in before.items()}
+    (run.folder / "split.json").write_text(json.dumps(old))
+    write_image(folder / "set" / "new.png", np.zeros((32, 32, 3), np.uint8))
+    (folder / "set" / "new.txt").write_text("")
+    train_detector(folder / "set", run, **settings)
+    (folder / "set").rename(folder / "moved")
+    train_detector(folder / "moved", run, **{**settings, "epochs": 3})
+    after = json.loads((run.folder / "split.json").read_text())
+    for side in before:
+        assert [name for name in after[side] if name != "new.png"] == before[side]
+    assert len(after["train"] + after["held_out"]) == 7

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from facescore.scorer.data import held_out_ratings
+from facescore.scorer.data import held_out_ratings, rated_crops, split_crops
 from facescore.scorer.model import load_scorer
 from facescore.scorer.prediction import score_crops
 from facescore.scorer.training import (
@@ -151,3 +151,18 @@ def test_the_presets_of_the_article():
 def test_wrong_settings_are_named(settings, message):
     with pytest.raises(ValueError, match=message):
         choose_scorer_settings(**settings)
+
+
+def test_a_run_of_version_0_1_keeps_its_split(trained, crops, tmp_path):
+    """It stored the crops' paths, where now their names in the folder are stored."""
+    split = json.loads((trained.folder / "split.json").read_text("utf-8"))
+    expected = held_out_ratings(trained, crops)
+    old = {k: [str(crops / name) for name in names] for k, names in split.items()}
+    run = Run.start(tmp_path / "run", {"network": "small"})
+    (run.folder / "split.json").write_text(json.dumps(old))
+    assert held_out_ratings(run, crops) == expected
+    rated, sources = rated_crops(crops)
+    scores = [score for _, score in rated]
+    sides = split_crops(run.folder, crops, sources, scores)
+    for side, names in zip(sides, split.values(), strict=True):
+        assert [sources[i] for i in side] == [s for s in sources if s in names]
