@@ -16,6 +16,8 @@ from illustkit.errors import UserError
 # Keras' backends by the names that people know. The packages run on the first two.
 NAMES = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}
 SUPPORTED = "tensorflow", "jax"
+# Tasks that train, in the order in which `tf.distribute` numbers them.
+JOBS = "chief", "worker"
 KINDS = "auto", "one", "mirrored", "multiworker", "tpu"
 
 
@@ -26,8 +28,10 @@ def describe_devices() -> str:
     TensorFlow no device is claimed, so that `get_strategy` may follow.
 
     Example:
-    >>> print(illustkit.describe_devices())
-    1 GPU (Tesla T4). Keras 3.13.2 runs on it through TensorFlow 2.20.0.
+    ```python
+    print(illustkit.describe_devices())
+    # 1 GPU (Tesla T4). Keras 3.13.2 runs on it through TensorFlow 2.20.0.
+    ```
 
     Returns:
         A str of one sentence or more. If an accelerator of this machine cannot be used,
@@ -198,9 +202,9 @@ def get_strategy(kind: str = "auto") -> Any:
 
     Several machines train as one if the same command runs on each of them, with
     `TF_CONFIG` naming all workers and which of them this is, and the same run folder,
-    on a disk that they share. Each takes its part of every batch; the first one writes
-    the run. If one fails, all stop: the same commands resume after the last whole
-    epoch.
+    on a disk that they share. Each takes its part of every batch. The chief that
+    `TF_CONFIG` names writes the run; without a chief, the first worker does. If one
+    fails, all stop: the same commands resume after the last whole epoch.
 
     ```bash
     export TF_CONFIG='{"cluster": {"worker": ["10.0.0.1:2222", "10.0.0.2:2222"]},
@@ -256,8 +260,9 @@ def get_strategy(kind: str = "auto") -> Any:
             )
     if kind == "multiworker" and n_workers() < 2:
         raise UserError(
-            "Several workers need the environment variable TF_CONFIG with at least "
-            f"two under cluster.worker. Received: {os.environ.get('TF_CONFIG')!r}"
+            "Several workers need the environment variable TF_CONFIG with at least two "
+            "under cluster.worker, or a chief and a worker. "
+            f"Received: {os.environ.get('TF_CONFIG')!r}"
         )
     if kind in ("auto", "multiworker") and n_workers() > 1:
         return _workers_strategy()
@@ -392,15 +397,33 @@ def precision(name: str) -> Iterator[None]:
 
 
 def n_workers() -> int:
-    """Return the number of worker processes that `TF_CONFIG` names; 1 without it."""
-    cluster = json.loads(os.environ.get("TF_CONFIG") or "{}").get("cluster", {})
-    return max(1, len(cluster.get("worker", [])))
+    """Return the number of processes that `TF_CONFIG` names, a chief's included."""
+    cluster, _, _ = _tf_config()
+    return max(1, sum(len(cluster.get(job, [])) for job in JOBS))
 
 
 def worker_index() -> int:
-    """Return this process's number among the workers; 0 writes the shared files."""
+    """Return this process's number among all that train; 0 writes the shared files.
+
+    A chief is number 0, and the workers follow it. Without a chief, worker 0 is.
+
+    Raises:
+        UserError: If `TF_CONFIG` gives this process another task than training.
+    """
+    cluster, job, index = _tf_config()
+    if job not in JOBS:
+        raise UserError(
+            f"`TF_CONFIG` makes this process the task {job!r}: train with the tasks "
+            f"{' and '.join(JOBS)} alone."
+        )
+    return index if job == JOBS[0] else len(cluster.get(JOBS[0], [])) + index
+
+
+def _tf_config():
+    """Return the cluster, and the job and index of this process."""
     config = json.loads(os.environ.get("TF_CONFIG") or "{}")
-    return int(config.get("task", {}).get("index", 0))
+    task = config.get("task", {})
+    return config.get("cluster", {}), task.get("type", JOBS[1]), task.get("index", 0)
 
 
 def own_folder(folder: str | os.PathLike[str]) -> Path:

@@ -6,6 +6,7 @@ import keras
 import pytest
 
 from illustkit import runtime
+from illustkit.errors import UserError
 from illustkit.training.dropout import ReplicaSeed
 
 
@@ -54,6 +55,21 @@ def test_workers_are_read_from_tf_config(monkeypatch):
     }
     monkeypatch.setenv("TF_CONFIG", json.dumps(config))
     assert (runtime.n_workers(), runtime.worker_index()) == (3, 2)
+
+
+def test_a_chief_counts_as_the_first_worker_and_alone_writes(monkeypatch):
+    cluster = {"chief": ["a:1"], "worker": ["b:2", "c:3"]}
+    numbers = []
+    for job, index in ("chief", 0), ("worker", 0), ("worker", 1):
+        config = {"cluster": cluster, "task": {"type": job, "index": index}}
+        monkeypatch.setenv("TF_CONFIG", json.dumps(config))
+        numbers.append((runtime.n_workers(), runtime.worker_index()))
+    assert numbers == [(3, 0), (3, 1), (3, 2)]
+    for job in "evaluator", "ps":
+        config = {"cluster": cluster, "task": {"type": job, "index": 0}}
+        monkeypatch.setenv("TF_CONFIG", json.dumps(config))
+        with pytest.raises(UserError, match=f"the task '{job}': train with"):
+            runtime.worker_index()
 
 
 @pytest.mark.skipif(
