@@ -1,4 +1,4 @@
-"""A training of a moment of every package's model, as its own `train` does it."""
+"""Train every package's models for a few steps with the package's own `train`."""
 
 import functools
 
@@ -9,7 +9,7 @@ COMMON = {"verbose": 0, "epochs": 2}  # of two steps each
 
 
 def oppai(data, run, **options):
-    """A partial-convolution network with BatchNorm, validated by `fit`."""
+    """Train a partial-convolution network with BatchNorm; `fit` validates it."""
     from oppai.training import train
 
     return train(
@@ -32,7 +32,7 @@ def oppai(data, run, **options):
 
 
 def mosaic(data, run, **options):
-    """The network that sees the mosaic: partial convolution, gate, two losses."""
+    """Train the network that sees the mosaic: partial convolution, gate, two losses."""
     from oppai.training import train_mosaic
 
     return train_mosaic(
@@ -51,11 +51,11 @@ def mosaic(data, run, **options):
 
 
 def detector(data, run, **options):
-    """The detector, AdamW, gradients that are cut, a loss over all faces of a batch.
+    """Train the detector: AdamW, clipped gradients, a loss over a batch's faces.
 
-    It goes without BatchNorm, of which it has sixty in a row: Keras takes the
-    synchronised variance as E[x²] - E[x]², and what float32 loses by that they enlarge.
-    On ONE device this formula alone changes an untrained network's features by 0.002
+    It has no BatchNorm here. Keras computes the synchronised variance as E[x²] - E[x]²,
+    and the sixty BatchNorms in a row amplify the float32 error of that formula. On a
+    single device this formula alone changes an untrained network's features by 0.002,
     and the weights after three steps by 0.0004. The other networks have BatchNorm.
     """
     from facescore.detector import losses
@@ -89,7 +89,7 @@ def _detector(data, run, **options):
 
 
 def smallnet(data, run, **options):
-    """The small scorer: BatchNorm, thresholds, AdamW."""
+    """Train the small scorer: BatchNorm, thresholds, AdamW."""
     return _scorer(
         data,
         run,
@@ -101,7 +101,7 @@ def smallnet(data, run, **options):
 
 
 def alexnet(data, run, **options):
-    """The article's scorer, by SGD with momentum."""
+    """Train the article's scorer by SGD with momentum."""
     return _scorer(
         data,
         run,
@@ -123,7 +123,7 @@ def _scorer(data, run, **options):
 
 
 def diffusion(data, run, **options):
-    """The U-Net and its average, with gradients that are cut."""
+    """Train the U-Net and its average with clipped gradients."""
     from diffusion.training.train import train
 
     return train(
@@ -148,7 +148,10 @@ def diffusion(data, run, **options):
 
 
 def regularised(data, run, *, strategy, callbacks):
-    """A model of two weighted parts and a regulariser, which Keras scales by itself."""
+    """Train a model with two weighted loss terms and a regulariser.
+
+    Keras itself scales the regulariser by the number of replicas.
+    """
     import keras
     from keras import ops
 

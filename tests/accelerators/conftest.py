@@ -1,4 +1,4 @@
-"""Starts a process for each configuration, two at a time, and reads what they found."""
+"""Start a process for each configuration, two at a time, and read their results."""
 
 import json
 import os
@@ -14,8 +14,8 @@ from tests.accelerators.cases import make_data
 from tests.conftest import ROOT
 
 RESUMED = ["smallnet:resumed", "oppai:resumed"]
-# Tracing costs four times what the few steps do: but for one they are run eagerly, and
-# not all on JAX, which compiles everything. --run-large leaves nothing out.
+# Tracing costs four times as much as the few steps. So all except one run eagerly, and
+# only some run on JAX, which compiles everything. --run-large runs every case.
 CASES = {
     "one": [
         "regularised",
@@ -52,11 +52,11 @@ LARGE = {
     "jax": CASES["one"],
     "jax-2": CASES["one"],
 }
-DEADLINE = 1200  # seconds; on a quiet machine a process takes 10 to 20
+DEADLINE = 1200  # seconds; on a quiet machine a process takes 10 to 20 s
 
 
 class Outcome(dict):
-    """What the cases of one configuration found, and the folder of their files."""
+    """The results of one configuration's cases, and the folder of their files."""
 
     def weights(self, case, number=0):
         with np.load(self.folder / f"{case}-{number}.npz") as file:
@@ -64,7 +64,7 @@ class Outcome(dict):
 
 
 def start(configuration, cases, data, folder, number=0, ports=()):
-    """Start one process; it writes into the folder."""
+    """Start one process, which writes its results into the folder."""
     folder.mkdir(exist_ok=True)
     name = configuration.split("-")[0]
     environment = {k: v for k, v in os.environ.items() if k != "TF_CONFIG"}
@@ -72,7 +72,7 @@ def start(configuration, cases, data, folder, number=0, ports=()):
         "KERAS_BACKEND": "jax" if name == "jax" else "tensorflow",
         "CUDA_VISIBLE_DEVICES": "-1",
         "JAX_PLATFORMS": "cpu",
-        # Programs that run but a few times are not worth optimising.
+        # Optimising programs that run only a few times takes longer than it saves.
         "XLA_FLAGS": "--xla_backend_optimization_level=0",
     }
     if configuration == "jax-2":
@@ -93,7 +93,7 @@ def start(configuration, cases, data, folder, number=0, ports=()):
 
 
 def free_ports(n):
-    """TCP ports that nothing listens on."""
+    """Return TCP ports that are free."""
     sockets = [socket.socket() for _ in range(n)]
     for each in sockets:
         each.bind(("127.0.0.1", 0))
@@ -105,7 +105,7 @@ def free_ports(n):
 
 @pytest.fixture(scope="session")
 def outcomes(tmp_path_factory, pytestconfig):
-    """Dict from a configuration to its `Outcome`; those that cannot run are absent."""
+    """Return a dict from each configuration that can run to its `Outcome`."""
     folder = tmp_path_factory.mktemp("accelerators")
     make_data(folder / "data")
     large = pytestconfig.getoption("--run-large")
@@ -117,7 +117,7 @@ def outcomes(tmp_path_factory, pytestconfig):
         [("jax", 0, ()), ("jax-2", 0, ())],
     )
     backends = {name: find_spec(name) for name in ("tensorflow", "jax")}
-    found = {}
+    results = {}
     for pair in pairs:
         pair = [
             each
@@ -136,8 +136,8 @@ def outcomes(tmp_path_factory, pytestconfig):
         for (name, number, _), code in zip(pair, codes, strict=True):
             log = (folder / name / f"log-{number}.txt").read_text()
             assert code == 0, f"{name} {number} failed:\n{log[-3000:]}"
-            found[name] = Outcome(
-                json.loads((folder / name / "found-0.json").read_text())
+            results[name] = Outcome(
+                json.loads((folder / name / "results-0.json").read_text())
             )
-            found[name].folder = folder / name
-    return found
+            results[name].folder = folder / name
+    return results

@@ -1,9 +1,10 @@
-"""In mixed_float16 every package's training scales its loss, and steps."""
+"""Every package's training scales its loss and steps in mixed_float16."""
 
 import keras
 import numpy as np
 import pytest
 
+from illustkit._keras_compat import sync_jax_state
 from tests.accelerators.cases import CASES, make_data
 
 WITHOUT_SAMPLES = {
@@ -21,7 +22,7 @@ def data(tmp_path_factory):
 
 
 class Steps(keras.callbacks.Callback):
-    """Lets the scale begin where it would be after a while, and counts the steps."""
+    """Set the loss scale to the value after some steps, and count the steps."""
 
     def on_train_begin(self, logs=None):
         optimizer = self.model.optimizer
@@ -32,8 +33,7 @@ class Steps(keras.callbacks.Callback):
         self.first = self.model.get_weights()
 
     def on_train_end(self, logs=None):
-        if keras.backend.backend() == "jax":
-            self.model.jax_state_sync()
+        sync_jax_state(self.model)
         self.done = int(self.model.optimizer.iterations)
         pairs = zip(self.first, self.model.get_weights(), strict=True)
         self.moved = max(float(np.abs(a - b).max()) for a, b in pairs)

@@ -1,4 +1,4 @@
-"""What a TPU compiles: training steps of fixed shapes, without what TPUs lack."""
+"""Training steps have fixed shapes and use no operation that TPUs lack."""
 
 import re
 
@@ -10,12 +10,12 @@ pytestmark = pytest.mark.skipif(
 )
 
 LACKING = re.compile("Where|Unique|Mask|NonMaxSuppression|String|Decode|PyFunc|Print")
-# Axes of a sum as a list of unknown length, a constant by the time XLA sees it.
+# Its output, the axes of a sum, has no known length; XLA replaces it by a constant.
 AXES = "BroadcastGradientArgs"
 
 
 def problems(graph):
-    """What of a graph and its functions' a TPU does not take."""
+    """Yield what a TPU does not support in a graph and its functions."""
     called = graph._functions.values()
     graphs = [graph, *(f.graph for f in called if hasattr(f, "graph"))]
     for op in (op for each in graphs for op in each.get_operations()):
@@ -32,7 +32,7 @@ def problems(graph):
 
 
 def compiled(function, arrays):
-    """Traced for arrays and lowered by XLA: the graph, and XLA's program as text."""
+    """Trace a function; return its graph and the program that XLA makes, as text."""
     import tensorflow as tf
 
     function = tf.function(function, jit_compile=True)
@@ -62,20 +62,20 @@ def test_every_shape_of_a_training_step_is_known(name):
     graph, program = compiled(lambda *data: model.train_step(data), make_batch(2))
     assert list(problems(graph)) == []
     written = [op for op in graph.get_operations() if op.type.startswith("Assign")]
-    assert len(written) > len(model.trainable_variables)  # the update is in it
-    assert "<=" not in program  # XLA's mark of a size that is known at run time alone
+    assert len(written) > len(model.trainable_variables)  # includes the update
+    assert "<=" not in program  # how XLA marks a size known only at run time
     assert "custom-call" not in program
 
 
-def test_what_a_tpu_lacks_is_seen():
+def test_operations_that_a_tpu_lacks_are_reported():
     import tensorflow as tf
 
     def chosen(x):
         return tf.boolean_mask(x, x > 0)
 
     graph, program = compiled(chosen, (tf.ones(3),))
-    found = " ".join(problems(graph))
-    assert "Where" in found and "(None,)" in found and "<=" in program
+    reported = " ".join(problems(graph))
+    assert "Where" in reported and "(None,)" in reported and "<=" in program
     grouped = tf.keras.layers.Conv2D(4, 1, groups=2)
     graph, _ = compiled(grouped, (tf.ones((1, 2, 2, 4)),))
     assert any("grouped" in problem for problem in problems(graph))

@@ -1,4 +1,4 @@
-"""The true TPU compiler takes every training step; no chip is needed for that."""
+"""The real TPU compiler compiles every training step; it needs no chip."""
 
 import importlib.util
 import json
@@ -27,7 +27,7 @@ STEPS += ["diffusion-0.25.3", "diffusion-2"]
 def test_every_training_step_compiles_for_a_tpu(chip, policy, steps, tmp_path):
     command = [sys.executable, str(ROOT / "benchmarks" / "tpu_compile.py")]
     command += ["--slim", "--batch", "2", "--chips", chip, "--policies", policy]
-    command += ["--steps", *steps, "--output", str(tmp_path / "found.json")]
+    command += ["--steps", *steps, "--output", str(tmp_path / "results.json")]
     done = subprocess.run(
         command,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -35,8 +35,8 @@ def test_every_training_step_compiles_for_a_tpu(chip, policy, steps, tmp_path):
         text=True,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    (cells,) = json.loads((tmp_path / "found.json").read_text()).values()
+    (cells,) = json.loads((tmp_path / "results.json").read_text()).values()
     assert set(cells) == {f"{step} {policy} {chip}" for step in steps}
     for name, cell in cells.items():
-        found = cell["2"]
-        assert found["fits"] and 1e5 < found["bytes"] < 1e9, name
+        result = cell["2"]
+        assert result["fits"] and 1e5 < result["bytes"] < 1e9, name

@@ -1,4 +1,4 @@
-"""One process of one configuration: it trains the cases and writes what came out.
+"""Train the cases in one process of a configuration and write the results.
 
     python -m tests.accelerators.worker CONFIGURATION DATA OUT CASE [CASE ...]
 
@@ -16,25 +16,26 @@ import numpy as np
 STRATEGIES = {"one": "one", "mirrored": "mirrored", "workers": "multiworker"}
 
 
-def callbacks(found, *, eager):
-    """Callbacks that begin with known weights, and note losses and the last weights.
+def callbacks(record, *, eager):
+    """Return callbacks that set the first weights and record losses and last weights.
 
     Args:
-        found: Dict to note them in.
-        eager: Whether TensorFlow runs the steps without tracing them: for a few of
-            them that is a quarter of the work.
+        record: Dict to record them in.
+        eager: Whether TensorFlow runs the steps without tracing them, which takes a
+            quarter of the time for a few steps.
     """
     import keras
 
+    from illustkit._keras_compat import sync_jax_state
     from illustkit.runtime import n_workers
 
-    class Known(keras.callbacks.Callback):
+    class Recorder(keras.callbacks.Callback):
         def on_train_begin(self, logs=None):
-            set_known_weights(self.model)
+            set_fixed_weights(self.model)
             self.first = self.learnt()
-            # Adam divides by the gradient's own size. Where that is next to nothing,
-            # its last bit decides on a whole step, and that bit is another on every
-            # device. So large an epsilon leaves these steps as small as they are.
+            # Adam divides by the gradient's own size. If that is almost zero, its last
+            # bit decides a whole step, and this bit differs between devices. With a
+            # large epsilon these steps stay small.
             if hasattr(self.model.optimizer, "epsilon"):
                 self.model.optimizer.epsilon = 1e-2
 
@@ -47,29 +48,28 @@ def callbacks(found, *, eager):
 
         def on_train_batch_end(self, batch, logs=None):
             logs = {name: float(value) for name, value in logs.items()}
-            found["steps"].append(logs)
+            record["steps"].append(logs)
 
         def on_epoch_end(self, epoch, logs=None):
-            # Several workers gather what they predict, and can do so in a graph alone.
+            # Several workers gather their predictions, which only works in a graph.
             run_eagerly(eager and n_workers() == 1)
 
         def on_train_end(self, logs=None):
             run_eagerly(False)
-            if keras.backend.backend() == "jax":
-                self.model.jax_state_sync()
-            found["weights"] = self.model.get_weights()
+            sync_jax_state(self.model)
+            record["weights"] = self.model.get_weights()
             pairs = zip(self.first, self.learnt(), strict=True)
-            found["moved"] = max(float(np.abs(a - b).max()) for a, b in pairs)
+            record["moved"] = max(float(np.abs(a - b).max()) for a, b in pairs)
             names = [variable.name for variable in self.model.weights]
-            found["moving"] = [
+            record["moving"] = [
                 i for i, name in enumerate(names) if name.startswith("moving_")
             ]
 
-    return [Known()]
+    return [Recorder()]
 
 
-def set_known_weights(model):
-    """Give a model weights that do not depend on the backend's random numbers."""
+def set_fixed_weights(model):
+    """Set weights that do not depend on the random numbers of the backend."""
     import keras
 
     for number, variable in enumerate(model.trainable_variables):
@@ -92,7 +92,7 @@ def run_eagerly(eager):
 
 
 def stop():
-    """A callback that ends a training after its first epoch."""
+    """Return a callback that ends a training after its first epoch."""
     import keras
 
     class Stop(keras.callbacks.Callback):
@@ -103,7 +103,7 @@ def stop():
 
 
 def dropped(folder):
-    """What each replica of a Mirrored strategy drops out of ones, layer by layer.
+    """Return what each replica of a Mirrored strategy drops out, layer by layer.
 
     Returns:
         Dict from a network's name to a list of lists of masks.
@@ -150,27 +150,27 @@ def main(configuration, data, out, names):
     from tests.accelerators.cases import CASES
 
     strategy, number = STRATEGIES.get(configuration, "auto"), worker_index()
-    told = {}
+    results = {}
     for name in names:
-        # "name" alone, "name:resumed" after a stop, "name:traced" not eagerly
+        # "name"; "name:resumed": stopped and resumed; "name:traced": not eager.
         name, _, how = name.partition(":")
         eager, options = "traced" not in how, {"strategy": strategy}
-        found = {"steps": []}
+        record = {"steps": []}
         folder = out / "runs" / name
         if "resumed" in how:
-            begin = [*callbacks(found, eager=eager), stop()]
-            begun = CASES[name](data, folder, callbacks=begin, **options)
-            found["stopped_after"] = begun.epochs_done
+            until_stopped = [*callbacks(record, eager=eager), stop()]
+            stopped = CASES[name](data, folder, callbacks=until_stopped, **options)
+            record["stopped_after"] = stopped.epochs_done
         run = CASES[name](
-            data, folder, callbacks=callbacks(found, eager=eager), **options
+            data, folder, callbacks=callbacks(record, eager=eager), **options
         )
-        np.savez(out / f"{name}-{number}.npz", *found.pop("weights"))
-        # The first worker writes it: the others may look too early.
-        told[name] = {**found, "history": run.history if number == 0 else None}
+        np.savez(out / f"{name}-{number}.npz", *record.pop("weights"))
+        # Only the first worker writes the history; others may read it too early.
+        results[name] = {**record, "history": run.history if number == 0 else None}
         print(name, round(sum(os.times()[:2]), 1), "s of processor", flush=True)
     if configuration == "mirrored":
-        told["dropped"] = dropped(out)
-    (out / f"found-{number}.json").write_text(json.dumps(told))
+        results["dropped"] = dropped(out)
+    (out / f"results-{number}.json").write_text(json.dumps(results))
 
 
 if __name__ == "__main__":
