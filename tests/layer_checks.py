@@ -1,9 +1,12 @@
 """Check every public layer, and compute gradients on any backend."""
 
+import importlib
 import inspect
+import pkgutil
 
 import keras
 import numpy as np
+import pytest
 from keras import ops
 
 
@@ -142,3 +145,46 @@ def _map(function, values):
 
 def _flat(values):
     return keras.tree.flatten(values)
+
+
+def public_layers(*packages):
+    """Give the qualified name and class of every public layer; models are left out."""
+    for package in packages:
+        home = importlib.import_module(package)
+        for info in pkgutil.walk_packages(home.__path__, f"{package}."):
+            if any(part.startswith("_") for part in info.name.split(".")):
+                continue
+            module = importlib.import_module(info.name)
+            for name, value in vars(module).items():
+                if (
+                    isinstance(value, type)
+                    and issubclass(value, keras.layers.Layer)
+                    and not issubclass(value, keras.Model)
+                    and value.__module__ == info.name
+                    and not name.startswith("_")
+                ):
+                    yield f"{info.name}.{name}", value
+
+
+def check_cases(cases, *packages):
+    """Check that every public layer has a case and is registered under its package."""
+    layers = dict(public_layers(*packages))
+    assert set(layers) == {name for name, *_ in cases}
+    for name, layer_class in layers.items():
+        registered = keras.saving.get_registered_name(layer_class)
+        assert registered == f"{name.split('.')[0]}>{layer_class.__name__}"
+
+
+def conformance(cases, make_inputs):
+    """Return a test that checks each case `(name, arguments, shapes)` of a layer."""
+    ids = [f"{name}-{i}" for i, (name, *_) in enumerate(cases)]
+
+    @pytest.mark.parametrize("name,arguments,shapes", cases, ids=ids)
+    def test_layer_conforms(name, arguments, shapes, tmp_path):
+        module, _, name = name.rpartition(".")
+        layer_class = getattr(importlib.import_module(module), name)
+        check_layer(
+            layer_class, arguments, shapes, make_inputs=make_inputs, folder=tmp_path
+        )
+
+    return test_layer_conforms

@@ -9,7 +9,7 @@ import pytest
 
 import diffusion
 from illustkit.runtime import precision
-from tests.layer_checks import check_layer
+from tests.layer_checks import check_cases, conformance
 
 PICTURE = (2, 4, 6, 8)
 
@@ -40,40 +40,11 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(
-    "name,arguments,shapes", CASES, ids=[f"{n}-{i}" for i, (n, *_) in enumerate(CASES)]
-)
-def test_layer_conforms(name, arguments, shapes, tmp_path):
-    module, _, name = name.rpartition(".")
-    layer_class = getattr(importlib.import_module(module), name)
-    check_layer(
-        layer_class, arguments, shapes, make_inputs=activations, folder=tmp_path
-    )
-
-
-def public_layers():
-    """Qualified names of all layers (models left out) of all public modules."""
-    for info in pkgutil.walk_packages(diffusion.__path__, "diffusion."):
-        if any(part.startswith("_") for part in info.name.split(".")):
-            continue
-        module = importlib.import_module(info.name)
-        for name, value in vars(module).items():
-            if (
-                isinstance(value, type)
-                and issubclass(value, keras.layers.Layer)
-                and not issubclass(value, keras.Model)
-                and value.__module__ == info.name
-                and not name.startswith("_")
-            ):
-                yield f"{info.name}.{name}", value
+test_layer_conforms = conformance(CASES, activations)
 
 
 def test_every_public_layer_has_a_case_and_is_registered():
-    found = dict(public_layers())
-    assert set(found) == {name for name, *_ in CASES}
-    for layer_class in found.values():
-        registered = keras.saving.get_registered_name(layer_class)
-        assert registered == f"diffusion>{layer_class.__name__}"
+    check_cases(CASES, "diffusion")
 
 
 # What a constructor may be given: every argument, none with its default.

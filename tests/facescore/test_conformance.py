@@ -1,12 +1,6 @@
-import importlib
-import pkgutil
-
-import keras
 import numpy as np
-import pytest
 
-import facescore
-from tests.layer_checks import check_layer
+from tests.layer_checks import check_cases, conformance
 
 
 def activations(shape):
@@ -32,35 +26,8 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(
-    "name,arguments,shape", CASES, ids=[f"{n}-{i}" for i, (n, *_) in enumerate(CASES)]
-)
-def test_layer_conforms(name, arguments, shape, tmp_path):
-    module, _, name = name.rpartition(".")
-    layer_class = getattr(importlib.import_module(module), name)
-    check_layer(layer_class, arguments, shape, make_inputs=activations, folder=tmp_path)
-
-
-def public_layers():
-    """Qualified names of all layers (models left out) of all public modules."""
-    for info in pkgutil.walk_packages(facescore.__path__, "facescore."):
-        if any(part.startswith("_") for part in info.name.split(".")):
-            continue
-        module = importlib.import_module(info.name)
-        for name, value in vars(module).items():
-            if (
-                isinstance(value, type)
-                and issubclass(value, keras.layers.Layer)
-                and not issubclass(value, keras.Model)
-                and value.__module__ == info.name
-                and not name.startswith("_")
-            ):
-                yield f"{info.name}.{name}", value
+test_layer_conforms = conformance(CASES, activations)
 
 
 def test_every_public_layer_has_a_case_and_is_registered():
-    found = dict(public_layers())
-    assert set(found) == {name for name, *_ in CASES}
-    for layer_class in found.values():
-        registered = keras.saving.get_registered_name(layer_class)
-        assert registered == f"facescore>{layer_class.__name__}"
+    check_cases(CASES, "facescore")

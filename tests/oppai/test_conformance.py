@@ -1,6 +1,4 @@
-import importlib
 import inspect
-import pkgutil
 
 import keras
 import numpy as np
@@ -10,9 +8,7 @@ from oppai.layers import PConv2D, PConv2DTranspose
 from oppai.models.mosaic_unet import Completion, MosaicUNet
 from oppai.models.pconv_unet import PConvUNet
 from oppai.models.restorers import MosaicRestorer, Restorer
-from tests.layer_checks import check_layer
-
-PACKAGES = ("illustkit", "oppai")
+from tests.layer_checks import check_cases, conformance
 
 
 def picture_and_mask(shapes):
@@ -69,46 +65,11 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(
-    "name,arguments,shapes", CASES, ids=[f"{n}-{i}" for i, (n, *_) in enumerate(CASES)]
-)
-def test_layer_conforms(name, arguments, shapes, tmp_path):
-    module, _, name = name.rpartition(".")
-    layer_class = getattr(importlib.import_module(module), name)
-    check_layer(
-        layer_class, arguments, shapes, make_inputs=picture_and_mask, folder=tmp_path
-    )
+test_layer_conforms = conformance(CASES, picture_and_mask)
 
 
-def public_layers():
-    """Qualified names of all layers (models left out) of all public modules."""
-    for package in PACKAGES:
-        home = importlib.import_module(package)
-        for info in pkgutil.walk_packages(home.__path__, f"{package}."):
-            if any(part.startswith("_") for part in info.name.split(".")):
-                continue
-            module = importlib.import_module(info.name)
-            for name, value in vars(module).items():
-                if (
-                    isinstance(value, type)
-                    and issubclass(value, keras.layers.Layer)
-                    and not issubclass(value, keras.Model)
-                    and value.__module__ == info.name
-                    and not name.startswith("_")
-                ):
-                    yield f"{info.name}.{name}", value
-
-
-def test_every_public_layer_has_a_case():
-    found = dict(public_layers())
-    assert set(found) == {name for name, *_ in CASES}
-
-
-def test_every_public_layer_is_registered_under_its_package():
-    for name, layer_class in public_layers():
-        package = name.split(".")[0]
-        registered = keras.saving.get_registered_name(layer_class)
-        assert registered == f"{package}>{layer_class.__name__}"
+def test_every_public_layer_has_a_case_and_is_registered():
+    check_cases(CASES, "illustkit", "oppai")
 
 
 SMALL = {"widths": (4, 6), "strides": (1, 2), "kernels": (3, 3)}
