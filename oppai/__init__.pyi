@@ -12,9 +12,12 @@ from . import models as models
 from . import pixiv as pixiv
 from . import presets as presets
 from . import training as training
+from .censoring.block_grid import Grid as Grid
 from .censoring.censor import add_light as add_light
 from .censoring.censor import add_mosaic as add_mosaic
 from .censoring.masks import irregular_mask as irregular_mask
+from .censoring.regions import Censored as Censored
+from .censoring.regions import Region as Region
 from .data.annotations import export_coco as export_coco
 from .data.annotations import export_yolo as export_yolo
 from .data.annotations import import_annotations as import_annotations
@@ -29,6 +32,7 @@ from .data.metadata import fetch_metadata as fetch_metadata
 from .data.metadata import find_pictures as find_pictures
 from .data.metadata import load_metadata as load_metadata
 from .data.metadata import save_metadata as save_metadata
+from .detection.find_censored import Found as Found
 from .detection.find_censored import find_censored as find_censored
 from .evaluation.evaluate import evaluate as evaluate
 from .evaluation.evaluate import format_table as format_table
@@ -47,6 +51,7 @@ from .metrics import measure_hole as measure_hole
 from .models.mosaic_unet import MosaicUNet as MosaicUNet
 from .models.pconv_unet import PConvUNet as PConvUNet
 from .models.pretrained import load_restorer as load_restorer
+from .models.restorers import BaseRestorer as BaseRestorer
 from .pages.demo import draw_samples as draw_samples
 from .pixiv.client import login as login
 from .pixiv.client import set_login_attribute as set_login_attribute
