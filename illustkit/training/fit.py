@@ -1,11 +1,13 @@
 """Fit a model into a run folder: the steps that every training shares."""
 
 import contextlib
+import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 
 from illustkit.runtime import (
     check_batch_size,
@@ -40,12 +42,19 @@ class Devices:
         """Return the context to build and compile a model in.
 
         Args:
-            seed: Seeds Keras, NumPy and Python first. Defaults to leaving them.
+            seed: Seeds Keras, NumPy and Python first; the caller's random numbers of
+                the last two go on afterwards. Defaults to leaving them.
         """
-        if seed is not None:
-            keras.utils.set_random_seed(seed)
-        with scope(self.strategy), precision(self.precision):
-            yield
+        states = random.getstate(), np.random.get_state()
+        try:
+            if seed is not None:
+                keras.utils.set_random_seed(seed)
+            with scope(self.strategy), precision(self.precision):
+                yield
+        finally:
+            if seed is not None:
+                random.setstate(states[0])
+                np.random.set_state(states[1])
 
 
 def choose_devices(

@@ -1,4 +1,5 @@
 import json
+import random
 
 import keras
 import numpy as np
@@ -37,6 +38,18 @@ def test_devices_build_a_seeded_model_in_a_precision():
     assert keras.config.dtype_policy().name == "float32"
     with pytest.raises(ValueError, match="`kind` must be one of"):
         choose_devices("two", batch_size=3)
+
+
+def test_building_leaves_the_random_numbers_of_the_caller(tmp_path):
+    devices = choose_devices("one", batch_size=3)
+    random.seed(5)
+    np.random.seed(5)
+    expected = random.Random(5).random(), np.random.RandomState(5).random()
+    with devices.building(seed=7):
+        random.random(), np.random.random()
+    with pytest.raises(KeyError), devices.building(seed=7):
+        raise KeyError
+    assert (random.random(), np.random.random()) == expected
 
 
 def test_a_run_is_fitted_and_keeps_its_best_weights(tmp_path):
