@@ -16,8 +16,10 @@ import keras
 from illustkit.errors import UserError
 from illustkit.files import write_whole
 from illustkit.runtime import n_workers, worker_index
-
-SETTINGS, HISTORY, BEST = "settings.json", "history.csv", "best.weights.h5"
+from illustkit.training.folder import BEST as BEST
+from illustkit.training.folder import HISTORY as HISTORY
+from illustkit.training.folder import SETTINGS as SETTINGS
+from illustkit.training.folder import has_trained
 
 
 class Run:
@@ -71,6 +73,9 @@ class Run:
     ) -> None:
         """Refuse a folder that holds another run. Nothing is written.
 
+        A run without a whole epoch may be replaced: a training that was refused, or
+        stopped before, does not bind the next one to its settings.
+
         Args:
             folder: Path of the run to be; it need not exist.
             settings: Dict that JSON can hold, as for `start`.
@@ -84,6 +89,8 @@ class Run:
         if not Path(folder, SETTINGS).exists():
             return
         stored = (kind.open(folder) if kind else cls(folder)).settings
+        if not has_trained(folder):
+            return
         settings = json.loads(json.dumps(settings))
         differences = [
             f"{name}: {stored.get(name)!r} there, {settings.get(name)!r} now"
@@ -105,7 +112,7 @@ class Run:
         *,
         kind: "RunKind | None" = None,
     ) -> "Run":
-        """Make a run, or resume the one that is stored there.
+        """Make a run, or resume the one that is stored there, as `check` allows.
 
         Args:
             folder: Path; made if it is missing.

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from illustkit.errors import UserError
 from illustkit.files import write_whole
-
-SPLIT = "split.json"
+from illustkit.training.folder import SETTINGS, has_trained
+from illustkit.training.folder import SPLIT as SPLIT
 
 
 def split_names(
@@ -146,7 +146,8 @@ def split_run(
     """Split the names of a run's data: as its folder says, or anew.
 
     A run that goes on keeps every stored name on its side, whatever else has changed;
-    the hash of `split_names` decides for names that are new.
+    the hash of `split_names` decides for names that are new. A run that has not trained
+    for a whole epoch is split anew.
 
     Example:
     ```python
@@ -172,7 +173,8 @@ def split_run(
         UserError: For a `holdout` out of range, or a file that is no split.
     """
     names = list(dict.fromkeys(names))
-    if not Path(folder, SPLIT).exists():
+    never_trained = Path(folder, SETTINGS).exists() and not has_trained(folder)
+    if never_trained or not Path(folder, SPLIT).exists():
         if choose is None:
             return split_names(names, holdout=holdout, seed=seed)
         training, held_out = choose(names)

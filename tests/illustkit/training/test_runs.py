@@ -120,11 +120,39 @@ def test_workers_that_see_other_backups_are_stopped(tmp_path, monkeypatch):
         train(tmp_path / "run", 1)
 
 
+@pytest.mark.parametrize(
+    "left", [None, "history.csv", f"part-{BEST}", "backup/worker-0/epoch-00001.part"]
+)
+def test_a_refused_training_does_not_bind_the_next_one(tmp_path, left):
+    line = RunKind("line", frozenset({"width"}))
+    run = Run.start(tmp_path, {"epochs": 2, "width": 4}, kind=line)
+    if left:  # by a training that was stopped within its first epoch
+        (tmp_path / left).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / left).touch()
+    run = Run.start(tmp_path, {"epochs": 2, "width": 8}, kind=line)
+    assert Run(tmp_path).settings == run.settings
+    assert run.settings == {"kind": "line", "epochs": 2, "width": 8}
+    with pytest.raises(ValueError, match="something else than a curve"):
+        Run.start(tmp_path, {"degree": 2}, kind=RunKind("curve"))
+
+
+@pytest.mark.parametrize(
+    "left", ["history.csv", BEST, "average.weights.h5", "backup/worker-0/epoch-00001"]
+)
+def test_a_run_of_one_whole_epoch_keeps_its_settings(tmp_path, left):
+    Run.start(tmp_path, {"width": 4})
+    (tmp_path / left).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / left).write_text("epoch,loss\n0,1.0\n")
+    with pytest.raises(ValueError, match="width: 4 there, 8 now"):
+        Run.start(tmp_path, {"width": 8})
+
+
 def test_another_run_is_refused_before_anything_is_written(tmp_path):
     line = RunKind("line", frozenset({"width"}))
     Run.check(tmp_path, {"width": 8}, kind=line)
     assert not list(tmp_path.iterdir())
     Run.start(tmp_path, {"epochs": 2, "width": 4}, kind=line)
+    (tmp_path / BEST).touch()
     before = (tmp_path / "settings.json").read_text()
     Run.check(tmp_path, {"epochs": 3, "width": 4}, kind=line)
     with pytest.raises(ValueError, match="width: 4 there, 8 now"):
@@ -180,6 +208,7 @@ def test_a_trained_model_is_loaded_from_its_run_or_its_file(tmp_path):
 
 def test_other_settings_are_refused_and_more_epochs_taken(tmp_path):
     Run.start(tmp_path, {"epochs": 2, "width": 4})
+    (tmp_path / BEST).touch()
     with pytest.raises(ValueError, match="width: 4 there, 8 now"):
         Run.start(tmp_path, {"epochs": 2, "width": 8})
     assert Run.start(tmp_path, {"epochs": 9, "width": 4}).settings["epochs"] == 9

@@ -107,3 +107,17 @@ def test_the_name_nearest_to_an_empty_side_changes_over(holdout):
 def test_holdout_is_a_fraction(holdout):
     with pytest.raises(UserError, match="Received"):
         split_names(["a", "b"], holdout=holdout)
+
+
+def test_a_run_that_never_trained_is_split_anew(tmp_path):
+    names = [f"{i}.png" for i in range(40)]
+    few = split_names(names, holdout=0.1)
+    many = split_names(names, holdout=0.5)
+    assert few != many
+    write_split(tmp_path, *few)
+    (tmp_path / "settings.json").write_text("{}")
+    assert split_run(tmp_path, names, holdout=0.5) == many
+    (tmp_path / "history.csv").write_text("")  # the first epoch never ended
+    assert split_run(tmp_path, names, holdout=0.5) == many
+    (tmp_path / "history.csv").write_text("epoch,loss\n0,1.0\n")
+    assert split_run(tmp_path, names, holdout=0.5) == few
