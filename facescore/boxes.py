@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from illustkit.errors import UserError
+
 Boxes = np.ndarray | Sequence[Any]  # (n, 4), or n boxes of four numbers
 
 FORMATS = ("xyxy", "xywh", "coco", "cxcywh", "yolo")
@@ -140,10 +142,10 @@ def shrink(boxes: Boxes, factor: float) -> np.ndarray:
         float64 `(n, 4)`.
 
     Raises:
-        ValueError: If the factor is not positive.
+        UserError: If the factor is not positive.
     """
     if not factor > 0:
-        raise ValueError(f"`factor` must be positive. Received: {factor}")
+        raise UserError(f"`factor` must be positive. Received: {factor}")
     boxes = convert_boxes(boxes, "xyxy", "cxcywh")
     boxes[:, 2:] *= factor
     return convert_boxes(boxes, "cxcywh", "xyxy")
