@@ -86,7 +86,7 @@ def test_padding_changes_nothing():
     plain = build_segmenter(2, (1, 3))
     padded = build_segmenter(2, (1, 3), padded=True)
     for weight in plain.weights:
-        weight.assign(rng.normal(size=weight.shape))
+        weight.assign(rng.normal(0, 0.1, weight.shape))
     padded.set_weights(plain.get_weights())
     cells = rng.normal(size=(1, 5, 7, 32)).astype(np.float32)
     inside = np.zeros((1, 16, 16, 1), np.float32)
