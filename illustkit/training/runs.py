@@ -6,6 +6,7 @@ import math
 import operator
 import os
 import shutil
+import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from illustkit.training.folder import BEST as BEST
 from illustkit.training.folder import HISTORY as HISTORY
 from illustkit.training.folder import SETTINGS as SETTINGS
 from illustkit.training.folder import has_trained
+
+EMPTY = "", "NA"  # cells of the history without a number
 
 
 class Run:
@@ -157,9 +160,26 @@ class Run:
             return {}
         with open(path, newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
-        columns = {k: [_number(row[k]) for row in rows] for k in (rows or [{}])[0]}
         # Keras writes the columns of a validation even if there is none.
-        return {k: v for k, v in columns.items() if not all(map(math.isnan, v))}
+        names = [
+            k for k in (rows or [{}])[0] if any(row[k] not in EMPTY for row in rows)
+        ]
+        return {name: [_number(row[name]) for row in rows] for name in names}
+
+    def best(self, monitor: str, mode: str = "max") -> float:
+        """Return the best value of a logged number, or nan if no epoch defined it.
+
+        Example:
+        ```python
+        print(format_figure(run.best("val_ap")))  # "0.512", or "undefined"
+        ```
+
+        Args:
+            monitor: A column of `history`.
+            mode: "max" or "min".
+        """
+        values = filter(math.isfinite, self.history.get(monitor, []))
+        return {"max": max, "min": min}[mode](values, default=math.nan)
 
     @property
     def epochs_done(self) -> int:
@@ -340,6 +360,8 @@ class StopOnNaN(keras.callbacks.Callback):
 class BestWeights(keras.callbacks.Callback):
     """Saves the weights of the epoch that is best by a logged number.
 
+    An epoch in which the number is undefined (nan or missing) is not the best. As long
+    as no epoch has defined it, the lowest validation loss decides, or the lowest loss.
     `keras.callbacks.ModelCheckpoint` formats its path, so that a folder named `{epoch}`
     becomes another one. It also takes a first value of nan for the best one for ever.
 
@@ -364,11 +386,14 @@ class BestWeights(keras.callbacks.Callback):
         history: Mapping[str, Sequence[float]] | None = None,
     ) -> None:
         super().__init__()
-        self.path, self.monitor = Path(path), monitor
-        self.better = {"max": operator.gt, "min": operator.lt}[mode]
-        self.best: float | None = None
-        for value in (history or {}).get(monitor, ()):
-            self._is_best({monitor: value})
+        self.path = Path(path)
+        # In the order of their rank.
+        self.monitors = [(monitor, {"max": operator.gt, "min": operator.lt}[mode])]
+        self.monitors += [(name, operator.lt) for name in ("val_loss", "loss")]
+        self.rank, self.best = len(self.monitors), math.nan
+        history = history or {}
+        for row in zip(*history.values(), strict=True):
+            self._is_best(dict(zip(history, row, strict=True)))
 
     def on_epoch_end(self, epoch, logs=None):
         if not self._is_best(logs or {}):
@@ -378,14 +403,24 @@ class BestWeights(keras.callbacks.Callback):
         self.model.save_weights(part)
         os.replace(part, self.path)
 
+    def on_train_end(self, logs=None):
+        if 0 < self.rank < len(self.monitors):
+            wanted, used = self.monitors[0][0], self.monitors[self.rank][0]
+            warnings.warn(
+                f"{wanted} was undefined after every epoch: the weights with the "
+                f"lowest {used} are kept as the best.",
+                stacklevel=2,
+            )
+
     def _is_best(self, logs):
-        value = float(logs.get(self.monitor, math.nan))
-        if not math.isfinite(value):
-            return False
-        if self.best is not None and not self.better(value, self.best):
-            return False
-        self.best = value
-        return True
+        for rank, (name, better) in enumerate(self.monitors[: self.rank + 1]):
+            value = float(logs.get(name, math.nan))
+            if math.isfinite(value):
+                if rank == self.rank and not better(value, self.best):
+                    return False
+                self.rank, self.best = rank, value
+                return True
+        return False
 
 
 class History(keras.callbacks.CSVLogger):
@@ -478,5 +513,24 @@ class Backup(keras.callbacks.BackupAndRestore):
         return tf.function(lambda: strategy.gather(mine, axis=0))().numpy().tolist()
 
 
+def format_figure(value: float, digits: int = 3) -> str:
+    """Format a figure of a report.
+
+    Example:
+    ```python
+    format_figure(0.51234)  # "0.512"
+    format_figure(math.nan)  # "undefined"
+    ```
+
+    Args:
+        value: The figure, nan where it is undefined.
+        digits: Digits after the point. Defaults to 3.
+
+    Returns:
+        A str.
+    """
+    return "undefined" if math.isnan(value) else f"{value:.{digits}f}"
+
+
 def _number(text):
-    return float("nan" if text in ("", "NA") else text)
+    return float("nan" if text in EMPTY else text)

@@ -1,6 +1,9 @@
 import json
+import math
 import subprocess
 import sys
+import warnings
+from math import nan
 
 import keras
 import numpy as np
@@ -15,6 +18,7 @@ from illustkit.training.runs import (
     Run,
     RunKind,
     StopOnNaN,
+    format_figure,
     load_run,
 )
 from tests.conftest import ROOT
@@ -100,6 +104,74 @@ def test_a_resumed_run_keeps_its_best_weights(tmp_path):
     run, _ = train(tmp_path / "run", 2)
     best = next(c for c in run.callbacks("val_loss") if isinstance(c, BestWeights))
     assert best.best == min(run.history["val_loss"])
+
+
+class Log(keras.callbacks.Callback):
+    """Logs a value of `val_score` after each epoch; `None` logs nothing."""
+
+    def __init__(self, *values):
+        super().__init__()
+        self.values = values
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.weights = [*getattr(self, "weights", []), self.model.get_weights()]
+        if self.values[epoch] is not None:
+            logs["val_score"] = self.values[epoch]
+
+
+def fit_line(folder, log, epochs, rate=0.05):
+    keras.utils.set_random_seed(1)
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4)])
+    model.compile(keras.optimizers.SGD(rate), "mse")
+    run = Run.start(folder, {"epochs": epochs, "learning_rate": rate})
+    batches = Mirror(32, batch_size=8)
+    options = {"epochs": epochs, "seed": 1, "monitor": "val_score", "verbose": 0}
+    return fit_run(model, batches, run, callbacks=[log], **options)
+
+
+@pytest.mark.filterwarnings("error::UserWarning")
+@pytest.mark.parametrize(
+    "values, best",
+    [
+        ((nan, 1.0, 3.0, 2.0), 2),  # undefined at first
+        ((2.0, nan, 1.0, 1.0), 0),
+        ((nan, nan, 0.5, nan), 2),
+    ],
+)
+def test_an_undefined_epoch_is_never_the_best(tmp_path, values, best):
+    # In two goes: the second one knows the first's values by the history.
+    log = Log(*values)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fit_line(tmp_path, log, 2)
+    run = fit_line(tmp_path, log, 4)
+    np.testing.assert_array_equal(run.history["val_score"], values)
+    assert run.best("val_score") == values[best]
+    assert_best(run, log.weights[best])
+
+
+@pytest.mark.parametrize("value", [nan, None])
+def test_where_a_monitor_is_undefined_the_loss_takes_its_place(tmp_path, value):
+    log = Log(value, value, value)
+    with pytest.warns(UserWarning, match="val_score was undefined.*lowest loss"):
+        run = fit_line(tmp_path, log, 3)
+    losses = run.history["loss"]
+    assert min(losses) < losses[0], "the first epoch must not be the best"
+    assert_best(run, log.weights[int(np.argmin(losses))])
+    assert math.isnan(run.best("val_score")) and run.best("loss", "min") == min(losses)
+    assert [format_figure(run.best("val_score")), format_figure(0.5, 1)] == [
+        "undefined",
+        "0.5",
+    ]
+    if value is not None:
+        assert all(map(math.isnan, run.history["val_score"]))
+
+
+def assert_best(run, expected):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4)])
+    run.load_weights(model)
+    for a, b in zip(model.get_weights(), expected, strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.parametrize("name", ["{best}", "{}", "{epoch}", "{", "%d {epoch:02d}"])
