@@ -45,6 +45,15 @@ STAGES = {
     },
 }
 
+QUICK = {
+    "image_size": 64,
+    "epochs": 1,
+    "epoch_size": 16,
+    "widths": (4, 4, 4, 4, 4),
+    "depths": (1, 1, 1, 1),
+    "head": 4,
+}
+
 
 def clip_art(data):
     """Return a dict from the number of a picture to its path and kind."""
@@ -110,14 +119,15 @@ def train(work, quick):
     """Train in three stages on drawn faces and icons; a stopped stage resumes."""
     from facescore.detector.training import train_detector
 
-    small = {"image_size": 64, "epochs": 1, "epoch_size": 16} if quick else {}
+    small = QUICK if quick else {}
+    holdout = 0.2 if quick else 0.05
     previous = None
     for name, settings in STAGES.items():
         previous = train_detector(
             [work / "drawn-train", work / "icons-train"],
             work / f"run-{name}",
             preset="small",
-            holdout=0.05,
+            holdout=holdout,
             start_from=previous,
             most_validated=50,
             cache=work / "cache",
@@ -127,7 +137,7 @@ def train(work, quick):
         work / "drawn-train",
         work / "run-drawn",
         preset="small",
-        holdout=0.05,
+        holdout=holdout,
         scale=(0.4, 1.9),
         most_validated=30,
         **({"image_size": 384, "epochs": 12, "epoch_size": 512} | small),
