@@ -4,8 +4,12 @@
 Keras 3.10.0, 3.13.2 and 3.15.1.
 """
 
+import contextlib
+import os
+from collections.abc import Iterator
 from typing import Any
 
+import h5py
 import keras
 from keras import ops
 
@@ -125,6 +129,41 @@ def sync_jax_state(model: keras.Model) -> None:
     """
     if keras.backend.backend() == "jax":
         model.jax_state_sync()
+
+
+@contextlib.contextmanager
+def optimizer_of(model: keras.Model, path: str | os.PathLike[str]) -> Iterator[None]:
+    """Return a context in which a model can load weights saved in another precision.
+
+    In "mixed_float16" Keras wraps the optimizer in one that scales the loss. Weights
+    that were saved with the wrapper, or without it, do not load into the other: Keras
+    leaves the optimizer's state out with a warning, so that a schedule of the learning
+    rate begins anew.
+
+    Private: knows the names of an optimizer's groups in a `.weights.h5`.
+
+    Args:
+        model: A compiled model whose optimizer is built.
+        path: The `.weights.h5` that is loaded within the context.
+    """
+    own = model.optimizer
+    with h5py.File(path) as file:
+        saved = file["optimizer"] if "optimizer" in file else None
+        scaled = saved is not None and "inner_optimizer" in saved
+    scales = isinstance(own, keras.optimizers.LossScaleOptimizer)
+    if saved is None or scaled == scales:
+        yield
+        return
+    if scales:
+        model.optimizer = own.inner_optimizer
+    else:
+        # It builds its own few variables; those of the inner optimizer stay.
+        model.optimizer = keras.optimizers.LossScaleOptimizer(own)
+        model.optimizer.build(model.trainable_variables)
+    try:
+        yield
+    finally:
+        model.optimizer = own
 
 
 def seed_states(model: keras.Model) -> list[keras.Variable]:

@@ -125,8 +125,9 @@ def fit_run(
         The same run.
 
     Raises:
-        FloatingPointError: If the loss is not finite.
+        FloatingPointError: If the loss or a weight is not finite.
     """
+    check, *saving = run.callbacks(monitor, mode)
     model.fit(
         batches,
         epochs=epochs,
@@ -135,8 +136,9 @@ def fit_run(
         callbacks=[
             batches.follow(),
             EpochSeeds(seed),
+            check,  # before anything is saved
             *callbacks,
-            *run.callbacks(monitor, mode),
+            *saving,
         ],
         **options,
     )

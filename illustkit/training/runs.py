@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
+from illustkit._keras_compat import optimizer_of, sync_jax_state
 from illustkit.errors import UserError
 from illustkit.files import write_whole
 from illustkit.runtime import n_workers, worker_index
@@ -22,6 +24,8 @@ from illustkit.training.folder import HISTORY as HISTORY
 from illustkit.training.folder import SETTINGS as SETTINGS
 from illustkit.training.folder import has_trained
 
+# Settings that a training may be continued with; `settings.json` records each change.
+MAY_CHANGE = "epochs", "steps", "learning_rate", "precision"
 EMPTY = "", "NA"  # cells of the history without a number
 
 
@@ -43,12 +47,18 @@ class Run:
     Args:
         folder: Path of an existing run.
 
+    Attributes:
+        settings: Dict of the settings that hold now.
+        changes: List of the settings that other ones have replaced: dicts of
+            "after_epoch", "setting", "from" and "to".
+
     Raises:
         UserError: If the folder holds no run.
     """
 
     folder: Path
     settings: dict[str, Any]
+    changes: list[dict[str, Any]]
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
@@ -64,13 +74,14 @@ class Run:
                 f"{self.folder / SETTINGS} cannot be read ({error}): "
                 "the run has to be trained again."
             ) from None
+        self.changes = self.settings.pop("changes", [])
 
     @classmethod
     def check(
         cls,
         folder: str | os.PathLike[str],
         settings: Mapping[str, Any],
-        may_change: Collection[str] = ("epochs",),
+        may_change: Collection[str] = (),
         *,
         kind: "RunKind | None" = None,
     ) -> None:
@@ -82,8 +93,8 @@ class Run:
         Args:
             folder: Path of the run to be; it need not exist.
             settings: Dict that JSON can hold, as for `start`.
-            may_change: Settings that may differ from those of the stored run, such as
-                more epochs.
+            may_change: Settings that may differ from those of the stored run, beside
+                the epochs, steps, learning rate and precision.
             kind: What is trained.
 
         Raises:
@@ -91,14 +102,13 @@ class Run:
         """
         if not Path(folder, SETTINGS).exists():
             return
-        stored = (kind.open(folder) if kind else cls(folder)).settings
+        stored = kind.open(folder) if kind else cls(folder)
         if not has_trained(folder):
             return
-        settings = json.loads(json.dumps(settings))
         differences = [
-            f"{name}: {stored.get(name)!r} there, {settings.get(name)!r} now"
-            for name in sorted({*stored, *settings} - {*may_change, "kind"})
-            if stored.get(name) != settings.get(name)
+            f"{name}: {before!r} there, {now!r} now"
+            for name, (before, now) in stored._differences(settings).items()
+            if name not in {*MAY_CHANGE, *may_change}
         ]
         if differences:
             raise UserError(
@@ -111,7 +121,7 @@ class Run:
         cls,
         folder: str | os.PathLike[str],
         settings: Mapping[str, Any],
-        may_change: Collection[str] = ("epochs",),
+        may_change: Collection[str] = (),
         *,
         kind: "RunKind | None" = None,
     ) -> "Run":
@@ -120,8 +130,8 @@ class Run:
         Args:
             folder: Path; made if it is missing.
             settings: Dict that JSON can hold: what is needed to build the model again.
-            may_change: Settings that may differ from those of the stored run, such as
-                more epochs.
+            may_change: Settings that may differ from those of the stored run, beside
+                the epochs, steps, learning rate and precision.
             kind: What is trained; `settings.json` records its name as "kind".
 
         Returns:
@@ -134,13 +144,35 @@ class Run:
         run = cls.__new__(cls)
         run.folder = Path(folder)
         run.settings = json.loads(json.dumps(settings))
+        run.changes = []
+        if has_trained(folder) and (run.folder / SETTINGS).exists():
+            before = cls(folder)
+            run.changes = before.changes + [
+                {
+                    "after_epoch": run.epochs_done,
+                    "setting": name,
+                    "from": old,
+                    "to": new,
+                }
+                for name, (old, new) in before._differences(run.settings).items()
+            ]
         if kind:
             run.settings = {"kind": kind.name, **run.settings}
         if worker_index() == 0:
             run.pictures.mkdir(parents=True, exist_ok=True)
-            text = json.dumps(run.settings, indent=1, ensure_ascii=False)
+            stored = run.settings | ({"changes": run.changes} if run.changes else {})
+            text = json.dumps(stored, indent=1, ensure_ascii=False)
             write_whole(run.folder / SETTINGS, text)
         return run
+
+    def _differences(self, settings):
+        """Return a dict from each setting that differs to its values here and there."""
+        settings = json.loads(json.dumps(settings))
+        return {
+            name: (self.settings.get(name), settings.get(name))
+            for name in sorted({*self.settings, *settings} - {"kind"})
+            if self.settings.get(name) != settings.get(name)
+        }
 
     @property
     def weights_path(self) -> Path:
@@ -228,9 +260,15 @@ class Run:
 
         Returns:
             List of `keras.callbacks.Callback`. Call it before `fit`, at every start.
+            The first one, `StopOnNaN`, has to come before all that save anything.
         """
-        backup = Backup(self._backup_folder)
-        callbacks: list[keras.callbacks.Callback] = [StopOnNaN()]
+        done = self.epochs_done
+        new_rate = any(
+            change["setting"] == "learning_rate" and change["after_epoch"] == done
+            for change in self.changes
+        )
+        backup = Backup(self._backup_folder, new_rate=new_rate)
+        callbacks: list[keras.callbacks.Callback] = [StopOnNaN(self)]
         if worker_index() == 0:
             history = self._keep_epochs(backup.epochs_done)
             if monitor is not None:
@@ -336,9 +374,21 @@ def load_run(
 class StopOnNaN(keras.callbacks.Callback):
     """Stops at the first loss that is not finite, and names the terms that caused it.
 
+    A step computes its loss before it updates the weights, so that those may be spoilt
+    behind a finite loss: they are checked as well, before an epoch is saved. Place it
+    before the callbacks that save.
+
+    Args:
+        run: The `Run` that is trained, to say what is kept. Defaults to `None`.
+
     Raises:
-        FloatingPointError: If the loss is not finite.
+        FloatingPointError: If the loss, a weight or the optimizer's state is not
+            finite.
     """
+
+    def __init__(self, run: Run | None = None) -> None:
+        super().__init__()
+        self.run = run
 
     def on_train_batch_end(self, batch, logs=None):
         loss = (logs or {}).get("loss")
@@ -352,8 +402,25 @@ class StopOnNaN(keras.callbacks.Callback):
         raise FloatingPointError(
             f"The loss became {float(loss)} at step {batch} of this epoch. "
             f"Not finite: {', '.join(terms) or 'only the sum, a regulariser say'}. "
-            "The last good epoch is kept; go on from it with a smaller learning rate "
-            "or precision float32."
+            + self._advice()
+        )
+
+    def on_epoch_end(self, epoch, logs=None):
+        sync_jax_state(self.model)
+        optimizer = getattr(self.model, "optimizer", None)
+        for variable in [*self.model.weights, *getattr(optimizer, "variables", [])]:
+            if not np.isfinite(keras.ops.convert_to_numpy(variable)).all():
+                raise FloatingPointError(
+                    f"{variable.path} is not finite after epoch {epoch + 1}, which is "
+                    f"not saved. {self._advice()}"
+                )
+
+    def _advice(self):
+        done = self.run.epochs_done if self.run else 0
+        kept = f"The state after epoch {done} is kept: go on from it"
+        return (
+            f"{kept if done else 'No epoch is kept: train again'} with a smaller "
+            "learning rate or precision float32."
         )
 
 
@@ -453,10 +520,14 @@ class Backup(keras.callbacks.BackupAndRestore):
 
     Args:
         folder: Path of the backups.
+        new_rate: Whether the optimizer keeps the learning rate that it was made with,
+            and not that of the backup. Defaults to `False`.
     """
 
-    def __init__(self, folder: str | os.PathLike[str]) -> None:
-        self.folder = Path(folder)
+    def __init__(
+        self, folder: str | os.PathLike[str], *, new_rate: bool = False
+    ) -> None:
+        self.folder, self.new_rate = Path(folder), new_rate
         super().__init__(str(self._newest() or self.folder), delete_checkpoint=False)
 
     @property
@@ -470,7 +541,7 @@ class Backup(keras.callbacks.BackupAndRestore):
         return max(whole, key=lambda f: int(f.name.split("-")[1]), default=None)
 
     def on_train_begin(self, logs=None):
-        super().on_train_begin(logs)
+        self._restore(logs)
         done = self._epochs_of_all()
         if len(set(done)) > 1:
             raise UserError(
@@ -478,6 +549,21 @@ class Backup(keras.callbacks.BackupAndRestore):
                 f"{self.folder}: they would go on after the epochs {done}. "
                 "Name a run folder on a disk that they all share."
             )
+
+    def _restore(self, logs):
+        newest = self._newest()
+        optimizer = getattr(self.model, "optimizer", None)
+        if newest is None or optimizer is None:
+            super().on_train_begin(logs)
+            return
+        if not optimizer.built:
+            optimizer.build(self.model.trainable_variables)
+        inner = getattr(optimizer, "inner_optimizer", optimizer)
+        rate = inner.get_config()["learning_rate"]
+        with optimizer_of(self.model, newest / "latest.weights.h5"):
+            super().on_train_begin(logs)
+        if self.new_rate and isinstance(rate, float):  # no schedule
+            inner.learning_rate = rate
 
     def on_epoch_end(self, epoch, logs=None):
         if worker_index() > 0:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from illustkit import _keras_compat
+from illustkit.runtime import precision
 from illustkit.training.optimizers import ClippedSGD
 from illustkit.training.runs import Backup, History
 from tests.conftest import ROOT
@@ -34,6 +35,7 @@ from illustkit import _keras_compat
 from illustkit.runtime import get_strategy, scope
 from illustkit.training.batches import Batches
 from illustkit.training.dropout import Dropout
+from illustkit.runtime import precision
 from illustkit.training.optimizers import ClippedSGD
 from illustkit.training.trainable import Trainable
 
@@ -260,3 +262,34 @@ def test_callbacks_see_the_weights_of_this_step_on_jax(processes):
     looks = results(processes, "jax")
     after = [pair[1] for pair in looks]
     assert after == [0.5, 1.0, 1.5], "`Model.jax_state_sync` no longer brings weights"
+
+
+@pytest.mark.parametrize(
+    "saved, loading",
+    [("mixed_float16", "float32"), ("float32", "mixed_float16")],
+)
+def test_an_optimizers_state_loads_with_and_without_its_loss_scale(
+    tmp_path, saved, loading
+):
+    def build(name):
+        with precision(name):
+            model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+            model.compile(ClippedSGD(0.1, 0.9), "mse")
+        model.optimizer.build(model.trainable_variables)
+        return model, getattr(model.optimizer, "inner_optimizer", model.optimizer)
+
+    def state(optimizer):
+        return [keras.ops.convert_to_numpy(v) for v in optimizer.variables]
+
+    model, trained = build(saved)
+    for number, variable in enumerate(trained.variables):
+        variable.assign(np.full(variable.shape, number + 2, variable.dtype))
+    path = tmp_path / "w.weights.h5"
+    model.save_weights(path)
+    model, optimizer = build(loading)
+    own = model.optimizer
+    with _keras_compat.optimizer_of(model, path):
+        model.load_weights(path)
+    assert model.optimizer is own
+    for a, b in zip(state(trained), state(optimizer), strict=True):
+        np.testing.assert_array_equal(a, b)

@@ -166,7 +166,7 @@ def test_nothing_is_stored_before_the_checks(pictures, tmp_path):
 
 def test_another_run_in_the_folder_is_not_overwritten(trained, pictures):
     with pytest.raises(ValueError, match="holds a run with other settings"):
-        train(pictures, trained.folder, learning_rate=0.5)
+        train(pictures, trained.folder, blend=0.25)
 
 
 @pytest.mark.usefixtures("eagerly")

@@ -143,8 +143,8 @@ def test_other_settings_and_other_runs_are_not_written_over(
     trained, icons, tmp_path, monkeypatch
 ):
     before = (trained.folder / "settings.json").read_text()
-    with pytest.raises(ValueError, match="other settings .*learning_rate: 0.001 there"):
-        train_slim(monkeypatch, icons, trained.folder, learning_rate=0.5)
+    with pytest.raises(ValueError, match="other settings .*flip: 0.5 there"):
+        train_slim(monkeypatch, icons, trained.folder, flip=0.25)
     assert (trained.folder / "settings.json").read_text() == before
     (tmp_path / "settings.json").write_text(json.dumps({"objective": "coral"}))
     with pytest.raises(ValueError, match="."):

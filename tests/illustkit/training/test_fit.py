@@ -5,6 +5,7 @@ import keras
 import numpy as np
 import pytest
 
+from illustkit._keras_compat import sync_jax_state
 from illustkit.training.batches import Batches
 from illustkit.training.fit import choose_devices, fit_run, is_quiet
 from illustkit.training.runs import Run
@@ -87,6 +88,68 @@ def test_a_loss_that_is_not_finite_ends_the_training(tmp_path):
     with pytest.raises(FloatingPointError, match="The loss became (nan|inf)"):
         fit_run(model, Line(64, batch_size=4), run, epochs=1, seed=1, verbose=0)
     assert run.epochs_done == 0 and not run.weights_path.exists()
+
+
+class Spoil(keras.callbacks.Callback):
+    """Spoils a number after the last step of an epoch, behind a finite loss."""
+
+    def __init__(self, epoch, spoil):
+        super().__init__()
+        self.epoch, self.spoil = epoch, spoil
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.now = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if (self.now, batch) == (self.epoch, 1):
+            sync_jax_state(self.model)
+            variable = self.spoil(self.model)
+            variable.assign(np.full(variable.shape, np.inf, "float32"))
+
+
+class Saves(keras.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        self.saved = epoch
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() == "jax", reason="JAX keeps the state outside the model"
+)
+@pytest.mark.parametrize(
+    "name, spoil",
+    [
+        ("kernel", lambda model: model.trainable_variables[0]),
+        ("momentum", lambda model: model.optimizer.variables[2]),
+    ],
+)
+@pytest.mark.parametrize(
+    "epoch, kept",
+    [(0, "No epoch is kept: train again"), (2, "The state after epoch 2")],
+)
+def test_spoilt_weights_are_not_saved(tmp_path, name, spoil, epoch, kept):
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(0.1, momentum=0.9), "mse")
+    run, saves = Run.start(tmp_path, {}), Saves()
+    with pytest.raises(FloatingPointError, match=rf"{name}.* not finite.*{kept}"):
+        fit_run(
+            model,
+            Line(8, batch_size=4),
+            run,
+            epochs=4,
+            seed=1,
+            monitor="loss",
+            mode="min",
+            callbacks=[Spoil(epoch, spoil), saves],
+            verbose=0,
+        )
+    assert run.epochs_done == epoch
+    assert getattr(saves, "saved", -1) == epoch - 1, "callbacks saved a spoilt epoch"
+    if epoch:
+        run.load_weights(model)
+        run.load_weights(model, "backup/worker-0/epoch-00002/latest.weights.h5")
+        assert np.isfinite(
+            np.concatenate([w.ravel() for w in model.get_weights()])
+        ).all()
 
 
 def test_the_first_worker_alone_prints(monkeypatch):

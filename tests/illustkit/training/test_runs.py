@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from illustkit.training.batches import Batches
-from illustkit.training.fit import fit_run
+from illustkit.training.fit import choose_devices, fit_run
+from illustkit.training.optimizers import ClippedAdam
 from illustkit.training.runs import (
     BEST,
     Backup,
@@ -165,6 +166,65 @@ def test_where_a_monitor_is_undefined_the_loss_takes_its_place(tmp_path, value):
     ]
     if value is not None:
         assert all(map(math.isnan, run.history["val_score"]))
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_run_goes_on_with_another_learning_rate(tmp_path, killed):
+    before, after = Log(1.0, 1.0), Log(1.0, 1.0, 1.0)
+    fit_line(tmp_path, before, 2)
+    if killed:  # after the change was written, and before an epoch had it
+        Run.start(tmp_path, {"epochs": 3, "learning_rate": 0.0})
+    run = fit_line(tmp_path, after, 3, rate=0.0)
+    # A rate of 0 leaves the weights as they were.
+    for a, b in zip(before.weights[1], after.weights[0], strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert run.epochs_done == 3
+    assert run.settings == {"epochs": 3, "learning_rate": 0.0}
+    expected = [("epochs", 2, 3), ("learning_rate", 0.05, 0.0)]
+    assert run.changes == [
+        {"after_epoch": 2, "setting": name, "from": old, "to": new}
+        for name, old, new in expected
+    ]
+    stored = json.loads((tmp_path / "settings.json").read_text())
+    assert stored == {**run.settings, "changes": run.changes}
+    opened = Run(tmp_path)
+    assert (opened.settings, opened.changes) == (run.settings, run.changes)
+
+
+def fit_in(folder, precision, rate):
+    settings = {"precision": precision, "learning_rate": rate, "epochs": 2}
+    devices = choose_devices("one", batch_size=8, precision=precision)
+    with devices.building(1):
+        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4)])
+        model.compile(ClippedAdam(rate, global_clipnorm=1.0), "mse")
+    run = Run.start(folder, settings)
+    epochs = run.epochs_done + 1
+    fit_run(model, Mirror(32, batch_size=8), run, epochs=epochs, seed=1, verbose=0)
+    return run, model
+
+
+@pytest.mark.parametrize(
+    "first, second",
+    [
+        ("float32", "mixed_float16"),
+        ("mixed_float16", "float32"),
+        ("float32", "mixed_bfloat16"),
+    ],
+)
+@pytest.mark.filterwarnings("error:Skipping variable loading:UserWarning")
+def test_a_run_goes_on_in_another_precision(tmp_path, first, second):
+    _, before = fit_in(tmp_path, first, 0.01)
+    run, after = fit_in(tmp_path, second, 0.0)  # which leaves the weights as they were
+    for a, b in zip(before.get_weights(), after.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    inner = [
+        getattr(m.optimizer, "inner_optimizer", m.optimizer) for m in (before, after)
+    ]
+    steps = [int(optimizer.iterations) for optimizer in inner]
+    assert steps[0] > 0 and steps[1] == 2 * steps[0]
+    assert isinstance(inner[1], ClippedAdam) and run.epochs_done == 2
+    changed = {c["setting"]: (c["from"], c["to"]) for c in run.changes}
+    assert changed == {"learning_rate": (0.01, 0.0), "precision": (first, second)}
 
 
 def assert_best(run, expected):
