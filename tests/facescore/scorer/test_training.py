@@ -101,8 +101,8 @@ def test_no_order_counts_as_none():
 
 
 def test_another_run_in_the_folder_is_not_overwritten(trained, crops):
-    with pytest.raises(ValueError, match="other settings .learning_rate"):
-        train_scorer(crops, trained.folder, **TINIEST, learning_rate=0.5)
+    with pytest.raises(ValueError, match="other settings .weight_decay"):
+        train_scorer(crops, trained.folder, **TINIEST, weight_decay=0.5)
 
 
 def test_a_crop_that_cannot_be_read_can_be_taken_away(crops, tmp_path):

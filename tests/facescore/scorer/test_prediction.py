@@ -6,7 +6,7 @@ from facescore.crops import crop_face
 from facescore.scorer.model import Scorer
 from facescore.scorer.prediction import score, score_crops
 from illustkit.images import write_image
-from tests.facescore.scorer.test_scorer import Red
+from tests.facescore.scorer.test_model import Red
 
 
 class Detector:
