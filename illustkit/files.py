@@ -17,6 +17,27 @@ from illustkit.errors import UserError
 _BLOCK = 1 << 20  # bytes read at a time
 
 
+def expand_user(path: str | os.PathLike) -> Path:
+    """Return a path whose first part "~" has become the user's home folder.
+
+    A shell leaves the "~" of `--run=~/runs/first` as it is, and Python every one. A
+    name that only begins with "~" stays: "~$notes.xlsx" is a file.
+
+    Example:
+    ```python
+    expand_user("~/runs/first")     # Path("/home/me/runs/first")
+    ```
+
+    Args:
+        path: The path.
+
+    Returns:
+        The `Path`.
+    """
+    path = Path(path)
+    return path.expanduser() if path.parts[:1] == ("~",) else path
+
+
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[Path]:
     r"""Give a temporary neighbour of a file, which takes the file's name at the end.
@@ -36,7 +57,7 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     Yields:
         `Path` to write to. At an exception it is removed, and `path` stays as it was.
     """
-    path = Path(path)
+    path = expand_user(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{_prefix(path.name)}{secrets.token_hex(4)}.part")
     try:
@@ -62,9 +83,10 @@ def write_whole(path: str | os.PathLike, data: str | bytes) -> Path:
     """
     if isinstance(data, str):
         data = data.encode("utf-8", "surrogateescape")
+    path = expand_user(path)
     with replacing(path) as part, open(part, "xb") as file:
         file.write(data)
-    return Path(path)
+    return path
 
 
 def read_text(path: str | os.PathLike) -> str:
@@ -78,7 +100,7 @@ def read_text(path: str | os.PathLike) -> str:
     Returns:
         The text; bytes that are no UTF-8 become surrogates, as in names of files.
     """
-    return Path(path).read_text("utf-8-sig", errors="surrogateescape")
+    return expand_user(path).read_text("utf-8-sig", errors="surrogateescape")
 
 
 def remove_leftovers(

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from illustkit.errors import UserError
+from illustkit.files import expand_user
 
 _MAGIC = 0x1950A86A20F9469CFC6C  # first pickle of torch's format before 1.6
 _PROTOCOL = 1001
@@ -53,7 +54,7 @@ def read_tensors(path: str | os.PathLike) -> dict[str, Any]:
     Raises:
         TensorFileError: If the file is missing or broken, or holds no such data.
     """
-    path, suffix = Path(path), Path(path).suffix.lower()
+    path, suffix = expand_user(path), Path(path).suffix.lower()
     if not path.is_file():
         raise TensorFileError(f"{path}: no such file. Check the path.")
     if suffix not in _READERS:

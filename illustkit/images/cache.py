@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from illustkit.files import remove_leftovers, replacing, write_whole
+from illustkit.files import expand_user, remove_leftovers, replacing, write_whole
 
 # A cache of another number is built anew, never misread.
 _VERSION = 2
@@ -193,7 +193,7 @@ def store_pictures(
         fill(writer)
         data = np.frombuffer(memory.getbuffer().toreadonly(), np.uint8)
         return _stored(data, json.loads(json.dumps(_index(writer))))
-    folder = Path(folder)
+    folder = expand_user(folder)
     text = json.dumps([_VERSION, key], sort_keys=True)
     fingerprint = hashlib.sha256(text.encode()).hexdigest()
     index, samples = folder / f"{name}.json", folder / f"{name}-{fingerprint[:16]}.npy"
@@ -264,7 +264,8 @@ def file_stamps(
         A list `[name, time of change in ns, size in bytes]` for each file.
     """
     stamps = []
-    for path in map(Path, paths):
+    root = None if root is None else expand_user(root)
+    for path in map(expand_user, paths):
         status = path.stat()
         name = str(path) if root is None else path.relative_to(root).as_posix()
         stamps.append([name, status.st_mtime_ns, status.st_size])

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from illustkit.errors import UserError
+from illustkit.files import expand_user
 
 
 class ImageError(UserError):
@@ -51,12 +52,12 @@ HOLDS_ICC = ("AVIF", "JPEG", "PNG", "TIFF", "WEBP")
 
 
 def check_path(path: Any) -> Path:
-    """Return `path` as a Path, or raise `ImageError` for what is no path."""
+    """Return `path` as a Path, "~" expanded, or raise `ImageError` if it is none."""
     if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
         raise ImageError(
             f"A picture's path must be a str or a Path. Received: {path!r}"
         )
-    return Path(path)
+    return expand_user(path)
 
 
 def check_image(image: Any, *, name: str = "image") -> np.ndarray:

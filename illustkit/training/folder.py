@@ -1,7 +1,8 @@
 """The names of the files in a run's folder, readable without Keras."""
 
 import os
-from pathlib import Path
+
+from illustkit.files import expand_user
 
 SETTINGS, HISTORY, BEST = "settings.json", "history.csv", "best.weights.h5"
 SPLIT = "split.json"
@@ -18,7 +19,7 @@ def has_trained(folder: str | os.PathLike[str]) -> bool:
     Args:
         folder: Path of the run.
     """
-    folder = Path(folder)
+    folder = expand_user(folder)
     history = folder / HISTORY
     if history.is_file() and history.stat().st_size:
         return True

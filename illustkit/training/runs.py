@@ -17,7 +17,7 @@ import numpy as np
 
 from illustkit._keras_compat import optimizer_of, sync_jax_state
 from illustkit.errors import UserError
-from illustkit.files import write_whole
+from illustkit.files import expand_user, write_whole
 from illustkit.runtime import n_workers, worker_index
 from illustkit.training.folder import BEST as BEST
 from illustkit.training.folder import HISTORY as HISTORY
@@ -61,7 +61,7 @@ class Run:
     changes: list[dict[str, Any]]
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
-        self.folder = Path(folder)
+        self.folder = expand_user(folder)
         try:
             self.settings = json.loads((self.folder / SETTINGS).read_text("utf-8"))
         except FileNotFoundError:
@@ -100,7 +100,8 @@ class Run:
         Raises:
             UserError: If a run of another kind or with other settings is stored there.
         """
-        if not Path(folder, SETTINGS).exists():
+        folder = expand_user(folder)
+        if not (folder / SETTINGS).exists():
             return
         stored = kind.open(folder) if kind else cls(folder)
         if not has_trained(folder):
@@ -142,7 +143,7 @@ class Run:
         """
         cls.check(folder, settings, may_change, kind=kind)
         run = cls.__new__(cls)
-        run.folder = Path(folder)
+        run.folder = expand_user(folder)
         run.settings = json.loads(json.dumps(settings))
         run.changes = []
         if has_trained(folder) and (run.folder / SETTINGS).exists():
@@ -362,7 +363,8 @@ def load_run(
         UserError: If there is no such run or file, or no weights in it.
     """
     if not isinstance(run, Run) and Path(run).suffix == ".keras":
-        if not Path(run).is_file():
+        run = expand_user(run)
+        if not run.is_file():
             raise UserError(f"There is no file {run}: name a run folder or its file.")
         return keras.saving.load_model(run, compile=False)
     run = kind.open(run)

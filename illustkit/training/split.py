@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from illustkit.errors import UserError
-from illustkit.files import write_whole
+from illustkit.files import expand_user, write_whole
 from illustkit.training.folder import SETTINGS, has_trained
 from illustkit.training.folder import SPLIT as SPLIT
 
@@ -75,9 +75,9 @@ def relative_names(
     """
     if isinstance(folders, (str, os.PathLike)):
         folders = [folders]
-    bases = [Path(folder) for folder in folders]
+    bases = [expand_user(folder) for folder in folders]
     names: dict[str, None] = {}
-    for path in map(Path, paths):
+    for path in map(expand_user, paths):
         name = path.as_posix()
         for number, base in enumerate(bases):
             if path.is_relative_to(base) and path != base:
@@ -118,7 +118,7 @@ def read_split(path: str | os.PathLike) -> tuple[list[str], list[str]]:
     Raises:
         UserError: If there is no such file, or it is something else.
     """
-    path = Path(path)
+    path = expand_user(path)
     if path.suffix != ".json":
         path = path / SPLIT
     try:
@@ -173,6 +173,7 @@ def split_run(
         UserError: For a `holdout` out of range, or a file that is no split.
     """
     names = list(dict.fromkeys(names))
+    folder = expand_user(folder)
     never_trained = Path(folder, SETTINGS).exists() and not has_trained(folder)
     if never_trained or not Path(folder, SPLIT).exists():
         if choose is None:

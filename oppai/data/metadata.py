@@ -13,6 +13,7 @@ from typing import Any
 from illustkit.errors import UserError
 from illustkit.files import (
     cache_folder,
+    expand_user,
     fetch_pinned,
     is_pinned,
     leads_outside,
@@ -99,7 +100,7 @@ def load_metadata(path: str | os.PathLike) -> list[Entry]:
 def _read_items(path: str | os.PathLike) -> list[Any]:
     """Return the objects of a metadata file, unchecked."""
     try:
-        data = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+        data = json.loads(expand_user(path).read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise MetadataError(f"{path}: there is no such metadata file.") from None
     except OSError as error:
@@ -389,7 +390,7 @@ def find_pictures(
     Raises:
         ValueError: If `root` is not a folder.
     """
-    root = Path(root)
+    root = expand_user(root)
     if not root.is_dir():
         raise UserError(f"{root}: there is no such folder of pictures.")
     index = None

@@ -4,11 +4,14 @@ import subprocess
 import sys
 import warnings
 from math import nan
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
+from illustkit.files import expand_user
+from illustkit.images import list_images, read_image, store_pictures, write_image
 from illustkit.training.batches import Batches
 from illustkit.training.fit import choose_devices, fit_run
 from illustkit.training.optimizers import ClippedAdam
@@ -21,6 +24,12 @@ from illustkit.training.runs import (
     StopOnNaN,
     format_figure,
     load_run,
+)
+from illustkit.training.split import (
+    read_split,
+    relative_names,
+    split_run,
+    write_split,
 )
 from tests.conftest import ROOT
 
@@ -105,6 +114,32 @@ def test_a_resumed_run_keeps_its_best_weights(tmp_path):
     run, _ = train(tmp_path / "run", 2)
     best = next(c for c in run.callbacks("val_loss") if isinstance(c, BestWeights))
     assert best.best == min(run.history["val_loss"])
+
+
+def test_a_tilde_is_the_home_folder_in_paths_of_runs_and_data(tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+    home = tmp_path / "home"
+    run, _ = train("~/run", 1)
+    assert run.folder == home / "run" and run.weights_path.exists()
+    run, _ = train("~/run", 2)
+    assert Run("~/run").epochs_done == 2
+    with pytest.raises(ValueError, match="width: 4 there, 8 now"):
+        Run.check("~/run", {"epochs": 2, "width": 8})
+    write_split("~/run", ["a"], ["b"])
+    assert read_split("~/run") == split_run("~/run", ["a", "b"]) == (["a"], ["b"])
+
+    write_image("~/pictures/a.png", np.zeros((2, 3, 3), np.uint8))
+    assert list_images("~/pictures") == [home / "pictures" / "a.png"]
+    assert read_image("~/pictures/a.png").shape == (2, 3, 3)
+    assert relative_names(list_images("~/pictures"), "~/pictures") == ["a.png"]
+    store_pictures("~/cache", 1, lambda w: w.add(np.zeros((2, 3, 3), np.uint8)))
+    assert (home / "cache" / "pictures.json").exists()
+    assert not list(Path().iterdir()), "a folder named ~ was made"
+    assert expand_user("~$notes.xlsx") == Path("~$notes.xlsx")
+    assert expand_user("~") == home and expand_user("a/~/b") == Path("a/~/b")
 
 
 class Log(keras.callbacks.Callback):
