@@ -68,6 +68,11 @@ def training(name, options):
         batches = SameBatch()
         batches.size = n
         model.fit(batches, shuffle=False, verbose=0)
+        if keras.backend.backend() == "jax":
+            import jax
+
+            # `fit` returns before the device has done the last steps.
+            jax.block_until_ready([v.value for v in model.variables])
 
     return train
 
