@@ -78,7 +78,7 @@ def signed_to_caffe(x: Any) -> Any:
 
     Example:
     ```python
-    signed_to_caffe(np.ones((1, 1, 3)))   # [151.061, 138.221, 131.32]
+    signed_to_caffe(np.ones((1, 1, 3)))[0, 0]   # [151.061, 138.221, 131.32]
     ```
 
     Args:

@@ -677,6 +677,10 @@ CASES: dict[str, Case] = {
         }
     ),
     "illustkit:load_run": Case(values=_SCORER),
+    "illustkit:App": Case(values={"__file__": value("greeting.py")}),
+    "illustkit:Run.best": Case(
+        files=("runs/first",), values={"run": lambda: open_run("runs/first")}
+    ),
     "illustkit:LocalServer": Case(values={"app": greeting_app}, prepare=answering_page),
     "oppai:Crop": Case(values={"network": value(lambda seen: seen)}),
     "oppai:CensoredPatches": Case(files=_META, smaller=(("32", "2"),)),

@@ -89,6 +89,11 @@ _NOTHING = object()
 
 def _execute(statement: ast.stmt, names: Names, file: str) -> Any:
     """Run a statement; return its value, or that of the names it assigns."""
+    match statement:  # the comment after print(x) says what x is
+        case ast.Expr(ast.Call(ast.Name("print"), [ast.Call() | ast.Name() as item])):
+            value = eval(compile(ast.Expression(item), file, "eval"), names)
+            print(value)
+            return value
     if isinstance(statement, ast.Expr):
         return eval(compile(ast.Expression(statement.value), file, "eval"), names)
     if isinstance(statement, ast.ClassDef):

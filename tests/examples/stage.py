@@ -134,6 +134,21 @@ def _yolo(path: Path) -> None:
         name.write_text("0 0.5 0.4 0.3 0.2\n", "utf-8")
 
 
+def _spoilt(path: Path) -> None:
+    """A PNG whose text, before the pixels, does not fit its checksum."""
+    import io
+    import zlib
+
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(character(7, _SMALL)).save(file, "PNG")
+    png, text = file.getvalue(), b"tEXtComment\0spoilt"
+    size, crc = len(text) - 4, zlib.crc32(text) ^ 1
+    chunk = size.to_bytes(4, "big") + text + crc.to_bytes(4, "big")
+    path.write_bytes(png[:33] + chunk + png[33:])  # after the signature and IHDR
+
+
 def _masks(path: Path, n: int = 6) -> None:
     """Masks of the names of the pictures."""
     from illustkit.images import write_image
@@ -219,6 +234,7 @@ FILES: dict[str, Callable[[Path], None]] = {
     "new.png": _picture(lambda: character(1, _SMALL)),
     "painted.png": _picture(painted),
     "picture.png": _picture(character),
+    "spoilt.png": _spoilt,
     "animals": lambda path: _icons(path, 60),
     "clipart": _pictures,
     "crops": _unzip("facescore_train_scorer", "crops"),
