@@ -60,7 +60,8 @@ def test_a_benchmark_imports_names_that_exist(as_script, name):
     for module, attribute in imported_names(FILES[name]):
         if module.split(".")[0] in (*PACKAGES, *FILES):
             loaded = importlib.import_module(module)
-            assert attribute is None or hasattr(loaded, attribute), (module, attribute)
+            if attribute and not hasattr(loaded, attribute):
+                importlib.import_module(f"{module}.{attribute}")
 
 
 def test_functions_are_timed_in_turn_and_in_both_orders(as_script):
