@@ -160,6 +160,7 @@ def test_a_run_of_version_0_1_keeps_its_split(trained, crops, tmp_path):
     old = {k: [str(crops / name) for name in names] for k, names in split.items()}
     run = Run.start(tmp_path / "run", {"network": "small"})
     (run.folder / "split.json").write_text(json.dumps(old))
+    (run.folder / "history.csv").write_text("epoch,loss\n0,1.0\n")
     assert held_out_ratings(run, crops) == expected
     rated, sources = rated_crops(crops)
     scores = [score for _, score in rated]
