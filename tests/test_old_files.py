@@ -235,6 +235,14 @@ def test_weights_as_the_package_ships_them_fit_the_network_by_name(unpacked):
     assert_close(network(given), expected["shipped"])
 
 
+def test_the_restorer_of_the_package_gives_the_same_picture():
+    import oppai
+
+    given, expected = arrays("default_restorer")
+    restored = oppai.restore(given["picture"], mask=given["hidden"], feather=4)
+    assert_close(restored, expected["restored"])
+
+
 def test_a_run_of_train_detector_finds_the_same_boxes(unpacked):
     import facescore
 
