@@ -1,7 +1,7 @@
 """Add pages to the documentation that live elsewhere in the project.
 
-Notebooks, model cards, benchmarks, CONTRIBUTING and CHANGELOG stay where people look for
-them; the reference is made from the names that each package exports.
+Notebooks, model cards, benchmarks, CONTRIBUTING and CHANGELOG stay where people look
+for them; the reference is made from the names that each package exports.
 """
 
 import ast

@@ -25,7 +25,6 @@ def renamed_keywords(**names: str) -> Callable[[Function], Function]:
     Args:
         **names: The new name of each old keyword.
     """
-
     return _with_names(names, deprecated=True)
 
 
