@@ -130,9 +130,11 @@ def train_detector(
 
 def print_trained(run: Any) -> None:
     """Print what a training of a detector has reached."""
-    ap, ap50 = max(run.history["val_ap"]), max(run.history["val_ap50"])
+    from illustkit.training.runs import format_figure
+
+    ap, ap50 = (format_figure(run.best(name)) for name in ("val_ap", "val_ap50"))
     print(
-        f"Best on held-out pictures: AP50-95 {ap:.3f}, AP50 {ap50:.3f}. "
+        f"Best on held-out pictures: AP50-95 {ap}, AP50 {ap50}. "
         f"The run is in {run.folder}"
     )
 

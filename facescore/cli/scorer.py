@@ -89,9 +89,11 @@ def train_scorer(
                 precision=precision,
             ),
         )
-        best = max(done.history["val_spearman"])
+        from illustkit.training.runs import format_figure
+
+        best = format_figure(done.best("val_spearman"))
         print(
-            f"Best rank correlation on held-out pictures: {best:.3f}. "
+            f"Best rank correlation on held-out pictures: {best}. "
             f"The run is in {done.folder}"
         )
 

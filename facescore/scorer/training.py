@@ -145,8 +145,7 @@ class HeldOutScores(keras.callbacks.Callback):
         )
         logs["val_mae"] = mean_absolute_error(self.crops.scores, predicted)
         # nan if all predictions, or all scores, are the same: they have no order
-        order = spearman(self.crops.scores, predicted)
-        logs["val_spearman"] = order if np.isfinite(order) else 0.0
+        logs["val_spearman"] = float(spearman(self.crops.scores, predicted))
 
 
 def train_scorer(

@@ -142,7 +142,7 @@ def write_page(folder: Path, result: Any, ranking: Any, run: Any) -> Path:
         detector=_detector(result.detector),
         stability=html.escape(str(result.stability)),
         epochs=run.epochs_done,
-        best_epoch=max(run.history["val_spearman"]),
+        best_epoch=run.best("val_spearman"),
     )
     return write_whole(folder / "index.html", page)
 

@@ -90,7 +90,7 @@ def train(
             network=network,
             **settings,
         )
-        psnr = max(done.history["val_psnr"])
+        psnr = done.best("val_psnr")
         print(
             f"Best PSNR in held-out holes: {psnr:.2f} dB. The run is in {done.folder}"
         )

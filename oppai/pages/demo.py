@@ -279,7 +279,7 @@ def demo_page(
         body=body,
         epochs=len(run.history["epoch"]),
         size=run.settings["image_size"],
-        best=max(run.history["val_psnr"]),
+        best=run.best("val_psnr"),
     )
 
 
