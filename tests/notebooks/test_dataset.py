@@ -8,6 +8,7 @@ from pathlib import Path
 import pixivpy3
 import pytest
 
+import oppai
 from tests.notebooks.reading import FOLDER, code_cells, execute
 from tests.oppai.pixiv.loopback_client import lead_to
 from tests.oppai.pixiv.loopback_server import TOKEN, PixivServer
@@ -32,9 +33,7 @@ def test_a_second_session_takes_the_pictures_from_drive(prompts, monkeypatch, ca
         cached = Path("cache/illustkit/oppai_meta.json")
         cached.parent.mkdir(parents=True)
         cached.write_text(json.dumps(metadata), encoding="utf-8")
-        monkeypatch.setattr(
-            "oppai.data.metadata.fetch_metadata", lambda *a, **k: put_metadata(cached)
-        )
+        monkeypatch.setattr(oppai, "fetch_metadata", lambda: put_metadata(cached))
         requests = []
         for _ in range(2):
             space = {}
