@@ -39,12 +39,13 @@ def test_trains_as_one_device_of_tensorflow(outcomes, configuration, case):
     base = outcomes["one"]
     assert len(base[case]["steps"]) == len(result[case]["steps"]) >= 3
     for mine, theirs in zip(base[case]["steps"], result[case]["steps"], strict=True):
-        assert theirs == pytest.approx(mine, rel=TOLERANCE)
+        # A rank correlation of equal scores is nan on every device.
+        assert theirs == pytest.approx(mine, rel=TOLERANCE, nan_ok=True)
     mine, theirs = base[case]["history"], result[case]["history"]
     sampled = {"copies"}  # logged when samples are drawn, which some cells leave out
     assert set(mine) - sampled == set(theirs) - sampled
     for name in set(mine) - sampled:
-        expected = pytest.approx(mine[name], rel=TOLERANCE, abs=1e-6)
+        expected = pytest.approx(mine[name], rel=TOLERANCE, abs=1e-6, nan_ok=True)
         assert theirs[name] == expected, name
     for a, b in zip(base.weights(case), result.weights(case), strict=True):
         np.testing.assert_allclose(b, a, rtol=0, atol=TOLERANCE)

@@ -1,9 +1,8 @@
-"""Every example in a docstring, in the README and in the documents runs."""
+"""Run an example of a docstring, of the README or of a document."""
 
 import contextlib
 import socket
 
-import keras
 import pytest
 
 from tests.examples.cases import (
@@ -14,7 +13,7 @@ from tests.examples.cases import (
     Case,
     tiny_default,
 )
-from tests.examples.collect import count_marks, docstring_examples, document_examples
+from tests.examples.collect import docstring_examples, document_examples
 from tests.examples.run import names_for, run_example
 from tests.examples.stage import set_up
 
@@ -30,34 +29,31 @@ def no_network(host, *more, **options):
     raise AssertionError(f"an example asks the network for {host}")
 
 
-def parameters():
-    for example in EXAMPLES:
-        if example.key not in NOT_RUN:
-            yield pytest.param(example, id=example.id)
+# The demos have tests of their own, and take longest: `--run-large` runs them here too.
+DEMOS = ("oppai:demo", "facescore:demo", "diffusion:demo")
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """Folder of the files that examples name, made once."""
-    return tmp_path_factory.mktemp("made")
+def examples_of(*places):
+    """Return the examples of packages, or of "documents", as parameters of a test."""
+    return [
+        pytest.param(
+            example,
+            id=example.id,
+            marks=[pytest.mark.large] if example.key in DEMOS else [],
+        )
+        for example in EXAMPLES
+        if example.key not in NOT_RUN and place_of(example) in places
+    ]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def short_trainings():
-    """A training is one step of one epoch, and TensorFlow traces nothing."""
-    before = keras.config.max_epochs(), keras.config.max_steps_per_epoch()
-    keras.config.set_max_epochs(1)
-    keras.config.set_max_steps_per_epoch(1)
-    yield
-    keras.config.set_max_epochs(before[0])
-    keras.config.set_max_steps_per_epoch(before[1])
+def place_of(example):
+    """Return the package of an example, or "documents"."""
+    place = example.key.split(":")[0]
+    return place if example in IN_DOCSTRINGS else "documents"
 
 
-@pytest.mark.usefixtures("eagerly")
-@pytest.mark.parametrize("example", list(parameters()))
-def test_an_example_runs_and_gives_what_it_says(
-    example, made, tmp_path, tmp_path_factory, monkeypatch
-):
+def check_example(example, made, tmp_path, monkeypatch):
+    """Run an example in a folder of its own, and compare what its comments say."""
     case = CASES.get(example.key, NOTHING)
     if case.needs:
         pytest.importorskip(case.needs)
@@ -80,11 +76,3 @@ def test_an_example_runs_and_gives_what_it_says(
     import matplotlib.pyplot as plt
 
     plt.close("all")
-
-
-def test_every_example_has_a_case():
-    assert len(IN_DOCSTRINGS) == count_marks() > 200
-    assert len({example.id for example in EXAMPLES}) == len(EXAMPLES)
-    keys = {example.key for example in EXAMPLES}
-    assert set(CASES) | set(NOT_RUN) <= keys, set(CASES) | set(NOT_RUN) - keys
-    assert all(len(reason.split()) > 3 for reason in NOT_RUN.values())
