@@ -5,6 +5,7 @@ import socket
 
 import pytest
 
+from oppai.inference.restore import load_default
 from tests.examples.cases import (
     CASES,
     NOT_RUN,
@@ -70,6 +71,9 @@ def check_example(example, made, tmp_path, monkeypatch):
     if example.key not in WITH_OWN_RESTORER:
         tiny_default(monkeypatch)
     with contextlib.ExitStack() as stack:
+        # The one that `restore` keeps is another in every other test.
+        load_default.cache_clear()
+        stack.callback(load_default.cache_clear)
         if case.prepare:
             case.prepare(monkeypatch, stack)
         run_example(example, names_for(example, values), source)
