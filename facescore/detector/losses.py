@@ -121,9 +121,9 @@ class FaceDetector(Trainable):
     are static.
 
     The terms are sums over the cells, divided by the sum of the targets over the whole
-    batch (over all replicas), times the batch size: their mean over the batch is
-    YOLOv8's loss on one device and on many. A face in a crowd counts as much as a face
-    alone; dividing by each picture's own sum would not give that.
+    batch (over all replicas; at least 1), times the batch size: their mean over the
+    batch is YOLOv8's loss on one device and on many. A face in a crowd counts as much
+    as a face alone; dividing by each picture's own sum would not give that.
 
     Example:
     ```python
@@ -176,7 +176,10 @@ class FaceDetector(Trainable):
             "cls": ops.binary_crossentropy(target, face, from_logits=True),
             "dfl": target * distribution_loss(distances, true, centres, strides),
         }
-        total = ops.maximum(mean_over_replicas(ops.mean(ops.sum(target, -1))), 1e-3)
+        # At least 1 over the whole batch, as in YOLOv8: a batch with hardly a face
+        # would count a thousand times otherwise.
+        least = 1 / (ops.cast(ops.shape(target)[0], "float32") * replicas())
+        total = ops.maximum(mean_over_replicas(ops.mean(ops.sum(target, -1))), least)
         return {name: ops.sum(term, axis=-1) / total for name, term in sums.items()}
 
     def get_config(self) -> dict[str, Any]:
@@ -236,10 +239,23 @@ def mean_over_replicas(value: Any) -> Any:
         return value
     import tensorflow as tf
 
-    context = tf.distribute.get_replica_context()
-    if context is None or context.num_replicas_in_sync == 1:
+    if replicas() == 1:
         return value
+    context = tf.distribute.get_replica_context()
     return context.all_reduce(tf.distribute.ReduceOp.MEAN, value)
+
+
+def replicas() -> int:
+    """Return the number of replicas that share the batch of this step.
+
+    1 outside of a replica, and on JAX, which sees the whole batch.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return 1
+    import tensorflow as tf
+
+    context = tf.distribute.get_replica_context()
+    return 1 if context is None else context.num_replicas_in_sync
 
 
 def build_detector(

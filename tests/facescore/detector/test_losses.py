@@ -129,7 +129,7 @@ def yolo_loss(rows, raw):
             sums["dfl"] += weight * distribution_loss_by_loop(
                 picture[c, :-1], CENTRES[c], STRIDES[c], true
             )
-    return {name: value / total for name, value in sums.items()}
+    return {name: value / max(total, 1) for name, value in sums.items()}
 
 
 def test_extreme_logits_do_not_overflow():
@@ -147,8 +147,23 @@ def test_terms_average_to_the_batchs_loss_with_pictures_without_faces():
         assert term.shape == (4,)
         np.testing.assert_allclose(term.mean(), expected, rtol=1e-4)
     assert np.asarray(terms["box"])[2] == 0 and np.asarray(terms["cls"])[2] > 0
-    nothing = detector.terms(pictures, 0 * rows, ops.convert_to_tensor(raw), True)
-    assert all(np.isfinite(np.asarray(term)).all() for term in nothing.values())
+
+
+@pytest.mark.parametrize("n_faces", [0, 1])
+def test_a_batch_with_hardly_a_target_weighs_what_it_does_in_yolov8(n_faces):
+    """YOLOv8 divides by the sum of the targets over the batch, and by 1 at least."""
+    pictures, rows, _ = batch()
+    rows[[0, 3]] = 0
+    rows[1, 0] = (9, 9, 15, 15, n_faces)  # the centre of one cell lies in it
+    raw = near_the_faces(rows)
+    detector = FaceDetector(no_network())
+    terms = detector.terms(pictures, rows, ops.convert_to_tensor(raw), True)
+    expected = yolo_loss(rows, raw)
+    assert expected["cls"] > 1  # of all cells of four pictures, over 1
+    for name in terms:
+        np.testing.assert_allclose(
+            np.asarray(terms[name]).mean(), expected[name], rtol=1e-4
+        )
 
 
 def test_padding_does_not_matter():
