@@ -49,13 +49,13 @@ def as_boxes(boxes: Boxes) -> np.ndarray:
     """Return boxes as a float64 array `(n, 4)`; an empty list gives `(0, 4)`.
 
     Raises:
-        ValueError: If a box is not four finite numbers.
+        UserError: If a box is not four finite numbers.
     """
     array = np.asarray(boxes, np.float64)
     if array.size == 0:
         return np.zeros((0, 4))
     if array.ndim != 2 or array.shape[1] != 4 or not np.isfinite(array).all():
-        raise ValueError(
+        raise UserError(
             f"Boxes are four finite numbers each, (n, 4). Received: {boxes!r}"
         )
     return array
@@ -89,16 +89,16 @@ def convert_boxes(
         float64 `(n, 4)`.
 
     Raises:
-        ValueError: If a format is unknown, or "yolo" has no `image_size`.
+        UserError: If a format is unknown, or "yolo" has no `image_size`.
     """
     for name in (source, target):
         if name not in FORMATS:
-            raise ValueError(f"A box format is one of {FORMATS}. Received: {name!r}")
+            raise UserError(f"A box format is one of {FORMATS}. Received: {name!r}")
     boxes = as_boxes(boxes)
     scale = np.ones(4)
     if "yolo" in (source, target):
         if image_size is None or min(image_size) <= 0:
-            raise ValueError(
+            raise UserError(
                 "The format 'yolo' needs image_size=(width, height). "
                 f"Received: {image_size}"
             )
@@ -205,11 +205,11 @@ def nms(
         int64 indices of the boxes that stay, best first.
 
     Raises:
-        ValueError: If `boxes` and `scores` differ in length.
+        UserError: If `boxes` and `scores` differ in length.
     """
     boxes, scores = as_boxes(boxes), np.asarray(scores, np.float64)
     if scores.shape != (len(boxes),):
-        raise ValueError(
+        raise UserError(
             "Each box needs one score. "
             f"Received: {len(boxes)} boxes, scores of shape {scores.shape}"
         )

@@ -213,7 +213,7 @@ def _cut(image, region, outside):
     left, top, right, bottom = region
     inner = max(left, 0), max(top, 0), min(right, width), min(bottom, height)
     if inner[0] >= inner[2] or inner[1] >= inner[3]:
-        raise ValueError(
+        raise UserError(
             f"The face lies outside the picture of {width} x {height}. "
             f"Received: the region {region}"
         )

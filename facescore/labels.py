@@ -11,6 +11,7 @@ import numpy as np
 
 from facescore.boxes import Boxes, as_boxes, box_areas, clip_boxes, convert_boxes
 from illustkit import yolo
+from illustkit.errors import UserError
 from illustkit.files import inside, write_whole
 from illustkit.images import picture_size
 from illustkit.yolo import LabelError as LabelError
@@ -131,12 +132,12 @@ def write_labels(
         The path written.
 
     Raises:
-        ValueError: If a box is empty or lies outside the picture, or if `confidence`
+        UserError: If a box is empty or lies outside the picture, or if `confidence`
             and `boxes` differ in length.
     """
     clipped = clip_boxes(boxes, image_size)
     if len(empty := np.flatnonzero(box_areas(clipped) <= 0)):
-        raise ValueError(
+        raise UserError(
             f"{path}: every box needs an area within the picture of {image_size}. "
             f"Received: {as_boxes(boxes)[empty[0]].tolist()}"
         )
@@ -145,7 +146,7 @@ def write_labels(
         confidence = np.asarray(confidence, np.float64).reshape(-1, 1)
         valid = (confidence >= 0) & (confidence <= 1)
         if len(confidence) != len(clipped) or not valid.all():
-            raise ValueError(
+            raise UserError(
                 f"{path}: each of {len(clipped)} boxes needs a confidence, 0..1. "
                 f"Received: {confidence.ravel().tolist()}"
             )
@@ -212,7 +213,7 @@ def to_coco(
 
     Raises:
         LabelError: Naming file and line of every problem in the labels.
-        ValueError: If a picture cannot be read or is outside `root`.
+        UserError: If a picture cannot be read or is outside `root`.
     """
     paths = [Path(image) for image in images]
     root = Path(root) if root else _common_folder(paths)
@@ -296,9 +297,9 @@ def from_coco(
             target = inside(labels_folder, image["file_name"]).with_suffix(".txt")
             size = int(image["width"]), int(image["height"])
             if min(size) < 1:
-                raise ValueError(f"a size of {size}")
+                raise UserError(f"a size of {size}")
             if target in taken:
-                raise ValueError(f"{target.name} is the file of another picture")
+                raise UserError(f"{target.name} is the file of another picture")
             taken.add(target)
             targets[image["id"]], boxes[image["id"]] = (target, size), []
         except (KeyError, TypeError, ValueError) as error:
@@ -306,18 +307,18 @@ def from_coco(
     for number, face in enumerate(annotations):
         try:
             if face["image_id"] not in ids:
-                raise ValueError(f"no image has the id {face['image_id']!r}")
+                raise UserError(f"no image has the id {face['image_id']!r}")
             if face.get("iscrowd") or face["category_id"] != category_id:
                 continue
             x, y, width, height = (float(v) for v in face["bbox"])
             if not all(map(math.isfinite, (x, y, width, height))):
-                raise ValueError(f"a box of {face['bbox']}")
+                raise UserError(f"a box of {face['bbox']}")
             if face["image_id"] not in targets:
                 continue
             columns, rows = targets[face["image_id"]][1]
             inside_x = min(x + width, columns) > max(x, 0)
             if not (inside_x and min(y + height, rows) > max(y, 0)):
-                raise ValueError(f"a box of {face['bbox']} outside the picture")
+                raise UserError(f"a box of {face['bbox']} outside the picture")
             boxes[face["image_id"]].append((x, y, x + width, y + height))
         except (KeyError, TypeError, ValueError) as error:
             problems.append(f"{path}, annotations[{number}]: {_reason(error)}")
@@ -332,7 +333,7 @@ def _read_coco(path, category):
         images, annotations = data["images"], data["annotations"]
         names = {c["name"]: c["id"] for c in data["categories"]}
         if not (isinstance(images, list) and isinstance(annotations, list)):
-            raise ValueError("images and annotations must be lists")
+            raise UserError("images and annotations must be lists")
     except FileNotFoundError:
         raise LabelError(f"{path}: no such file. Check the path.") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -348,7 +349,7 @@ def _read_coco(path, category):
 
 def _common_folder(images):
     if not images:
-        raise ValueError("There must be one picture or more. Received: none")
+        raise UserError("There must be one picture or more. Received: none")
     folders = [image.resolve().parent for image in images]
     return Path(os.path.commonpath(folders))
 

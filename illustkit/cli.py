@@ -3,20 +3,20 @@
 import contextlib
 import contextvars
 import io
+import re
 import sys
 import traceback as python_traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from illustkit.errors import UserError
+from illustkit.errors import as_user_error
 from illustkit.runtime import missing_backend
 
-# Until every module raises `UserError`, these count as mistakes of the user as well.
-_USER_ERRORS = (UserError, ValueError, FloatingPointError, OSError)
 _TRACEBACK = contextvars.ContextVar("traceback", default=False)
+_COMMAND = contextvars.ContextVar[Any]("command", default=None)
 
 
 class _Group(TyperGroup):
@@ -28,6 +28,11 @@ class _Group(TyperGroup):
             options = [arg for arg in args[:end] if arg != "--traceback"]
             args = ["--traceback", *options, *args[end:]]
         return super().parse_args(ctx, args)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        command = super().get_command(ctx, cmd_name)
+        _COMMAND.set(command)
+        return command
 
 
 def app_with(text: str, *, command: str | None = None) -> typer.Typer:
@@ -104,8 +109,9 @@ def user_errors(command: str) -> Iterator[None]:
     """Turn a mistake of the user into a clear line and exit code 2.
 
     An error with a list `problems` has each of them in a line of its own. A missing
-    backend of Keras counts as a mistake that the user can fix. With `--traceback` the
-    traceback comes first.
+    backend of Keras, a full disk and the like count as mistakes that the user can fix,
+    see `illustkit.errors.as_user_error`. Any other exception is a bug and leaves with
+    its traceback. With `--traceback` a mistake shows its traceback too.
 
     Example:
     ```python
@@ -120,22 +126,50 @@ def user_errors(command: str) -> Iterator[None]:
         yield
     except BrokenPipeError:
         raise  # the reader of a pipe has had enough: Typer ends in silence
-    except _USER_ERRORS as error:
-        problems = getattr(error, "problems", None) or [str(error)]
-        _fail(command, problems, 2)
+    except KeyboardInterrupt:
+        _fail(command, ["stopped. The same command goes on from here."], 130)
     except ModuleNotFoundError as error:
         if (advice := missing_backend(error)) is None:
             raise
         _fail(command, [advice], 2)
-    except KeyboardInterrupt:
-        _fail(command, ["stopped. The same command goes on from here."], 130)
+    except Exception as error:
+        if (problem := as_user_error(error)) is None:
+            raise
+        _fail(command, problem.problems, 2)
+
+
+def end_with_left_out(command: str, left_out: Sequence[str]) -> None:
+    """End a run over many files with exit code 1 if some of them failed.
+
+    Example:
+    ```python
+    end_with_left_out("oppai", ["a.png: is empty. Fetch it again."])
+    ```
+
+    Args:
+        command: Name of the command, which begins each line.
+        left_out: A line for each file that was left out; an empty list does nothing.
+    """
+    if left_out:
+        _fail(command, left_out, 1)
+
+
+def _as_typed(line):
+    """Name the options of the command as they are typed: --batch-size."""
+    options = {
+        parameter.name: max(parameter.opts, key=len)
+        for parameter in getattr(_COMMAND.get(), "params", [])
+        if parameter.opts[0].startswith("-")
+    }
+    return re.sub(r"`(\w+)`", lambda m: options.get(m[1], m[0]), line)
 
 
 def _fail(command, problems, code):
-    if _TRACEBACK.get():
+    if _TRACEBACK.get() and sys.exc_info()[1] is not None:
         python_traceback.print_exc()
     for problem in problems:
-        typer.echo(f"{command}: {' '.join(problem.split())}", err=True)
+        line = _as_typed(" ".join(problem.split()))
+        typer.echo(f"{command}: {line}", err=True)
     raise typer.Exit(code) from None
 
 

@@ -1,5 +1,7 @@
-"""The error for what a user can fix."""
+"""The errors for what a user can fix, and which errors of the system are such ones."""
 
+import errno
+import os
 from collections.abc import Sequence
 
 
@@ -26,3 +28,83 @@ class UserError(ValueError):
     def __init__(self, problems: str | Sequence[str] = ()) -> None:
         self.problems = [problems] if isinstance(problems, str) else list(problems)
         super().__init__("\n".join(self.problems))
+
+
+class DivergedError(UserError, FloatingPointError):
+    """Report a training whose numbers are no longer finite."""
+
+
+# What the system says of a file, a disk or a port, and how a user fixes it.
+_ENVIRONMENT = {
+    errno.ENOENT: "no such file or folder. Check the path.",
+    errno.EACCES: "permission denied. Change its permissions, or name another place.",
+    errno.EPERM: "permission denied. Change its permissions, or name another place.",
+    errno.ENOSPC: "no space is left on the disk. Free some, and run it again.",
+    errno.EDQUOT: "no space is left on the disk. Free some, and run it again.",
+    errno.EROFS: "the disk cannot be written to. Name another place.",
+    errno.EISDIR: "is a folder. Name a file.",
+    errno.ENOTDIR: "a part of the path is a file, not a folder. Check the path.",
+    errno.EEXIST: "exists already, and is not what is needed. Name another place.",
+    errno.ENAMETOOLONG: "the name is too long. Choose a shorter one.",
+    errno.ELOOP: "its links lead in a circle. Name the file itself.",
+    errno.EIO: "the disk cannot be read or written (I/O error). Check the disk.",
+    errno.EADDRINUSE: "the port is in use. Give another.",
+}
+
+
+def as_user_error(
+    error: BaseException, path: str | os.PathLike | None = None
+) -> UserError | None:
+    """Return what a user can fix about an exception, or `None` for a bug.
+
+    A run over a folder leaves a file out where this gives an error, and stops at a bug.
+
+    Example:
+    ```python
+    try:
+        restore(path)
+    except Exception as error:
+        if (problem := as_user_error(error, path)) is None:
+            raise
+        left_out.append(str(problem))
+    ```
+
+    Args:
+        error: What was raised: a `UserError`; an `OSError` of a missing file, of
+            permissions, of a full disk and the like; a lack of memory, on a device too.
+        path: The file that was worked on, which begins the line unless the error names
+            it. Defaults to none.
+
+    Returns:
+        `UserError` of one line or more; a `UserError` that names the path as it came.
+    """
+    if isinstance(error, UserError):
+        problem = error
+    elif isinstance(error, OSError) and error.errno in _ENVIRONMENT:
+        # h5py gives no file name, but names the file in its text.
+        name = error.filename2 or error.filename
+        name = os.fsdecode(name) if isinstance(name, (str, bytes)) else error.strerror
+        problem = UserError(f"{name or 'the file'}: {_ENVIRONMENT[error.errno]}")
+    elif isinstance(error, MemoryError) or _is_out_of_device_memory(error):
+        problem = UserError(
+            f"not enough memory ({_first_line(error)}). Take smaller pictures or "
+            "batches."
+        )
+    else:
+        return None
+    text = str(problem)
+    if path is None or os.fspath(path) in text:
+        return problem
+    return UserError(f"{os.fspath(path)}: {' '.join(text.split())}")
+
+
+def _is_out_of_device_memory(error):
+    # TensorFlow's and JAX's errors, known without importing either.
+    library = type(error).__module__.split(".")[0]
+    exhausted = type(error).__name__ == "ResourceExhaustedError"
+    exhausted |= str(error).startswith("RESOURCE_EXHAUSTED")
+    return library in ("tensorflow", "jaxlib", "jax") and exhausted
+
+
+def _first_line(error):
+    return next(iter(str(error).splitlines()), "") or type(error).__name__

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from illustkit.errors import UserError
 from illustkit.images.formats import ImageError, check_image, check_path
 from illustkit.images.write import write_bytes
 
@@ -48,13 +49,13 @@ def picture_grid(
         `matplotlib.figure.Figure`.
 
     Raises:
-        ValueError: If there is no picture, one is of another kind, or the number of
+        UserError: If there is no picture, one is of another kind, or the number of
             titles differs from that of the pictures.
     """
     pictures = list(pictures)
     columns = _columns(pictures, columns)
     if titles is not None and len(titles) != len(pictures):
-        raise ValueError(
+        raise UserError(
             "There must be as many titles as pictures. "
             f"Received: {len(titles)} titles, {len(pictures)} pictures"
         )
@@ -93,19 +94,19 @@ def side_by_side(
         `matplotlib.figure.Figure`.
 
     Raises:
-        ValueError: If there is no picture, rows differ in length, or the number of
+        UserError: If there is no picture, rows differ in length, or the number of
             titles does not fit.
     """
     lines = [list(row) for row in rows]
     lengths = [len(row) for row in lines]
     if not lines or min(lengths) != max(lengths) or not lengths[0]:
-        raise ValueError(
+        raise UserError(
             f"Rows must hold equally many pictures. Received: rows of {lengths}"
         )
     titles = ("column", column_titles, lengths[0]), ("row", row_titles, len(lines))
     for name, texts, n in titles:
         if texts is not None and len(texts) != n:
-            raise ValueError(f"{name}_titles must be {n} texts. Received: {texts!r}")
+            raise UserError(f"{name}_titles must be {n} texts. Received: {texts!r}")
     figure, axes = _draw(lines, lengths[0], title, cell)
     for axis in axes.flat:  # every cell full size, so that the titles are aligned
         axis.set_adjustable("datalim")
@@ -143,7 +144,7 @@ def sheet(
         `columns * (cell_width + pad) + pad` wide.
 
     Raises:
-        ValueError: If there is no picture, or one is of another kind.
+        UserError: If there is no picture, or one is of another kind.
     """
     pictures = list(pictures)
     columns = _columns(pictures, columns)
@@ -194,11 +195,11 @@ def save_figure(figure: "Figure", path: str | os.PathLike, *, dpi: int = 150) ->
 
 def _columns(pictures, columns):
     if not pictures:
-        raise ValueError("There must be a picture to show. Received: none")
+        raise UserError("There must be a picture to show. Received: none")
     if columns is None:
         return min(8, math.ceil(math.sqrt(len(pictures))))
     if columns < 1:
-        raise ValueError(f"columns must be 1 or more. Received: columns={columns}")
+        raise UserError(f"columns must be 1 or more. Received: columns={columns}")
     return min(columns, len(pictures))
 
 
@@ -216,7 +217,7 @@ def _draw(rows, columns, title, cell):
 
     shown = [[None if p is None else _rgb(p) for p in row] for row in rows]
     if all(picture is None for row in shown for picture in row):
-        raise ValueError("There must be a picture to show. Received: None only")
+        raise UserError("There must be a picture to show. Received: None only")
     heights = []
     for row in shown:
         ratios = [p.shape[0] / p.shape[1] for p in row if p is not None]

@@ -63,8 +63,13 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     try:
         yield part
         os.replace(part, path)
-    except BaseException:
+    except BaseException as error:
         part.unlink(missing_ok=True)
+        if isinstance(error, OSError) and str(part) in (
+            error.filename,
+            error.filename2,
+        ):
+            error.filename, error.filename2 = str(path), None
         raise
 
 

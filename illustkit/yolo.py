@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from illustkit.errors import UserError
-from illustkit.files import write_whole
+from illustkit.files import expand_user, read_text, write_whole
 
 CLASSES = "classes.txt"
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -24,6 +24,10 @@ class LabelError(UserError):
 def label_path(image_path: str | os.PathLike) -> Path:
     """Return where YOLO tools look for a picture's labels.
 
+    The last folder called `images` of the absolute path becomes `labels`, so that the
+    place is the same however the folder is named (`.`, `~`, a link, an absolute path).
+    Labels that are located beside the picture all the same are found there.
+
     Example:
     ```python
     label_path("set/images/a/1.png")   # set/labels/a/1.txt
@@ -31,19 +35,36 @@ def label_path(image_path: str | os.PathLike) -> Path:
     ```
 
     Args:
-        image_path: Path of the picture.
+        image_path: Path of the picture; it need not exist.
 
     Returns:
-        `Path` ending in `.txt`: beside the picture, or with the last folder called
-        `images` turned into `labels`.
+        `Path` ending in `.txt`: in `labels`, or beside the picture if no folder is
+        called `images`, or if the only label file is there.
     """
-    path = Path(image_path)
+    path = expand_user(image_path)
+    beside = path.with_suffix(".txt")
+    for way in (beside, Path.cwd() / beside, beside.parent.resolve() / beside.name):
+        if ".." in way.parts or (there := _in_labels(way)) == way:
+            continue
+        return beside if not there.exists() and _holds_labels(beside) else there
+    return beside
+
+
+def _in_labels(path):
     parts = list(path.parts)
     for i in range(len(parts) - 2, -1, -1):
         if parts[i] == "images":
             parts[i] = "labels"
             break
-    return Path(*parts).with_suffix(".txt")
+    return Path(*parts)
+
+
+def _holds_labels(path):
+    """Return whether a text file is one of labels, and not a caption, say."""
+    try:
+        return read_rows(path) is not None
+    except LabelError:
+        return False
 
 
 def read_classes(folder: str | os.PathLike) -> list[str]:
@@ -53,7 +74,7 @@ def read_classes(folder: str | os.PathLike) -> list[str]:
         folder: Folder of the label files.
     """
     path = Path(folder, CLASSES)
-    return path.read_text("utf-8-sig").splitlines() if path.is_file() else []
+    return read_text(path).splitlines() if path.is_file() else []
 
 
 def read_rows(
@@ -120,30 +141,30 @@ def _parse_row(words, columns, classes, allow_empty):
             5: "a label without a confidence, where predictions have six",
             6: "a prediction with its confidence, no label; accept it in the review",
         }.get(len(words), "a line is class, x, y, width, height")
-        raise ValueError(f"{len(words)} columns where {columns} are due: {meant}.")
+        raise UserError(f"{len(words)} columns where {columns} are due: {meant}.")
     for word in words:
         if not _NUMBER.fullmatch(word):
-            raise ValueError(f"{word!r:.20} is no number.")
+            raise UserError(f"{word!r:.20} is no number.")
     values = tuple(float(word) for word in words)
     if classes is not None and values[0] not in range(len(classes)):
-        raise ValueError(
+        raise UserError(
             f"class {words[0]}: the only class is 0, {classes[0]}."
             if len(classes) == 1
             else f"class {words[0]}: there are {len(classes)}, counted from 0."
         )
     if classes is None and not _CLASS.fullmatch(words[0]):
-        raise ValueError(f"class {words[0]:.20}: a class is a number 0, 1, 2, …")
+        raise UserError(f"class {words[0]:.20}: a class is a number 0, 1, 2, …")
     x, y, width, height = values[1:5]
     if min(values[1:]) < 0 or max(values[1:5]) > 1 + _OVER:
-        raise ValueError(
+        raise UserError(
             "a fraction beyond 0..1: divide pixels by the picture's width and height."
         )
     if not allow_empty and not (width > 0 and height > 0):
-        raise ValueError("a box without width or height. Take the line out.")
+        raise UserError("a box without width or height. Take the line out.")
     if x - width / 2 >= 1 or y - height / 2 >= 1:
-        raise ValueError("a box outside the picture. Take the line out.")
+        raise UserError("a box outside the picture. Take the line out.")
     if columns == 6 and values[5] > 1:
-        raise ValueError(f"confidence {words[5]}: it is 0 to 1.")
+        raise UserError(f"confidence {words[5]}: it is 0 to 1.")
     return values
 
 
@@ -160,11 +181,11 @@ def write_rows(path: str | os.PathLike, rows: np.ndarray, *, digits: int = 8) ->
         The path written.
 
     Raises:
-        ValueError: For a number that is not finite.
+        UserError: For a number that is not finite.
     """
     rows = np.asarray(rows, np.float64)
     if not np.isfinite(rows).all():
-        raise ValueError(f"{path}: a box has finite corners. Received: {rows.tolist()}")
+        raise UserError(f"{path}: a box has finite corners. Received: {rows.tolist()}")
     lines = [
         f"{kind:.0f} " + " ".join(f"{v:.{digits}f}" for v in values) + "\n"
         for kind, *values in rows.tolist()

@@ -12,6 +12,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from illustkit.errors import UserError
+
 
 def window_sum(
     x: Any,
@@ -219,10 +221,10 @@ def check_divisible(
         divisor: Number by which the model shrinks a picture.
 
     Raises:
-        ValueError: If a side is not divisible.
+        UserError: If a side is not divisible.
     """
     if (height or 0) % divisor or (width or 0) % divisor:
-        raise ValueError(
+        raise UserError(
             f"{model} takes pictures whose height and width are divisible by "
             f"{divisor}: resize or pad them. Received: height={height}, width={width}"
         )
@@ -231,7 +233,7 @@ def check_divisible(
 def one_of(value: Any, name: str, choices: Sequence) -> Any:
     """Return `value` if it is among `choices`, else raise."""
     if value not in choices:
-        raise ValueError(f"{name} must be one of {choices}. Received: {name}={value!r}")
+        raise UserError(f"{name} must be one of {choices}. Received: {name}={value!r}")
     return value
 
 

@@ -19,6 +19,8 @@ from typing import Any
 
 import numpy as np
 
+from illustkit.errors import UserError
+
 PSNR_LIMIT = 100.0
 """Decibels beyond which pictures count as equal."""
 
@@ -106,7 +108,7 @@ def measure_hole(
         (at most 1), all floats.
 
     Raises:
-        ValueError: If the shapes do not fit, a picture is not uint8, `hole` is not
+        UserError: If the shapes do not fit, a picture is not uint8, `hole` is not
             bool, or there is no hole.
     """
     import cv2
@@ -132,22 +134,22 @@ def measure_hole(
 
 def _check(truth, restored, hole):
     if truth.ndim != 3 or truth.shape[-1] != 3 or truth.shape != restored.shape:
-        raise ValueError(
+        raise UserError(
             "`truth` and `restored` must have one shape (height, width, 3). "
             f"Received: {truth.shape} and {restored.shape}"
         )
     if truth.dtype != np.uint8 or restored.dtype != np.uint8:
-        raise ValueError(
+        raise UserError(
             "`truth` and `restored` must be uint8. "
             f"Received: {truth.dtype} and {restored.dtype}"
         )
     if hole.dtype != bool or hole.shape != truth.shape[:2]:
-        raise ValueError(
+        raise UserError(
             f"`hole` must be bool {truth.shape[:2]}, True in the hole. "
             f"Received: {hole.dtype} {hole.shape}"
         )
     if not hole.any():
-        raise ValueError("There is no hole to measure in. Received: hole all False")
+        raise UserError("There is no hole to measure in. Received: hole all False")
 
 
 def _ssim_map(mean_x, mean_y, mean_xx, mean_yy, mean_xy):

@@ -8,6 +8,7 @@ import numpy as np
 
 from facescore.annotation import PAGES
 from facescore.scorer.data import RATING_TABLE, SCORES, ratings_from_csv, write_ratings
+from illustkit.errors import UserError
 from illustkit.images import list_images
 from illustkit.web.pictures import ServedPictures
 from illustkit.web.server import App, serve
@@ -69,13 +70,13 @@ class RatingApp(App):
         """Store the score of picture `i`, 0 for none, and write the CSV.
 
         Raises:
-            ValueError: If the body is anything else.
+            UserError: If the body is anything else.
         """
         if set(body) != {"i", "score"} or type(body["score"]) is not int:
-            raise ValueError(f"i and score are due. Received: {body}")
+            raise UserError(f"i and score are due. Received: {body}")
         path, score = self._served.path(body["i"]), body["score"]
         if score not in (0, *SCORES):
-            raise ValueError(f"A score is 1 to 5, or 0 for none. Received: {score}")
+            raise UserError(f"A score is 1 to 5, or 0 for none. Received: {score}")
         scores = {k: v for k, v in self.scores.items() if k != path}
         if score:
             scores[path] = score

@@ -6,6 +6,7 @@ from typing import Any
 from facescore.annotation import PAGES
 from facescore.annotation.store import PROBLEM, Annotation, Annotations
 from facescore.boxes import Face, box_areas, clip_boxes
+from illustkit.errors import UserError
 from illustkit.images import picture_size
 from illustkit.web.pictures import SIDES, ServedPictures
 from illustkit.web.server import App
@@ -69,12 +70,12 @@ class ReviewApp(App):
         or suggested as before.
 
         Raises:
-            ValueError: If the body is anything else.
+            UserError: If the body is anything else.
         """
         accept, forget = body.get("accept"), body.get("forget", False)
         complete = set(body) - {"forget"} == {"i", "boxes", "accept"}
         if not complete or type(accept) is not bool or type(forget) is not bool:
-            raise ValueError(f"i, boxes and accept are due. Received: {sorted(body)}")
+            raise UserError(f"i, boxes and accept are due. Received: {sorted(body)}")
         image = self._served.path(body["i"])
         faces = _faces(body["boxes"], picture_size(image))
         if forget:
@@ -88,10 +89,10 @@ class ReviewApp(App):
         """Remember a picture that cannot be shown, if that is so.
 
         Raises:
-            ValueError: If the body is anything else than `i`.
+            UserError: If the body is anything else than `i`.
         """
         if set(body) != {"i"}:
-            raise ValueError(f"i is due. Received: {sorted(body)}")
+            raise UserError(f"i is due. Received: {sorted(body)}")
         try:
             self._served.encoded(body["i"], SIDES[0])
         except ValueError as error:
@@ -104,16 +105,16 @@ class ReviewApp(App):
 
 def _faces(rows: Any, size: tuple[int, int]) -> list[Face]:
     if not isinstance(rows, list) or len(rows) > _MAX_FACES:
-        raise ValueError(f"boxes must be a list of at most {_MAX_FACES}.")
+        raise UserError(f"boxes must be a list of at most {_MAX_FACES}.")
     for row in rows:
         complete = isinstance(row, list) and len(row) == 5
         if not complete or not all(type(v) in (int, float) for v in row):
-            raise ValueError(f"A box is five numbers. Received: {row!r}")
+            raise UserError(f"A box is five numbers. Received: {row!r}")
         if not all(abs(v) <= _MOST for v in row) or not 0 <= row[4] <= 1:  # nor NaN
-            raise ValueError("A box lies near its picture, a confidence is 0 to 1.")
+            raise UserError("A box lies near its picture, a confidence is 0 to 1.")
     boxes = clip_boxes([row[:4] for row in rows], size)
     if (box_areas(boxes) <= 0).any():
-        raise ValueError(f"A box lies outside the picture of {size}.")
+        raise UserError(f"A box lies outside the picture of {size}.")
     confidences = [float(row[4]) for row in rows]
     return [
         Face(tuple(box), confidence)

@@ -12,6 +12,7 @@ from facescore.boxes import Boxes, Face, as_boxes, iou_matrix, shrink
 from facescore.detector.data import labelled_images
 from facescore.detector.prediction import as_detector, find_faces, ultralytics_names
 from facescore.labels import label_path, read_labels
+from illustkit.errors import UserError
 from illustkit.figures import save_figure, sheet
 from illustkit.images import read_image, write_image
 
@@ -75,14 +76,14 @@ def average_precision(
         A `Precision`.
 
     Raises:
-        ValueError: If predictions and truths differ in number.
+        UserError: If predictions and truths differ in number.
 
     Reference:
         Lin et al., "Microsoft COCO: Common Objects in Context" (2014); its pycocotools.
     """
     predictions, truths = list(predictions), [as_boxes(t) for t in truths]
     if len(predictions) != len(truths):
-        raise ValueError(
+        raise UserError(
             "Each picture needs predictions. "
             f"Received: {len(predictions)} predictions, {len(truths)} truths"
         )

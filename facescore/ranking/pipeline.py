@@ -81,7 +81,7 @@ class Journal:
                 try:
                     record = json.loads(line)
                     if not line.endswith(b"\n"):
-                        raise ValueError("cut short")
+                        raise UserError("cut short")
                     if number == 0:
                         before = record["settings"]
                     else:

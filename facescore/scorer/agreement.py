@@ -48,7 +48,7 @@ def bootstrap_interval(
         `(low, high)`; nan if the measure is not defined on half of the resamples.
 
     Raises:
-        ValueError: If an option is out of its range, or `groups` has another length.
+        UserError: If an option is out of its range, or `groups` has another length.
 
     Reference:
         Efron, Better Bootstrap Confidence Intervals, 1987, section 6.
@@ -57,7 +57,7 @@ def bootstrap_interval(
 
     columns = [np.asarray(column) for column in columns]
     if resamples < 10 or not 0 < level < 1:
-        raise ValueError(
+        raise UserError(
             "`resamples` must be 10 or more, `level` between 0 and 1. "
             f"Received: resamples={resamples}, level={level}"
         )
@@ -93,7 +93,7 @@ def _rows_of_groups(n: int, groups: Any) -> list[np.ndarray]:
     """Return the row numbers of every group."""
     groups = np.asarray(groups)
     if groups.shape != (n,):
-        raise ValueError(
+        raise UserError(
             f"Each row needs a group. Received: {n} rows, groups of {groups.shape}"
         )
     _, inverse = np.unique(groups, return_inverse=True)
@@ -101,7 +101,7 @@ def _rows_of_groups(n: int, groups: Any) -> list[np.ndarray]:
         np.argsort(inverse, kind="stable"), np.cumsum(np.bincount(inverse))[:-1]
     )
     if len(rows) < 2:
-        raise ValueError("There must be two groups at least. Received: 1")
+        raise UserError("There must be two groups at least. Received: 1")
     return rows
 
 

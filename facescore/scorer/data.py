@@ -138,10 +138,10 @@ def ratings_from_csv(
             score = _score(row["score"])
             picture = inside(folder, row["file"])
             if picture in lines:
-                raise ValueError(f"{row['file']} is in line {lines[picture]} too.")
+                raise UserError(f"{row['file']} is in line {lines[picture]} too.")
             lines[picture] = number
             if not picture.is_file():
-                raise ValueError(f"there is no picture {picture}.")
+                raise UserError(f"there is no picture {picture}.")
             ratings.append(Rating(picture, score))
         except ValueError as error:
             problems.append(f"{path}, line {number}: {error}")
@@ -166,7 +166,7 @@ def write_ratings(
         The path written.
 
     Raises:
-        ValueError: If a picture is outside the folder, or a score is not 1 to 5.
+        UserError: If a picture is outside the folder, or a score is not 1 to 5.
     """
     path = Path(path)
     folder = path.parent if folder is None else Path(folder)
@@ -206,7 +206,7 @@ def _score(value):
     except (TypeError, ValueError):
         number = 0.0
     if number not in SCORES:
-        raise ValueError(f"a score is 1, 2, 3, 4 or 5. Received: {value!r}")
+        raise UserError(f"a score is 1, 2, 3, 4 or 5. Received: {value!r}")
     return int(number)
 
 

@@ -10,6 +10,7 @@ from keras import layers, ops
 
 from facescore.crops import MARGIN
 from facescore.scorer.networks import AlexNet, AnimeCNN, SmallNet
+from illustkit.errors import UserError
 from illustkit.images import uint8_to_signed
 from illustkit.training.runs import Run, RunKind, load_run
 from illustkit.training.trainable import Trainable
@@ -41,7 +42,7 @@ class CoralThresholds(layers.Layer):
         Logits of P(score > k), k = 1, 2, ...: `(batch, len(biases))`.
 
     Raises:
-        ValueError: If the biases do not fall.
+        UserError: If the biases do not fall.
 
     Reference:
         Cao et al., "Rank consistent ordinal regression for neural networks with
@@ -51,7 +52,7 @@ class CoralThresholds(layers.Layer):
     def __init__(self, biases: Sequence[float], **kwargs: Any) -> None:
         biases = [float(b) for b in biases]
         if not biases or any(a < b for a, b in zip(biases, biases[1:], strict=False)):
-            raise ValueError(f"`biases` must fall. Received: {biases}")
+            raise UserError(f"`biases` must fall. Received: {biases}")
         super().__init__(**kwargs)
         self.biases = biases
 
@@ -182,7 +183,7 @@ class Scorer(Trainable):
         `(batch, 1)`, standardised, or `(batch, 4)`, logits of P(score > k).
 
     Raises:
-        ValueError: If the objective is unknown, or the scale is not positive.
+        UserError: If the objective is unknown, or the scale is not positive.
     """
 
     def __init__(
@@ -198,11 +199,11 @@ class Scorer(Trainable):
         **kwargs: Any,
     ) -> None:
         if objective not in OBJECTIVES:
-            raise ValueError(
+            raise UserError(
                 f"`objective` must be one of {OBJECTIVES}. Received: {objective!r}"
             )
         if not scale > 0:
-            raise ValueError(f"`scale` must be positive. Received: scale={scale}")
+            raise UserError(f"`scale` must be positive. Received: scale={scale}")
         super().__init__({"mse" if objective == "regression" else "coral": 1}, **kwargs)
         self.network, self.objective = network, objective
         self.mean, self.scale = float(mean), float(scale)

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from illustkit.errors import UserError
+
 _CAFFE_MEAN = (103.939, 116.779, 123.68)  # blue, green, red
 
 
@@ -48,7 +50,7 @@ def unit_to_uint8(x: Any) -> Any:
         uint8 of the same shape.
 
     Raises:
-        ValueError: If a NumPy array holds NaN.
+        UserError: If a NumPy array holds NaN.
     """
     return _to_uint8(x, lambda x: x * 255.0)
 
@@ -88,14 +90,14 @@ def signed_to_caffe(x: Any) -> Any:
         BGR `(..., 3)`, 0..255 minus (103.939, 116.779, 123.68).
 
     Raises:
-        ValueError: If the last axis is not 3 long.
+        UserError: If the last axis is not 3 long.
 
     Reference:
         `keras.applications.imagenet_utils.preprocess_input`, mode "caffe".
     """
     shape = np.shape(x) if _is_numpy(x) else tuple(x.shape)
     if not shape or shape[-1] != 3:
-        raise ValueError(f"The last axis must be RGB. Received: shape {shape}")
+        raise UserError(f"The last axis must be RGB. Received: shape {shape}")
 
     def formula(x):
         mean = np.asarray(_CAFFE_MEAN, getattr(x.dtype, "name", x.dtype))
@@ -123,7 +125,7 @@ def _to_uint8(x, formula):
     if _is_numpy(x):
         values = formula(np.asarray(x, np.float32))
         if np.isnan(values).any():
-            raise ValueError(
+            raise UserError(
                 "NaN has no colour. Received: an array with "
                 f"{np.count_nonzero(np.isnan(values))} NaN of {values.size} values"
             )

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from illustkit.errors import UserError
 from illustkit.samples import backgrounds, faces, garments, heads, limbs
 from illustkit.samples.bottoms import draw_bottom
 from illustkit.samples.canvas import Canvas
@@ -58,7 +59,7 @@ def draw_character(seed: int, size: tuple[int, int] = (600, 848)) -> Character:
         A `Character`: image (uint8 RGB), face and garment boxes (pixels), attributes.
 
     Raises:
-        ValueError: If `size` is too small to draw on.
+        UserError: If `size` is too small to draw on.
     """
     width, height = _checked_size(size)
     rng = np.random.default_rng(seed)
@@ -128,7 +129,7 @@ def draw_face_icon(seed: int, size: int = 128) -> np.ndarray:
         uint8 RGB array `(size, size, 3)` with white corners.
 
     Raises:
-        ValueError: If `size` is too small to draw on.
+        UserError: If `size` is too small to draw on.
     """
     _checked_size((size, size))
     rng = np.random.default_rng(seed)
@@ -159,10 +160,10 @@ def draw_head(seed: int, size: float = 128) -> tuple[np.ndarray, np.ndarray]:
         face's box, float xyxy in its pixels.
 
     Raises:
-        ValueError: If `size` is not positive.
+        UserError: If `size` is not positive.
     """
     if not size > 0:
-        raise ValueError(f"A face has a size over 0. Received: size={size}")
+        raise UserError(f"A face has a size over 0. Received: size={size}")
     rng = np.random.default_rng(seed)
     head = heads.choose_head(rng, icon=bool(rng.random() < 0.5))
     tilt, strokes = rng.uniform(-14, 14), int(rng.integers(2**31))
@@ -202,7 +203,7 @@ def draw_background(
         uint8 RGB array `(height, width, 3)`.
 
     Raises:
-        ValueError: If `size` is too small to draw on.
+        UserError: If `size` is too small to draw on.
     """
     width, height = _checked_size(size)
     rng = np.random.default_rng(seed)
@@ -238,7 +239,7 @@ def _draw_body(body, head, outfit, poses):
 def _checked_size(size):
     width, height = (operator.index(n) for n in size)
     if min(width, height) < 16:
-        raise ValueError(f"A picture needs 16 pixels each way. Received: size={size}")
+        raise UserError(f"A picture needs 16 pixels each way. Received: size={size}")
     return width, height
 
 

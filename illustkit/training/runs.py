@@ -16,7 +16,7 @@ import keras
 import numpy as np
 
 from illustkit._keras_compat import optimizer_of, sync_jax_state
-from illustkit.errors import UserError
+from illustkit.errors import DivergedError, UserError
 from illustkit.files import expand_user, write_whole
 from illustkit.runtime import n_workers, worker_index
 from illustkit.training.folder import BEST as BEST
@@ -401,7 +401,7 @@ class StopOnNaN(keras.callbacks.Callback):
             for name, value in logs.items()
             if name != "loss" and not math.isfinite(float(value))
         ]
-        raise FloatingPointError(
+        raise DivergedError(
             f"The loss became {float(loss)} at step {batch} of this epoch. "
             f"Not finite: {', '.join(terms) or 'only the sum, a regulariser say'}. "
             + self._advice()
@@ -412,7 +412,7 @@ class StopOnNaN(keras.callbacks.Callback):
         optimizer = getattr(self.model, "optimizer", None)
         for variable in [*self.model.weights, *getattr(optimizer, "variables", [])]:
             if not np.isfinite(keras.ops.convert_to_numpy(variable)).all():
-                raise FloatingPointError(
+                raise DivergedError(
                     f"{variable.path} is not finite after epoch {epoch + 1}, which is "
                     f"not saved. {self._advice()}"
                 )

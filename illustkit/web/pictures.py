@@ -6,6 +6,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from illustkit.errors import UserError
 from illustkit.images import read_image
 
 SIDES = 160, 1600, 4096
@@ -32,10 +33,10 @@ class ServedPictures:
         """Return the path of the picture with a number.
 
         Raises:
-            ValueError: If there is none.
+            UserError: If there is none.
         """
         if not (type(index) is int and 0 <= index < len(self.paths)):
-            raise ValueError(f"There is no picture {index!r} of {len(self.paths)}.")
+            raise UserError(f"There is no picture {index!r} of {len(self.paths)}.")
         return self.paths[index]
 
     def encoded(self, index: int, side: int) -> bytes:
@@ -49,11 +50,11 @@ class ServedPictures:
             Bytes of a JPEG.
 
         Raises:
-            ValueError: If the file cannot be read (it is named), or for another side.
+            UserError: If the file cannot be read (it is named), or for another side.
         """
         path = self.path(index)
         if side not in SIDES:
-            raise ValueError(f"side must be one of {SIDES}. Received: {side}")
+            raise UserError(f"side must be one of {SIDES}. Received: {side}")
         with self._lock:
             if (index, side) in self._cache:
                 self._cache.move_to_end((index, side))

@@ -5,10 +5,12 @@ import http.server
 import inspect
 import json
 import secrets
-import sys
+import traceback
 import urllib.parse
 from pathlib import Path
 from typing import Any
+
+from illustkit.errors import as_user_error
 
 _TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -67,14 +69,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
             if "text/html" in self.headers.get("Accept", ""):  # a person reads it
                 body = _PAGE.format(html.escape(str(error))).encode()
                 kind = _TYPES[".html"]
-        except ValueError as error:
-            status, headers = 422, {}
-            body, kind = _json({"error": str(error)})
         except Exception as error:
-            text = f"{type(error).__name__}: {error}"
-            print(f"{self.owner.app.name}: {text}", file=sys.stderr)
-            status, headers = 500, {}
-            body, kind = _json({"error": text})
+            status, headers = 422, {}
+            text = problem = as_user_error(error)
+            if problem is None:
+                status, text = 500, f"{type(error).__name__}: {error}"
+                traceback.print_exception(error)
+            body, kind = _json({"error": str(text)})
         self.send_response(status)
         headers = {"Cache-Control": "no-store", **headers}
         headers |= {
@@ -180,5 +181,6 @@ def _number(text):
 
 
 def _json(value: Any) -> tuple[bytes, str]:
-    data = json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8")
+    # ASCII holds names of any bytes, as surrogates.
+    data = json.dumps(value, allow_nan=False).encode()
     return data, "application/json; charset=utf-8"

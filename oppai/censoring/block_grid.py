@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from illustkit.errors import UserError
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -27,7 +29,7 @@ class Grid:
         origin: `(x, y)` in pixels of any corner of a block. Defaults to `(0, 0)`.
 
     Raises:
-        ValueError: If a block is smaller than a pixel.
+        UserError: If a block is smaller than a pixel.
     """
 
     block: tuple[float, float]
@@ -37,7 +39,7 @@ class Grid:
         block = tuple(float(v) for v in self.block)
         origin = tuple(float(v) for v in self.origin)
         if not (len(block) == len(origin) == 2 and min(block) >= 1):
-            raise ValueError(
+            raise UserError(
                 "A grid has blocks (width, height) of a pixel or more and a corner "
                 f"(x, y). Received: block={self.block}, origin={self.origin}"
             )

@@ -24,6 +24,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from illustkit.errors import UserError
 from oppai.censoring.block_grid import Grid
 from oppai.censoring.filters import blur_kernel, check_picture, pixelate
 from oppai.censoring.masks import box_mask
@@ -63,7 +64,7 @@ def add_mosaic(
         `(height, width)` with 255 = hidden, and `grid`. It unpacks as image and mask.
 
     Raises:
-        ValueError: If the patch, the box or an option is out of range.
+        UserError: If the patch, the box or an option is out of range.
 
     Reference:
         The chapter's `add_mosaic`.
@@ -102,7 +103,7 @@ def add_light(
         `(height, width)` with 255 = hidden. It unpacks as image and mask.
 
     Raises:
-        ValueError: If the patch, the box or an option is out of range.
+        UserError: If the patch, the box or an option is out of range.
 
     Reference:
         The chapter's remark on a white light in the mosaic's place.
@@ -146,13 +147,13 @@ def censor(
         uint8 `(height, width, 3)`.
 
     Raises:
-        ValueError: If the picture, the mask or an option is out of range.
+        UserError: If the picture, the mask or an option is out of range.
     """
     _check_mask(mask, check_picture(patch))
     if kind not in KINDS:
-        raise ValueError(f"`kind` is one of {KINDS}. Received: {kind!r}")
+        raise UserError(f"`kind` is one of {KINDS}. Received: {kind!r}")
     if not 0 < strength <= 1:
-        raise ValueError(f"`strength` lies in (0, 1]. Received: {strength}")
+        raise UserError(f"`strength` lies in (0, 1]. Received: {strength}")
     # Blocks and blur at the hole's rim reach so far; beyond, nothing needs computing.
     blur_reach = len(blur_kernel(float(picture_blur))) // 2
     reach = int(block) + blur_reach if kind == "mosaic" else 0
@@ -218,7 +219,7 @@ def _hole_span(mask, axis, reach):
 def _check_mask(mask, size):
     shape, dtype = np.shape(mask), getattr(mask, "dtype", None)
     if shape != (size[1], size[0]) or dtype != np.uint8:
-        raise ValueError(
+        raise UserError(
             f"A mask is uint8 (height, width), here {(size[1], size[0])}. "
             f"Received: shape={shape}, dtype={dtype}"
         )

@@ -5,6 +5,8 @@ from functools import lru_cache
 
 import numpy as np
 
+from illustkit.errors import UserError
+
 
 def pixelate(
     picture: np.ndarray,
@@ -26,11 +28,11 @@ def pixelate(
         uint8 `(height, width, 3)`.
 
     Raises:
-        ValueError: If `block` is under 1 or the blur is negative.
+        UserError: If `block` is under 1 or the blur is negative.
     """
     width, height = check_picture(picture)
     if block != int(block) or block < 1:
-        raise ValueError(f"`block` is a whole number from 1 up. Received: {block}")
+        raise UserError(f"`block` is a whole number from 1 up. Received: {block}")
     x = _grid(width, int(block), int(origin[0]))
     y = _grid(height, int(block), int(origin[1]))
     rows, columns = np.diff(y, append=height), np.diff(x, append=width)
@@ -57,7 +59,7 @@ def gaussian_blur(picture: np.ndarray, sigma: float) -> np.ndarray:
         uint8 of the same shape.
 
     Raises:
-        ValueError: If `sigma` is negative.
+        UserError: If `sigma` is negative.
     """
     kernel = blur_kernel(float(sigma))
     if len(kernel) == 1:
@@ -82,14 +84,14 @@ def blur_kernel(sigma: float) -> np.ndarray:
         float64 array of odd length with sum 1.
 
     Raises:
-        ValueError: If `sigma` is negative or not finite.
+        UserError: If `sigma` is negative or not finite.
 
     Reference:
         Gwosdek et al., "Theoretical Foundations of Gaussian Convolution by Extended
         Box Filtering" (2011), equations 7, 11 and 14.
     """
     if not sigma >= 0 or math.isinf(sigma):
-        raise ValueError(f"A blur is a number of pixels from 0 up. Received: {sigma}")
+        raise UserError(f"A blur is a number of pixels from 0 up. Received: {sigma}")
     variance = sigma**2 / 3
     whole = int((math.sqrt(12 * variance + 1) - 1) / 2)
     end = (2 * whole + 1) * (whole * (whole + 1) - 3 * variance)
@@ -110,7 +112,7 @@ def check_picture(picture: np.ndarray) -> tuple[int, int]:
     """Check that a picture is uint8 RGB and return its `(width, height)`."""
     shape, dtype = np.shape(picture), getattr(picture, "dtype", None)
     if len(shape) != 3 or shape[2] != 3 or 0 in shape or dtype != np.uint8:
-        raise ValueError(
+        raise UserError(
             "A picture is uint8 RGB (height, width, 3). "
             f"Received: shape={shape}, dtype={dtype}"
         )

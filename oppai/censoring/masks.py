@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from illustkit.errors import UserError
 from oppai.censoring.filters import blur_kernel
 from oppai.censoring.regions import Censored
 
@@ -40,10 +41,10 @@ def box_mask(
         uint8 `(height, width)`, 255 = hidden, 0 = valid.
 
     Raises:
-        ValueError: If the box lies outside the picture or an option is out of range.
+        UserError: If the box lies outside the picture or an option is out of range.
     """
     if not 0 < coverage <= 1:
-        raise ValueError(f"`coverage` lies in (0, 1]. Received: {coverage}")
+        raise UserError(f"`coverage` lies in (0, 1]. Received: {coverage}")
     left, top, right, bottom = (float(v) for v in box)
     spans = [
         _central_span(a, b, n, coverage, box)
@@ -92,7 +93,7 @@ def irregular_mask(
         255 = hidden, 0 = valid.
 
     Raises:
-        ValueError: If the ratios are not in order within [0, 1], or the feather is not
+        UserError: If the ratios are not in order within [0, 1], or the feather is not
             in [0, 255].
 
     Reference:
@@ -101,11 +102,11 @@ def irregular_mask(
     """
     least, most = hole_ratio
     if not 0 <= least <= most <= 1:
-        raise ValueError(
+        raise UserError(
             f"`hole_ratio` is (least, most) in [0, 1]. Received: {hole_ratio}"
         )
     if not 0 <= feather <= 255:
-        raise ValueError(f"`feather` lies in [0, 255] pixels. Received: {feather}")
+        raise UserError(f"`feather` lies in [0, 255] pixels. Received: {feather}")
     import cv2
 
     width, height = size
@@ -154,12 +155,12 @@ def _central_span(start, stop, length, coverage, box):
     """Return the first and last-plus-one pixel of the middle of `start..stop`."""
     margin = (1 - coverage) / 2 * (stop - start)
     if not (math.isfinite(start) and math.isfinite(stop) and stop >= start):
-        raise ValueError(
+        raise UserError(
             f"A box is (left, top, right, bottom) in pixels. Received: {box}"
         )
     first = math.floor(start + margin + 0.5)
     last = max(first + 1, math.floor(stop - margin + 0.5))
     first, last = max(0, first), min(length, last)
     if last <= first:
-        raise ValueError(f"The box lies outside the picture. Received: {box}")
+        raise UserError(f"The box lies outside the picture. Received: {box}")
     return first, last

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from illustkit.errors import UserError
 from illustkit.files import write_whole
 from illustkit.yolo import (
     CLASSES,
@@ -143,8 +144,8 @@ class _Names:
             if len(paths) == 1 or exact:
                 return (exact or paths)[0]
             if paths:
-                raise ValueError(f"several pictures are called {text[:80]!r}")
-        raise ValueError(f"there is no picture {name[:80]!r} in {self.folder}")
+                raise UserError(f"several pictures are called {text[:80]!r}")
+        raise UserError(f"there is no picture {name[:80]!r} in {self.folder}")
 
     def item(self, picture, labels, number):
         """Return the chapter's object of one picture."""
@@ -161,9 +162,9 @@ class _Names:
             name = PurePosixPath(name).name if "/" in name else name
             true_size = (entry.width, entry.height) if entry else size
         if true_size is None:
-            raise ValueError("no size is known: name the folder of the pictures")
+            raise UserError("no size is known: name the folder of the pictures")
         if size is not None and tuple(size) != tuple(true_size):
-            raise ValueError(f"{name!r} is {true_size}, but was annotated at {size}")
+            raise UserError(f"{name!r} is {true_size}, but was annotated at {size}")
         boxes = dict.fromkeys(
             box for label, box in picture.boxes if not labels or label in labels
         )
@@ -223,7 +224,7 @@ def _read_vott_csv(path):
                     name, *corners, label = row
                     box = tuple(_finite(v) for v in corners)
                     if len(box) != 4:
-                        raise ValueError("a line has 6 columns")
+                        raise UserError("a line has 6 columns")
                 except ValueError as error:
                     problems.append(f"{place}: {error}.")
                     continue
@@ -292,7 +293,7 @@ def _read_coco(path, images, annotations, categories):
         place = f"{path}, images[{number}]"
         try:
             if image["id"] in annotated:
-                raise ValueError(f"the id {image['id']!r} comes twice")
+                raise UserError(f"the id {image['id']!r} comes twice")
             more = {
                 "id": image.get("work_id"),
                 "image_url": image.get("coco_url"),
@@ -356,13 +357,13 @@ def _size(value):
 
 def _text(value):
     if not isinstance(value, str):
-        raise ValueError(f"{value!r:.60} is no text")
+        raise UserError(f"{value!r:.60} is no text")
     return value
 
 
 def _finite(value):
     if isinstance(value, bool) or not math.isfinite(number := float(value)):
-        raise ValueError(f"{value!r:.60} is no number of pixels")
+        raise UserError(f"{value!r:.60} is no number of pixels")
     return number
 
 

@@ -230,7 +230,7 @@ def _read_manifest(file, archive, members):
         return None
     try:
         if file.getinfo(MANIFEST).file_size > _MAX_MANIFEST:
-            raise ValueError("too large")
+            raise UserError("too large")
         files = json.loads(file.read(MANIFEST))["files"]
         checksums = {n: (int(f["size"]), str(f["sha256"])) for n, f in files.items()}
     except (*_BROKEN, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from illustkit.errors import UserError
 from illustkit.training.batches import Batches
 from oppai.censoring.block_grid import Grid
 from oppai.censoring.censor import box_mask, censor
@@ -67,7 +68,7 @@ class CensoredPatches(Batches):
         `(batch, size, size, 3)`.
 
     Raises:
-        ValueError: If a kind is unknown, a range is out of order, or there are fewer
+        UserError: If a kind is unknown, a range is out of order, or there are fewer
             patches than a batch holds.
 
     Reference:
@@ -97,13 +98,11 @@ class CensoredPatches(Batches):
             len(patches), batch_size=batch_size, seed=seed, shuffle=shuffle, **kwargs
         )
         if isinstance(kinds, str) or not kinds or set(kinds) - set(KINDS):
-            raise ValueError(f"`kinds` is a tuple out of {KINDS}. Received: {kinds!r}")
+            raise UserError(f"`kinds` is a tuple out of {KINDS}. Received: {kinds!r}")
         if not 1 <= blocks[0] <= blocks[1]:
-            raise ValueError(
-                f"`blocks` is (least, most), from 1 up. Received: {blocks}"
-            )
+            raise UserError(f"`blocks` is (least, most), from 1 up. Received: {blocks}")
         if not 0 <= blur_sizes[0] <= blur_sizes[1]:
-            raise ValueError(
+            raise UserError(
                 f"`blur_sizes` is (least, most), from 0 up. Received: {blur_sizes}"
             )
         self.patches = patches

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from illustkit.errors import UserError
 from oppai.censoring.block_grid import Grid
 from oppai.censoring.regions import Box
 
@@ -53,7 +54,7 @@ def expand_box(
         empty.
 
     Raises:
-        ValueError: If the box is invalid or lies outside the picture.
+        UserError: If the box is invalid or lies outside the picture.
 
     Reference:
         The chapter, "Overall plan", step 1.
@@ -96,7 +97,7 @@ def cover_box(
         List of squares, four ints each, left to right or top to bottom.
 
     Raises:
-        ValueError: If the box is invalid or lies outside the picture.
+        UserError: If the box is invalid or lies outside the picture.
     """
     square, _ = expand_box(image_size, box, scale=scale, minimum=minimum)
     box = _clip_box(image_size, box)
@@ -125,12 +126,12 @@ def _clip_box(image_size, box):
     width, height = image_size
     finite = all(math.isfinite(v) for v in (left, top, right, bottom))
     if not finite or left > right or top > bottom:
-        raise ValueError(
+        raise UserError(
             "A box is (left, top, right, bottom) in pixels, in this order. "
             f"Received: {tuple(box)}"
         )
     if left >= width or top >= height or right < 0 or bottom < 0:
-        raise ValueError(
+        raise UserError(
             f"The box lies outside the picture of {width}×{height}. "
             f"Received: {tuple(box)}"
         )
@@ -337,18 +338,18 @@ def cut_patch(picture: np.ndarray, square: Box, size: int) -> np.ndarray:
         A new uint8 array `(size, size, 3)`.
 
     Raises:
-        ValueError: If the square is invalid or reaches out of the picture.
+        UserError: If the square is invalid or reaches out of the picture.
     """
     left, top, right, bottom = square
     height, width = picture.shape[:2]
     inside = 0 <= left < right <= width and 0 <= top < bottom <= height
     if not inside or right - left != bottom - top:
-        raise ValueError(
+        raise UserError(
             f"A square has equal sides, inside the picture of {width}×{height}. "
             f"Received: {tuple(square)}"
         )
     if size != int(size) or size < 1:
-        raise ValueError(f"A patch has a side of 1 pixel or more. Received: {size}")
+        raise UserError(f"A patch has a side of 1 pixel or more. Received: {size}")
     return Crop(square, (int(size), int(size)), patch=True).take(picture).copy()
 
 

@@ -130,7 +130,7 @@ def save_metadata(entries: Iterable[Entry], path: str | os.PathLike) -> None:
         path: Path of the JSON file, written whole or not at all.
 
     Raises:
-        ValueError: If `load_metadata` would refuse an entry; nothing is written.
+        UserError: If `load_metadata` would refuse an entry; nothing is written.
     """
     items = [_as_item(entry) for entry in entries]
     names = Counter(item["name"] for item in items)
@@ -138,9 +138,9 @@ def save_metadata(entries: Iterable[Entry], path: str | os.PathLike) -> None:
         try:
             _parse_entry(item)
             if names[item["name"]] > 1:
-                raise ValueError("has the name of another entry")
+                raise UserError("has the name of another entry")
         except ValueError as error:
-            raise ValueError(f"The entry {item['name']!r} {error}.") from None
+            raise UserError(f"The entry {item['name']!r} {error}.") from None
     write_whole(path, json.dumps(items, indent=1, ensure_ascii=False))
 
 
@@ -178,7 +178,7 @@ def parse_entries(items: Sequence[Any]) -> tuple[list[Entry], list[str]]:
         try:
             entry = _parse_entry(item)
             if entry.name in seen:
-                raise ValueError(f"has the name of entry {seen[entry.name]}")
+                raise UserError(f"has the name of entry {seen[entry.name]}")
         except ValueError as error:
             name = item.get("name") if isinstance(item, dict) else None
             named = f" ({_short(name)})" if name is not None else ""
@@ -192,15 +192,15 @@ def parse_entries(items: Sequence[Any]) -> tuple[list[Entry], list[str]]:
 def _parse_entry(item: Any) -> Entry:
     """Return the `Entry` of an object; the text of an error follows "entry 3 "."""
     if not isinstance(item, dict):
-        raise ValueError(f"is no object: {_short(item)}")
+        raise UserError(f"is no object: {_short(item)}")
     size = _get(item, "size", dict)
     width, height = (_side(size, key) for key in ("width", "height"))
     boxes = _get(item, "bounding_boxes", list)
     if len(boxes) > _MAX_BOXES:
-        raise ValueError(f"has {len(boxes)} boxes, more than {_MAX_BOXES}")
+        raise UserError(f"has {len(boxes)} boxes, more than {_MAX_BOXES}")
     count = _get(item, "n_bounding_boxes", int)
     if count != len(boxes):
-        raise ValueError(f"has {len(boxes)} boxes, but n_bounding_boxes is {count}")
+        raise UserError(f"has {len(boxes)} boxes, but n_bounding_boxes is {count}")
     return Entry(
         name=_safe_path(item, "name", folders=False),
         filepath=_safe_path(item, "filepath", folders=True),
@@ -215,18 +215,18 @@ def _parse_entry(item: Any) -> Entry:
 
 def _get(item, key, kind):
     if key not in item:
-        raise ValueError(f"has no {key!r}")
+        raise UserError(f"has no {key!r}")
     value = item[key]
     # In Python True is an int.
     if not isinstance(value, kind) or isinstance(value, bool):
-        raise ValueError(f"has a wrong {key!r}: {_short(value)}")
+        raise UserError(f"has a wrong {key!r}: {_short(value)}")
     return value
 
 
 def _side(size, key):
     side = _get(size, key, int)
     if not 0 < side <= _MAX_SIDE:
-        raise ValueError(f"has a {key} of {_short(side)} pixels")
+        raise UserError(f"has a {key} of {_short(side)} pixels")
     return side
 
 
@@ -236,30 +236,30 @@ def _safe_path(item, key, *, folders):
     if reason is None and "/" in text and not folders:
         reason = "is in a folder"
     if reason is not None:
-        raise ValueError(f"has an unsafe {key!r}, which {reason}: {_short(text)}")
+        raise UserError(f"has an unsafe {key!r}, which {reason}: {_short(text)}")
     return text
 
 
 def _parse_box(box, index, width, height):
     if not isinstance(box, dict):
-        raise ValueError(f"has a wrong box {index}: {_short(box)}")
+        raise UserError(f"has a wrong box {index}: {_short(box)}")
     try:
         values = [
             float(_get(box, key, (int, float)))
             for key in ("left", "top", "width", "height")
         ]
     except OverflowError:
-        raise ValueError(f"has a box {index} with too large a number") from None
+        raise UserError(f"has a box {index} with too large a number") from None
     except ValueError as error:
-        raise ValueError(f"has a box {index} that {error}") from None
+        raise UserError(f"has a box {index} that {error}") from None
     left, top, box_width, box_height = values
     right, bottom = left + box_width, top + box_height
     if not all(math.isfinite(v) for v in (*values, right, bottom)):
-        raise ValueError(f"has a box {index} with a NaN or Inf: {_short(box)}")
+        raise UserError(f"has a box {index} with a NaN or Inf: {_short(box)}")
     if box_width < 0 or box_height < 0:
-        raise ValueError(f"has a box {index} of negative size: {_short(box)}")
+        raise UserError(f"has a box {index} of negative size: {_short(box)}")
     if max(-left, -top, right - width, bottom - height) > _OVERSHOOT:
-        raise ValueError(
+        raise UserError(
             f"has a box {index} outside the picture of {width}x{height}: {_short(box)}"
         )
     left, right = (min(max(v, 0.0), float(width)) for v in (left, right))
@@ -319,7 +319,7 @@ def check_metadata(
 
     Raises:
         MetadataError: If the file cannot be read, or is not a list in JSON.
-        ValueError: If `pictures` is not a folder.
+        UserError: If `pictures` is not a folder.
     """
     entries, problems = parse_entries(_read_items(path))
     problems = [f"{path}: {problem}" for problem in problems]
@@ -388,7 +388,7 @@ def find_pictures(
         entries' order.
 
     Raises:
-        ValueError: If `root` is not a folder.
+        UserError: If `root` is not a folder.
     """
     root = expand_user(root)
     if not root.is_dir():

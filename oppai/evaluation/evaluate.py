@@ -154,7 +154,7 @@ def evaluate(
         SSIM (unit scale) and PSNR (dB). The rows of all hole ratios come first.
 
     Raises:
-        ValueError: If shapes disagree or a kind is unknown.
+        UserError: If shapes disagree or a kind is unknown.
 
     Reference:
         Liu et al. (2018), section 4.2 (by hole ratio); the chapter (the blend, and the
@@ -166,7 +166,7 @@ def evaluate(
     if isinstance(patches, Patches):
         truth, boxes = patches.patches, patches.boxes
     if rim not in ("hard", "soft"):
-        raise ValueError(f'rim is "hard" or "soft". Received: rim={rim!r}')
+        raise UserError(f'rim is "hard" or "soft". Received: rim={rim!r}')
     kinds = [kinds] if isinstance(kinds, str) else list(dict.fromkeys(kinds))
     _check(truth, boxes, masks, kinds)
     measured: dict[tuple[str, str], list[tuple[float, dict[str, float]]]] = {}
@@ -211,21 +211,21 @@ class _Case(NamedTuple):
 
 def _check(patches, boxes, masks, kinds):
     if patches.ndim != 4 or patches.shape[-1] != 3 or patches.dtype != np.uint8:
-        raise ValueError(
+        raise UserError(
             "patches are uint8 (n, size, size, 3). "
             f"Received: shape={patches.shape}, dtype={patches.dtype}"
         )
     if not len(patches):
-        raise ValueError("There is no patch to evaluate on. Received: 0 patches")
+        raise UserError("There is no patch to evaluate on. Received: 0 patches")
     if not kinds or set(kinds) - set(KINDS):
-        raise ValueError(f"kinds are of {KINDS}. Received: kinds={kinds}")
+        raise UserError(f"kinds are of {KINDS}. Received: kinds={kinds}")
     if masks is None and boxes is None and set(kinds) != {"irregular"}:
-        raise ValueError(
+        raise UserError(
             f"The kinds {kinds} need boxes or masks. Received: neither of them"
         )
     for name, array in {"boxes": boxes, "masks": masks}.items():
         if array is not None and len(array) != len(patches):
-            raise ValueError(
+            raise UserError(
                 f"There have to be as many {name} as patches, {len(patches)}. "
                 f"Received: {len(array)}"
             )
@@ -245,7 +245,7 @@ def _draw_case(patch, box, mask, kind, blocks, blurs, seed):
         mask = box_mask(size, box, blur_size=blurs["blur_size"])
     mask = np.asarray(mask).reshape(patch.shape[:2])
     if not mask.any():
-        raise ValueError(f"A mask has no hole. Received: mask {seed[-1]}, all 0")
+        raise UserError(f"A mask has no hole. Received: mask {seed[-1]}, all 0")
     picture_blur = blurs["picture_blur"]
     censored = censor(patch, mask, kind=kind, block=block, picture_blur=picture_blur)
     return _Case(censored, mask, block)

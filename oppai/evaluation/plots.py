@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from illustkit.errors import UserError
 from illustkit.figures import picture_grid, save_figure, side_by_side
 from oppai.censoring.censor import blend as blend_pictures
 
@@ -54,7 +55,7 @@ def plot_results(
         `matplotlib.figure.Figure`.
 
     Raises:
-        ValueError: If shapes disagree, or there are not four titles.
+        UserError: If shapes disagree, or there are not four titles.
 
     Reference:
         The chapter, its result figures.
@@ -65,15 +66,15 @@ def plot_results(
         mask = mask[..., 0]
     shapes = [p.shape for p in pictures]
     if len(set(shapes)) > 1 or shapes[0][:-1] != mask.shape:
-        raise ValueError(
+        raise UserError(
             "censored, prediction, truth and mask must have the same size. "
             f"Received: {', '.join(map(str, [*shapes, mask.shape]))}"
         )
     if not 0 <= blend <= 1:
-        raise ValueError(f"blend is a fraction, 0 to 1. Received: blend={blend}")
+        raise UserError(f"blend is a fraction, 0 to 1. Received: blend={blend}")
     titles = titles or ("censored", "prediction", f"{blend:.0%} blend", "truth")
     if len(titles) != 4:
-        raise ValueError(f"There are four titles. Received: {titles!r}")
+        raise UserError(f"There are four titles. Received: {titles!r}")
     censored, prediction, truth = pictures
     mixed = blend_pictures(censored, prediction, mask, blend)
     shown = censored, prediction, mixed, truth
@@ -111,14 +112,14 @@ def plot_history(
         `matplotlib.figure.Figure`.
 
     Raises:
-        ValueError: If there is no epoch.
+        UserError: If there is no epoch.
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
     columns = {k: v for k, v in history.items() if k not in ("epoch", "learning_rate")}
     if not any(len(values) for values in columns.values()):
-        raise ValueError(f"The history holds no epoch. Received: {history}")
+        raise UserError(f"The history holds no epoch. Received: {history}")
     names = list(dict.fromkeys(key.removeprefix("val_") for key in columns))
     terms = [name for name in names if name not in MONITORS]
     panels = [("loss and its terms (dashed: held out)", terms)] if terms else []

@@ -38,7 +38,7 @@ def save_shipped(restorer: "MosaicRestorer", path: str | os.PathLike[str]) -> Pa
         The path, once the file is whole.
 
     Raises:
-        ValueError: If float16 cannot hold a weight.
+        UserError: If float16 cannot hold a weight.
     """
     network = restorer.network
     arrays: dict[str, np.ndarray] = {}
@@ -46,7 +46,7 @@ def save_shipped(restorer: "MosaicRestorer", path: str | os.PathLike[str]) -> Pa
         value = np.asarray(variable, "float32")
         half = value.astype(np.float16)
         if not np.isfinite(half).all():
-            raise ValueError(f"float16 cannot hold {variable.path}: train it again.")
+            raise UserError(f"float16 cannot hold {variable.path}: train it again.")
         arrays[variable.path] = half
     settings = {
         k: v for k, v in network.get_config().items() if k not in ("name", "dtype")

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from illustkit.errors import UserError
 from illustkit.images import signed_to_uint8, signed_to_unit, uint8_to_signed
 from illustkit.training.runs import RunKind
 from illustkit.training.trainable import Trainable
@@ -201,7 +202,7 @@ class Restorer(KerasRestorer):
         The picture, signed scale, `(batch, height, width, 3)`.
 
     Raises:
-        ValueError: If a term needs features and none are given.
+        UserError: If a term needs features and none are given.
 
     Reference:
         Liu et al., "Image Inpainting for Irregular Holes Using Partial Convolutions"
@@ -220,12 +221,12 @@ class Restorer(KerasRestorer):
     ) -> None:
         needing = set(losses.FEATURE_TERMS) & set(term_weights)
         if needing and features is None:
-            raise ValueError(
+            raise UserError(
                 f"The terms {sorted(needing)} need `features`, the VGG16 taps. "
                 "Received: features=None"
             )
         if not 0 <= blend <= 1:
-            raise ValueError(f"`blend` is a weight from 0 to 1. Received: {blend}")
+            raise UserError(f"`blend` is a weight from 0 to 1. Received: {blend}")
         super().__init__(term_weights, monitors=MONITORS, **kwargs)
         self.network = network
         self.features = features

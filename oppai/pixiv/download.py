@@ -197,7 +197,7 @@ def plan_downloads(
             targets.append(_target(entry, folder))
             key = unicodedata.normalize("NFC", entry.filepath).casefold()
             if key in numbers:
-                raise ValueError(f"has the filepath of entry {numbers[key]}")
+                raise UserError(f"has the filepath of entry {numbers[key]}")
             numbers[key] = index
         except ValueError as error:
             problems.append(f"{metadata}: entry {index} ({entry.name!r}) {error}.")
@@ -209,19 +209,19 @@ def plan_downloads(
 def _target(entry, folder):
     address = _ADDRESS.fullmatch(entry.image_url)
     if not address:
-        raise ValueError(
+        raise UserError(
             "has an image_url that is no picture at https://i.pximg.net/: "
             f"{entry.image_url[:120]!r}"
         )
     if int(address["work"]) != entry.id:
-        raise ValueError(
+        raise UserError(
             f"has the id {entry.id}, but an image_url of work {address['work']}"
         )
     if any(part.startswith(".") for part in entry.filepath.split("/")):
-        raise ValueError(f"has an unsafe 'filepath': {entry.filepath!r}")
+        raise UserError(f"has an unsafe 'filepath': {entry.filepath!r}")
     suffix = f".{address['kind']}"
     if not entry.filepath.lower().endswith(suffix):
-        raise ValueError(
+        raise UserError(
             f"has a filepath that does not end in {suffix}: {entry.filepath!r}"
         )
     path = inside(folder, entry.filepath, portable=True)
@@ -450,7 +450,7 @@ def read_outcomes(path: str | os.PathLike) -> dict[str, dict[str, Any]]:
             isinstance(o, dict) and isinstance(o["status"], str) and "id" in o
             for o in outcomes.values()
         ):
-            raise ValueError("an outcome lacks its status or id")
+            raise UserError("an outcome lacks its status or id")
     except FileNotFoundError:
         return {}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

@@ -1,13 +1,15 @@
+import errno
 import os
 import subprocess
 import sys
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 import illustkit
-from illustkit.cli import app_with, given, progress_bar, user_errors
-from illustkit.errors import UserError
+from illustkit.cli import app_with, end_with_left_out, given, progress_bar, user_errors
+from illustkit.errors import DivergedError, UserError
 
 app = app_with("Do one thing or another.", command="sample")
 group = app_with("Things of a group.")
@@ -19,10 +21,15 @@ def fail(kind: str = "user"):
     """Fail in some way."""
     errors = {
         "user": UserError(["a.png: is\n empty.", "b.png: is no file."]),
-        "value": ValueError("`x` is positive. Received: -1"),
-        "os": OSError("no room"),
+        "value": UserError("`x` is positive. Received: -1"),
+        "os": PermissionError(errno.EACCES, "Permission denied", "out/a.png"),
+        "full": OSError(errno.ENOSPC, "No space left on device"),
+        "memory": MemoryError("Unable to allocate 40 GiB"),
+        "nan": DivergedError("The loss became nan."),
         "stop": KeyboardInterrupt(),
-        "bug": ZeroDivisionError("a bug"),
+        "bug": ValueError("a bug"),
+        "odd": OSError("a library's own"),
+        "key": KeyError("a bug"),
     }
     with user_errors("sample"):
         raise errors[kind]
@@ -66,7 +73,31 @@ def test_help_lists_what_every_command_line_has():
     [
         ("user", 2, ["sample: a.png: is empty.", "sample: b.png: is no file."]),
         ("value", 2, ["sample: `x` is positive. Received: -1"]),
-        ("os", 2, ["sample: no room"]),
+        (
+            "os",
+            2,
+            [
+                "sample: out/a.png: permission denied. Change its permissions, or name "
+                "another place."
+            ],
+        ),
+        (
+            "full",
+            2,
+            [
+                "sample: No space left on device: no space is left on the disk. Free "
+                "some, and run it again."
+            ],
+        ),
+        (
+            "memory",
+            2,
+            [
+                "sample: not enough memory (Unable to allocate 40 GiB). Take smaller "
+                "pictures or batches."
+            ],
+        ),
+        ("nan", 2, ["sample: The loss became nan."]),
         ("stop", 130, ["sample: stopped. The same command goes on from here."]),
     ],
 )
@@ -96,9 +127,21 @@ def test_a_name_after_two_dashes_stays_a_name():
     assert (done.exit_code, done.output) == (0, "--traceback\n")
 
 
-def test_a_bug_is_not_hidden():
-    with pytest.raises(ZeroDivisionError):
-        raise run("fail", "--kind", "bug").exception
+@pytest.mark.parametrize(
+    "kind, error", [("bug", ValueError), ("odd", OSError), ("key", KeyError)]
+)
+def test_a_bug_is_not_hidden(kind, error):
+    done = run("fail", "--kind", kind)
+    assert (done.exit_code, type(done.exception), done.output) == (1, error, "")
+
+
+def test_files_that_failed_end_a_run_with_1(capsys):
+    end_with_left_out("sample", [])
+    with pytest.raises(typer.Exit) as stop:
+        end_with_left_out("sample", ["a.png: is\nempty.", "b.png: is cut short."])
+    assert stop.value.exit_code == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == ["sample: a.png: is empty.", "sample: b.png: is cut short."]
 
 
 def test_small_helpers():
@@ -130,6 +173,7 @@ def test_shells_complete_the_commands(shell):
 NAMES_ANYTHING = """
 import os, typer
 from illustkit.cli import app_with, user_errors
+from illustkit.errors import UserError
 app = app_with("A test.", command="test")
 
 @app.command()
@@ -137,7 +181,7 @@ def show():
     with user_errors("test"):
         print("a \\u2013 \\u7d75", os.fsdecode(b"\\x8aG.png"))
         typer.echo("\\u7d75", err=True)
-        raise ValueError(os.fsdecode(b"\\x8aG.png: damaged \\u2013 fetch it"))
+        raise UserError(os.fsdecode(b"\\x8aG.png: damaged \\u2013 fetch it"))
 
 @app.command()
 def flood():

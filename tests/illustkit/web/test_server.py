@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from illustkit.errors import UserError
 from illustkit.images import write_image
 from illustkit.web.pictures import ServedPictures
 from illustkit.web.server import App, LocalServer, serve
@@ -38,7 +39,7 @@ class Counter(App):
 
     def add(self, body):
         if body.get("n") == 13:
-            raise ValueError("thirteen is refused")
+            raise UserError("thirteen is refused")
         before = self.total
         time.sleep(self.pause)  # two at a time would lose one
         self.total = before + body["n"]
