@@ -1,5 +1,9 @@
-"""YOLO's label files: one box in a line, `class x y width height [confidence]`."""
+"""YOLO's label files: one box in a line, `class x y width height [confidence]`.
 
+Of a polygon, `class x1 y1 x2 y2 x3 y3 …`, the box around it is taken.
+"""
+
+import codecs
 import os
 import re
 from collections.abc import Sequence
@@ -82,11 +86,13 @@ def read_rows(
     *,
     columns: int | None = None,
     classes: Sequence[str] | None = None,
+    only: int | None = None,
     allow_empty: bool = False,
 ) -> np.ndarray | None:
     """Read the distinct lines of a label file.
 
-    Fractions up to 1.01 are accepted, as Ultralytics does.
+    Fractions from -0.01 to 1.01 and polygons are accepted, as Ultralytics does; so are
+    commas between the numbers, and UTF-16 with its byte order mark.
 
     Example:
     ```python
@@ -98,6 +104,8 @@ def read_rows(
         path: The text file.
         columns: 5 for labels, 6 for predictions. Defaults to what the first line has.
         classes: Names of the only classes allowed. Defaults to any.
+        only: Number of the one class whose lines are returned, whatever `classes`
+            says. Defaults to all.
         allow_empty: Whether a box may lack width or height. Defaults to `False`.
 
     Returns:
@@ -114,20 +122,28 @@ def read_rows(
         return None
     except OSError as error:
         raise LabelError(f"{path}: cannot be read ({error.strerror}).") from error
+    utf16 = data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
     try:
-        text = data.decode("utf-8-sig")
+        text = data.decode("utf-16" if utf16 else "utf-8-sig")
     except UnicodeDecodeError:
         text = "\0"
     if len(data) > _MAX_BYTES or "\0" in text:
         raise LabelError(f"{path}: is no label file. Write lines of numbers.")
     rows, problems = [], []
     for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
+        words = line.split()
+        if "," in line and "." in line:  # not of decimals
+            words = line.replace(",", " ").split()
+        if not words:
             continue
-        columns = columns or (len(line.split()) if len(line.split()) == 6 else 5)
+        columns = columns or (6 if len(words) == 6 else 5)
         try:
-            rows.append(_parse_row(line.split(), columns, classes, allow_empty))
-        except ValueError as error:
+            row = _parse_row(words, columns, None if only is not None else classes)
+            if only is not None and row[0] != only:
+                continue
+            _check_row(row, allow_empty)
+            rows.append(row)
+        except UserError as error:
             problems.append(f"{path}, line {number}: {error}")
     if problems:
         raise LabelError(problems)
@@ -135,8 +151,9 @@ def read_rows(
     return np.asarray(rows, np.float64).reshape(len(rows), columns or 5)
 
 
-def _parse_row(words, columns, classes, allow_empty):
-    if len(words) != columns:
+def _parse_row(words, columns, classes):
+    polygon = columns == 5 and len(words) >= 7 and len(words) % 2
+    if len(words) != columns and not polygon:
         meant = {
             5: "a label without a confidence, where predictions have six",
             6: "a prediction with its confidence, no label; accept it in the review",
@@ -144,28 +161,40 @@ def _parse_row(words, columns, classes, allow_empty):
         raise UserError(f"{len(words)} columns where {columns} are due: {meant}.")
     for word in words:
         if not _NUMBER.fullmatch(word):
-            raise UserError(f"{word!r:.20} is no number.")
+            mend = ": write decimals with a point." if "," in word else "."
+            raise UserError(f"{word!r:.20} is no number{mend}")
     values = tuple(float(word) for word in words)
     if classes is not None and values[0] not in range(len(classes)):
         raise UserError(
-            f"class {words[0]}: the only class is 0, {classes[0]}."
+            f"class {words[0]}: the only class is 0, {classes[0]}. Choose another, "
+            f"such as with --class {words[0]}."
             if len(classes) == 1
             else f"class {words[0]}: there are {len(classes)}, counted from 0."
         )
     if classes is None and not _CLASS.fullmatch(words[0]):
         raise UserError(f"class {words[0]:.20}: a class is a number 0, 1, 2, …")
-    x, y, width, height = values[1:5]
-    if min(values[1:]) < 0 or max(values[1:5]) > 1 + _OVER:
+    fractions = values[1:] if polygon else values[1:5]
+    if min(fractions) < -_OVER or max(fractions) > 1 + _OVER:
         raise UserError(
             "a fraction beyond 0..1: divide pixels by the picture's width and height."
         )
-    if not allow_empty and not (width > 0 and height > 0):
+    if not polygon:
+        return values
+    low = [min(values[axis::2]) for axis in (1, 2)]
+    high = [max(values[axis::2]) for axis in (1, 2)]
+    centre = [(a + b) / 2 for a, b in zip(low, high, strict=True)]
+    return (values[0], *centre, *(b - a for a, b in zip(low, high, strict=True)))
+
+
+def _check_row(values, allow_empty):
+    x, y, width, height = values[1:5]
+    least = min(width, height)
+    if least < 0 or (least == 0 and not allow_empty):
         raise UserError("a box without width or height. Take the line out.")
     if x - width / 2 >= 1 or y - height / 2 >= 1:
         raise UserError("a box outside the picture. Take the line out.")
-    if columns == 6 and values[5] > 1:
-        raise UserError(f"confidence {words[5]}: it is 0 to 1.")
-    return values
+    if not 0 <= values[-1] <= 1 and len(values) == 6:
+        raise UserError(f"confidence {values[5]:g}: it is 0 to 1.")
 
 
 def write_rows(path: str | os.PathLike, rows: np.ndarray, *, digits: int = 8) -> Path:

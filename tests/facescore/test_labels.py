@@ -68,7 +68,7 @@ def test_every_problem_is_named_by_file_and_line(tmp_path):
     path = tmp_path / "a.txt"
     lines = {
         "0 0.5 0.5 0.1": "4 columns",
-        "0 0.5 0.5 0.1 0.1 0.1 0.1": "7 columns",
+        "0 0.5 0.5 0.1 0.1 0.1 0.1 0.1": "8 columns",
         "0 0.5 0.5 0.1 nan": "'nan' is no number",
         "0 0.5 0.5 0.1 1_0": "'1_0' is no number",
         "2 0.5 0.5 0.1 0.1": "class 2",
@@ -86,7 +86,7 @@ def test_every_problem_is_named_by_file_and_line(tmp_path):
     assert len(caught.value.problems) == len(wanted)
     for problem, (number, text) in zip(caught.value.problems, wanted, strict=True):
         assert problem.startswith(f"{path}, line {number}: ") and text in problem
-    path.write_bytes(b"\xff\xfe0\x00")
+    path.write_bytes(b"0 \x00")
     with pytest.raises(LabelError, match="a.txt: is no label file"):
         read_labels(path, SIZE)
     path.write_text("0 .5 .5 .1 .1 1.2")

@@ -50,6 +50,8 @@ def test_a_file_without_lines_says_that_there_is_nothing(tmp_path):
     [
         ("0 0.5 0.5 0.5", "4 columns"),
         ("0 0.5 0.5 0.5 0.5 0.9", "no label; accept it"),
+        ("0 0.5 0.5 0.5 0.5 0.9 0.9 0.9", "8 columns"),
+        ("0 0,5 0,5 0,5 0,5", "decimals with a point"),
         ("0 0.5 0.5 nan 0.5", "'nan' is no number"),
         ("0 0.5 0.5 1_0 0.5", "'1_0' is no number"),
         ("0 50 0.5 0.5 0.5", "beyond 0..1"),
@@ -83,7 +85,64 @@ def test_confidences_and_classes_have_limits(tmp_path):
         read_rows(path, columns=6)
 
 
-@pytest.mark.parametrize("data", [b"\xff\xfe1\x00", b"0 \0", b"0" * 1_000_001])
+@pytest.mark.parametrize(
+    "text, boxes",
+    [
+        # A triangle, and a square of four points: the boxes around them.
+        ("15 0.1 0.2 0.5 0.3 0.2 0.8", [(15, 0.3, 0.5, 0.4, 0.6)]),
+        ("0 0.25 0.5 0.5 0.25 0.75 0.5 0.5 0.75", [(0, 0.5, 0.5, 0.5, 0.5)]),
+        ("0,0.5,0.5,0.2,0.4\n1, 0.5, 0.5, 1, 1.0", [(0, 0.5, 0.5, 0.2, 0.4)]),
+        ("0 -0.01 0.5 0.5 0.5", [(0, -0.01, 0.5, 0.5, 0.5)]),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_what_ultralytics_and_spreadsheets_write(tmp_path, text, boxes, encoding):
+    path = tmp_path / "a.txt"
+    path.write_text(text, encoding)
+    np.testing.assert_allclose(read_rows(path)[:1], boxes, atol=1e-12)
+
+
+def test_one_class_of_several(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("3 0.5 0.5 1 1\n15 0.5 0.5 0.5 0.5\n3 0.5 0.5 0 1\n")
+    assert read_rows(path, only=15).tolist() == [[15, 0.5, 0.5, 0.5, 0.5]]
+    assert read_rows(path, only=15, classes=["face"]).shape == (1, 5)
+    assert read_rows(path, only=2).shape == (0, 5)
+    with pytest.raises(LabelError, match="--class 3"):
+        read_rows(path, classes=["face"])
+
+
+def test_labels_are_in_one_place_however_the_folder_is_named(tmp_path, monkeypatch):
+    images = tmp_path / "set" / "images" / "anime"
+    images.mkdir(parents=True)
+    expected = tmp_path / "set" / "labels" / "anime" / "1.txt"
+    (tmp_path / "link").symlink_to(images)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for folder, name in (
+        (tmp_path, images / "1.png"),
+        (tmp_path, "set/images/anime/1.png"),
+        (tmp_path, "link/1.png"),
+        (tmp_path, "~/set/images/anime/1.png"),
+        (images, "1.png"),
+        (images, "../anime/1.png"),
+        (images.parent, "anime/1.png"),
+    ):
+        monkeypatch.chdir(folder)
+        assert (folder / label_path(name)).resolve() == expected, name
+
+
+def test_labels_beside_the_pictures_of_an_images_folder_are_found(tmp_path):
+    beside = tmp_path / "images" / "1.txt"
+    write_rows(beside, [])
+    assert label_path(tmp_path / "images/1.png") == beside
+    beside.write_text("a girl with long hair")  # a caption
+    proper = tmp_path / "labels" / "1.txt"
+    assert label_path(tmp_path / "images/1.png") == proper
+    write_rows(beside, []), write_rows(proper, [])
+    assert label_path(tmp_path / "images/1.png") == proper
+
+
+@pytest.mark.parametrize("data", [b"\xff\xfe1", b"0 \0", b"0" * 1_000_001])
 def test_other_files_are_no_labels(tmp_path, data):
     (tmp_path / "a.txt").write_bytes(data)
     with pytest.raises(LabelError, match="a.txt: is no label file"):
