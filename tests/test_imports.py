@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 FLOORS = {
     "illustkit": [
         {"_keras_compat", "_moved", "errors", "deprecation"},
-        {"files", "runtime"},
+        {"files", "runtime", "options"},
         {"_lazy"},
         {"images", "tensors", "yolo"},
         {"samples", "training", "figures", "cli"},

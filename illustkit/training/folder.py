@@ -5,7 +5,7 @@ import os
 from illustkit.files import expand_user
 
 SETTINGS, HISTORY, BEST = "settings.json", "history.csv", "best.weights.h5"
-SPLIT = "split.json"
+SPLIT, DATA = "split.json", "data.json"
 # Files that epochs leave: rows, weights and states to resume from.
 _OF_EPOCHS = "*.weights.h5", "*.keras", "backup/worker-*/epoch-?????"
 

@@ -94,6 +94,9 @@ def write_split(
 ) -> Path:
     """Write a run's split into its folder.
 
+    Names that the run has trained on or held out before stay on their side, even if
+    their pictures are gone: they may come back, or be evaluated from another folder.
+
     Args:
         folder: Folder of the run.
         training: Names trained on.
@@ -102,8 +105,14 @@ def write_split(
     Returns:
         `Path` of the file.
     """
+    folder = expand_user(folder)
+    training, held_out = dict.fromkeys(training), dict.fromkeys(held_out)
+    if has_trained(folder) and (folder / SPLIT).exists():
+        trained_before, held_out_before = read_split(folder)
+        training |= dict.fromkeys(n for n in trained_before if n not in held_out)
+        held_out |= dict.fromkeys(n for n in held_out_before if n not in training)
     text = json.dumps({"train": list(training), "held_out": list(held_out)}, indent=1)
-    return write_whole(Path(folder, SPLIT), text)
+    return write_whole(folder / SPLIT, text)
 
 
 def read_split(path: str | os.PathLike) -> tuple[list[str], list[str]]:

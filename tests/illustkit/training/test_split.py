@@ -121,3 +121,13 @@ def test_a_run_that_never_trained_is_split_anew(tmp_path):
     assert split_run(tmp_path, names, holdout=0.5) == many
     (tmp_path / "history.csv").write_text("epoch,loss\n0,1.0\n")
     assert split_run(tmp_path, names, holdout=0.5) == few
+
+
+def test_names_that_are_gone_stay_on_their_side(tmp_path):
+    (tmp_path / "history.csv").write_text("epoch,loss\n0,1\n")
+    write_split(tmp_path, NAMES[:50], NAMES[50:60])
+    fewer = [*NAMES[10:50], *NAMES[55:60]]
+    write_split(tmp_path, *split_run(tmp_path, fewer))
+    training, held_out = read_split(tmp_path)
+    assert set(training) == set(NAMES[:50]) and set(held_out) == set(NAMES[50:60])
+    assert set(split_run(tmp_path, NAMES[:60])[1]) == set(NAMES[50:60])
