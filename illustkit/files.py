@@ -77,7 +77,7 @@ def write_whole(path: str | os.PathLike, data: str | bytes) -> Path:
     """Write text (UTF-8) or bytes: the whole file or none; see `replacing`.
 
     Names of files that are no text keep their bytes (`surrogateescape`), so that a
-    table of them can be written, and read again with `errors="surrogateescape"`.
+    table of them can be written, and read again with `read_text`.
 
     Args:
         path: The file; missing folders are made.
@@ -87,7 +87,10 @@ def write_whole(path: str | os.PathLike, data: str | bytes) -> Path:
         The path written.
     """
     if isinstance(data, str):
-        data = data.encode("utf-8", "surrogateescape")
+        try:
+            data = data.encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError:  # half a character, that stands for no byte
+            data = data.encode("utf-8", "surrogatepass")
     path = expand_user(path)
     with replacing(path) as part, open(part, "xb") as file:
         file.write(data)

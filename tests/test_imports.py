@@ -16,7 +16,7 @@ FLOORS = {
         {"_keras_compat", "_moved", "errors", "deprecation"},
         {"files", "runtime", "options"},
         {"_lazy"},
-        {"images", "tensors", "yolo"},
+        {"images", "tables", "tensors", "yolo"},
         {"samples", "training", "figures", "cli"},
         {"web"},
     ],
