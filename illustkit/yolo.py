@@ -240,6 +240,36 @@ def to_pixels(fractions: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
     return np.concatenate([centre - half, centre + half], axis=1)
 
 
+def upright_boxes(
+    boxes: np.ndarray, stored_size: tuple[int, int], orientation: int
+) -> np.ndarray:
+    """Turn boxes the way that EXIF turns their picture.
+
+    Example:
+    ```python
+    size, orientation = stored_size(path)
+    boxes = upright_boxes(boxes, size, orientation)
+    ```
+
+    Args:
+        boxes: `(n, 4)`, `(left, top, right, bottom)` in stored pixels.
+        stored_size: (width, height) of the stored picture, in pixels.
+        orientation: EXIF's 1 (upright) to 8; see `illustkit.images.read.stored_size`.
+
+    Returns:
+        float64 `(n, 4)` in pixels of the upright picture.
+    """
+    corners = np.reshape(np.asarray(boxes, np.float64), (-1, 2, 2))
+    width, height = stored_size
+    if orientation in (5, 6, 7, 8):
+        corners, (width, height) = corners[..., ::-1], (height, width)
+    if orientation in (3, 4, 7, 8):
+        corners = np.stack([corners[..., 0], height - corners[..., 1]], axis=-1)
+    if orientation in (2, 3, 6, 7):
+        corners = np.stack([width - corners[..., 0], corners[..., 1]], axis=-1)
+    return np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
+
+
 def to_fractions(boxes: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
     """Convert corners in pixels to centres and sizes as fractions.
 

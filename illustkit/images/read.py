@@ -538,6 +538,22 @@ def picture_size(path: str | os.PathLike) -> tuple[int, int]:
     Raises:
         ImageError: If the file is no picture.
     """
+    (width, height), orientation = stored_size(path)
+    return (height, width) if orientation in (5, 6, 7, 8) else (width, height)
+
+
+def stored_size(path: str | os.PathLike) -> tuple[tuple[int, int], int]:
+    """Return the size of a picture as it is stored, and how EXIF turns it.
+
+    Args:
+        path: The picture.
+
+    Returns:
+        `((width, height), orientation)`: pixels, and EXIF's 1 (upright) to 8.
+
+    Raises:
+        ImageError: If the file is no picture.
+    """
     try:
         with open(path, "rb") as file, _without_warnings():
             try:
@@ -550,11 +566,12 @@ def picture_size(path: str | os.PathLike) -> tuple[int, int]:
             width, height = image.size
             # Pillow turns a TIFF by itself, and its size with it.
             turned = image.format != "TIFF" and image.getexif().get(0x0112, 1)
+            orientation = turned if turned in range(2, 9) else 1
     except Exception as error:
         raise ImageError(
             f"{path}: no picture that can be read ({reason_of(error)}). Fetch it again."
         ) from error
-    return (height, width) if turned in (5, 6, 7, 8) else (width, height)
+    return (width, height), orientation
 
 
 def list_images(

@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
+from PIL import Image, ImageOps
 
+from illustkit.images.read import stored_size
 from illustkit.yolo import (
     LabelError,
     label_path,
@@ -8,6 +10,7 @@ from illustkit.yolo import (
     read_rows,
     to_fractions,
     to_pixels,
+    upright_boxes,
     write_rows,
 )
 
@@ -35,6 +38,22 @@ def test_what_is_written_is_read(tmp_path, columns, digits):
     assert len(path.read_text().split()[1]) == digits + 2
     with pytest.raises(ValueError, match="finite"):
         write_rows(path, [[0, np.nan, 0, 0, 0]])
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_boxes_are_turned_with_their_picture(tmp_path, orientation):
+    """Pillow turns a picture with a white box; the box is found in its pixels."""
+    stored = np.zeros((40, 64), np.uint8)
+    stored[8:16, 24:56] = 255
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(stored).save(tmp_path / "a.png", exif=exif)
+    seen = np.asarray(ImageOps.exif_transpose(Image.open(tmp_path / "a.png")))
+    rows, columns = np.nonzero(seen)
+    box = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+    assert stored_size(tmp_path / "a.png") == ((64, 40), orientation)
+    turned = upright_boxes([(24, 8, 56, 16)], (64, 40), orientation)
+    assert turned.tolist() == [list(box)]
 
 
 def test_a_file_without_lines_says_that_there_is_nothing(tmp_path):
