@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
+import statistics
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -10,12 +13,15 @@ from typing import NamedTuple
 import numpy as np
 
 from diffusion.watermark import shown
-from illustkit.errors import UserError
-from illustkit.images import ImageError, list_images, read_picture
+from illustkit.errors import UserError, as_user_error
+from illustkit.files import expand_user, read_text
+from illustkit.images import list_images, read_picture
 from illustkit.images.cache import PictureWriter, file_stamps, store_pictures
-from illustkit.images.read import Picture
+from illustkit.images.formats import FORMATS
+from illustkit.images.read import Picture, picture_size
 
 CHANNELS = (1, 3, 4)
+GRID, SETTINGS = "grid.png", "settings.json"
 
 
 class Icons(NamedTuple):
@@ -26,12 +32,14 @@ class Icons(NamedTuple):
         names: File names relative to the folder, or numbers for an array.
         resized: Names of the pictures that had another size.
         left_out: Pairs (name, reason) of the files that cannot be read.
+        animated: Names of the files of which the first of several frames was read.
     """
 
     pictures: np.ndarray
     names: list[str]
     resized: list[str]
     left_out: list[list[str]]
+    animated: list[str]
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -45,6 +53,9 @@ class Icons(NamedTuple):
         lines = [
             f"{len(self.names)} pictures of {width}x{height}, {len(self.resized)} of "
             f"them resized, {len(self.left_out)} left out."
+        ]
+        lines += [
+            f"First of its frames alone: {name} is animated." for name in self.animated
         ]
         lines += [f"Left out: {reason}" for _, reason in self.left_out]
         return "\n".join(lines)
@@ -60,9 +71,11 @@ def read_icons(
 ) -> Icons:
     """Read a folder of pictures at one size.
 
-    Each picture is scaled to cover the size and cropped around its centre. Files that
-    cannot be read are left out with the reason. The grid that `sample_folder` lays
-    beside its pictures is passed over.
+    Each picture is scaled to cover the size and cropped around its centre. What is
+    transparent is white: laid over white in grey and RGB, and white under an alpha of
+    zero in RGBA, whatever colour a file keeps there. Of an animation the first frame
+    is read. Files that cannot be read are left out with the reason. The grid that
+    `sample_folder` lays beside its pictures is passed over.
 
     Example:
     ```python
@@ -73,8 +86,8 @@ def read_icons(
     Args:
         source: Folder of pictures, searched recursively; or uint8
             `(n, height, width, channels)`.
-        image_size: (width, height) in pixels. Defaults to the size of the first
-            picture.
+        image_size: (width, height) in pixels. Defaults to the medians of the pictures'
+            widths and heights, which no order of the files changes.
         channels: 1 for grey, 3 for RGB on white, 4 for RGBA. Defaults to 3.
         cache: Folder for the array of a folder's pictures, so that many thousand
             pictures take no memory and are read once. Defaults to memory alone.
@@ -99,28 +112,28 @@ def read_icons(
         names, items = [str(i) for i in range(len(source))], list(source)
         where, key, cache = "The array", None, None
     else:
-        folder = Path(source)
-        items = _pictures_of(folder)
+        folder = expand_user(source)
+        items = icon_files(folder)
         names = [path.relative_to(folder).as_posix() for path in items]
         size = None if image_size is None else list(image_size)
         where = str(folder)
-        key = {"size": size, "channels": channels, "stamps": file_stamps(items)}
+        # The number goes up when the same files become other pictures.
+        key = [2, {"size": size, "channels": channels, "stamps": _stamps(items)}]
 
     def fill(writer: PictureWriter) -> None:
-        size, left_out = image_size, []
+        left_out: list[list[str]] = []
+        size = image_size or _median_size(items)
         for done, (name, item) in enumerate(zip(names, items, strict=True), 1):
             try:
-                if isinstance(item, np.ndarray):
-                    picture = item
-                else:
-                    picture = as_channels(read_picture(item), channels)
-            except ImageError as error:
-                left_out.append([name, str(error)])
+                picture, animated = _read(item, channels)
+            except Exception as error:
+                if (problem := as_user_error(error, name)) is None:
+                    raise
+                left_out.append([name, str(problem)])
             else:
-                size = size or picture.shape[1::-1]
-                fitted = fit_icon(picture, size)
-                samples = fitted.reshape(size[1], size[0], channels)
-                writer.add(samples, name=name, resized=fitted is not picture)
+                fitted = fit_icon(picture, size).reshape(size[1], size[0], channels)
+                resized = picture.shape[1::-1] != tuple(size)
+                writer.add(fitted, name=name, resized=resized, animated=animated)
             if progress is not None:
                 progress(done)
         if not len(writer):
@@ -135,14 +148,74 @@ def read_icons(
         [row["name"] for row in stored.rows],
         [row["name"] for row in stored.rows if row["resized"]],
         stored.details["left_out"],
+        [row["name"] for row in stored.rows if row["animated"]],
     )
 
 
-def _pictures_of(folder: Path) -> list[Path]:
+def icon_files(folder: str | os.PathLike) -> list[Path]:
+    """List the pictures of a folder, without the grid that `sample_folder` made of it.
+
+    Args:
+        folder: The folder, searched recursively.
+
+    Returns:
+        List of `Path`, each beginning with `folder`.
+
+    Raises:
+        UserError: If there is no such folder, or no picture in it.
+    """
+    folder = expand_user(folder)
     paths = list_images(folder)
-    if len(paths) > 1 and (folder / "settings.json").exists():
-        return [path for path in paths if path != folder / "grid.png"]
+    if folder / GRID in paths and holds_samples(folder):
+        paths.remove(folder / GRID)
     return paths
+
+
+def holds_samples(folder: Path) -> bool:
+    """Return whether `sample_folder` wrote the pictures of a folder, by its record."""
+    try:
+        settings = json.loads(read_text(folder / SETTINGS))
+    except (OSError, ValueError):
+        return False
+    return isinstance(settings, dict) and {"sampler", "model"} <= settings.keys()
+
+
+def _stamps(paths):
+    """Return what changes when a file does; a link that leads nowhere has no stamp."""
+    return file_stamps([path for path in paths if path.exists()])
+
+
+def _median_size(items):
+    """Return the medians of the widths and of the heights, as sizes that occur."""
+    sizes = []
+    for item in items:
+        if isinstance(item, np.ndarray):
+            sizes.append(item.shape[1::-1])
+        else:
+            with contextlib.suppress(UserError):
+                sizes.append(picture_size(item))
+    # Without a size no picture can be read, which is said where they are.
+    return tuple(map(statistics.median_low, zip(*sizes, strict=True))) or (1, 1)
+
+
+def _read(item, channels):
+    """Return a picture's samples, and whether its file has more frames."""
+    if isinstance(item, np.ndarray):
+        return item, False
+    return as_channels(read_picture(item), channels), _is_animated(item)
+
+
+def _is_animated(path):
+    """Return whether a picture file has frames; a photograph's preview is none."""
+    from PIL import Image
+
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            return image.format != "MPO" and getattr(image, "is_animated", False)
+    except Exception:
+        # Pillow raises nearly anything at a spoilt file, of which `read_picture` read
+        # what there is.
+        return False
 
 
 def fit_icon(picture: np.ndarray, image_size: Sequence[int]) -> np.ndarray:
@@ -156,7 +229,8 @@ def fit_icon(picture: np.ndarray, image_size: Sequence[int]) -> np.ndarray:
         image_size: (width, height) in pixels.
 
     Returns:
-        uint8 of that size; the same array if it has the size already.
+        uint8 of that size, white where RGBA is clear; the same array if it is so
+        already.
 
     Reference:
         [On aliased resizing](https://arxiv.org/abs/2104.11222)
@@ -165,14 +239,37 @@ def fit_icon(picture: np.ndarray, image_size: Sequence[int]) -> np.ndarray:
 
     width, height = image_size
     if picture.shape[:2] == (height, width):
-        return picture
+        return _white_where_clear(picture)
     scale = max(height / picture.shape[0], width / picture.shape[1])
     image = Image.fromarray(picture)
-    size = [max(1, round(n * scale)) for n in image.size]
-    covering = max(size[0], width), max(size[1], height)
-    image = image.resize(covering, Image.Resampling.LANCZOS)
-    left, top = (covering[0] - width) // 2, (covering[1] - height) // 2
-    return np.asarray(image.crop((left, top, left + width, top + height)))
+    covering = [
+        max(least, round(n * scale))
+        for n, least in zip(image.size, (width, height), strict=True)
+    ]
+    # Only what stays is made: a line of pixels would cover gigabytes before the crop.
+    box: list[float] = []
+    for ends in (0, 1):
+        for n, whole, kept in zip(image.size, covering, (width, height), strict=True):
+            first = (whole - kept) // 2
+            box.append((first + ends * kept) * n / whole)
+    image = image.resize((width, height), Image.Resampling.LANCZOS, tuple(box))
+    return _white_where_clear(np.asarray(image))
+
+
+def _white_where_clear(picture):
+    """Return a picture whose clear pixels are white; any other as it is.
+
+    A file may keep any colour where alpha is zero, and Pillow makes it black when it
+    resizes. Nobody sees either, but a network would learn them.
+    """
+    if picture.ndim == 2 or picture.shape[-1] != 4:
+        return picture
+    clear = picture[..., 3] == 0
+    if (picture[clear, :3] == 255).all():
+        return picture
+    picture = picture.copy()
+    picture[clear, :3] = 255
+    return picture
 
 
 def as_channels(picture: Picture, channels: int) -> np.ndarray:

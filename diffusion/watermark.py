@@ -10,20 +10,28 @@ Reference:
 
 from __future__ import annotations
 
+import functools
 import io
 import math
 import os
+import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from illustkit.errors import UserError
-from illustkit.files import write_whole
+from illustkit.files import expand_user
+from illustkit.images.formats import EXTENSIONS
+from illustkit.images.write import write_bytes
 
 WATERMARK = "AI-generated"
 OPACITY = 0.35
 LEAST = 7  # pixels of a letter's height
+_STYLES = ("bold", "black", "light", "thin", "italic", "oblique", "mono", "serif")
+# Formats that hold a note, and the most pixels of a side.
+_LARGEST = {".png": 2**31 - 1, ".webp": 16383, ".jpg": 65500, ".jpeg": 65500}
 _KEY = "Description"  # one of PNG's own keywords
 _DESCRIPTION, _EXIF, _COMMENT = 0x010E, 0x8769, 0x9286  # EXIF tags
 
@@ -50,15 +58,15 @@ def add_watermark(
             16 pixels or more on each side. It is not changed.
         text: What to write. Defaults to "AI-generated".
         opacity: 0 (invisible) to 1 (opaque). Defaults to 0.35.
-        font: Path of a TrueType font, for letters that Pillow's font lacks, such as
-            Japanese. Defaults to Pillow's font.
+        font: Path of a TrueType or OpenType font. Defaults to the first that has all
+            letters of the text: Pillow's own, DejaVu Sans, or one of this machine.
 
     Returns:
         uint8 of the same shape. Alpha is not changed.
 
     Raises:
-        ValueError: If the picture is of another kind or under 16 pixels, `opacity` is
-            out of range, or `text` is empty or has letters that the font lacks.
+        UserError: If the picture is of another kind or under 16 pixels, `opacity` is
+            out of range, `text` is empty, or no font has its letters.
     """
     if not isinstance(picture, np.ndarray) or picture.dtype != np.uint8:
         kind = getattr(picture, "dtype", type(picture).__name__)
@@ -75,7 +83,9 @@ def add_watermark(
         raise UserError(f"`opacity` is from 0 to 1. Received: opacity={opacity}")
     if not text or not text.strip():
         raise UserError(f"A watermark needs a text. Received: text={text!r}")
-    mark, size = _mark(picture.shape[1], picture.shape[0], text.strip(), font)
+    # Some systems take é apart into e and an accent, for which fonts have no letter.
+    text = unicodedata.normalize("NFC", text.strip())
+    mark, size = _mark(picture.shape[1], picture.shape[0], text, _font(text, font))
     colours = picture.reshape(*picture.shape[:2], -1).astype(np.float32)
     colours = colours[..., :3] if colours.shape[-1] == 4 else colours
     light = _blurred(colours.mean(axis=-1), size) > 127.5
@@ -111,34 +121,81 @@ def write_marked(
         The path written.
 
     Raises:
-        ValueError: If the extension is another, or the format cannot hold the picture.
+        UserError: If the extension is another, the format cannot hold the picture, or
+            the file cannot be written.
     """
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 
-    path = Path(path)
     shape = picture.shape[:2] if picture.shape[2:] == (1,) else picture.shape
     image = Image.fromarray(np.ascontiguousarray(picture).reshape(shape))
+    path = check_output(
+        path, image.size, note=True, transparent=image.mode in ("LA", "RGBA")
+    )
     kind = path.suffix.lower()
     options: dict[str, Any]
     if kind == ".png":
         info = PngInfo()
         info.add_itxt(_KEY, note)
         options = {"format": "PNG", "pnginfo": info}
-    elif kind in (".jpg", ".jpeg") and image.mode != "RGBA":
-        options = {"format": "JPEG", "quality": 95, "subsampling": 0}
-        options |= {"comment": note.encode("utf-8"), "exif": _exif(note)}
     elif kind == ".webp":
         options = {"format": "WEBP", "lossless": True, "exact": True}
         options["exif"] = _exif(note)
     else:
-        raise UserError(
-            f"{path}: this format cannot hold a picture of mode {image.mode} with a "
-            "note. Use .png, .webp, or .jpg without transparency."
-        )
+        options = {"format": "JPEG", "quality": 95, "subsampling": 0}
+        options |= {"comment": note.encode("utf-8"), "exif": _exif(note)}
     stream = io.BytesIO()
     image.save(stream, **options)
-    return write_whole(path, stream.getvalue())
+    return write_bytes(path, stream.getvalue())
+
+
+def check_output(
+    path: str | os.PathLike,
+    size: Sequence[int] = (1, 1),
+    *,
+    note: bool,
+    transparent: bool = False,
+) -> Path:
+    """Raise if a generated picture cannot be written to a path; before it is made.
+
+    Example:
+    ```python
+    check_output("between.png", note=True)   # Path("between.png")
+    ```
+
+    Args:
+        path: The file to be.
+        size: (width, height) of the picture, in pixels.
+        note: Whether `write_marked` writes it, or `illustkit.images.write_image`.
+        transparent: Whether it has alpha. Defaults to `False`.
+
+    Returns:
+        The path.
+
+    Raises:
+        UserError: If the extension names a format that cannot hold the picture or the
+            note, or the path is a folder.
+    """
+    path = expand_user(path)
+    kind = path.suffix.lower()
+    most = _LARGEST.get(kind)
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder. Name a file in it, such as a .png.")
+    if kind == ".gif" or kind not in (_LARGEST if note else EXTENSIONS):
+        kinds = _LARGEST if note else [e for e in EXTENSIONS if e != ".gif"]
+        what = " with a note" if note else ""
+        raise UserError(
+            f"{path}: no picture{what} can be written with this extension. "
+            f"Use {', '.join(kinds)}."
+        )
+    if transparent and kind in (".jpg", ".jpeg"):
+        raise UserError(f"{path}: a JPEG has no transparency. Use .png or .webp.")
+    if most is not None and max(size) > most:
+        raise UserError(
+            f"{path}: a {kind} has {most} pixels a side at most. Write a .png instead. "
+            f"Received: {'x'.join(map(str, size))}"
+        )
+    return path
 
 
 def read_note(path: str | os.PathLike) -> str | None:
@@ -259,12 +316,12 @@ def _fitted(width, height, text, font):
     largest = max(9, round(0.11 * min(width, height)))
     for lines in (_broken(text, n) for n in range(1, 4)):
         for size in range(largest, LEAST - 1, -1):
-            face = _face(font, size, text)
+            face = _face(font, size)
             longest = max(face.getlength(line) for line in lines)
             if longest <= 0.94 * width and 1.15 * size * len(lines) <= height:
                 return lines, face, size
     # The picture is too small for the whole text: cut it at the edge.
-    return _broken(text, 2), _face(font, LEAST, text), LEAST
+    return _broken(text, 2), _face(font, LEAST), LEAST
 
 
 def _broken(text, n):
@@ -276,22 +333,99 @@ def _broken(text, n):
     return [" ".join(line).replace("- ", "-") for line in lines]
 
 
-def _face(font, size, text):
+def _face(font, size):
     from PIL import ImageFont
 
+    if font is None:
+        return ImageFont.load_default(size)
+    return ImageFont.truetype(str(font), size)
+
+
+def _font(text, font):
+    """Return the path of a font that has every letter of a text; `None` for Pillow's.
+
+    Raises:
+        UserError: If `font` cannot be read or lacks a letter, or no font has them all.
+    """
+    letters = frozenset(c for c in text if not _is_unseen(c))
+    if font is None:
+        return _font_of(letters)
+    font = expand_user(font)
+    if not font.is_file():
+        raise UserError(f"{font}: no such file of a `font`. Check the path.")
     try:
-        if font is not None:
-            return ImageFont.truetype(str(font), size)
-        face = ImageFont.load_default(size)
-    except OSError as error:
-        raise UserError(f"{font}: cannot be read as a font ({error}).") from None
-    missing = [c for c in text if not c.isspace() and ord(c) > 0x2FF]
-    if missing:
+        lacking = _lacking(letters, font)
+        _face(font, LEAST)
+    except (OSError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
         raise UserError(
-            f"Pillow's font lacks {missing[0]!r}. Give font=PATH of a font that has "
-            "it, or another text."
+            f"{font}: cannot be read as a font ({reason}). Name a .ttf, .otf or .ttc."
+        ) from None
+    if lacking:
+        raise UserError(
+            f"{font}: has no letter {lacking[0]!r} of the watermark. Name another "
+            "`font`, or give another text."
         )
-    return face
+    return font
+
+
+@functools.lru_cache(maxsize=64)
+def _font_of(letters):
+    """Search a font that has all letters; `None` stands for Pillow's own."""
+    # Pillow's font has all of ASCII: nothing has to be loaded to know it.
+    if "".join(letters).isascii() and "".join(letters).isprintable():
+        return None
+    from PIL import ImageFont
+
+    own = ImageFont.load_default(LEAST)
+    if not _lacking(letters, io.BytesIO(own.font_bytes)):
+        return None
+    for path in _fonts_of_machine():
+        try:
+            if not _lacking(letters, path):
+                _face(path, LEAST)  # fonts of bitmaps have one size alone
+                return path
+        except (OSError, RuntimeError):
+            continue
+    rare = [c for c in sorted(letters) if not (c.isascii() and c.isprintable())]
+    names = ", ".join(map(repr, rare))
+    raise UserError(
+        f"No font of this machine has all letters of the watermark ({names}). Give "
+        "the path of one that has them as `font`, or another text."
+    )
+
+
+def _fonts_of_machine():
+    """Yield paths of fonts: matplotlib's DejaVu Sans, then plain sans-serif ones."""
+    import matplotlib
+    from matplotlib.font_manager import findSystemFonts
+
+    yield Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
+
+    def rank(path):
+        name = path.name.casefold()
+        styled = any(word in name for word in _STYLES)
+        return styled, "sans" not in name, name
+
+    for path in sorted(map(Path, findSystemFonts()), key=rank):
+        # These have a box, or nothing, for every letter there is.
+        if not path.name.casefold().startswith(("lastresort", "adobeblank")):
+            yield path
+
+
+def _lacking(letters, font):
+    """Return the letters for which a font, a path or an open file, has no glyph."""
+    from matplotlib.ft2font import FT2Font
+
+    face = FT2Font(font if isinstance(font, io.BytesIO) else str(font))
+    return [c for c in sorted(letters) if not face.get_char_index(ord(c))]
+
+
+def _is_unseen(character):
+    """Return whether a character has no glyph of its own: blanks, joiners, variants."""
+    if character.isspace() or unicodedata.category(character) == "Cf":
+        return True
+    return "\ufe00" <= character <= "\ufe0f"
 
 
 def _blurred(values, size):

@@ -50,7 +50,8 @@ def test_what_is_transparent_is_white_whatever_colour_it_has(tmp_path):
     assert (grey[0, :4] == round(0.299 * 10 + 0.587 * 200 + 0.114 * 60)).all()
     assert (grey[0, 4:] == 255).all()
     rgba = read_icons(tmp_path, (8, 8), channels=4).pictures[0]
-    np.testing.assert_array_equal(rgba, clear)
+    np.testing.assert_array_equal(rgba[:4], clear[:4])
+    assert (rgba[4:] == (255, 255, 255, 0)).all()
     save(tmp_path / "a.png", flat(8, 8, 1, 2, 3))
     opaque = read_icons(tmp_path, (8, 8), channels=4).pictures[0]
     assert (opaque == (1, 2, 3, 255)).all()
@@ -140,16 +141,101 @@ def test_an_empty_folder_is_named(tmp_path):
         read_icons(tmp_path / "empty")
 
 
-def test_without_a_size_the_first_readable_picture_s_is_taken(tmp_path):
+@pytest.mark.parametrize("size", [(8, 8), (4, 4), (20, 20), (8, 4)])
+def test_no_colour_under_zero_alpha_is_learned_at_any_size(tmp_path, size):
+    rng = np.random.default_rng(0)
+    # Of the same shape, with other colours where nobody sees any.
+    seen = rng.integers(0, 256, (8, 8, 4))
+    seen[..., 3] = 255
+    for name, hidden in (("a", (255, 0, 0)), ("b", (0, 0, 0)), ("c", (255, 255, 255))):
+        seen[:, 4:] = *hidden, 0
+        save(tmp_path / f"{name}.png", seen)
+    red, black, white = read_icons(tmp_path, size, channels=4).pictures
+    np.testing.assert_array_equal(red, black)
+    np.testing.assert_array_equal(red, white)
+    assert (red[red[..., 3] == 0] == (255, 255, 255, 0)).all()
+    assert (red[..., 3] == 0).any() and (red[..., 3] == 255).any()
+    array = np.asarray(Image.open(tmp_path / "a.png"))[None]
+    assert (read_icons(array, size, channels=4).pictures[0] == red).all()
+
+
+def test_without_a_size_the_medians_are_taken_in_any_order(tmp_path):
     (tmp_path / "1.png").write_bytes(b"no picture")
-    save(tmp_path / "2.png", flat(8, 12, 1, 2, 3))
-    save(tmp_path / "3.png", flat(16, 24, 4, 5, 6))
-    save(tmp_path / "grid.png", flat(40, 40, 0, 0, 0))
+    for name, height, width in (("2", 1, 1), ("3", 16, 24), ("4", 12, 30), ("5", 9, 8)):
+        save(tmp_path / f"{name}.png", flat(height, width, 1, 2, 3))
     icons = read_icons(tmp_path, cache=tmp_path / "cache")
-    assert icons.image_size == (12, 8) and icons.resized == ["3.png", "grid.png"]
-    # Beside its settings the grid is the sheet of the folder's own pictures.
-    (tmp_path / "settings.json").write_text("{}")
-    assert read_icons(tmp_path).names == ["2.png", "3.png"]
+    # Of 1, 8, 24, 30 and of 1, 9, 12, 16; the lower of the two in the middle.
+    assert icons.image_size == (8, 9)
+    assert icons.resized == ["2.png", "3.png", "4.png"]
+    (tmp_path / "2.png").rename(tmp_path / "6.png")
+    assert read_icons(tmp_path).image_size == (8, 9)
+
+
+def test_only_the_grid_of_the_folder_s_own_icons_is_passed_over(tmp_path):
+    save(tmp_path / "2.png", flat(8, 8, 1, 2, 3))
+    save(tmp_path / "grid.png", flat(8, 8, 0, 0, 0))
+    for text in ("{}", "[1]", "no JSON", '{"sampler": "ddim"}'):
+        (tmp_path / "settings.json").write_text(text)
+        assert read_icons(tmp_path).names == ["2.png", "grid.png"]
+    (tmp_path / "settings.json").write_text('{"sampler": "ddim", "model": "1f"}')
+    assert read_icons(tmp_path).names == ["2.png"]
+
+
+def test_of_an_animation_the_first_frame_is_read_and_said(tmp_path):
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "green", "blue")]
+    for kind in ("gif", "png", "webp"):
+        options = {"lossless": True} if kind == "webp" else {}
+        path = tmp_path / f"moving.{kind}"
+        frames[0].save(path, save_all=True, append_images=frames[1:], **options)
+    save(tmp_path / "still.png", flat(8, 8, 255, 0, 0))
+    for _ in range(2):  # the second time from the cache
+        icons = read_icons(tmp_path, (8, 8), cache=tmp_path / "cache")
+        assert (icons.pictures == (255, 0, 0)).all()
+        assert icons.animated == ["moving.gif", "moving.png", "moving.webp"]
+        told = icons.report().splitlines()
+        assert len(told) == 4 and told[1].endswith(": moving.gif is animated.")
+
+
+def test_what_cannot_be_read_is_left_out_whatever_it_is(tmp_path):
+    save(tmp_path / "1.png", flat(8, 8, 1, 2, 3))
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "dead.png").symlink_to(tmp_path / "nowhere.png")
+    (tmp_path / "folder.png").mkdir()
+    whole = (tmp_path / "1.png").read_bytes()
+    (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
+    icons = read_icons(tmp_path, (8, 8), cache=tmp_path / "cache")
+    assert icons.names == ["1.png"]
+    assert [name for name, _ in icons.left_out] == ["cut.png", "dead.png", "empty.png"]
+    for name, reason in icons.left_out:
+        assert name in reason and "\n" not in reason
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "I;16", "CMYK", "RGB"])
+def test_pictures_of_every_mode_are_icons(tmp_path, mode):
+    name = "a.tif" if mode == "CMYK" else "a.png"
+    if mode == "I;16":
+        image = Image.fromarray(np.full((1, 1), 65535, np.uint16))
+    else:
+        image = Image.new("RGB", (1, 1), "white").convert(mode)
+    image.save(tmp_path / name)
+    for channels in (1, 3, 4):
+        pictures = read_icons(tmp_path, (8, 8), channels=channels).pictures
+        assert pictures.shape == (1, 8, 8, channels) and (pictures == 255).all()
+
+
+def test_a_line_of_pixels_is_cut_before_it_is_enlarged(monkeypatch):
+    made, resize = [], Image.Image.resize
+
+    def noted(image, size, *arguments):
+        made.append(size)
+        return resize(image, size, *arguments)
+
+    monkeypatch.setattr(Image.Image, "resize", noted)
+    line = np.zeros((1, 100_000, 3), np.uint8)
+    line[:, 49_990:50_010] = 200
+    icon = fit_icon(line, (64, 64))
+    assert icon.shape == (64, 64, 3) and (icon == 200).all()
+    assert made == [(64, 64)]  # not 6,400,000 × 64
 
 
 def test_an_array_is_a_set_of_icons(tmp_path):

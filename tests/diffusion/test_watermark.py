@@ -1,11 +1,23 @@
+import unicodedata
+from pathlib import Path
+
+import matplotlib
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFont
 
-from diffusion.watermark import WATERMARK, add_watermark, read_note, write_marked
+from diffusion.watermark import (
+    WATERMARK,
+    add_watermark,
+    check_output,
+    read_note,
+    write_marked,
+)
+from illustkit.errors import UserError
 from illustkit.images import read_image
 from illustkit.samples import draw_face_icon
 
+DEJAVU = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
 SIZES = [16, 32, 48, 64, 128, 300]
 
 
@@ -57,6 +69,77 @@ def test_the_mark_takes_the_colour_that_is_seen():
     assert change[:, 44:].max() == 0 > change[:, 44:].min()
 
 
+def glyphs(path):
+    """The letters of a font, read by another library than the one that draws them."""
+    ttLib = pytest.importorskip("fontTools.ttLib")
+    with ttLib.TTFont(path, fontNumber=0) as font:
+        return font.getBestCmap()
+
+
+@pytest.mark.parametrize(
+    "text", ["Généré par IA", "l’œuvre d’une “IA” ™", "сделано ИИ", "ΤΝ", "Łódź"]
+)
+def test_letters_that_pillow_s_font_lacks_are_written_in_a_font_that_has_them(text):
+    # A box for a missing letter is the same box for every such letter.
+    white = np.full((200, 200, 3), 255, "uint8")
+    marks = [add_watermark(white, c) for c in sorted(set(text)) if not c.isspace()]
+    marks.append(add_watermark(white, "\N{WHITE SQUARE}"))
+    assert len({mark.tobytes() for mark in marks}) == len(marks)
+    expected = add_watermark(white, text, font=DEJAVU)
+    if "™" in text or not text.isascii():
+        assert {ord(c) for c in text if not c.isspace()} <= glyphs(DEJAVU).keys()
+        np.testing.assert_array_equal(add_watermark(white, text), expected)
+
+
+def test_letters_that_pillow_s_font_has_stay_in_it(tmp_path):
+    white = np.full((200, 200, 3), 255, "uint8")
+    own = tmp_path / "own.ttf"
+    own.write_bytes(ImageFont.load_default(10).font_bytes)
+    for text in ("A", "™", "’", "“"):
+        expected = add_watermark(white, text, font=own)
+        np.testing.assert_array_equal(add_watermark(white, text), expected)
+        assert (add_watermark(white, text, font=DEJAVU) != expected).any()
+
+
+def test_an_accent_written_apart_gives_the_same_mark():
+    white = np.full((128, 128, 3), 255, "uint8")
+    apart = unicodedata.normalize("NFD", "Généré")
+    assert len(apart) == 9
+    np.testing.assert_array_equal(
+        add_watermark(white, apart), add_watermark(white, "Généré")
+    )
+
+
+def test_japanese_is_written_where_a_font_has_it():
+    white = np.full((128, 128, 3), 255, "uint8")
+    try:
+        marks = [add_watermark(white, text) for text in ("生成", "画像", "禁止")]
+    except UserError as error:
+        assert "生" in str(error)  # as on a machine without such a font
+        pytest.skip("no font of this machine has Japanese")
+    assert len({mark.tobytes() for mark in marks}) == 3
+
+
+@pytest.mark.parametrize(
+    "name, note, message",
+    [
+        ("a.xyz", False, "a.xyz: no picture can be written .* Use .avif"),
+        ("a.gif", False, "a.gif: no picture can be written"),
+        ("a.bmp", True, "a.bmp: no picture with a note .* Use .png, .webp, .jpg"),
+        ("a", True, "a: no picture with a note"),
+        ("folder.png", True, "folder.png: is a folder"),
+        ("long.webp", True, "16383 pixels a side at most.* 20000x40"),
+        ("long.jpg", False, "long.jpg: a .jpg has 65500"),
+    ],
+)
+def test_what_cannot_be_written_is_said_before(tmp_path, name, note, message):
+    (tmp_path / "folder.png").mkdir()
+    size = (70_000 if name == "long.jpg" else 20_000, 40)
+    with pytest.raises(UserError, match=message):
+        check_output(tmp_path / name, size, note=note)
+    assert check_output(tmp_path / "a.png", size, note=note) == tmp_path / "a.png"
+
+
 @pytest.mark.parametrize("shape", [(40, 50), (40, 50, 1), (40, 50, 4)])
 def test_grey_and_transparent_pictures(shape):
     picture = np.random.default_rng(0).integers(0, 256, shape, "uint8")
@@ -76,13 +159,16 @@ def test_grey_and_transparent_pictures(shape):
         ({"picture": "icon.png"}, "str"),
         ({"opacity": 1.5}, "opacity=1.5"),
         ({"text": "  "}, "text='  '"),
-        ({"text": "生成"}, "lacks '生'. Give font=PATH"),
-        ({"font": "none.ttf"}, "none.ttf: cannot be read as a font"),
+        ({"text": "A\U000f0000"}, r"No font .*'\\U000f0000'.*`font`"),
+        ({"text": "A\x07"}, r"No font .*'\\x07'"),
+        ({"font": "none.ttf"}, "none.ttf: no such file"),
+        ({"font": __file__}, "test_watermark.py: cannot be read as a font"),
+        ({"font": DEJAVU, "text": "生成"}, "DejaVuSans.ttf: has no letter '成'"),
     ],
 )
 def test_wrong_arguments_are_named(options, message):
     options = {"picture": np.zeros((40, 40, 3), "uint8"), **options}
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UserError, match=message):
         add_watermark(**options)
 
 
@@ -118,7 +204,7 @@ def test_transparent_and_grey_pictures_are_written(tmp_path):
     with Image.open(write_marked(tmp_path / "b.png", grey)) as image:
         np.testing.assert_array_equal(np.asarray(image), grey[..., 0])
     for name, picture in (("a.jpg", rgba), ("a.bmp", grey)):
-        with pytest.raises(ValueError, match=f"{name}: .* Use .png"):
+        with pytest.raises(UserError, match=f"{name}: .* Use .png"):
             write_marked(tmp_path / name, picture)
 
 
