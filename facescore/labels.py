@@ -1,21 +1,24 @@
 """Labels of faces: YOLO text files beside the pictures, to and from COCO's JSON."""
 
-import json
 import math
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from facescore.boxes import Boxes, as_boxes, box_areas, clip_boxes, convert_boxes
 from illustkit import yolo
+from illustkit.deprecation import renamed_keywords
 from illustkit.errors import UserError
-from illustkit.files import inside, write_whole
+from illustkit.files import expand_user, inside
 from illustkit.images import picture_size
+from illustkit.images.read import stored_size
+from illustkit.tables import read_json, write_json
 from illustkit.yolo import LabelError as LabelError
 from illustkit.yolo import label_path as label_path
+from illustkit.yolo import upright_boxes
 
 NAME = "anime_face"
 UNLABELLED, NO_FACE = "unlabelled", "no face"
@@ -25,11 +28,12 @@ PathLike = str | os.PathLike[str]
 Size = tuple[int, int]  # (width, height) in pixels
 
 
-def label_kind(path: PathLike) -> str:
+def label_kind(path: PathLike, *, face_class: int | None = None) -> str:
     """Return what a label file says of its picture, without opening the picture.
 
     Args:
         path: The text file.
+        face_class: See `read_labels`.
 
     Returns:
         "unlabelled" (no file), "no face" (an empty file), "labels" (five columns) or
@@ -38,7 +42,7 @@ def label_kind(path: PathLike) -> str:
     Raises:
         LabelError: Naming file and line of every problem.
     """
-    rows = _read_rows(path, None)
+    rows = _read_rows(path, None, face_class)
     if rows is None:
         return UNLABELLED
     if not len(rows):
@@ -46,11 +50,13 @@ def label_kind(path: PathLike) -> str:
     return LABELS if rows.shape[1] == 5 else PREDICTIONS
 
 
-def read_labels(path: PathLike, image_size: Size) -> np.ndarray | None:
+def read_labels(
+    path: PathLike, image_size: Size, *, face_class: int | None = None
+) -> np.ndarray | None:
     """Read the faces that a person has labelled.
 
     Duplicate lines count once, and boxes are clipped to the picture, as Ultralytics
-    does; fractions up to 1.01 are accepted.
+    does; what else is accepted `illustkit.yolo.read_rows` says.
 
     Example:
     ```python
@@ -60,6 +66,9 @@ def read_labels(path: PathLike, image_size: Size) -> np.ndarray | None:
     Args:
         path: The text file.
         image_size: (width, height) of the upright picture, in pixels.
+        face_class: Number of the class that is a face, in labels of several classes;
+            the boxes of the others are passed over. Defaults to 0, where any other
+            class is a problem.
 
     Returns:
         float64 xyxy `(n, 4)` in pixels; `(0, 4)` if the picture has no face; `None` if
@@ -68,7 +77,7 @@ def read_labels(path: PathLike, image_size: Size) -> np.ndarray | None:
     Raises:
         LabelError: Naming file and line of every problem; a prediction is one.
     """
-    rows = _read_rows(path, 5)
+    rows = _read_rows(path, 5, face_class)
     return None if rows is None else _pixels(rows, image_size)
 
 
@@ -154,11 +163,14 @@ def write_labels(
     return yolo.write_rows(path, np.concatenate(columns, axis=1))
 
 
-def check_labels(image_paths: Iterable[PathLike]) -> list[str]:
+def check_labels(
+    image_paths: Iterable[PathLike], *, face_class: int | None = None
+) -> list[str]:
     """Find every problem of the labels of many pictures.
 
     Args:
         image_paths: Paths of pictures.
+        face_class: See `read_labels`.
 
     Returns:
         List of "file, line n: what is wrong"; empty if all is well. Two pictures that
@@ -175,14 +187,14 @@ def check_labels(image_paths: Iterable[PathLike]) -> list[str]:
             )
         owners[path] = image
         try:
-            label_kind(path)
+            label_kind(path, face_class=face_class)
         except LabelError as error:
             problems += error.problems
     return problems
 
 
-def _read_rows(path, columns):
-    return yolo.read_rows(path, columns=columns, classes=(NAME,))
+def _read_rows(path, columns, face_class=None):
+    return yolo.read_rows(path, columns=columns, classes=(NAME,), only=face_class)
 
 
 def _pixels(rows, image_size):
@@ -190,12 +202,17 @@ def _pixels(rows, image_size):
 
 
 def to_coco(
-    images: Iterable[PathLike], path: PathLike, *, root: PathLike | None = None
+    images: Iterable[PathLike],
+    path: PathLike,
+    *,
+    root: PathLike | None = None,
+    face_class: int | None = None,
+    left_out: list[str] | None = None,
 ) -> tuple[int, int]:
     """Write the labels of pictures as one COCO file.
 
     A picture without a face becomes an image without annotations; an unlabelled picture
-    is left out.
+    is left out. Sizes and boxes are those of the upright picture.
 
     Example:
     ```python
@@ -207,24 +224,28 @@ def to_coco(
         path: The JSON file to write.
         root: Folder that `file_name` is relative to. Defaults to the nearest that
             holds all pictures.
+        face_class: See `read_labels`.
+        left_out: List that receives a line for each problem of a picture that cannot
+            be written. Defaults to none: nothing is written then, and all are raised.
 
     Returns:
         (number of pictures written, number of faces).
 
     Raises:
-        LabelError: Naming file and line of every problem in the labels.
-        UserError: If a picture cannot be read or is outside `root`.
+        LabelError: Naming every problem of the pictures and labels, file and line.
+        UserError: If a picture is outside `root`, or there is none.
     """
-    paths = [Path(image) for image in images]
-    root = Path(root) if root else _common_folder(paths)
+    paths = [expand_user(image) for image in images]
+    root = expand_user(root) if root else _common_folder(paths)
     entries: list[dict[str, Any]] = []
     faces: list[dict[str, Any]] = []
     problems: list[str] = []
     for image in paths:
-        size = picture_size(image)
+        name = _name_within(root, image)
         try:
-            boxes = read_labels(label_path(image), size)
-        except LabelError as error:
+            size = picture_size(image)
+            boxes = read_labels(label_path(image), size, face_class=face_class)
+        except UserError as error:
             problems += error.problems
             continue
         if boxes is None:
@@ -232,7 +253,7 @@ def to_coco(
         entries.append(
             {
                 "id": len(entries) + 1,
-                "file_name": image.resolve().relative_to(root.resolve()).as_posix(),
+                "file_name": name,
                 "width": size[0],
                 "height": size[1],
             }
@@ -249,110 +270,206 @@ def to_coco(
                     "iscrowd": 0,
                 }
             )
-    if problems:
-        raise LabelError(problems)
-    written = {
-        "images": entries,
-        "annotations": faces,
-        "categories": [{"id": 1, "name": NAME}],
-    }
-    write_whole(path, json.dumps(written, ensure_ascii=False, indent=1))
+    _tell(problems, left_out)
+    categories = [{"id": 1, "name": NAME}]
+    record = {"images": entries, "annotations": faces, "categories": categories}
+    write_json(path, record)
     return len(entries), len(faces)
 
 
+@renamed_keywords(labels_folder="folder")
 def from_coco(
-    path: PathLike, labels_folder: PathLike, *, category: str | None = None
+    path: PathLike,
+    folder: PathLike,
+    *,
+    category: str | None = None,
+    overwrite: bool = False,
+    left_out: list[str] | None = None,
+    notes: list[str] | None = None,
 ) -> list[Path]:
     """Write a COCO file's boxes as YOLO text files.
 
-    A picture without annotations gets an empty file: no face. Crowds (`iscrowd`) are
-    left out.
+    A picture without annotations gets an empty file: no face. One whose annotations are
+    all invalid gets none. Crowds (`iscrowd`) are left out. Where the pictures are there
+    and EXIF turns them, boxes in stored pixels are turned too; the image's width and
+    height say which they are in.
 
     Example:
     ```python
-    from_coco("faces.json", "pictures")   # beside the pictures they name
+    from_coco("faces.json", "pictures")   # where `label_path` says
     ```
 
     Args:
         path: The JSON file.
-        labels_folder: Folder for the text files, which are named by `file_name`.
+        folder: Folder of the pictures that `file_name` is relative to; `label_path`
+            says where their labels go.
         category: Name of the category to take; needed if the file has several.
+        overwrite: Replace label files that exist. Defaults to `False`: they stay.
+        left_out: List that receives a line for each entry that is invalid. Defaults to
+            none: they are raised when the valid ones have been written.
+        notes: List that receives what else there is to say: files that exist already,
+            pictures whose boxes may be turned. Defaults to none.
 
     Returns:
         List of the paths written.
 
     Raises:
-        LabelError: Naming the file and the entry of every problem; nothing is written
-            then.
+        LabelError: Naming the file and the entry of every problem; or if the file is
+            no COCO file.
     """
-    images, annotations, category_id = _read_coco(path, category)
+    images, annotations, chosen, categories = _read_coco(path, category)
     problems: list[str] = []
-    boxes: dict[Any, list[tuple[float, ...]]] = {}
-    targets: dict[Any, tuple[Path, Size]] = {}
-    taken: set[Path] = set()
-    ids: set[Any] = set()
+    notes = [] if notes is None else notes
+    boxes: dict[str, list[tuple[float, ...]]] = {}
+    entries: dict[str, _Entry] = {}
+    refused: set[str] = set()  # with entries that are invalid
+    taken: dict[Path, str] = {}
     for number, image in enumerate(images):
+        identity = ""
         try:
-            ids.add(image["id"])
-            target = inside(labels_folder, image["file_name"]).with_suffix(".txt")
-            size = int(image["width"]), int(image["height"])
-            if min(size) < 1:
-                raise UserError(f"a size of {size}")
+            identity = _identity(image["id"])
+            if identity in entries:
+                raise UserError(f"the id {identity} is that of another image")
+            picture = inside(folder, image["file_name"])
+            target = label_path(picture)
             if target in taken:
                 raise UserError(f"{target.name} is the file of another picture")
-            taken.add(target)
-            targets[image["id"]], boxes[image["id"]] = (target, size), []
-        except (KeyError, TypeError, ValueError) as error:
-            problems.append(f"{path}, images[{number}]: {_reason(error)}")
+            entries[identity] = _entry(image, picture, target, notes)
+            taken[target], boxes[identity] = identity, []
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            problems.append(f"{path}, images[{number}]: {_reason(error)}.")
+            refused.add(identity)
     for number, face in enumerate(annotations):
+        identity = ""
         try:
-            if face["image_id"] not in ids:
-                raise UserError(f"no image has the id {face['image_id']!r}")
-            if face.get("iscrowd") or face["category_id"] != category_id:
+            identity = _identity(face["image_id"])
+            if identity not in entries and identity not in refused:
+                raise UserError(f"no image has the id {identity}")
+            kind = _identity(face["category_id"])
+            if kind not in categories:
+                raise UserError(f"no category has the id {kind}")
+            if face.get("iscrowd") or kind not in chosen or identity not in entries:
                 continue
             x, y, width, height = (float(v) for v in face["bbox"])
             if not all(map(math.isfinite, (x, y, width, height))):
                 raise UserError(f"a box of {face['bbox']}")
-            if face["image_id"] not in targets:
-                continue
-            columns, rows = targets[face["image_id"]][1]
-            inside_x = min(x + width, columns) > max(x, 0)
-            if not (inside_x and min(y + height, rows) > max(y, 0)):
+            if not (width > 0 and height > 0):
+                raise UserError(f"a box of {face['bbox']} has no area")
+            box = x, y, x + width, y + height
+            if box_areas(clip_boxes([box], entries[identity].size))[0] <= 0:
                 raise UserError(f"a box of {face['bbox']} outside the picture")
-            boxes[face["image_id"]].append((x, y, x + width, y + height))
-        except (KeyError, TypeError, ValueError) as error:
-            problems.append(f"{path}, annotations[{number}]: {_reason(error)}")
-    if problems:
-        raise LabelError(problems)
-    return [write_labels(t, boxes[i], size) for i, (t, size) in targets.items()]
+            boxes[identity].append(box)
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            problems.append(f"{path}, annotations[{number}]: {_reason(error)}.")
+            refused.add(identity)
+    written, kept = [], 0
+    for identity, entry in entries.items():
+        if not boxes[identity] and identity in refused:
+            continue  # an empty file would say that there is no face
+        if entry.target.exists() and not overwrite:
+            kept += 1
+            continue
+        rows: Any = upright_boxes(boxes[identity], entry.size, entry.orientation)
+        size = entry.size[::-1] if entry.orientation in (5, 6, 7, 8) else entry.size
+        written.append(write_labels(entry.target, rows, size))
+    if kept:
+        notes.append(f"Label files that exist and stay: {kept}. See `overwrite`.")
+    _tell(problems, left_out)
+    return written
+
+
+class _Entry(NamedTuple):
+    """An image of a COCO file: where its labels go, and what its boxes are in."""
+
+    target: Path
+    size: Size
+    orientation: int  # by which its boxes are to be turned
+
+
+def _entry(image, picture, target, notes):
+    size = int(image["width"]), int(image["height"])
+    if min(size) < 1:
+        raise UserError(f"a size of {size}")
+    if not picture.is_file():
+        return _Entry(target, size, 1)
+    stored, orientation = stored_size(picture)
+    seen = stored[::-1] if orientation in (5, 6, 7, 8) else stored
+    if not _alike(size, seen) and not _alike(size, stored):
+        raise UserError(
+            f"{picture} is {seen[0]}x{seen[1]}, not {size[0]}x{size[1]}: its boxes are "
+            "of another picture"
+        )
+    if orientation != 1 and _alike(size, seen) and _alike(size, stored):
+        notes.append(
+            f"{picture}: EXIF turns it, and its size does not say whether its boxes "
+            "are turned. They are taken as they are: look at them."
+        )
+    return _Entry(target, size, 1 if _alike(size, seen) else orientation)
+
+
+def _alike(a, b):
+    """Return whether two sizes have the same shape, up to rounding."""
+    return abs(a[0] * b[1] / (a[1] * b[0]) - 1) < 0.02
+
+
+def _identity(value):
+    """Return an id as a text: exporters write 7, "7" and 7.0."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise UserError(f"an id is a number or a text. Received: {value!r:.40}")
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value).strip()
 
 
 def _read_coco(path, category):
     try:
-        data = json.loads(Path(path).read_text("utf-8-sig"))
-        images, annotations = data["images"], data["annotations"]
-        names = {c["name"]: c["id"] for c in data["categories"]}
-        if not (isinstance(images, list) and isinstance(annotations, list)):
-            raise UserError("images and annotations must be lists")
-    except FileNotFoundError:
-        raise LabelError(f"{path}: no such file. Check the path.") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise LabelError(f"{path}: is no COCO file ({_reason(error)}).") from error
+        data = read_json(path)
+    except UserError as error:
+        raise LabelError(error.problems) from None
+    try:
+        parts = [data[name] for name in ("images", "annotations", "categories")]
+        if not all(isinstance(part, list) for part in parts):
+            raise UserError("images, annotations and categories are lists")
+        names: dict[str, set[str]] = {}  # several ids may have one name
+        for kind in parts[2]:
+            names.setdefault(str(kind["name"]), set()).add(_identity(kind["id"]))
+    except (KeyError, TypeError, UserError) as error:
+        raise LabelError(f"{path}: is no COCO file ({_reason(error)}).") from None
     if category is None and len(names) == 1:
         category = next(iter(names))
     if category not in names:
         raise LabelError(
-            f"{path}: name one category of {sorted(names)}. Received: {category!r}"
+            f"{path}: name one `category` of {sorted(names)}. Received: {category!r}"
         )
-    return images, annotations, names[category]
+    return *parts[:2], names[category], set().union(*names.values())
+
+
+def _tell(problems, left_out):
+    if left_out is not None:
+        left_out += problems
+    elif problems:
+        raise LabelError(problems)
+
+
+def _name_within(root, image):
+    """Return a picture's name within a folder, as it is named or as links lead."""
+    for place, base in (
+        (Path(os.path.abspath(image)), Path(os.path.abspath(root))),
+        (image.resolve(), root.resolve()),
+    ):
+        if place.is_relative_to(base):
+            return place.relative_to(base).as_posix()
+    raise UserError(f"{image}: is outside of {root}. Name a folder that holds it.")
 
 
 def _common_folder(images):
     if not images:
         raise UserError("There must be one picture or more. Received: none")
-    folders = [image.resolve().parent for image in images]
+    folders = [os.path.abspath(image.parent) for image in images]
     return Path(os.path.commonpath(folders))
 
 
 def _reason(error):
-    return f"{error} is missing" if isinstance(error, KeyError) else str(error)
+    if isinstance(error, KeyError):
+        return f"{error} is missing"
+    return str(error).rstrip(".")

@@ -135,7 +135,14 @@ def test_coco_round_trip(tmp_path):
             corners = np.sort(rng.uniform(0, 1, (boxes, 2, 2)), axis=1) * SIZE
             truths[i] = corners.reshape(boxes, 4)
             write_labels(label_path(images[-1]), truths[i], SIZE)
-    assert to_coco(images, tmp_path / "faces.json") == (3, 4)
+    images.append(tmp_path / "in" / "damaged.png")
+    images[-1].write_bytes(b"no picture")
+    with pytest.raises(LabelError, match="damaged.png"):
+        to_coco(images, tmp_path / "faces.json")
+    assert not (tmp_path / "faces.json").exists()
+    left_out = []
+    assert to_coco(images, tmp_path / "faces.json", left_out=left_out) == (3, 4)
+    assert len(left_out) == 1 and "damaged.png" in left_out[0]
     data = json.loads((tmp_path / "faces.json").read_text())
     assert [i["file_name"] for i in data["images"]] == ["0/0.png", "1/1.png", "1/3.png"]
     first = data["annotations"][0]
@@ -150,21 +157,92 @@ def test_coco_round_trip(tmp_path):
 def test_coco_of_several_categories(tmp_path):
     face = {"image_id": "a", "category_id": 7, "bbox": [10, 20, 30, 40]}
     data = {
-        "images": [{"id": "a", "file_name": "x/a.b.jpg", "width": 200, "height": 100}],
+        "images": [
+            {"id": "a", "file_name": "x/a.b.jpg", "width": 200, "height": 100},
+            {"id": "b", "file_name": "x/hand.jpg", "width": 200, "height": 100},
+        ],
         "annotations": [
             face,
             {**face, "category_id": 8, "bbox": [0, 0, 9, 9]},
+            {**face, "category_id": 8, "image_id": "b"},
             {**face, "iscrowd": 1, "bbox": [1, 1, 9, 9]},
         ],
         "categories": [{"id": 7, "name": "face"}, {"id": 8, "name": "hand"}],
     }
     (tmp_path / "c.json").write_text(json.dumps(data))
-    (path,) = from_coco(tmp_path / "c.json", tmp_path / "out", category="face")
-    assert path == tmp_path / "out/x/a.b.txt"
+    path, other = from_coco(tmp_path / "c.json", tmp_path / "out", category="face")
+    assert path == tmp_path / "out/x/a.b.txt" and other.read_text() == ""
     same(read_labels(path, SIZE), [(10, 20, 40, 60)])
 
 
-def test_coco_problems_are_all_named_and_nothing_is_written(tmp_path):
+@pytest.mark.parametrize(
+    "category_ids, ids", [((7,), ("7", 7.0)), (("7",), (7, 7)), ((7, "8"), ("7", 8))]
+)
+def test_coco_ids_as_texts_and_two_ids_of_one_name(tmp_path, category_ids, ids):
+    image = {"id": 1, "file_name": "a.png", "width": 200, "height": 100}
+    data = {
+        "images": [image],
+        "annotations": [
+            {"image_id": "1", "category_id": ids[0], "bbox": [1, 2, 3, 4]},
+            {"image_id": 1.0, "category_id": ids[1], "bbox": ["9", "9", "3", "4"]},
+        ],
+        "categories": [{"id": i, "name": "face"} for i in category_ids],
+    }
+    (tmp_path / "c.json").write_text(json.dumps(data))
+    (path,) = from_coco(tmp_path / "c.json", tmp_path / "images")
+    assert path == tmp_path / "labels" / "a.txt"  # where every reader looks
+    same(read_labels(path, SIZE), [(1, 2, 4, 6), (9, 9, 12, 13)])
+
+
+def test_coco_overwrites_no_labels_unasked(tmp_path):
+    image = {"id": 1, "file_name": "a.png", "width": 200, "height": 100}
+    data = {"images": [image], "annotations": [], "categories": []}
+    data["categories"] = [{"id": 1, "name": "face"}]
+    (tmp_path / "c.json").write_text(json.dumps(data))
+    path = write_labels(tmp_path / "a.txt", [(1, 2, 3, 4)], SIZE)
+    notes = []
+    assert from_coco(tmp_path / "c.json", tmp_path, notes=notes) == []
+    assert len(read_labels(path, SIZE)) == 1 and "exist and stay: 1." in notes[0]
+    assert from_coco(tmp_path / "c.json", tmp_path, overwrite=True) == [path]
+    assert len(read_labels(path, SIZE)) == 0
+
+
+@pytest.mark.parametrize("size", [(200, 100), (100, 200), (400, 200)])
+def test_coco_boxes_of_a_turned_picture(tmp_path, size):
+    """The picture is stored 200x100 and seen 100x200, turned clockwise."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (200, 100)).save(tmp_path / "a.jpg", exif=exif)
+    scale = size[0] / 200 if size[0] > size[1] else 1
+    stored, seen = (20, 10, 60, 30), (70, 20, 90, 60)
+    box = np.asarray(stored if size[0] > size[1] else seen) * scale
+    x, y, right, bottom = box.tolist()
+    data = {
+        "images": [dict(id=1, file_name="a.jpg", width=size[0], height=size[1])],
+        "annotations": [
+            {"image_id": 1, "category_id": 1, "bbox": [x, y, right - x, bottom - y]}
+        ],
+        "categories": [{"id": 1, "name": "face"}],
+    }
+    (tmp_path / "c.json").write_text(json.dumps(data))
+    (path,) = from_coco(tmp_path / "c.json", tmp_path)
+    same(read_labels(path, (100, 200)), [seen])
+    data["images"][0].update(width=150, height=150)
+    (tmp_path / "c.json").write_text(json.dumps(data))
+    with pytest.raises(LabelError, match="is 100x200, not 150x150"):
+        from_coco(tmp_path / "c.json", tmp_path, overwrite=True)
+
+
+def test_one_class_of_several_is_the_face(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("15 0.5 0.5 0.5 0.5\n3 0.5 0.5 0.1 0.1\n")
+    assert "--class 15" in check_labels([tmp_path / "a.png"])[0]
+    assert check_labels([tmp_path / "a.png"], face_class=15) == []
+    same(read_labels(path, SIZE, face_class=15), [(50, 25, 150, 75)])
+    assert label_kind(path, face_class=2) == "no face"
+
+
+def test_coco_problems_are_all_named_and_good_boxes_written(tmp_path):
     image = {"id": 1, "file_name": "a.png", "width": 200, "height": 100}
     face = {"image_id": 1, "category_id": 7, "bbox": [1, 2, 3, 4]}
     data = {
@@ -173,6 +251,7 @@ def test_coco_problems_are_all_named_and_nothing_is_written(tmp_path):
             {**image, "id": 2, "file_name": "../b.png"},
             {**image, "id": 3, "file_name": "C:\\b.png"},
             {**image, "id": 4, "file_name": "a.jpg"},
+            {**image, "id": 5, "file_name": "zero.png"},
         ],
         "annotations": [
             face,
@@ -180,17 +259,21 @@ def test_coco_problems_are_all_named_and_nothing_is_written(tmp_path):
             {**face, "bbox": [300, 2, 3, 4]},
             {**face, "bbox": [1, 2, 3]},
             {**face, "iscrowd": 1, "bbox": []},
+            {**face, "image_id": 5, "bbox": [1, 2, 0, 4]},
+            {**face, "image_id": 5, "category_id": 99},
         ],
         "categories": [{"id": 7, "name": "face"}, {"id": 8, "name": "hand"}],
     }
     (tmp_path / "c.json").write_text(json.dumps(data))
-    with pytest.raises(LabelError, match=r"name one category of \['face', 'hand'\]"):
+    with pytest.raises(LabelError, match=r"name one `category` of \['face', 'hand'\]"):
         from_coco(tmp_path / "c.json", tmp_path / "out")
     with pytest.raises(LabelError) as caught:
         from_coco(tmp_path / "c.json", tmp_path / "out", category="face")
     places = [p.split(": ")[0].split(", ")[1] for p in caught.value.problems]
     assert places == [
         *(f"images[{n}]" for n in (1, 2, 3)),
-        *(f"annotations[{n}]" for n in (1, 2, 3)),
+        *(f"annotations[{n}]" for n in (1, 2, 3, 5, 6)),
     ]
-    assert not (tmp_path / "out").exists()
+    # The one without a valid box has no file, which would say "no face".
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["a.txt"]
+    same(read_labels(tmp_path / "out" / "a.txt", SIZE), [(1, 2, 4, 6)])
