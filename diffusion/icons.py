@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import statistics
 from collections.abc import Callable, Sequence
@@ -14,11 +13,12 @@ import numpy as np
 
 from diffusion.watermark import shown
 from illustkit.errors import UserError, as_user_error
-from illustkit.files import expand_user, read_text
+from illustkit.files import expand_user
 from illustkit.images import list_images, read_picture
 from illustkit.images.cache import PictureWriter, file_stamps, store_pictures
 from illustkit.images.formats import FORMATS
 from illustkit.images.read import Picture, picture_size
+from illustkit.tables import read_json
 
 CHANNELS = (1, 3, 4)
 GRID, SETTINGS = "grid.png", "settings.json"
@@ -174,8 +174,8 @@ def icon_files(folder: str | os.PathLike) -> list[Path]:
 def holds_samples(folder: Path) -> bool:
     """Return whether `sample_folder` wrote the pictures of a folder, by its record."""
     try:
-        settings = json.loads(read_text(folder / SETTINGS))
-    except (OSError, ValueError):
+        settings = read_json(folder / SETTINGS)
+    except UserError:
         return False
     return isinstance(settings, dict) and {"sampler", "model"} <= settings.keys()
 
