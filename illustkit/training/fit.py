@@ -19,6 +19,7 @@ from illustkit.runtime import (
 )
 from illustkit.training.batches import Batches
 from illustkit.training.dropout import EpochSeeds
+from illustkit.training.folder import training_in
 from illustkit.training.runs import Run
 
 
@@ -125,23 +126,27 @@ def fit_run(
         The same run.
 
     Raises:
+        UserError: If another process is training this run.
         FloatingPointError: If the loss or a weight is not finite.
     """
-    check, *saving = run.callbacks(monitor, mode)
-    model.fit(
-        batches,
-        epochs=epochs,
-        shuffle=False,  # the batches shuffle themselves
-        verbose=verbose,
-        callbacks=[
-            batches.follow(),
-            EpochSeeds(seed),
-            check,  # before anything is saved
-            *callbacks,
-            *saving,
-        ],
-        **options,
-    )
+    # One process of several workers holds the lock for all of them.
+    alone = contextlib.nullcontext() if worker_index() else training_in(run.folder)
+    with alone:
+        check, *saving = run.callbacks(monitor, mode)
+        model.fit(
+            batches,
+            epochs=epochs,
+            shuffle=False,  # the batches shuffle themselves
+            verbose=verbose,
+            callbacks=[
+                batches.follow(),
+                EpochSeeds(seed),
+                check,  # before anything is saved
+                *callbacks,
+                *saving,
+            ],
+            **options,
+        )
     return run
 
 

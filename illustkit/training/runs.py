@@ -22,10 +22,10 @@ from illustkit.runtime import n_workers, worker_index
 from illustkit.training.folder import BEST as BEST
 from illustkit.training.folder import HISTORY as HISTORY
 from illustkit.training.folder import SETTINGS as SETTINGS
-from illustkit.training.folder import has_trained
+from illustkit.training.folder import has_trained, refuse_busy
 
 # Settings that a training may be continued with; `settings.json` records each change.
-MAY_CHANGE = "epochs", "steps", "learning_rate", "precision"
+MAY_CHANGE = "epochs", "steps", "epoch_steps", "learning_rate", "precision"
 EMPTY = "", "NA"  # cells of the history without a number
 
 
@@ -94,17 +94,23 @@ class Run:
             folder: Path of the run to be; it need not exist.
             settings: Dict that JSON can hold, as for `start`.
             may_change: Settings that may differ from those of the stored run, beside
-                the epochs, steps, learning rate and precision.
+                `MAY_CHANGE`.
             kind: What is trained.
 
         Raises:
-            UserError: If a run of another kind or with other settings is stored there.
+            UserError: If a run of another kind or with other settings is stored there,
+                or another process is training it.
         """
         folder = expand_user(folder)
         if not (folder / SETTINGS).exists():
             return
-        stored = kind.open(folder) if kind else cls(folder)
-        if not has_trained(folder):
+        refuse_busy(folder)
+        stored = cls(folder)
+        trained = has_trained(folder)
+        # A file of settings without a kind may be another program's.
+        if kind and (trained or "kind" not in stored.settings):
+            kind.open(stored)
+        if not trained:
             return
         differences = [
             f"{name}: {before!r} there, {now!r} now"
@@ -132,7 +138,7 @@ class Run:
             folder: Path; made if it is missing.
             settings: Dict that JSON can hold: what is needed to build the model again.
             may_change: Settings that may differ from those of the stored run, beside
-                the epochs, steps, learning rate and precision.
+                `MAY_CHANGE`.
             kind: What is trained; `settings.json` records its name as "kind".
 
         Returns:

@@ -10,10 +10,12 @@ import keras
 import numpy as np
 import pytest
 
+from illustkit.errors import UserError
 from illustkit.files import expand_user
 from illustkit.images import list_images, read_image, store_pictures, write_image
 from illustkit.training.batches import Batches
 from illustkit.training.fit import choose_devices, fit_run
+from illustkit.training.folder import training_in
 from illustkit.training.optimizers import ClippedAdam
 from illustkit.training.runs import (
     BEST,
@@ -98,6 +100,68 @@ def test_rows_after_the_backup_are_dropped(tmp_path):
     path.write_text("\n".join([*rows, rows[-1].replace("1,", "2,", 1)]) + "\n")
     run, _ = train(tmp_path / "run", 3)
     assert run.history["epoch"] == [0, 1, 2]
+
+
+class Stop(keras.callbacks.Callback):
+    """Interrupts the third epoch, as Ctrl-C does: in a step, or before it is saved."""
+
+    def __init__(self, inside):
+        super().__init__()
+        self.inside = inside
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.inside and self.model.optimizer.iterations > 9:
+            raise KeyboardInterrupt
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_after_an_interrupt_the_same_call_goes_on(tmp_path, inside):
+    _, whole = train(tmp_path / "whole", 4)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "run", 4, Stop(inside))
+    assert Run(tmp_path / "run").epochs_done == 2
+    run, resumed = train(tmp_path / "run", 4)
+    assert len(run.history["loss"]) == 4
+    for a, b in zip(whole.get_weights(), resumed.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+LOCKING = """
+import sys
+sys.path.insert(0, {root!r})
+from illustkit.training.folder import training_in
+
+with training_in({folder!r}):
+    print("trains", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_two_processes_do_not_train_one_run(tmp_path):
+    train(tmp_path, 1)
+    other = subprocess.Popen(
+        [sys.executable, "-c", LOCKING.format(root=str(ROOT), folder=str(tmp_path))],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert other.stdout.readline() == "trains\n"
+        before = (tmp_path / "settings.json").read_bytes()
+        with pytest.raises(UserError, match="another process is training this run"):
+            Run.start(tmp_path, {"epochs": 2, "width": 4})
+        assert (tmp_path / "settings.json").read_bytes() == before
+        with pytest.raises(UserError, match="another process"), training_in(tmp_path):
+            pass
+    finally:
+        other.kill()  # a dead process keeps no run
+        other.communicate()
+    run, _ = train(tmp_path, 2)
+    assert run.epochs_done == 2
 
 
 def test_a_half_written_backup_is_not_used(tmp_path):
@@ -275,6 +339,7 @@ def test_weights_land_in_the_run_whatever_its_name(tmp_path, name):
     assert run.folder == tmp_path / name
     assert [path.name for path in tmp_path.iterdir()] == [name]
     files = {path.name for path in run.folder.iterdir()}
+    files -= {".lock"}
     assert files == {BEST, "settings.json", "history.csv", "pictures", "backup"}
     run, _ = train(tmp_path / name, 2)
     assert run.epochs_done == 2
@@ -299,8 +364,12 @@ def test_a_refused_training_does_not_bind_the_next_one(tmp_path, left):
     run = Run.start(tmp_path, {"epochs": 2, "width": 8}, kind=line)
     assert Run(tmp_path).settings == run.settings
     assert run.settings == {"kind": "line", "epochs": 2, "width": 8}
-    with pytest.raises(ValueError, match="something else than a curve"):
-        Run.start(tmp_path, {"degree": 2}, kind=RunKind("curve"))
+    run = Run.start(tmp_path, {"degree": 2}, kind=RunKind("curve"))
+    assert Run(tmp_path).settings == {"kind": "curve", "degree": 2}
+    # A file of the same name that another program wrote is not replaced.
+    (tmp_path / "settings.json").write_text('{"editor.tabSize": 4}')
+    with pytest.raises(UserError, match="something else than a line"):
+        Run.start(tmp_path, {"width": 8}, kind=line)
 
 
 @pytest.mark.parametrize(
@@ -339,6 +408,7 @@ def test_kinds_of_runs_are_told_apart_with_and_without_a_record(tmp_path):
         old = Run.start(tmp_path / f"{name}-old", settings[name])
         assert old.settings == settings[name]
         for run in (new, old):
+            (run.folder / BEST).touch()
             assert kinds[name].open(run) is run
             assert kinds[name].open(run.folder).settings == run.settings
             with pytest.raises(ValueError, match=f"something else than a {other}"):
@@ -371,6 +441,15 @@ def test_a_trained_model_is_loaded_from_its_run_or_its_file(tmp_path):
     model.save_weights(tmp_path / "run" / "wide.weights.h5")
     with pytest.raises(ValueError, match="does not hold this run's weights"):
         load_run(run, line, build, weights="wide.weights.h5")
+
+
+@pytest.mark.parametrize("name", ["epochs", "steps", "epoch_steps", "learning_rate"])
+def test_what_changes_the_length_of_a_training_may_change(tmp_path, name):
+    Run.start(tmp_path, {name: 4, "width": 4})
+    (tmp_path / BEST).touch()
+    run = Run.start(tmp_path, {name: 8, "width": 4})
+    assert run.settings[name] == 8
+    assert run.changes == [{"after_epoch": 0, "setting": name, "from": 4, "to": 8}]
 
 
 def test_other_settings_are_refused_and_more_epochs_taken(tmp_path):
