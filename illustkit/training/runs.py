@@ -104,7 +104,8 @@ class Run:
         folder = expand_user(folder)
         if not (folder / SETTINGS).exists():
             return
-        refuse_busy(folder)
+        if worker_index() == 0:  # which may train already, for all workers
+            refuse_busy(folder)
         stored = cls(folder)
         trained = has_trained(folder)
         # A file of settings without a kind may be another program's.
