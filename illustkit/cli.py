@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from illustkit.errors import as_user_error
-from illustkit.runtime import missing_backend
+from illustkit.runtime import missing_backend, silence_tensorflow
 
 _TRACEBACK = contextvars.ContextVar("traceback", default=False)
 _COMMAND = contextvars.ContextVar[Any]("command", default=None)
@@ -82,6 +82,7 @@ def app_with(text: str, *, command: str | None = None) -> typer.Typer:
     ) -> None:
         _TRACEBACK.set(traceback)
         print_any_name()
+        silence_tensorflow()
 
     if command is not None:
         app.callback(help=text)(options)

@@ -87,14 +87,18 @@ def write_whole(path: str | os.PathLike, data: str | bytes) -> Path:
         The path written.
     """
     if isinstance(data, str):
-        try:
-            data = data.encode("utf-8", "surrogateescape")
-        except UnicodeEncodeError:  # half a character, that stands for no byte
-            data = data.encode("utf-8", "surrogatepass")
+        data = _encoded(data)
     path = expand_user(path)
     with replacing(path) as part, open(part, "xb") as file:
         file.write(data)
     return path
+
+
+def _encoded(text: str) -> bytes:
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # half a character, which stands for no byte
+        return text.encode("utf-8", "surrogatepass")
 
 
 def read_text(path: str | os.PathLike) -> str:

@@ -6,6 +6,7 @@ import glob
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -152,6 +153,58 @@ def choose_backend() -> str:
     chosen = installed[-1] if tpu_files() else installed[0]
     os.environ["KERAS_BACKEND"] = chosen
     return chosen
+
+
+class _QuietLoader:
+    """Finds TensorFlow as Python does, and drops what its libraries print on loading.
+
+    They write to the file descriptor before they read TF_CPP_MIN_LOG_LEVEL.
+    """
+
+    def find_spec(self, name, path=None, target=None):
+        if name != "tensorflow":
+            return None
+        sys.meta_path.remove(self)
+        spec = find_spec(name)
+        if spec is not None and spec.loader is not None:
+            execute = functools.partial(_without_output, spec.loader.exec_module)
+            setattr(spec.loader, "exec_module", execute)  # noqa: B010
+        return spec
+
+
+def _without_output(function, *arguments):
+    """Call a function; what it wrote to the process's stderr is shown if it fails."""
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as printed:
+        stderr = os.dup(2)
+        os.dup2(printed.fileno(), 2)
+        try:
+            function(*arguments)
+        except BaseException:
+            printed.seek(0)
+            os.write(stderr, printed.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
+def silence_tensorflow() -> None:
+    """Keep TensorFlow's log off the terminal, unless TF_CPP_MIN_LOG_LEVEL is set.
+
+    It names drivers and instructions above every line of a command. What goes wrong is
+    an exception as well. Call it before TensorFlow is imported.
+
+    Example:
+    ```python
+    silence_tensorflow()
+    import keras
+    ```
+    """
+    if "TF_CPP_MIN_LOG_LEVEL" in os.environ or "tensorflow" in sys.modules:
+        return
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    sys.meta_path.insert(0, _QuietLoader())
 
 
 def missing_backend(error: ModuleNotFoundError) -> str | None:

@@ -10,6 +10,7 @@ import pytest
 
 import oppai
 from illustkit.runtime import missing_backend
+from tests.conftest import ROOT
 
 ADVICE = (
     "Keras finds no TensorFlow. Set KERAS_BACKEND=jax, since JAX is here, "
@@ -77,3 +78,40 @@ def test_a_command_says_it_in_one_line(tmp_path):
         text=True,
     )
     assert (done.returncode, done.stderr) == (2, f"oppai: {ADVICE}\n")
+
+
+TENSORFLOW = """
+import os
+os.write(2, b"I0000 port.cc: oneDNN is on\\n")
+level = os.environ["TF_CPP_MIN_LOG_LEVEL"]
+{}
+"""
+
+
+@pytest.mark.parametrize(
+    "then, level, printed",
+    [
+        ("", None, ["level 3"]),
+        ("", "1", ["I0000 port.cc: oneDNN is on", "level 1"]),
+        ("import cuda", None, ["I0000 port.cc: oneDNN is on", "no cuda"]),
+    ],
+    ids=["silent", "the user wants the log", "a failure shows it"],
+)
+def test_the_log_of_tensorflow_stays_off_the_terminal(tmp_path, then, level, printed):
+    (tmp_path / "tensorflow").mkdir()
+    (tmp_path / "tensorflow" / "__init__.py").write_text(TENSORFLOW.format(then))
+    code = (
+        "import os, sys; from illustkit.runtime import silence_tensorflow\n"
+        "silence_tensorflow()\n"
+        "try:\n    import tensorflow\n"
+        "except ImportError:\n    print('no cuda', file=sys.stderr)\n"
+        "else:\n    print('level', tensorflow.level, file=sys.stderr)"
+    )
+    env = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    env["PYTHONPATH"] = os.pathsep.join([str(tmp_path), str(ROOT)])
+    if level is not None:
+        env["TF_CPP_MIN_LOG_LEVEL"] = level
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=env, capture_output=True, text=True
+    )
+    assert done.stderr.splitlines() == printed
