@@ -1,13 +1,27 @@
 """Read boxes, masks and paint as a soft alpha of what is to be restored."""
 
+import math
+import os
 from collections.abc import Sequence
 
 import numpy as np
 
 from illustkit.errors import UserError
+from illustkit.images import read_picture
+from illustkit.options import check_number
+from oppai.censoring.regions import bounds
 
 # Noise of a JPEG mask around pure black and pure white, in levels of 255.
 _NOISE = 8
+# From this level on a pixel of a mask is hidden, and a pixel of a layer painted.
+_HALF = 128
+# Greys that make a rim: ringing of a JPEG reaches less far from black and white.
+_GREY = 32, 224
+# Pixels of grey for each pixel of the edge: an anti-aliased edge has 0.7 to 1.3, the
+# narrowest rim of a blurred mask 2.
+_RIM = 1.5
+# Largest difference of a layer's colours, and of a copy from its picture, in levels.
+_ALIKE = 16
 
 
 def boxes_alpha(
@@ -32,8 +46,33 @@ def boxes_alpha(
     Raises:
         UserError: If a box is empty, not finite or wholly outside the picture.
     """
+    check_boxes(boxes, shape)
     height, width = shape[:2]
     hard = np.zeros((height, width), bool)
+    for left, top, right, bottom in boxes:
+        rows = slice(max(math.floor(top), 0), math.ceil(bottom))
+        hard[rows, max(math.floor(left), 0) : math.ceil(right)] = True
+    return _feathered(hard, feather)
+
+
+def check_boxes(
+    boxes: Sequence[Sequence[float]], shape: Sequence[int] | None = None
+) -> None:
+    """Refuse boxes that mark nothing.
+
+    Example:
+    ```python
+    check_boxes([(57.4, 258.2, 343.8, 471.0)], (848, 600))
+    ```
+
+    Args:
+        boxes: Boxes (left, top, right, bottom), in pixels, floats allowed.
+        shape: (height, width) of the picture. Defaults to `None`: unknown as yet.
+
+    Raises:
+        UserError: If a box is empty, not finite, in fractions of the picture, or
+            wholly outside it.
+    """
     for box in boxes:
         values = np.asarray(box, np.float64)
         if values.shape != (4,) or not np.isfinite(values).all():
@@ -41,20 +80,30 @@ def boxes_alpha(
                 "A box is four finite numbers (left, top, right, bottom). "
                 f"Received: box={box}"
             )
-        left, top, right, bottom = values
+        left, top, right, bottom = values.tolist()
         if left >= right or top >= bottom:
             raise UserError(
                 "A box needs left < right and top < bottom, in pixels. "
                 f"Received: box={box}"
             )
+        # Less than one pixel: no one means that.
+        if 0 <= values.min() and values.max() <= 1 and (values % 1).any():
+            scaled = ""
+            if shape is not None:
+                pixels = np.rint(values * ((shape[1], shape[0]) * 2)).astype(int)
+                scaled = f", here {','.join(map(str, pixels.tolist()))}"
+            raise UserError(
+                "A box is in pixels; these are fractions of the picture. Multiply them "
+                f"by its width and height{scaled}. Received: box={box}"
+            )
+        if shape is None:
+            continue
+        height, width = shape[:2]
         if left >= width or top >= height or right <= 0 or bottom <= 0:
             raise UserError(
                 f"A box lies wholly outside the picture of {width}x{height} pixels. "
                 f"Received: box={box}"
             )
-        rows = slice(max(int(np.floor(top)), 0), int(np.ceil(bottom)))
-        hard[rows, max(int(np.floor(left)), 0) : int(np.ceil(right))] = True
-    return _feathered(hard, feather)
 
 
 def mask_alpha(
@@ -62,9 +111,11 @@ def mask_alpha(
 ) -> np.ndarray:
     """Read a mask picture (white = restore) as a soft alpha.
 
-    A mask with greys is used as it is: its greys are the soft rim. A mask of only black
-    and white gets a rim of `feather` pixels outside the white. Levels within 8 of
-    black or white are the noise of a JPEG and count as black or white.
+    Each connected part of the mask is read by itself. Where greys make a rim around it
+    of two pixels and more, they are the soft alpha. Where they are fewer (a hard edge,
+    anti-aliased or from a JPEG), the part gets a rim of `feather` pixels outside.
+    Levels within 8 of black or white are noise and count as black or white. A mask of
+    0 and 1 alone counts as one of 0 and 255.
 
     Example:
     ```python
@@ -74,14 +125,19 @@ def mask_alpha(
     Args:
         mask: bool or uint8 (height, width), (height, width, 1) or (height, width, 3).
         shape: (height, width) of the picture.
-        feather: Width in pixels of the rim of a black and white mask. Defaults to `8`.
+        feather: Width in pixels of the rim of hard edges; 0 takes the mask as it is.
+            Defaults to `8`.
 
     Returns:
         uint8 (height, width): 255 = restore, 0 = keep.
 
     Raises:
-        UserError: If the mask has another size than the picture or another type.
+        UserError: If the mask has another size than the picture, another type, or
+            levels so dark that they mark nothing.
     """
+    import cv2
+
+    check_number("feather", feather, least=0)
     mask = np.asarray(mask)
     if mask.ndim == 3 and mask.shape[-1] in (1, 3):
         mask = mask.max(axis=-1)
@@ -95,27 +151,127 @@ def mask_alpha(
             f"The mask has to be of the picture's size, {shape[1]}x{shape[0]} pixels. "
             f"Received: {mask.shape[1]}x{mask.shape[0]}"
         )
-    if mask.dtype == np.bool_:
-        return _feathered(mask, feather)
+    largest = int(mask.max())
+    if mask.dtype == np.bool_ or largest == 1:
+        return _feathered(mask > 0, feather)
+    if 0 < largest < _NOISE:
+        raise UserError(
+            "The mask marks nothing: white, level 255, is restored, and its brightest "
+            f"pixel has level {largest}. Multiply it by {255 // largest}, or save it "
+            "as black and white."
+        )
     alpha = np.where(mask < _NOISE, 0, mask)
     alpha = np.where(mask > 255 - _NOISE, 255, alpha).astype(np.uint8)
-    soft = (alpha > 0) & (alpha < 255)
-    return alpha if soft.any() else _feathered(alpha > 0, feather)
+    box = bounds(alpha > 0)
+    if box is None or feather == 0:
+        return alpha
+    marked = np.s_[box[1] : box[3], box[0] : box[2]]
+    # One pixel beyond, or the edge of the picture where that is the mask's own edge.
+    around = np.s_[max(box[1] - 1, 0) : box[3] + 1, max(box[0] - 1, 0) : box[2] + 1]
+    part = alpha[around]
+    core = part >= _HALF
+    n, labels = cv2.connectedComponents((part > 0).astype(np.uint8))
+    inner = cv2.erode(core.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    edges = np.bincount(labels[core & ~inner], minlength=n)
+    greys = np.bincount(labels[(part >= _GREY[0]) & (part < _GREY[1])], minlength=n)
+    hard = np.zeros(alpha.shape, bool)
+    hard[around] = core & (greys < _RIM * edges)[labels]
+    soft = _feathered(hard, feather)
+    soft[marked] = np.maximum(soft[marked], alpha[marked])
+    return soft
 
 
 def _feathered(hard, feather):
     import cv2
 
-    if feather < 0:
-        raise UserError(f"feather is a number of pixels >= 0. Received: {feather}")
-    if hard.all() or not hard.any():
-        return hard.astype(np.uint8) * 255
+    check_number("feather", feather, least=0)
+    alpha = hard.astype(np.uint8) * 255
+    box = bounds(hard)
+    if box is None or feather == 0:
+        return alpha
+    # Twice the rim, so that it is seen whether the picture has room for it.
+    room = math.ceil(2 * feather) + 2
+    left, top = max(box[0] - room, 0), max(box[1] - room, 0)
+    around = np.s_[top : box[3] + room, left : box[2] + room]
+    if hard[around].all():
+        return alpha
     distance = cv2.distanceTransform(
-        (~hard).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE
+        (~hard[around]).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE
     )
     # A rim as wide as a tiny picture would leave nothing of it to restore from.
     feather = min(feather, max(distance.max() - 1, 0) / 2)
-    return np.rint(255 * np.clip(1 - distance / (feather + 1), 0, 1)).astype(np.uint8)
+    rim = 255 * np.clip(1 - distance / (feather + 1), 0, 1)
+    alpha[around] = np.rint(rim).astype(np.uint8)
+    return alpha
+
+
+def read_mask(
+    path: str | os.PathLike[str], picture: np.ndarray | None = None
+) -> np.ndarray:
+    """Read a mask file: white is hidden, or what its transparency says.
+
+    Without transparency the brightest channel is the mask. With it, these are told
+    apart:
+
+    - All that is painted has one colour, whichever: a layer. Where its whole outer edge
+      is empty, the paint is hidden (strokes on an empty layer). Where its whole outer
+      edge is painted, the transparent part is hidden (a hole in a sheet).
+    - The opaque part shows the picture itself: the transparent part, which was erased,
+      is hidden.
+    - The opaque part is black and white: white is hidden; black and transparent stay.
+
+    Example:
+    ```python
+    alpha = mask_alpha(read_mask("a_mask.png", picture), picture.shape)
+    ```
+
+    Args:
+        path: The file.
+        picture: uint8 `(height, width, 3)`, the picture that it is the mask of.
+            Defaults to `None`: no mask is a copy of it.
+
+    Returns:
+        uint8 `(height, width)`, 255 = hidden.
+
+    Raises:
+        UserError: If the transparency can be read in two ways.
+        ImageError: If the file is no readable picture.
+    """
+    mask = read_picture(path)
+    values, alpha = mask.rgb.max(axis=-1), mask.alpha
+    if alpha is None or alpha.min() > 255 - _NOISE:
+        return values
+    if alpha.max() < _NOISE:
+        raise UserError(
+            f"{path}: this mask is transparent everywhere. Paint white what is to be "
+            "restored."
+        )
+    opaque = alpha >= min(_HALF, int(alpha.max()))
+    colours = mask.rgb[opaque]
+    advice = (
+        "Save the mask as black and white, without transparency: white is restored."
+    )
+    if np.ptp(colours, axis=0).max() <= _ALIKE:
+        edge = np.concatenate([opaque[0], opaque[-1], opaque[:, 0], opaque[:, -1]])
+        if edge.all() and not opaque.all():
+            return 255 - alpha
+        if not edge.any():
+            return alpha
+        raise UserError(
+            f"{path}: this mask has one colour and transparent parts, and both reach "
+            f"its edge: it is not clear which of them is to be restored. {advice}"
+        )
+    if picture is not None and picture.shape == mask.rgb.shape:
+        difference = np.abs(colours.astype(np.int16) - picture[opaque]).max(axis=-1)
+        if np.mean(difference <= _ALIKE) > 0.95:
+            return 255 - alpha
+    extreme = (colours.max(axis=-1) < _NOISE) | (colours.min(axis=-1) > 255 - _NOISE)
+    if extreme.mean() > 0.9:
+        return np.rint(values * (alpha / 255)).astype(np.uint8)
+    raise UserError(
+        f"{path}: this mask has several colours and transparent parts, and is no copy "
+        f"of the picture: it is not clear which part is to be restored. {advice}"
+    )
 
 
 def painted_mask(

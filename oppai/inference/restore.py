@@ -8,12 +8,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from illustkit.errors import UserError
-from illustkit.images import read_image, read_picture
+from illustkit.images import read_image
 from oppai.censoring.censor import blend as mix
 from oppai.censoring.regions import Censored, Region, bounds, region_at
 from oppai.detection.find_censored import Found, find_censored
 from oppai.detection.mosaic import find_mosaics
-from oppai.inference.marks import boxes_alpha, fill_painted, mask_alpha, painted_mask
+from oppai.inference.marks import (
+    boxes_alpha,
+    fill_painted,
+    mask_alpha,
+    painted_mask,
+    read_mask,
+)
 from oppai.inference.tiling import plan_tiles, predict_regions
 
 if TYPE_CHECKING:
@@ -68,8 +74,11 @@ def restore(
             Defaults to `None`, the one that comes with the package.
         boxes: Boxes (left, top, right, bottom) in pixels of the picture. Give one of
             `boxes`, `mask`, `mask_colour` and `found`, or none.
-        mask: Path, or bool or uint8 array (height, width): white is restored, greys
-            are the soft rim. As large as the picture.
+        mask: Path, or bool or uint8 array (height, width), as large as the picture:
+            white is restored, and greys around it are the soft rim; see
+            `oppai.mask_alpha`. Of a file with transparency: strokes on an empty layer
+            are restored; so is what was erased from a copy of the picture or from a
+            sheet of one colour. What can be read in two ways is refused.
         mask_colour: RGB colour, 0..255, with which regions are painted over, as
             (0, 255, 0) for DeepCreamPy.
         found: A `Found`, as of `oppai.find_censored`, or a `Censored`, as of
@@ -79,8 +88,8 @@ def restore(
         blend: Weight of the prediction inside the mask, 0..1; the rest is the given
             picture. Defaults to the restorer's (0.5 for the chapter's, 1 for the
             package's own). Paint has no content to blend with, so it is 1 there.
-        feather: Width in pixels of the soft rim outside boxes, paint and masks of
-            black and white. Defaults to `8`.
+        feather: Width in pixels of the soft rim outside boxes, paint and the hard
+            edges of masks. Defaults to `8`.
         batch_size: Tiles that are predicted at once. Defaults to `8`.
 
     Returns:
@@ -117,9 +126,7 @@ def restore(
     if boxes is not None:
         alpha = boxes_alpha(picture.shape, boxes, feather=feather)
     elif mask is not None:
-        if isinstance(mask, (str, os.PathLike)):
-            mask = _read_mask(mask)
-        alpha = mask_alpha(mask, picture.shape, feather=feather)
+        alpha = _alpha_of(mask, picture, feather)
     elif mask_colour is not None:
         if blend not in (None, 1):
             raise UserError(
@@ -222,10 +229,12 @@ def _crops(hole):
     return chosen.tolist()
 
 
-def _read_mask(path):
-    """Read a mask file; transparent pixels count as black."""
-    picture = read_picture(path)
-    mask = picture.rgb.max(axis=-1)
-    if picture.alpha is None:
-        return mask
-    return np.rint(mask * (picture.alpha / 255)).astype(np.uint8)
+def _alpha_of(mask, picture, feather):
+    """Return the alpha of a mask or its file, which is named in every error."""
+    if not isinstance(mask, (str, os.PathLike)):
+        return mask_alpha(mask, picture.shape, feather=feather)
+    pixels = read_mask(mask, picture)
+    try:
+        return mask_alpha(pixels, picture.shape, feather=feather)
+    except UserError as error:
+        raise UserError(f"{os.fspath(mask)}: {error}") from None

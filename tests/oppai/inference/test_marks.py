@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from illustkit.errors import UserError
+from oppai.inference.marks import boxes_alpha, mask_alpha, read_mask
 from oppai.inference.restore import restore
 from tests.oppai.inference.test_restore import Constant, Identity, noise, smooth
 
@@ -87,3 +89,116 @@ def test_mask_files(tmp_path):
     # Blocks of a JPEG ring round the white: noise is no mask.
     noisy = np.where(mask == 0, 3, 252).astype(np.uint8)
     assert (restore(picture, mask=noisy, restorer=Constant()) == expected).all()
+
+
+def save_layer(path, colours, alpha):
+    """Save RGBA; `colours` is one colour or a picture."""
+    colours = np.broadcast_to(np.uint8(colours), (*alpha.shape, 3))
+    Image.fromarray(np.dstack([colours, alpha])).save(path)
+    return path
+
+
+def boxed(hole=255, rest=0, box=(12, 10, 32, 22)):
+    """A level in a box of a 50x40 picture, and another around it."""
+    level = np.full((40, 50), rest, np.uint8)
+    level[box[1] : box[3], box[0] : box[2]] = hole
+    return level
+
+
+@pytest.mark.parametrize("colour", [(255, 255, 255), (0, 0, 0), (230, 20, 60)])
+def test_a_layer_of_one_colour_hides_its_paint_or_its_hole(tmp_path, colour):
+    path = save_layer(tmp_path / "strokes.png", colour, boxed(255, 0))
+    np.testing.assert_array_equal(read_mask(path), boxed())
+    path = save_layer(tmp_path / "sheet.png", colour, boxed(0, 255))
+    np.testing.assert_array_equal(read_mask(path), boxed())
+    # Half the edge is painted and half is not: both readings are as likely.
+    path = save_layer(tmp_path / "half.png", colour, boxed(255, 0, (0, 0, 25, 40)))
+    with pytest.raises(UserError, match="half.png.* not clear .* black and white"):
+        read_mask(path)
+
+
+def test_what_was_erased_from_a_copy_of_the_picture_is_hidden(tmp_path):
+    picture = smooth(40, 50)
+    path = save_layer(tmp_path / "copy.png", picture, boxed(0, 255, (0, 10, 20, 40)))
+    hidden = boxed(255, 0, (0, 10, 20, 40))
+    np.testing.assert_array_equal(read_mask(path, picture), hidden)
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    restored = restore(tmp_path / "a.png", mask=path, restorer=Constant(), feather=0)
+    np.testing.assert_array_equal(restored[hidden == 0], picture[hidden == 0])
+    assert (restored[hidden == 255] == (200, 30, 90)).all()
+    # A page of black and white lines is no mask of black and white.
+    page = np.where(noise(40, 50)[..., :1] < 40, 0, 255).astype(np.uint8).repeat(3, -1)
+    path = save_layer(tmp_path / "page.png", page, boxed(0, 255))
+    np.testing.assert_array_equal(read_mask(path, page), boxed())
+    with pytest.raises(UserError, match="several colours .* no copy of the picture"):
+        read_mask(tmp_path / "copy.png", noise(40, 50))
+
+
+def test_black_and_white_with_transparency_hides_the_white(tmp_path):
+    colours = boxed()[..., None].repeat(3, -1)
+    path = save_layer(tmp_path / "mask.png", colours, boxed(255, 0, (8, 6, 40, 30)))
+    np.testing.assert_array_equal(read_mask(path, noise(40, 50)), boxed())
+    path = save_layer(tmp_path / "empty.png", 255, np.zeros((40, 50), np.uint8))
+    with pytest.raises(UserError, match="empty.png.* transparent everywhere"):
+        read_mask(path)
+
+
+def test_a_mask_of_0_and_1_is_one_of_0_and_255(tmp_path):
+    ones = boxed(1)
+    expected = mask_alpha(boxed(), (40, 50))
+    np.testing.assert_array_equal(mask_alpha(ones, (40, 50)), expected)
+    Image.fromarray(ones).save(tmp_path / "ones.png")
+    picture = noise(40, 50)
+    restored = [
+        restore(picture, mask=mask, restorer=Constant())
+        for mask in (tmp_path / "ones.png", boxed())
+    ]
+    np.testing.assert_array_equal(*restored)
+    Image.fromarray(boxed(3)).save(tmp_path / "dark.png")
+    with pytest.raises(UserError, match="dark.png: .* level 3. Multiply it by 85"):
+        restore(picture, mask=tmp_path / "dark.png", restorer=Constant())
+
+
+def rim_by_hand(hard, feather):
+    """255 in the part, falling to 0 over the distance to its nearest pixel."""
+    y, x = np.nonzero(hard)
+    rows, columns = np.mgrid[: hard.shape[0], : hard.shape[1]]
+    distance = np.hypot(rows[..., None] - y, columns[..., None] - x).min(-1)
+    return 255 * np.clip(1 - distance / (feather + 1), 0, 1)
+
+
+@pytest.mark.parametrize("feather", [0, 3, 8])
+def test_the_rim_falls_with_the_distance(feather):
+    boxes = [(0, 5, 9.2, 14), (40, 30, 50, 40)]
+    hard = boxed(1, 0, (0, 5, 10, 14)) + boxed(1, 0, (40, 30, 50, 40)) > 0
+    alpha = boxes_alpha((40, 50), boxes, feather=feather)
+    assert np.abs(alpha - rim_by_hand(hard, feather)).max() <= 0.5 + 1e-3
+    np.testing.assert_array_equal(mask_alpha(hard, (40, 50), feather=feather), alpha)
+
+
+def test_greys_are_the_rim_of_their_own_part_alone():
+    sharp, grey = boxed(), boxed()
+    grey[22, 14] = 90  # one grey pixel at the edge
+    grey[0, 0] = 20  # and a speck of noise far away
+    expected = mask_alpha(sharp, (40, 50))
+    away = rim_by_hand(sharp > 0, 8) > 0
+    np.testing.assert_array_equal(mask_alpha(grey, (40, 50))[away], expected[away])
+    soft = cv2.GaussianBlur(boxed(255, 0, (38, 26, 48, 36)), (7, 7), 0)
+    both = mask_alpha(np.maximum(sharp, soft), (40, 50), feather=4)
+    clipped = np.where(soft < 8, 0, np.where(soft > 247, 255, soft))
+    np.testing.assert_array_equal(both[26:, 38:], clipped[26:, 38:])
+    assert (both[8, 14:30] == mask_alpha(sharp, (40, 50), feather=4)[8, 14:30]).all()
+    assert 0 < both[8, 20] < 255
+
+
+@pytest.mark.parametrize("quality", [50, 75, 95])
+def test_a_jpeg_or_anti_aliased_mask_keeps_the_feather(tmp_path, quality):
+    drawn = np.zeros((96, 96), np.uint8)
+    cv2.ellipse(drawn, (48, 45), (30, 21), 25, 0, 360, 255, -1, cv2.LINE_AA)
+    Image.fromarray(drawn).save(tmp_path / "mask.jpg", quality=quality)
+    expected = rim_by_hand(drawn >= 128, 8)
+    for mask in (drawn, read_mask(tmp_path / "mask.jpg")):
+        alpha = mask_alpha(mask, drawn.shape)
+        # A pixel of the edge may fall on either side.
+        assert np.abs(alpha[expected > 0] - expected[expected > 0]).max() < 45
+        assert alpha[expected == 0].max() < 64

@@ -99,14 +99,16 @@ def test_soft_mask_and_blend_by_hand():
     mask[20:40, 20:40] = 255
     mask[20, 20:40] = 102  # alpha 0.4
     restorer = Constant((200, 100, 0))
-    restored = restore(picture, mask=mask, restorer=restorer, blend=0.5)
+    soft = {"mask": mask, "feather": 0, "blend": 0.5}
+    restored = restore(picture, restorer=restorer, **soft)
     # 100 + 1 · 0.5 · (p − 100) and 100 + 0.4 · 0.5 · (p − 100), to a rounding
     assert np.abs(restored[30, 30].astype(int) - [150, 100, 50]).max() <= 1
     assert np.abs(restored[20, 30].astype(int) - [120, 100, 80]).max() <= 1
     assert (restored[mask == 0] == 100).all()
     half = Constant((200, 100, 0))
     half.blend = 0.5
-    assert (restore(picture, mask=mask, restorer=half) == restored).all()
+    again = restore(picture, mask=mask, restorer=half, feather=0)
+    assert (again == restored).all()
 
 
 def test_feather_leaves_no_seam():
@@ -247,7 +249,8 @@ def test_batches_do_not_change_the_result():
         ({"boxes": [(0, 0, 9)]}, "four finite numbers"),
         ({"boxes": [(0, 0, 40, 30)]}, "whole picture"),
         ({"mask": np.zeros((30, 40), bool)}, "nothing to restore"),
-        ({"mask": np.ones((30, 40), np.uint8)}, "nothing to restore"),
+        ({"boxes": [(0.2, 0.4, 0.5, 0.6)]}, r"fractions .* here 8,12,20,18\. Received"),
+        ({"mask": np.full((30, 40), 2, np.uint8)}, "level 2. Multiply it by 127"),
         ({"mask": np.ones((30, 40))}, "bool or uint8 .*float64"),
         ({"mask": np.ones((40, 30), bool)}, "40x30 pixels. Received: 30x40"),
         ({"mask_colour": (0, 255, 0)}, "Nothing is painted"),
