@@ -29,6 +29,7 @@ _log = logging.getLogger(__name__)
 
 GREY = ("1", "L", "LA", "I;16", "I", "F")
 _MODES = (*GREY, "P", "RGB", "RGBA", "CMYK")
+_BAND = 1 << 20  # pixels that are converted at a time
 
 
 def read_image(
@@ -61,10 +62,15 @@ def read_image(
         return check_image(source)
     picture = read_picture(source, max_pixels=max_pixels)
     if picture.alpha is None:
-        return picture.rgb.copy()
-    alpha = picture.alpha[..., None].astype(np.uint32)
-    over_white = picture.rgb * alpha + 255 * (255 - alpha)
-    return ((over_white + 127) // 255).astype(np.uint8)
+        image = picture.rgb
+        image.flags.writeable = True  # the `Picture` is dropped
+        return image
+    return _in_bands(_over_white, (*picture.rgb.shape,), picture.rgb, picture.alpha)
+
+
+def _over_white(rgb, alpha):
+    alpha = alpha[..., None].astype(np.uint32)
+    return (rgb * alpha + 255 * (255 - alpha) + 127) // 255
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,10 +140,12 @@ def read_picture(path: str | os.PathLike, *, max_pixels: int = MAX_PIXELS) -> Pi
     Raises:
         ImageError: See `read_image`.
     """
-    image, data, orientation, exif = _open(path, max_pixels)
+    image, data, orientation, exif = open_picture(path, max_pixels)
+    format, profile = image.format, image.info.get("icc_profile")
+    encoding = encoding_of(image, data)
     transparency = image.info.get("transparency")
-    deep = _deep_samples(data) if image.format == "PNG" else None
-    if image.format == "PNG" and image.mode == "L" and isinstance(transparency, int):
+    deep = _deep_samples(data) if format == "PNG" else None
+    if format == "PNG" and image.mode == "L" and isinstance(transparency, int):
         # Pillow stretches levels of 2 and 4 bits to 8, but not the transparent one.
         levels = 1 << data[24]
         transparency *= 255 // (levels - 1) if transparency < levels else 1
@@ -150,24 +158,26 @@ def read_picture(path: str | os.PathLike, *, max_pixels: int = MAX_PIXELS) -> Pi
             mode = "RGB" if mode == "RGBX" else "RGBA"
             image = image.convert(mode)
         # Nothing says which value is white in a TIFF of 32-bit whole numbers.
-        if mode not in _MODES or (mode == "I" and image.format == "TIFF"):
+        if mode not in _MODES or (mode == "I" and format == "TIFF"):
             raise ImageError(
                 f"{path}: its colour mode is {mode}. "
                 "Save it as RGB or grey with 8 or 16 bits."
             )
-        samples = np.array(image)
+        samples = _samples(image)
     if mode == "P":
         palette = np.frombuffer(bytes(image.getpalette("RGB")), np.uint8).reshape(-1, 3)
         # An index past the palette's end is black, as other readers have it.
         missing = max(0, int(samples.max()) + 1 - len(palette))
         palette = np.pad(palette, ((0, missing), (0, 0)))
-    elif mode == "I" and image.format == "PNG":  # as Pillow before 10.3 reads 16 bits
+    elif mode == "I" and format == "PNG":  # as Pillow before 10.3 reads 16 bits
         mode = "I;16"
     if mode == "I;16":
-        samples = samples.astype(np.uint16)  # TIFF's may be big-endian
+        samples = samples.astype(np.uint16, copy=False)  # TIFF's may be big-endian
+    bits = _bits(image, samples)
+    image.close()  # its pixels are in `samples`
     white = _white(samples, mode, path)
     # Pillow has already turned a TIFF.
-    turn = 1 if image.format == "TIFF" else orientation
+    turn = 1 if format == "TIFF" else orientation
     samples = upright(samples, turn)
     rgb = to_rgb(samples, mode, white, palette)
     alpha = to_alpha(samples, mode, white, palette, transparency)
@@ -179,16 +189,16 @@ def read_picture(path: str | os.PathLike, *, max_pixels: int = MAX_PIXELS) -> Pi
         rgb=rgb,
         alpha=alpha,
         mode=mode,
-        bits=_bits(image, samples),
-        format="JPEG" if image.format == "MPO" else image.format,
+        bits=bits,
+        format="JPEG" if format == "MPO" else format,
         samples=samples,
         white=white,
         palette=palette,
         transparency=transparency,
         orientation=orientation,
         exif=exif,
-        icc_profile=image.info.get("icc_profile"),
-        encoding=_encoding_of(image, data),
+        icc_profile=profile,
+        encoding=encoding,
     )
 
 
@@ -212,7 +222,7 @@ _CODECS = {"JPEG": "jpg", "WEBP": "webp", "JPEG2000": "jpg_2000", "AVIF": "avif"
 _filter_lock = threading.RLock()
 
 
-def _open(path, max_pixels):
+def open_picture(path, max_pixels):
     """Open and decode the first frame of a picture file.
 
     Args:
@@ -267,7 +277,7 @@ def _decode_whole(file, path, max_pixels):
     # A damaged file makes Pillow raise nearly anything: struct.error, KeyError,
     # zlib.error, MemoryError, ...
     try:
-        with _without_warnings():
+        with without_warnings():
             file.seek(0)
             image = Image.open(file, formats=FORMATS)
     except Image.DecompressionBombError as error:
@@ -283,7 +293,7 @@ def _decode_whole(file, path, max_pixels):
         # Loading turns a TIFF and forgets how; a PNG's EXIF may follow its pixels.
         tiff = image.format == "TIFF"
         orientation, exif = _exif(image) if tiff else (1, None)
-        with _without_warnings() if large else contextlib.nullcontext():
+        with without_warnings() if large else contextlib.nullcontext():
             image.load()
         if not tiff:
             orientation, exif = _exif(image)
@@ -329,7 +339,7 @@ def _exif(image):
     An orientation may come from XMP, which is not kept: then it goes into the block.
     """
     try:
-        with _without_warnings():
+        with without_warnings():
             exif = image.getexif()
         orientation = exif.get(0x0112, 1)
         orientation = orientation if orientation in range(1, 9) else 1
@@ -349,7 +359,7 @@ def _exif(image):
 
 
 @contextlib.contextmanager
-def _without_warnings():
+def without_warnings():
     # Sizes are checked here, with one limit of our own, and Pillow's warnings name no
     # file. Both belong to the whole process: one thread at a time swaps them.
     with _filter_lock, warnings.catch_warnings():
@@ -395,7 +405,7 @@ _TIFF_COMPRESSIONS = {
 }
 
 
-def _encoding_of(image, data):
+def encoding_of(image, data):
     """Return the options that save a picture the way its own file was saved."""
     options = {}
     if image.format in ("JPEG", "MPO"):
@@ -425,7 +435,7 @@ def _webp_chunks(data):
 
 
 def _bits(image, samples):
-    if image.format == "TIFF":
+    if hasattr(image, "tag_v2"):
         return max(image.tag_v2.get(258, (1,)))
     return 1 if samples.dtype == bool else 8 * samples.itemsize
 
@@ -451,7 +461,45 @@ def _white(samples, mode, path):
 def _to_eight_bits(samples, white):
     if samples.dtype == np.uint8:
         return samples
-    return np.rint(samples * (255 / np.float64(white))).astype(np.uint8)
+
+    def convert(values):
+        return np.rint(values * (255 / np.float64(white)))
+
+    return _in_bands(convert, samples.shape, samples)
+
+
+def _in_bands(convert, shape, *arrays):
+    """Return a uint8 array of a shape, converted a band of pixels at a time.
+
+    What a conversion takes in between is larger than what comes out, up to 24 times.
+    """
+    out = np.empty(shape, np.uint8)
+    n = shape[0] * shape[1]
+    flat = out.reshape(n, *shape[2:])
+    arrays = [array.reshape(n, *array.shape[2:]) for array in arrays]
+    for start in range(0, n, _BAND):
+        band = slice(start, start + _BAND)
+        flat[band] = convert(*(array[band] for array in arrays))
+    return out
+
+
+def _samples(image):
+    """Return the values of a Pillow image, copied a band of rows at a time.
+
+    Pillow's own way holds the picture three times.
+    """
+    width, height = image.size
+    rows = max(1, _BAND // width)
+    bands = (
+        np.asarray(image.crop((0, top, width, min(top + rows, height))))
+        for top in range(0, height, rows)
+    )
+    first = next(bands)
+    samples = np.empty((height, *first.shape[1:]), first.dtype)
+    samples[:rows] = first
+    for i, band in enumerate(bands, 1):
+        samples[i * rows : i * rows + len(band)] = band
+    return samples
 
 
 def to_rgb(
@@ -464,15 +512,17 @@ def to_rgb(
     if mode == "P" and palette is not None:
         return palette[samples]
     if mode == "CMYK":
-        ink = 255 - samples.astype(np.uint16)
-        return ((ink[..., :3] * ink[..., 3:].astype(np.uint32) + 127) // 255).astype(
-            np.uint8
-        )
+        return _in_bands(_without_ink, (*samples.shape[:2], 3), samples)
     values = _to_eight_bits(samples, white)
     if mode in GREY:
         grey = values if values.ndim == 2 else values[..., 0]
         return np.repeat(grey[..., None], 3, axis=-1)
-    return values[..., :3].copy()
+    return values if values.shape[-1] == 3 else values[..., :3].copy()
+
+
+def _without_ink(samples):
+    light = 255 - samples.astype(np.uint16)
+    return (light[..., :3] * light[..., 3:].astype(np.uint32) + 127) // 255
 
 
 def to_alpha(
@@ -555,7 +605,7 @@ def stored_size(path: str | os.PathLike) -> tuple[tuple[int, int], int]:
         ImageError: If the file is no picture.
     """
     try:
-        with open(path, "rb") as file, _without_warnings():
+        with open(path, "rb") as file, without_warnings():
             try:
                 image = Image.open(file, formats=FORMATS)
             except Exception:

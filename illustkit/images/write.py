@@ -209,6 +209,18 @@ def encode(
         image.putpalette(palette.tobytes(), "RGB")
     if transparency is not None:
         options["transparency"] = transparency
+    return save_bytes(path, image, name, **options)
+
+
+def save_bytes(
+    path: str | os.PathLike, image: Image.Image, name: str, **options: Any
+) -> bytes:
+    """Return the bytes of a Pillow image in a format, as exact as that is.
+
+    Raises:
+        ImageError: If the format refuses the picture.
+    """
+    options = {k: v for k, v in options.items() if v is not None}
     if "qtables" not in options:
         options = {**_BEST.get(name, {}), **options}
     stream = io.BytesIO()
@@ -352,7 +364,9 @@ def _store_palette(picture, rgb, changed, format):
     elif format != "GIF":
         return _plain(picture, rgb, format)
     samples = picture.samples.copy()
-    samples[changed] = _nearest(packed.view(np.uint8).reshape(-1, 4), entries)[inverse]
+    samples[changed] = nearest_entries(packed.view(np.uint8).reshape(-1, 4), entries)[
+        inverse
+    ]
     transparency = picture.transparency
     if (entries[:, 3] < 255).any():
         transparency = entries[:, 3].tobytes()
@@ -365,8 +379,16 @@ def _packed(rgba):
     return np.ascontiguousarray(rgba).view(np.uint32).reshape(-1)
 
 
-def _nearest(colours, entries):
-    """Index of the entry of equal opacity nearest in RGB; the first of equals."""
+def nearest_entries(colours: np.ndarray, entries: np.ndarray) -> np.ndarray:
+    """Return the index of the palette's entry nearest to each colour.
+
+    Args:
+        colours: uint8 `(n, 4)`, RGB and alpha.
+        entries: uint8 `(m, 4)`, up to 256.
+
+    Returns:
+        uint8 `(n,)`: the entry of equal opacity nearest in RGB, the first of equals.
+    """
     best = np.full(len(colours), 1 << 30, np.int32)
     index = np.zeros(len(colours), np.uint8)
     for i, entry in enumerate(entries.astype(np.int32)):
