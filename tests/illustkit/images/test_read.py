@@ -1,4 +1,5 @@
 import struct
+import tracemalloc
 import warnings
 import zlib
 
@@ -6,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import illustkit.images.read as module
 from illustkit.images import (
     ImageError,
     list_images,
@@ -238,3 +240,48 @@ def test_picture_size_is_that_of_the_upright_picture(tmp_path, name):
     (tmp_path / name).write_text("no picture")
     with pytest.raises(ValueError, match=name):
         picture_size(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "mode, extension, most",
+    [
+        ("1", ".png", 2),
+        ("I;16", ".png", 3),
+        ("RGB", ".png", 2),
+        ("RGBA", ".png", 4),
+        ("P", ".png", 2),
+        ("CMYK", ".tif", 3),
+        ("F", ".tif", 3),
+    ],
+)
+def test_memory_is_bound_by_what_comes_out(
+    tmp_path, monkeypatch, mode, extension, most
+):
+    """Without the memory of Pillow's own picture, which is 4 bytes a pixel."""
+    monkeypatch.setattr(module, "_BAND", 1 << 14)
+    path = tmp_path / f"a{extension}"
+    Image.new(mode, (1024, 1024)).save(path, compression="tiff_lzw")
+    read_image(path)  # imports and plugins
+    tracemalloc.start()
+    try:
+        image = read_image(path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert image.shape == (1024, 1024, 3)
+    assert peak < (most + 0.2) * image.nbytes
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "I;16", "RGB", "RGBA", "P"])
+def test_bands_do_not_show(tmp_path, monkeypatch, mode):
+    rng = np.random.default_rng(3)
+    image = Image.fromarray(rng.integers(0, 256, (37, 23, 4), np.uint8))
+    if mode == "I;16":
+        image = Image.fromarray(rng.integers(0, 65536, (37, 23), np.uint16))
+    else:
+        image = image.convert("RGB" if mode == "P" else "RGBA").convert(mode)
+    image.save(tmp_path / "a.png")
+    whole = read_image(tmp_path / "a.png")
+    for band in (1, 23, 100, 700):
+        monkeypatch.setattr(module, "_BAND", band)
+        np.testing.assert_array_equal(read_image(tmp_path / "a.png"), whole)
