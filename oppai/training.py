@@ -1,6 +1,5 @@
 """Train the restorers: the chapter's network, and the one that sees the mosaic."""
 
-import csv
 import dataclasses
 import os
 import time
@@ -13,16 +12,21 @@ import numpy as np
 from keras import tree
 
 from illustkit.deprecation import renamed_keywords
-from illustkit.errors import UserError
+from illustkit.errors import UserError, as_user_error
 from illustkit.figures import sheet
+from illustkit.files import expand_user
 from illustkit.images import list_images, read_image, write_image
+from illustkit.options import check_choice, check_number, check_options, check_range
 from illustkit.runtime import own_folder, worker_index
 from illustkit.samples import draw_character
+from illustkit.tables import read_table, write_table
 from illustkit.training.batches import Batches, even_batch_size
+from illustkit.training.fingerprint import compare_data
 from illustkit.training.fit import choose_devices, fit_run, is_quiet
+from illustkit.training.folder import has_trained
 from illustkit.training.optimizers import ClippedAdam, WarmupStableDecay
 from illustkit.training.presets import choose_preset
-from illustkit.training.runs import Run
+from illustkit.training.runs import Run, load_weights
 from illustkit.training.split import (
     SPLIT,
     read_split,
@@ -33,7 +37,7 @@ from illustkit.training.split import (
 from oppai.censoring.censor import blend
 from oppai.data.batches import CensoredCrops, CensoredPatches, held_out_cases
 from oppai.data.dataset import build_patches
-from oppai.data.metadata import load_metadata
+from oppai.data.metadata import find_pictures, load_metadata
 from oppai.losses import BOOK_WEIGHTS, FEATURE_TERMS, PAPER_WEIGHTS
 from oppai.models.mosaic_unet import MosaicUNet
 from oppai.models.pconv_unet import PConvUNet
@@ -59,6 +63,8 @@ def train(
     strategy: str = "auto",
     seed: int = 0,
     holdout: float = 0.1,
+    start_from: str | os.PathLike | Run | None = None,
+    freeze_batchnorm: bool = False,
     cache: str | os.PathLike | None = None,
     sheet_every: int = 5,
     verbose: str | int = "auto",
@@ -70,12 +76,24 @@ def train(
     A tenth of the pictures is held out; the weights with the best PSNR inside their
     holes are kept as the run's best. Every epoch draws new censors. The same call on
     the same folder resumes after the last whole epoch, with the same result as a
-    training that was never stopped. A picture that was held out stays held out.
+    training that was never stopped. A picture that was held out stays held out, and a
+    line says what else has changed in the data.
+
+    Liu et al. train in two phases. The second begins from the weights of the first,
+    with the encoder's BatchNorm frozen and a smaller learning rate.
 
     Example:
     ```python
     run = oppai.train("images", "oppai_meta.json", "runs/first", preset="tiny")
     print(max(run.history["val_psnr"]))
+    second = oppai.train(
+        "images",
+        "oppai_meta.json",
+        "runs/second",
+        start_from=run,
+        freeze_batchnorm=True,
+        learning_rate=5e-5,
+    )
     ```
 
     Args:
@@ -86,6 +104,11 @@ def train(
         strategy: Kind of `illustkit.get_strategy`. Defaults to "auto".
         seed: Int; decides the split, the first weights and every censor.
         holdout: Fraction of the pictures to hold out. Defaults to 0.1.
+        start_from: `Run`, run folder or `.weights.h5` of the same network to begin
+            from. Pictures that it held out may be trained on. Defaults to random
+            weights.
+        freeze_batchnorm: Whether the averages of the encoder's BatchNorm stay as they
+            are, for the second phase. Defaults to `False`.
         cache: Folder for the cut patches. Defaults to one in the run.
         sheet_every: Epochs from one sheet of samples to the next; 0 for none.
         verbose: As in `keras.Model.fit`. Defaults to "auto".
@@ -96,37 +119,55 @@ def train(
         The `illustkit.training.runs.Run`, for `oppai.load_restorer` and its history.
 
     Raises:
-        UserError: If the preset or a setting is unknown, no picture can be used, or
-            the folder holds another run.
+        UserError: If the preset or a setting is unknown, a value cannot work, fewer
+            than two pictures can be used, or the folder holds another run or one of
+            other pictures.
         FloatingPointError: If the loss is not finite; the message names the term.
 
     Reference:
-        The chapter, "全体の方針" and "実行".
+        The chapter, "全体の方針" and "実行"; Liu et al. (2018), section 3.4.
     """
+    check_options(seed=seed, holdout=holdout, sheet_every=sheet_every)
     chosen = choose_settings(preset, **settings)
     devices = choose_devices(
         strategy, batch_size=chosen.batch_size, precision=chosen.precision
     )
     network = {"image_size": chosen.image_size, **chosen.network}
+    if freeze_batchnorm:
+        network["encoder_batchnorm_frozen"] = True
     stored = {
         **dataclasses.asdict(chosen),
         "network": network,
         "seed": seed,
         "holdout": holdout,
+        **_as_setting(start_from),
     }
-    Run.check(run, stored, kind=RESTORER)
+    options: dict[str, Any] = {"may_change": ("start_from",), "kind": RESTORER}
+    Run.check(run, stored, **options)
+    entries = load_metadata(metadata)
     patches = build_patches(
-        load_metadata(metadata),
+        entries,
         images,
         size=chosen.image_size,
         minimum=chosen.minimum,
-        cache=own_folder(cache or Path(run, "patches")),
+        cache=own_folder(cache or expand_user(run) / "patches"),
         progress=verbose != 0,
     )
     if not is_quiet(verbose):
         print(patches.report)
     names = sorted(set(patches.names))
-    training, held_out = split_run(run, names, holdout=holdout, seed=seed)
+    paths = find_pictures(entries, images)[0]
+    data = compare_data(run, names, [paths[name] for name in names], source=images)
+    if data.report and not is_quiet(verbose):
+        print(data.report)
+    training, held_out = split_run(
+        run, names, holdout=holdout, seed=seed, stored_as=data.renamed
+    )
+    if not training or not held_out:
+        raise UserError(
+            f"{images}: two pictures or more are needed, one to train on and one to "
+            f"hold out. Received: {len(training)} and {len(held_out)}"
+        )
     censors = censor_settings(stored)
     batches = CensoredPatches(
         patches.select(training), batch_size=chosen.batch_size, seed=seed, **censors
@@ -142,12 +183,20 @@ def train(
         **censors,
     )
     with devices.building(seed):
-        restorer = _build(chosen, network, n_steps=chosen.epochs * len(batches))
+        restorer = _build(chosen, network)
+        if not has_trained(run):
+            _begin_with(restorer, start_from)
+        rate = chosen.learning_rate
+        if chosen.schedule == "cosine":
+            steps = chosen.epochs * len(batches)
+            rate = keras.optimizers.schedules.CosineDecay(rate, steps)
+        restorer.compile(OPTIMIZERS[chosen.optimizer](rate))
     if restorer.features is None and not is_quiet(verbose):
         print("No VGG16 weights given: training without perceptual and style terms.")
-    started = Run.start(run, stored, kind=RESTORER)
+    started = Run.start(run, stored, **options)
     if worker_index() == 0:
         write_split(started.folder, training, held_out)
+        data.write(started.folder, after_epoch=started.epochs_done)
     if sheet_every:
         callbacks = [
             *callbacks,
@@ -183,7 +232,7 @@ def choose_settings(preset: str = "tiny", **settings: Any) -> Preset:
 
     Raises:
         UserError: If the preset, a field, a loss, an optimizer or a schedule is
-            unknown.
+            unknown, or a value cannot work.
     """
     if preset in PRESETS:
         network = {**PRESETS[preset].network, **settings.get("network", {})}
@@ -195,16 +244,13 @@ def choose_settings(preset: str = "tiny", **settings: Any) -> Preset:
         "schedule": ("constant", "cosine"),
     }
     for name, allowed in choices.items():
-        value = getattr(chosen, name)
-        if value not in allowed:
-            raise UserError(
-                f"`{name}` must be one of {sorted(allowed)}. Received: {value!r}"
-            )
-    if chosen.epochs < 1 or chosen.batch_size < 1:
-        raise UserError(
-            "`epochs` and `batch_size` must be at least 1. "
-            f"Received: {chosen.epochs}, {chosen.batch_size}"
-        )
+        check_choice(name, getattr(chosen, name), sorted(allowed))
+    check_options(**dataclasses.asdict(chosen))
+    check_range("blocks", chosen.blocks, whole=True, least=1)
+    check_range("blur_sizes", chosen.blur_sizes, least=0)
+    check_number("picture_blur", chosen.picture_blur, least=0)
+    check_number("minimum", chosen.minimum, whole=True, least=1)
+    check_number("blend", chosen.blend, least=0, most=1)
     return chosen
 
 
@@ -226,23 +272,44 @@ def censor_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {name: settings[name] for name in names}
 
 
-def _build(chosen, network, n_steps):
+def _build(chosen, network):
     features = load_vgg_features(chosen.vgg_weights)
     weights = dict(WEIGHT_SETS[chosen.losses])
     if features is None:
         weights = {k: w for k, w in weights.items() if k not in FEATURE_TERMS}
-    restorer = Restorer(
+    return Restorer(
         PConvUNet(**network),
         weights,
         features=features,
         blend=chosen.blend,
         minimum=chosen.minimum,
     )
-    rate = chosen.learning_rate
-    if chosen.schedule == "cosine":
-        rate = keras.optimizers.schedules.CosineDecay(rate, n_steps)
-    restorer.compile(OPTIMIZERS[chosen.optimizer](rate))
-    return restorer
+
+
+def _as_setting(start_from):
+    """Return the setting that records where a training began, if it did so."""
+    if start_from is None:
+        return {}
+    return {"start_from": str(getattr(start_from, "folder", start_from))}
+
+
+def _begin_with(restorer, start_from):
+    """Load the weights of a run, or of a file, before the restorer is compiled."""
+    if start_from is None:
+        return
+    if isinstance(start_from, Run):
+        start_from.load_weights(restorer)
+        return
+    path = expand_user(start_from)
+    if path.is_dir():
+        Run(path).load_weights(restorer)
+    elif path.is_file() and path.name.endswith(".weights.h5"):
+        load_weights(restorer, path)
+    else:
+        raise UserError(
+            f"{path}: is neither a run's folder nor a file of weights (.weights.h5). "
+            "Correct `start_from`."
+        )
 
 
 class SampleSheets(keras.callbacks.Callback):
@@ -295,7 +362,7 @@ def train_mosaic(
     precision: str = "mixed_bfloat16",
     strategy: str = "auto",
     seed: int = 0,
-    start_from: str | os.PathLike | None = None,
+    start_from: str | os.PathLike | Run | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     verbose: str | int = "auto",
 ) -> Run:
@@ -304,7 +371,7 @@ def train_mosaic(
     Every patch is a crop of a picture, mirrored, turned and with its colours exchanged,
     censored by `oppai.censoring.random_censor.draw_censor` and brought to the network's
     scale. The learning rate rises for two epochs, stays, and falls to zero over the
-    last 75 % of the epochs.
+    last 75 % of the epochs. Pictures that cannot be read are left out; each is named.
 
     Example:
     ```python
@@ -327,7 +394,8 @@ def train_mosaic(
             "mixed_bfloat16".
         strategy: Kind of `illustkit.get_strategy`. Defaults to "auto".
         seed: Int; decides the first weights and every patch. Defaults to 0.
-        start_from: Run folder or `.weights.h5` to begin from. Defaults to `None`.
+        start_from: `Run`, run folder or `.weights.h5` of the same network to begin
+            from. Defaults to `None`.
         callbacks: More Keras callbacks. Defaults to none.
         verbose: As in `keras.Model.fit`. Defaults to "auto".
 
@@ -335,9 +403,20 @@ def train_mosaic(
         The `illustkit.training.runs.Run`.
 
     Raises:
-        UserError: If a name is not in the folder, there is no picture to train on, or
-            the folder holds another run, or one that holds out other pictures.
+        UserError: If a value cannot work, a name is not in the folder, there is no
+            picture to train on, or the folder holds another run, or one of other
+            pictures or that holds out others.
     """
+    check_options(
+        epochs=epochs,
+        steps=steps,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        image_size=image_size,
+        samples=samples,
+        precision=precision,
+        seed=seed,
+    )
     devices = choose_devices(strategy, batch_size=batch_size, precision=precision)
     network = dict(network or {})
     settings = {
@@ -350,42 +429,51 @@ def train_mosaic(
         "precision": precision,
         "samples": samples,
         "seed": seed,
+        **_as_setting(start_from),
     }
     # Runs of version 0.1 have the setting "model" instead of "kind".
-    options: dict[str, Any] = {"may_change": ("epochs", "model")}
-    Run.check(run, settings, kind=MOSAIC_RESTORER, **options)
+    options: dict[str, Any] = {
+        "may_change": ("model", "start_from"),
+        "kind": MOSAIC_RESTORER,
+    }
+    Run.check(run, settings, **options)
     files = list_images(images)
     paths = dict(zip(relative_names(files, images), files, strict=True))
     if unknown := sorted(set(held_out) - set(paths)):
         raise UserError(f"{images} holds no picture {unknown[0]}: correct `held_out`.")
-    if Path(run, SPLIT).exists() and set(read_split(run)[1]) != set(held_out):
-        raise UserError(
-            f"{run} holds out other pictures: name the same `held_out`, or another run."
-        )
-    training = [name for name in paths if name not in set(held_out)]
-    pictures = [read_image(paths[name]) for name in training]
-    pictures += [draw_character(i).image for i in range(samples)]
-    if not pictures:
+    _check_held_out(run, held_out, paths)
+    data = compare_data(run, paths, paths.values(), source=images)
+    quiet = is_quiet(verbose)
+    if data.report and not quiet:
+        print(data.report)
+    pictures, left_out = _read_all(paths, progress=not quiet)
+    if left_out and not quiet:
+        print("\n".join([f"{len(left_out)} pictures are left out:", *left_out]))
+    kept = [pictures.pop(name) for name in held_out if name in pictures]
+    training = list(pictures)
+    drawn = [draw_character(i).image for i in range(samples)]
+    if not training and not drawn:
         raise UserError(f"{images} holds no picture to train on: name another folder.")
-    batches = CensoredCrops(pictures, steps, batch_size, patch=image_size, seed=seed)
+    if held_out and not kept:
+        raise UserError(f"{images}: no picture of `held_out` can be read.")
+    batches = CensoredCrops(
+        [*pictures.values(), *drawn], steps, batch_size, patch=image_size, seed=seed
+    )
     with devices.building(seed):
         restorer = MosaicRestorer(MosaicUNet(**network))
+        if not has_trained(run):
+            _begin_with(restorer, start_from)
         rate = WarmupStableDecay(learning_rate, 2 * steps, epochs * steps)
         # Without clipping, one step in a thousand made this network diverge; with
         # Adam's usual epsilon of 1e-7 still one in three thousand: weights whose
         # gradients nearly vanish took whole steps.
         restorer.compile(ClippedAdam(rate, epsilon=1e-5, global_clipnorm=0.6))
-    started = Run.start(run, settings, kind=MOSAIC_RESTORER, **options)
+    started = Run.start(run, settings, **options)
     if worker_index() == 0:
         write_split(started.folder, training, list(held_out))
-    if start_from is not None and not started.epochs_done:
-        start_from = Path(start_from)
-        if start_from.is_dir():
-            start_from = Run(start_from).weights_path
-        restorer.load_weights(start_from)
+        data.write(started.folder, after_epoch=started.epochs_done)
     validation = None
     if held_out:
-        kept = [read_image(paths[name]) for name in held_out]
         validation = _joined(CensoredCrops(kept, 8, 8, patch=image_size, seed=1))
         curve = PSNRCurve(held_out_cases(kept), started.folder / "curve.csv")
         callbacks = [curve, *callbacks]
@@ -404,6 +492,34 @@ def train_mosaic(
     if validation is None and worker_index() == 0:
         restorer.save_weights(started.weights_path)
     return started
+
+
+def _check_held_out(run, held_out, paths):
+    """Refuse other held-out pictures than those of a run that goes on."""
+    run = expand_user(run)
+    if not has_trained(run) or not (run / SPLIT).exists():
+        return
+    before = [name for name in read_split(run)[1] if name in paths]
+    if set(before) != set(held_out):
+        raise UserError(
+            f"{run} holds out other pictures: name the same `held_out`, or another run."
+        )
+
+
+def _read_all(paths, progress):
+    """Return the pictures by name, and a line for each that cannot be read."""
+    from tqdm import tqdm
+
+    pictures, left_out = {}, []
+    bar = tqdm(paths.items(), unit="picture", leave=False, disable=not progress)
+    for name, path in bar:
+        try:
+            pictures[name] = read_image(path)
+        except Exception as error:
+            if (problem := as_user_error(error, path)) is None:
+                raise
+            left_out.append(str(problem))
+    return pictures, left_out
 
 
 def _joined(batches):
@@ -431,10 +547,8 @@ class PSNRCurve(keras.callbacks.Callback):
         self.seconds = 0.0
 
     def on_train_begin(self, logs=None):
-        if self.path.exists():
-            with open(self.path, newline="") as file:
-                rows = list(csv.reader(file))
-            self.seconds = float(rows[-1][1]) if len(rows) > 1 else 0.0
+        if rows := self._rows():
+            self.seconds = float(rows[-1][1])
 
     def on_epoch_begin(self, epoch, logs=None):
         self.started = time.monotonic()
@@ -454,10 +568,15 @@ class PSNRCurve(keras.callbacks.Callback):
             values[number % 3].append(10 * np.log10(255**2 / mse))
         if worker_index() > 0:  # every worker predicts its part of a batch
             return
-        new = not self.path.exists()
-        with open(self.path, "a", newline="") as file:
-            rows = csv.writer(file)
-            if new:
-                rows.writerow(self.COLUMNS)
-            means = [f"{np.mean(v):.3f}" for v in values]
-            rows.writerow([epoch + 1, f"{self.seconds:.0f}", *means])
+        means = [f"{np.mean(v):.3f}" for v in values]
+        rows = [row for row in self._rows() if int(row[0]) <= epoch]
+        write_table(
+            self.path,
+            self.COLUMNS,
+            [*rows, [epoch + 1, f"{self.seconds:.0f}", *means]],
+        )
+
+    def _rows(self):
+        if not self.path.exists():
+            return []
+        return [list(row.values()) for _, row in read_table(self.path, self.COLUMNS)]

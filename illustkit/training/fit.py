@@ -46,16 +46,36 @@ class Devices:
             seed: Seeds Keras, NumPy and Python first; the caller's random numbers of
                 the last two go on afterwards. Defaults to leaving them.
         """
-        states = random.getstate(), np.random.get_state()
-        try:
+        with contextlib.ExitStack() as stack:
             if seed is not None:
-                keras.utils.set_random_seed(seed)
-            with scope(self.strategy), precision(self.precision):
-                yield
-        finally:
-            if seed is not None:
-                random.setstate(states[0])
-                np.random.set_state(states[1])
+                stack.enter_context(seeded(seed))
+            stack.enter_context(scope(self.strategy))
+            stack.enter_context(precision(self.precision))
+            yield
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Return a context in which Keras, NumPy and Python draw from a seed.
+
+    The caller's random numbers of the last two go on afterwards.
+
+    Example:
+    ```python
+    with seeded(1):
+        model = build_and_compile()
+    ```
+
+    Args:
+        seed: Int.
+    """
+    states = random.getstate(), np.random.get_state()
+    try:
+        keras.utils.set_random_seed(seed)
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
 
 
 def choose_devices(

@@ -15,7 +15,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from illustkit._keras_compat import optimizer_of, sync_jax_state
+from illustkit._keras_compat import optimizer_of
 from illustkit.errors import DivergedError, UserError
 from illustkit.files import expand_user, write_whole
 from illustkit.runtime import n_workers, worker_index
@@ -247,14 +247,7 @@ class Run:
                 f"{self.folder} has no {name} yet: wait for the training's first epoch "
                 "to end, or train again."
             )
-        try:
-            model.load_weights(path)
-        except (OSError, ValueError, KeyError) as error:
-            reason = str(error).splitlines()[0]
-            raise UserError(
-                f"{path} does not hold this run's weights ({reason}): train again, or "
-                "take another run."
-            ) from error
+        load_weights(model, path)
 
     def callbacks(
         self, monitor: str | None = "val_loss", mode: str = "min"
@@ -380,6 +373,31 @@ def load_run(
     return model
 
 
+def load_weights(model: keras.Model, path: str | os.PathLike[str]) -> None:
+    """Load a file of weights into a model.
+
+    Example:
+    ```python
+    load_weights(model, "runs/first/best.weights.h5")
+    ```
+
+    Args:
+        model: The built model.
+        path: The `.weights.h5`.
+
+    Raises:
+        UserError: If the file cannot be read, or fits another model.
+    """
+    try:
+        model.load_weights(path)
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"{path} does not hold this run's weights ({reason}): train again, or "
+            "take another run."
+        ) from error
+
+
 class StopOnNaN(keras.callbacks.Callback):
     """Stops at the first loss that is not finite, and names the terms that caused it.
 
@@ -415,7 +433,7 @@ class StopOnNaN(keras.callbacks.Callback):
         )
 
     def on_epoch_end(self, epoch, logs=None):
-        sync_jax_state(self.model)
+        # On JAX, Keras has brought the variables up to date before it calls this.
         optimizer = getattr(self.model, "optimizer", None)
         for variable in [*self.model.weights, *getattr(optimizer, "variables", [])]:
             if not np.isfinite(keras.ops.convert_to_numpy(variable)).all():

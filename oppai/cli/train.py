@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from illustkit.cli import given, user_errors
+from illustkit.files import read_text
 from oppai.cli.options import (
     NAME,
     Epochs,
@@ -17,6 +18,11 @@ from oppai.cli.options import (
     Seed,
     Strategy,
 )
+
+StartFrom = Annotated[
+    Path | None,
+    typer.Option(help="Run or .weights.h5 of the same network to begin from."),
+]
 
 
 def train(
@@ -54,6 +60,14 @@ def train(
     sheet_every: Annotated[
         int, typer.Option(help="Epochs between two sheets of samples.")
     ] = 5,
+    start_from: StartFrom = None,
+    freeze_batchnorm: Annotated[
+        bool,
+        typer.Option(
+            "--freeze-batchnorm",
+            help="Keep the averages of the encoder's BatchNorm: the second phase.",
+        ),
+    ] = False,
     cache: Annotated[
         Path | None, typer.Option(help="Folder for cut patches, to share them.")
     ] = None,
@@ -61,9 +75,12 @@ def train(
 ) -> None:
     """Train a restorer on pictures and their boxes.
 
-    The same command again resumes a training that was stopped.
+    The same command again resumes a training that was stopped. The second phase of Liu
+    et al. takes a new --run, --start-from the first, --freeze-batchnorm and a smaller
+    --learning-rate.
     """
     with user_errors(NAME):
+        from illustkit.training.runs import format_figure
         from oppai import training
 
         settings: dict[str, Any] = given(
@@ -85,15 +102,15 @@ def train(
             strategy=strategy,
             holdout=holdout,
             sheet_every=sheet_every,
+            start_from=start_from,
+            freeze_batchnorm=freeze_batchnorm,
             cache=cache,
             seed=seed,
             network=network,
             **settings,
         )
-        psnr = done.best("val_psnr")
-        print(
-            f"Best PSNR in held-out holes: {psnr:.2f} dB. The run is in {done.folder}"
-        )
+        psnr = format_figure(done.best("val_psnr"), 2)
+        print(f"Best PSNR in held-out holes: {psnr} dB. The run is in {done.folder}")
 
 
 def train_mosaic(
@@ -112,9 +129,7 @@ def train_mosaic(
     image_size: Annotated[int, typer.Option(help="Side of a patch, pixels.")] = 128,
     precision: Precision = "mixed_bfloat16",
     strategy: Strategy = "auto",
-    start_from: Annotated[
-        Path | None, typer.Option(help="Run or weights to begin from.")
-    ] = None,
+    start_from: StartFrom = None,
     export: Annotated[
         Path | None, typer.Option(help="Write the network to this .npz, in float16.")
     ] = None,
@@ -128,7 +143,7 @@ def train_mosaic(
         from oppai import training
         from oppai.models.pretrained import load_restorer
 
-        names = held_out.read_text("utf-8").split("\n") if held_out else []
+        names = read_text(held_out).splitlines() if held_out else []
         done = training.train_mosaic(
             images,
             run,

@@ -108,6 +108,15 @@ def test_the_book_preset_is_the_chapter():
         ({"epochs": 0}, "Received: 0"),
         ({"optimizer": "sgd9"}, "Received: 'sgd9'"),
         ({"schedule": "step"}, "Received: 'step'"),
+        ({"learning_rate": -1}, "`learning_rate` must be over 0. Received: -1"),
+        ({"batch_size": -4}, "`batch_size` must be .*Received: -4"),
+        ({"image_size": 0}, "`image_size` must be .*Received: 0"),
+        ({"precision": "float"}, "`precision` must be one of float32"),
+        ({"blocks": (12, 6)}, "`blocks`.*12, 6: exchange them"),
+        ({"blur_sizes": (-1, 2)}, "`blur_sizes` must be at least 0"),
+        ({"picture_blur": -1}, "`picture_blur` must be at least 0"),
+        ({"minimum": 0}, "`minimum` must be .*at least 1"),
+        ({"blend": 1.5}, "`blend` must be .*at most 1"),
     ],
 )
 def test_wrong_settings_are_named(settings, message):
@@ -172,13 +181,148 @@ def test_another_run_in_the_folder_is_not_overwritten(trained, pictures):
 @pytest.mark.usefixtures("eagerly")
 def test_nan_stops_the_training_and_names_the_term(pictures, tmp_path):
     with pytest.raises(FloatingPointError, match="Not finite: .*hole"):
-        train(pictures, tmp_path / "run", learning_rate=float("inf"))
+        train(pictures, tmp_path / "run", learning_rate=1e38)
 
 
-def test_a_mosaic_run_keeps_its_held_out_pictures(pictures, tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "fit_run", lambda *arguments, **options: None)
-    options = {"samples": 0, "steps": 1, "batch_size": 2, "precision": "float32"}
-    options |= {"network": {"widths": (4, 4, 8), "blocks": (0, 0, 1)}}
+@pytest.fixture
+def unfitted(monkeypatch):
+    """Trainings of an epoch that takes no time."""
+
+    def fit(model, batches, run, **options):
+        (run.folder / "history.csv").write_text("epoch,loss\n0,1\n")
+        return run
+
+    monkeypatch.setattr(training, "fit_run", fit)
+
+
+@pytest.mark.usefixtures("unfitted")
+@pytest.mark.parametrize(
+    "wrong",
+    [{"holdout": 1}, {"batch_size": 100}, {"seed": -1}, {"sheet_every": -1}],
+    ids=str,
+)
+def test_a_refused_option_leaves_nothing_that_refuses_the_mended_one(
+    pictures, tmp_path, wrong
+):
+    with pytest.raises(UserError, match=f"`{next(iter(wrong))}`"):
+        train(pictures, tmp_path / "run", **wrong)
+    assert train(pictures, tmp_path / "run").settings["batch_size"] == 4
+
+
+@pytest.mark.usefixtures("unfitted")
+def test_changed_data_are_told_and_other_data_refused(pictures, tmp_path, capsys):
+    folder = shutil.copytree(pictures, tmp_path / "pictures")
+    run = train(folder, tmp_path / "run", verbose=2)
+    assert "The data" not in capsys.readouterr().out
+    (folder / "3.png").unlink()
+    shutil.copy(folder / "4.png", folder / "5.png")
+    train(folder, run.folder, verbose=2)
+    told = "The data have changed since this run began: 1 picture gone, 1 changed."
+    assert told in capsys.readouterr().out
+    for i in range(12):
+        write_image(
+            folder / f"{i}.png", np.full((32, 40, 3), (200, 20 * i, 0), "uint8")
+        )
+    with pytest.raises(UserError, match="was trained on other data: none of its 11"):
+        train(folder, run.folder)
+
+
+@pytest.mark.usefixtures("eagerly")
+def test_the_second_phase_begins_with_the_first_and_freezes_batchnorm(
+    trained, pictures, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(trained.folder.parent)
+    options = {"start_from": "run", "freeze_batchnorm": True, "learning_rate": 1e-4}
+    second = train(pictures, tmp_path / "run", epochs=1, **options)
+    assert second.settings["network"]["encoder_batchnorm_frozen"]
+    before, after = load_restorer(trained).network, load_restorer(second).network
+    frozen = [layer for layer in after.layers if not layer.trainable and layer.weights]
+    assert frozen
+    for layer in after.layers:
+        if not layer.weights:
+            continue
+        expected = before.get_layer(layer.name).get_weights()
+        same = all(map(np.array_equal, layer.get_weights(), expected))
+        assert same == (layer in frozen), layer.name
+    # Going on needs no `start_from` any more.
+    del options["start_from"]
+    assert train(pictures, second.folder, epochs=2, **options).epochs_done == 2
+    with pytest.raises(UserError, match="no.txt: is neither a run's folder nor a file"):
+        train(pictures, tmp_path / "third", start_from=tmp_path / "no.txt")
+    with pytest.raises(UserError, match="does not hold this run's weights"):
+        wider = {"network": {**TINIEST["network"], "widths": (4, 12)}}
+        train(pictures, tmp_path / "third", start_from=trained, **wider)
+    assert not (tmp_path / "third" / "settings.json").exists()
+
+
+MOSAIC = {
+    "samples": 0,
+    "steps": 1,
+    "batch_size": 2,
+    "image_size": 32,
+    "precision": "float32",
+    "network": {"widths": (4, 4, 8), "blocks": (0, 0, 1)},
+}
+
+
+@pytest.mark.usefixtures("unfitted")
+def test_a_mosaic_run_leaves_out_what_cannot_be_read(pictures, tmp_path, capsys):
+    folder = shutil.copytree(pictures, tmp_path / "pictures")
+    (folder / "3.png").write_bytes(b"no picture")
+    (folder / "1.png").write_bytes((folder / "1.png").read_bytes()[:60])
+    (folder / "dead.png").symlink_to(tmp_path / "gone.png")
+    run = training.train_mosaic(
+        folder, tmp_path / "run", held_out=["0.png", "1.png"], **MOSAIC, verbose=2
+    )
+    out = capsys.readouterr().out
+    assert "3 pictures are left out:" in out
+    for name in ("1.png", "3.png", "dead.png"):
+        assert sum(line.startswith(str(folder / name)) for line in out.split("\n")) == 1
+    split = json.loads((run.folder / "split.json").read_text())
+    assert split["held_out"] == ["0.png", "1.png"]
+    assert split["train"] == [f"{i}.png" for i in (2, *range(4, 12))]
+    # A picture that is gone is not asked for again.
+    (folder / "0.png").unlink()
+    shutil.copy(pictures / "1.png", folder / "1.png")
+    training.train_mosaic(folder, run.folder, held_out=["1.png"], **MOSAIC, verbose=2)
+    assert "1 picture gone, 1 changed" in capsys.readouterr().out
+    split = json.loads((run.folder / "split.json").read_text())
+    assert split["held_out"] == ["1.png", "0.png"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"epochs": 0}, {"steps": -1}, {"batch_size": 0}, {"learning_rate": -1}),
+        *({"image_size": 0}, {"samples": -1}, {"seed": -1}, {"precision": "half"}),
+    ],
+    ids=str,
+)
+def test_a_mosaic_training_checks_its_options_first(tmp_path, wrong):
+    with pytest.raises(UserError, match=f"`{next(iter(wrong))}` must be"):
+        training.train_mosaic(tmp_path, tmp_path / "run", **wrong)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_curve_has_one_row_an_epoch(tmp_path):
+    curve = training.PSNRCurve([], tmp_path / "curve.csv")
+    (tmp_path / "curve.csv").write_text(
+        "epoch,seconds,blocks_6_10,blocks_12_20,white\n"
+        "4,10,1.0,2.0,3.0\n8,20,1.0,2.0,3.0\n"
+    )
+    curve.cases = []
+    curve.on_train_begin()
+    assert curve.seconds == 20
+    curve.on_epoch_begin(7)
+    with np.errstate(invalid="ignore"), pytest.warns(RuntimeWarning, match="empty"):
+        curve.on_epoch_end(7)  # which an interrupt has kept from being saved
+    rows = (tmp_path / "curve.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows] == ["epoch", "4", "8"]
+
+
+@pytest.mark.usefixtures("unfitted")
+def test_a_mosaic_run_keeps_its_held_out_pictures(pictures, tmp_path):
+    options = {k: v for k, v in MOSAIC.items() if k != "image_size"}
     names = [f"{i}.png" for i in range(12)]
 
     def start(held_out, **more):
@@ -186,6 +330,11 @@ def test_a_mosaic_run_keeps_its_held_out_pictures(pictures, tmp_path, monkeypatc
             pictures, tmp_path / "run", held_out=held_out, **options, **more
         )
 
+    with (
+        pytest.MonkeyPatch.context() as patch
+    ):  # refused, or stopped in its first epoch
+        patch.setattr(training, "fit_run", lambda *arguments, **options: None)
+        start(names[4:6], image_size=32)
     run = start(names[:2], image_size=32)
     split = json.loads((run.folder / "split.json").read_text())
     assert split == {"train": names[2:], "held_out": names[:2]}
