@@ -216,3 +216,4 @@ _KINDS: dict[str, tuple[Callable[..., np.ndarray], dict[str, float]]] = {
         {"start": -3.0, "end": 3.0, "tau": 1.0, "max_beta": 0.999},
     ),
 }
+SCHEDULES = (*_KINDS,)

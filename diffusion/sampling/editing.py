@@ -12,7 +12,7 @@ import numpy as np
 from diffusion.icons import as_channels, fit_icon
 from diffusion.network.model import Diffuser, load_diffuser
 from diffusion.process import Denoiser, add_noise, check_pictures
-from diffusion.sampling.generate import sample_size
+from diffusion.sampling.generate import STEPS, sample_size
 from diffusion.sampling.samplers import (
     Generators,
     Progress,
@@ -23,7 +23,14 @@ from diffusion.sampling.samplers import (
     picture_generators,
 )
 from diffusion.schedules import Schedule, posterior
-from diffusion.watermark import OPACITY, WATERMARK, add_watermark, shown, write_marked
+from diffusion.watermark import (
+    OPACITY,
+    WATERMARK,
+    add_watermark,
+    check_output,
+    shown,
+    write_marked,
+)
 from illustkit.errors import UserError
 from illustkit.figures import sheet
 from illustkit.images import (
@@ -33,6 +40,7 @@ from illustkit.images import (
     uint8_to_signed,
     write_image,
 )
+from illustkit.options import check_number, check_options
 from illustkit.training.runs import Run
 
 
@@ -43,7 +51,7 @@ def interpolate_pictures(
     *,
     n: int = 7,
     t: int | None = None,
-    steps: int = 50,
+    steps: int | None = None,
     seed: int = 3407,
 ) -> np.ndarray:
     """Make a row of pictures from one picture to another.
@@ -60,25 +68,27 @@ def interpolate_pictures(
         n: Pictures between the two. Defaults to 7.
         t: Timestep of the noise that is added: a larger one changes more. Defaults to
             half of the model's.
-        steps: Steps of DDIM from there. Defaults to 50.
+        steps: Steps of DDIM from there; t + 1 where that is fewer. Defaults to 50.
         seed: int. Defaults to 3407.
 
     Returns:
         uint8 `(n + 2, height, width, channels)`, from `first` to `second`.
 
     Raises:
-        ValueError: If a picture does not fit the model, or an option is out of range.
+        UserError: If a picture does not fit the model, or an option is out of range.
 
     Reference:
         [Denoising diffusion probabilistic models](https://arxiv.org/abs/2006.11239),
-        §4.3
+        §4.4; see `interpolate` for what differs.
     """
+    check_options(seed=seed)
+    check_number("n", n, whole=True, least=1)
     model = model if isinstance(model, Diffuser) else load_diffuser(model)
-    if n < 1:
-        raise UserError(f"`n` must be at least 1. Received: {n}")
+    t = model.schedule.timesteps // 2 if t is None else t
+    check_number("t", t, whole=True, least=0, most=model.schedule.timesteps - 1)
+    check_number("steps", steps, whole=True, least=1)
     ends = [_fitted(model, picture) for picture in (first, second)]
     a, b = (np.repeat(uint8_to_signed(end)[None], n, axis=0) for end in ends)
-    t = model.schedule.timesteps // 2 if t is None else t
     between = interpolate(
         model.denoiser(),
         a,
@@ -89,7 +99,7 @@ def interpolate_pictures(
         # One noise for the row: only the mixture changes along it.
         rng=[np.random.default_rng(seed) for _ in range(n)],
         t=t,
-        steps=min(steps, t + 1),
+        steps=min(STEPS if steps is None else steps, t + 1),
         self_condition=model.unet.self_condition,
     )
     return np.concatenate([ends[:1], signed_to_uint8(between), ends[1:]])
@@ -113,8 +123,11 @@ def interpolate(
 ) -> np.ndarray:
     """Make pictures between pairs of pictures: add noise, mix, and denoise.
 
-    Both pictures of a pair get the same noise, as in the paper, so that the mix has the
-    variance of timestep t. Passing a picture as both `first` and `second` makes
+    As in the paper, the noise stays the same for every weight of a row: give each of
+    its pairs a generator of the same seed. Unlike there, where each picture is noised
+    by itself, both pictures of a pair share one noise, so that the mix has the variance
+    of timestep t: of two independent noises it would have (1 - λ)² + λ² of it, half in
+    the middle of the row. Passing a picture as both `first` and `second` makes
     variations of it, which differ more for a larger t.
 
     Example:
@@ -151,8 +164,8 @@ def interpolate(
         ValueError: If an option is out of range, or arrays do not fit.
 
     Reference:
-        Ho, Jain, Abbeel, Denoising Diffusion Probabilistic Models, 2020, section 4.4
-        and appendix D.
+        Ho, Jain, Abbeel, Denoising Diffusion Probabilistic Models, 2020, section 4.4:
+        "We fix the noise for different values of λ".
     """
     first = check_pictures(first, rng, name="first")
     second = check_pictures(second, name="second")
@@ -197,7 +210,7 @@ def inpaint_picture(
     mask: np.ndarray | str | os.PathLike,
     *,
     n: int = 1,
-    steps: int = 50,
+    steps: int | None = None,
     jump_length: int = 10,
     jump_n_sample: int = 3,
     seed: int = 3407,
@@ -212,10 +225,11 @@ def inpaint_picture(
     Args:
         model: A `Diffuser`, or a run (its folder, or the `Run`).
         picture: Its path, or uint8 `(height, width, channels)`.
-        mask: A picture's path, or uint8 `(height, width)`: 255 is filled in, 0 is kept;
-            grey is rounded.
+        mask: A picture's path, or `(height, width)`, uint8 or bool: 255 or `True` is
+            filled in, 0 is kept; grey is rounded.
         n: Number of versions. Defaults to 1.
-        steps: Noise levels. Defaults to 50.
+        steps: Noise levels. Defaults to 50, or to the model's timesteps where they
+            are fewer.
         jump_length: See `repaint_path`. Defaults to 10.
         jump_n_sample: See `repaint_path`; 10 in the paper, at three times the cost.
             Defaults to 3.
@@ -225,16 +239,23 @@ def inpaint_picture(
         uint8 `(n, height, width, channels)`, equal to the picture where it is kept.
 
     Raises:
-        ValueError: If the mask has another size than the picture, or is all black.
+        UserError: If the mask has another size than the picture or is all black, or an
+            option is out of range.
 
     Reference:
         [RePaint](https://arxiv.org/abs/2201.09865)
     """
+    check_options(seed=seed)
+    check_number("n", n, whole=True, least=1)
+    for name, value in ("jump_length", jump_length), ("jump_n_sample", jump_n_sample):
+        check_number(name, value, whole=True, least=1)
     model = model if isinstance(model, Diffuser) else load_diffuser(model)
-    if n < 1:
-        raise UserError(f"`n` must be at least 1. Received: {n}")
+    most = model.schedule.timesteps
+    steps = min(STEPS, most) if steps is None else steps
+    check_number("steps", steps, whole=True, least=1, most=most)
     whole = _channels_of(model, picture)
     marks = mask if isinstance(mask, np.ndarray) else read_image(mask)[..., 0]
+    marks = marks * np.uint8(255) if marks.dtype == bool else marks
     if marks.dtype != np.uint8 or marks.shape != whole.shape[:2]:
         raise UserError(
             "The mask is uint8 and of the picture's size, "
@@ -244,7 +265,11 @@ def inpaint_picture(
     known = _fitted(model, whole)
     hole = fit_icon(marks, sample_size(model)) >= 128
     if not hole.any():
-        raise UserError("The mask is black everywhere: paint white what to fill in.")
+        which = "The mask" if isinstance(mask, np.ndarray) else os.fspath(mask)
+        raise UserError(
+            f"{which} is black everywhere (its largest value is {marks.max()}): paint "
+            "white, 255, what to fill in."
+        )
     made = repaint(
         model.denoiser(),
         np.repeat(uint8_to_signed(known)[None], n, axis=0),
@@ -437,12 +462,43 @@ def _channels_of(model, picture):
     return picture[..., 0] if shape[2] == 1 and picture.ndim == 3 else picture
 
 
+def check_row(
+    path: str | os.PathLike,
+    model: Diffuser,
+    n: int,
+    *,
+    watermark: str | None = WATERMARK,
+    opacity: float = OPACITY,
+    font: str | os.PathLike | None = None,
+) -> None:
+    """Raise if `write_row` cannot write a model's pictures; before they are made.
+
+    Args:
+        path: File to write.
+        model: The `Diffuser`.
+        n: Number of pictures in the row.
+        watermark: See `write_row`.
+        opacity: See `write_row`.
+        font: See `write_row`.
+
+    Raises:
+        UserError: If the file or the watermark cannot be written.
+    """
+    width, height = sample_size(model)
+    # Two pixels around each, as `sheet` lays them.
+    check_output(path, (n * (width + 2) + 2, height + 4), note=watermark is not None)
+    if watermark is not None:
+        empty = np.zeros((height, width, 3), np.uint8)
+        add_watermark(empty, watermark, opacity=opacity, font=font)
+
+
 def write_row(
     path: str | os.PathLike,
     pictures: Sequence[np.ndarray] | np.ndarray,
     *,
     watermark: str | None = WATERMARK,
     opacity: float = OPACITY,
+    font: str | os.PathLike | None = None,
     given: Collection[int] = (),
 ) -> Path:
     """Write pictures side by side, with a watermark.
@@ -453,6 +509,7 @@ def write_row(
         watermark: Text, or `None` for neither mark nor note. Defaults to
             "AI-generated".
         opacity: Opacity of the watermark. Defaults to 0.35.
+        font: See `diffusion.add_watermark`. Defaults to one that has the letters.
         given: Numbers of the pictures that were not generated and get no mark, such as
             the two ends of an interpolation. Defaults to none.
 
@@ -460,8 +517,9 @@ def write_row(
         The path written.
     """
     row = [shown(picture) for picture in pictures]
+    path = check_output(path, note=watermark is not None)
     if watermark is None:
         return write_image(path, sheet(row, columns=len(row)))
     for i in set(range(len(row))) - {number % len(row) for number in given}:
-        row[i] = add_watermark(row[i], watermark, opacity=opacity)
+        row[i] = add_watermark(row[i], watermark, opacity=opacity, font=font)
     return write_marked(path, sheet(row, columns=len(row)), watermark)

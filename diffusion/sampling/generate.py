@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
+from diffusion.icons import GRID, SETTINGS, holds_samples
 from diffusion.network.model import Diffuser, load_diffuser
 from diffusion.sampling.samplers import (
     ddim,
@@ -25,21 +25,26 @@ from diffusion.sampling.samplers import (
     dpm_solver_pp,
     dpm_timesteps,
     draw_noise,
+    last_timestep,
     picture_generators,
 )
+from diffusion.schedules import Schedule
 from diffusion.watermark import OPACITY, WATERMARK, add_watermark, shown, write_marked
 from illustkit.errors import UserError
 from illustkit.figures import sheet
-from illustkit.files import write_whole
+from illustkit.files import expand_user, write_whole
 from illustkit.images import read_picture, signed_to_uint8, write_image
+from illustkit.options import check_choice, check_number, check_options
+from illustkit.tables import read_json, write_json
 from illustkit.training.runs import Run
 
 SAMPLERS = "ddim", "ddpm", "dpm++"
+STEPS = 50
+"""Evaluations of the network per picture, where it has as many timesteps."""
 MEMORY = 1e9
 """Bytes that a batch may take by default."""
 ICONS = "icons"
-DEFAULTS = {"sampler": "ddim", "steps": 50, "eta": None, "seed": 3407}
-DEFAULTS |= {"image_size": None}
+DEFAULTS = {"sampler": "ddim", "eta": None, "seed": 3407, "image_size": None}
 
 
 def sample(
@@ -47,7 +52,7 @@ def sample(
     n: int,
     *,
     sampler: str = "ddim",
-    steps: int = 50,
+    steps: int | None = None,
     eta: float | None = None,
     seed: int = 3407,
     first: int = 0,
@@ -69,8 +74,11 @@ def sample(
         model: A `Diffuser`, or a run (its folder, or the `Run`).
         n: Number of pictures.
         sampler: "ddim", "ddpm" (all T steps, `steps` is ignored) or "dpm++", the
-            second-order multistep solver, which needs the fewest. Defaults to "ddim".
-        steps: Evaluations of the network per picture. Defaults to 50.
+            second-order multistep solver, which needs the fewest. Its timesteps are
+            spaced evenly in the logarithm of the signal-to-noise ratio up to 20 steps,
+            and evenly in time above; see `diffusion.dpm_solver_pp`. Defaults to "ddim".
+        steps: Evaluations of the network per picture. Defaults to 50, or to the most
+            that the model allows where that is fewer.
         eta: Noise of DDIM, from 0 to 1. Defaults to that of the network's version: 1
             for "0.25.3", 0 for "2".
         seed: int. Defaults to 3407, the preprint's.
@@ -84,21 +92,19 @@ def sample(
         uint8 `(n, height, width, channels)`.
 
     Raises:
-        ValueError: If an option is invalid, or there are more steps than timesteps.
+        UserError: If an option is invalid, or there are more steps than timesteps.
 
     Reference:
         - [DDIM](https://arxiv.org/abs/2010.02502)
         - [DPM-Solver++](https://arxiv.org/abs/2211.01095)
     """
+    check_options(batch_size=batch_size, image_size=image_size, seed=seed)
+    check_number("n", n, whole=True, least=1)
+    check_number("first", first, whole=True, least=0)
     model = model if isinstance(model, Diffuser) else load_diffuser(model)
-    if n < 1:
-        raise UserError(f"`n` must be at least 1. Received: {n}")
     width, height = sample_size(model, image_size)
     shape = height, width, model.channels
-    if batch_size is None:
-        batch_size = default_batch_size(model, shape)
-    if batch_size < 1:
-        raise UserError(f"`batch_size` must be at least 1. Received: {batch_size}")
+    batch_size = batch_size or default_batch_size(model, shape)
     batch_size = min(n, batch_size)
     run = choose_sampler(model, sampler, steps, eta)
     total = -(-n // batch_size) * steps_of(model, sampler, steps)
@@ -117,14 +123,14 @@ def sample(
 
 
 def choose_sampler(
-    model: Diffuser, sampler: str, steps: int, eta: float | None = None
+    model: Diffuser, sampler: str, steps: int | None = None, eta: float | None = None
 ) -> Callable[..., np.ndarray]:
     """Return a sampler with everything set but the noise.
 
     Args:
         model: A `Diffuser`.
         sampler: "ddim", "ddpm" or "dpm++".
-        steps: Evaluations of the network.
+        steps: See `sample`. Defaults to `None`.
         eta: See `sample`. Defaults to `None`.
 
     Returns:
@@ -132,19 +138,12 @@ def choose_sampler(
         scale.
 
     Raises:
-        ValueError: If an option is invalid, or there are more steps than timesteps.
+        UserError: If an option is invalid, or there are more steps than timesteps.
     """
-    if sampler not in SAMPLERS:
-        raise UserError(f"`sampler` is one of {SAMPLERS}. Received: {sampler!r}")
     version = model.unet.version
     # Raise for too many steps before anything is sampled or written.
-    if sampler == "dpm++":
-        dpm_timesteps(model.schedule, steps)
-    elif sampler == "ddim":
-        ddim_timesteps(model.schedule.timesteps, steps, version)
+    steps = check_sampler(model.schedule, version, sampler, steps, eta)
     eta = default_eta(version) if eta is None else eta
-    if not 0 <= eta <= 1:
-        raise UserError(f"`eta` is from 0 to 1. Received: {eta}")
     common = {
         "objective": model.objective,
         "self_condition": model.unet.self_condition,
@@ -167,9 +166,51 @@ def choose_sampler(
     return run
 
 
-def steps_of(model: Diffuser, sampler: str, steps: int) -> int:
+def check_sampler(
+    schedule: Schedule,
+    version: str,
+    sampler: str,
+    steps: int | None = None,
+    eta: float | None = None,
+) -> int:
+    """Check the options of a sampler; no model is needed.
+
+    Args:
+        schedule: The model's `Schedule`.
+        version: The version of its network, "0.25.3" or "2".
+        sampler: "ddim", "ddpm" or "dpm++".
+        steps: See `sample`. Defaults to `None`.
+        eta: See `sample`. Defaults to `None`.
+
+    Returns:
+        The number of evaluations of the network.
+
+    Raises:
+        UserError: If an option is invalid, or there are more steps than timesteps.
+    """
+    check_choice("sampler", sampler, SAMPLERS)
+    check_number("eta", eta, least=0, most=1)
+    if sampler == "ddpm":
+        return schedule.timesteps
+    if steps is None:
+        steps = max(1, min(STEPS, most_steps(schedule, version, sampler)))
+    if sampler == "dpm++":
+        dpm_timesteps(schedule, steps)
+    else:
+        ddim_timesteps(schedule.timesteps, steps, version)
+    return steps
+
+
+def most_steps(schedule: Schedule, version: str, sampler: str) -> int:
+    """Return the largest number of steps that a sampler takes; it may be zero."""
+    if sampler == "dpm++":
+        return last_timestep(schedule)
+    return schedule.timesteps - (sampler == "ddim" and version != "2")
+
+
+def steps_of(model: Diffuser, sampler: str, steps: int | None = None) -> int:
     """Return the number of evaluations of the network that a sampler takes."""
-    return model.schedule.timesteps if sampler == "ddpm" else steps
+    return check_sampler(model.schedule, model.unet.version, sampler, steps)
 
 
 def sample_size(
@@ -182,19 +223,26 @@ def sample_size(
         image_size: What the caller asks for. Defaults to `None`, the network's size.
 
     Raises:
-        ValueError: If the network takes any size and `image_size` is `None`, or
-            `image_size` is not the network's.
+        UserError: If the network takes any size and `image_size` is `None`, or
+            `image_size` is not the network's or not one that it can halve.
     """
     own = model.image_size
     if image_size is None:
         if own is None:
             raise UserError("This network takes any size: give `image_size`.")
         return own
+    check_options(image_size=image_size)
     width, height = image_size
+    step = 2 ** (len(model.network.get("dim_mults", (1, 2, 4, 8))) - 1)
+    if width % step or height % step:
+        raise UserError(
+            f"This network takes sides that {step} divides. "
+            f"Received: `image_size` {width}x{height}"
+        )
     if own not in (None, (width, height)):
         raise UserError(
             f"This network makes pictures of {own[0]}x{own[1]} pixels. "
-            f"Received: image_size={(width, height)}"
+            f"Received: `image_size` {width}x{height}"
         )
     return width, height
 
@@ -215,13 +263,14 @@ def sample_folder(
     *,
     watermark: str | None = WATERMARK,
     opacity: float = OPACITY,
+    font: str | os.PathLike | None = None,
     grid: int = 64,
     **options: Any,
 ) -> list[Path]:
     """Make new icons as PNG files, with a grid of the first ones.
 
-    Each batch is written at once. Called again with the same arguments after an
-    interruption, the function makes the missing pictures.
+    Each batch is written at once. Called again with the same arguments, the function
+    makes the pictures that are missing, whether it was interrupted or `n` is larger.
 
     Example:
     ```python
@@ -237,6 +286,7 @@ def sample_folder(
             `None` for neither. Defaults to "AI-generated", as the preprint's
             illustrator asked for published pictures.
         opacity: Opacity of the watermark, from 0 to 1. Defaults to 0.35.
+        font: See `diffusion.add_watermark`. Defaults to one that has the letters.
         grid: Maximum number of pictures on the grid; 0 for no grid. Defaults to 64.
         **options: See `sample`.
 
@@ -244,25 +294,32 @@ def sample_folder(
         List of the paths of the files.
 
     Raises:
-        ValueError: See `sample`; or if the folder holds pictures of other settings.
+        UserError: See `sample`; or if the folder holds pictures of other settings.
     """
-    folder = Path(folder)
-    # The settings that decide the pictures; how they are batched does not.
-    settings: dict[str, Any] = {**DEFAULTS, "watermark": watermark, "opacity": opacity}
-    batching = "batch_size", "progress", "first"
-    settings |= {k: v for k, v in options.items() if k not in batching}
+    folder = expand_user(folder)
+    first, progress = options.pop("first", 0), options.pop("progress", True)
+    batch_size = options.pop("batch_size", None)
+    check_options(
+        batch_size=batch_size,
+        image_size=options.get("image_size"),
+        seed=options.get("seed"),
+    )
+    check_number("n", n, whole=True, least=1)
+    check_number("first", first, whole=True, least=0)
+    check_number("grid", grid, whole=True, least=0)
     model = model if isinstance(model, Diffuser) else load_diffuser(model)
-    settings["model"] = fingerprint(model)
     shape = (*sample_size(model, options.get("image_size"))[::-1], model.channels)
-    _check(model, n, shape, watermark, opacity, options)
-    _start_folder(folder, settings)
-    first = options.pop("first", 0)
-    icons = folder / ICONS
-    paths = [icons / f"icon-{i:05d}.png" for i in range(first, first + n)]
+    if watermark is not None:
+        empty = np.zeros(shape, np.uint8)
+        add_watermark(empty, watermark, opacity=opacity, font=font)
+    settings = sample_settings(
+        model, watermark=watermark, opacity=opacity, font=font, **options
+    )
+    if reason := differs(folder, settings):
+        raise UserError(f"{folder}: {reason}. Name another folder.")
+    paths = icon_paths(folder, n, first=first)
     missing = [i for i, path in enumerate(paths) if not path.exists()]
-    progress = options.pop("progress", True)
-    at_once = options.pop("batch_size", None) or default_batch_size(model, shape)
-    at_once = max(1, min(at_once, len(missing)))
+    at_once = min(batch_size or default_batch_size(model, shape), max(1, len(missing)))
     with tqdm(
         total=n, initial=n - len(missing), unit="icon", disable=not progress
     ) as bar:
@@ -278,15 +335,93 @@ def sample_folder(
                 progress=False,
                 **options,
             )
+            # Only now: a folder without a picture is bound to no settings.
+            write_json(folder / SETTINGS, settings)
             for i, picture in zip(numbers, pictures, strict=False):
                 if watermark is not None:
-                    picture = add_watermark(picture, watermark, opacity=opacity)
+                    picture = add_watermark(
+                        picture, watermark, opacity=opacity, font=font
+                    )
                 _write(paths[i], picture, watermark)
             bar.update(len(numbers))
     if grid:
         on_grid = [shown(_read(path)) for path in paths[:grid]]
-        _write(folder / "grid.png", sheet(on_grid), watermark)
+        _write(folder / GRID, sheet(on_grid), watermark)
     return paths
+
+
+def icon_paths(folder: str | os.PathLike, n: int, *, first: int = 0) -> list[Path]:
+    """Return the paths that `sample_folder` writes its pictures to.
+
+    Args:
+        folder: The folder.
+        n: Number of pictures.
+        first: Number of the first one. Defaults to 0.
+
+    Returns:
+        List of `Path`.
+    """
+    icons = expand_user(folder) / ICONS
+    return [icons / f"icon-{i:05d}.png" for i in range(first, first + n)]
+
+
+def sample_settings(
+    model: Diffuser,
+    *,
+    watermark: str | None = WATERMARK,
+    opacity: float = OPACITY,
+    font: str | os.PathLike | None = None,
+    **options: Any,
+) -> dict[str, Any]:
+    """Return what decides the pictures of `sample_folder`, as it records them.
+
+    Args:
+        model: A `Diffuser`.
+        watermark: See `sample_folder`.
+        opacity: See `sample_folder`.
+        font: See `sample_folder`.
+        **options: `sampler`, `steps`, `eta`, `seed` and `image_size` of `sample`.
+
+    Returns:
+        Dict that JSON can hold.
+
+    Raises:
+        UserError: If an option is invalid.
+    """
+    settings: dict[str, Any] = DEFAULTS | options
+    steps, eta = settings.get("steps"), settings["eta"]
+    arguments = model.schedule, model.unet.version, settings["sampler"], steps, eta
+    taken = check_sampler(*arguments)
+    # The ancestral sampler takes all timesteps: older versions recorded this number.
+    settings["steps"] = taken if settings["sampler"] != "ddpm" else steps or STEPS
+    settings["seed"] = int(settings["seed"])
+    if settings["image_size"] is not None:
+        settings["image_size"] = list(settings["image_size"])
+    settings |= {"watermark": watermark, "opacity": opacity}
+    if font is not None:
+        settings["font"] = os.fspath(font)
+    return {**settings, "model": fingerprint(model)}
+
+
+def differs(folder: Path, settings: Mapping[str, Any]) -> str:
+    """Say why a folder cannot take icons of these settings; "" if it can.
+
+    A folder in which no icon was made yet is bound to no settings.
+
+    Args:
+        folder: The folder; it need not exist.
+        settings: Dict that `sample_settings` returned.
+    """
+    if folder.exists() and not folder.is_dir():
+        return "is a file"
+    icons = any((folder / ICONS).glob("*"))
+    if not holds_samples(folder):
+        names = [name for name in (SETTINGS, GRID) if (folder / name).exists()]
+        names += [ICONS] * icons
+        return f"holds another {names[0]}" if names else ""
+    if icons and read_json(folder / SETTINGS) != settings:
+        return "holds pictures of other settings"
+    return ""
 
 
 def fingerprint(model: Diffuser) -> str:
@@ -302,34 +437,6 @@ def fingerprint(model: Diffuser) -> str:
     for weight in model.average.get_weights():
         digest.update(np.ascontiguousarray(weight).data)
     return digest.hexdigest()[:20]
-
-
-def _check(model, n, shape, watermark, opacity, options):
-    """Raise for invalid options before anything is written or sampled."""
-    if n < 1:
-        raise UserError(f"`n` must be at least 1. Received: {n}")
-    sampler, steps = options.get("sampler", "ddim"), options.get("steps", 50)
-    choose_sampler(model, sampler, steps, options.get("eta"))
-    if watermark is not None:
-        add_watermark(np.zeros(shape, np.uint8), watermark, opacity=opacity)
-
-
-def _start_folder(folder, settings):
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "settings.json"
-    settings = json.loads(json.dumps(settings, default=str))
-    if path.exists():
-        try:
-            stored = json.loads(path.read_text("utf-8"))
-        except ValueError:
-            stored = None
-        if stored != settings:
-            raise UserError(
-                f"{folder} holds pictures of other settings. Name another folder."
-            )
-    elif (folder / ICONS).exists():
-        raise UserError(f"{folder} holds other icons. Name another folder.")
-    write_whole(path, json.dumps(settings, indent=1))
 
 
 def _read(path):

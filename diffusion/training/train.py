@@ -4,31 +4,52 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 from tqdm import tqdm
 
-from diffusion.icons import CHANNELS, read_icons
-from diffusion.network.model import DIFFUSER, build_diffuser
+from diffusion.evaluation.features import load_extractor
+from diffusion.icons import CHANNELS, icon_files, read_icons
+from diffusion.network.model import DIFFUSER, LOSSES, build_diffuser
+from diffusion.process import OBJECTIVES, VERSIONS
+from diffusion.sampling.generate import most_steps
 from diffusion.sampling.samplers import dpm_timesteps
+from diffusion.schedules import SCHEDULES, make_schedule
 from diffusion.training.callbacks import Averaging, KeepAverage, SampleGrids
 from diffusion.training.presets import PRESETS, DiffusionPreset
 from illustkit.errors import UserError
+from illustkit.files import expand_user
 from illustkit.images import list_images
+from illustkit.options import check_choice, check_number, check_options
 from illustkit.runtime import own_folder, worker_index
 from illustkit.training.batches import Batches
+from illustkit.training.fingerprint import compare_data
 from illustkit.training.fit import Devices, choose_devices, fit_run, is_quiet
+from illustkit.training.folder import has_trained
 from illustkit.training.optimizers import (
     ClippedAdam,
     WarmupStableDecay,
     build_optimizer,
 )
 from illustkit.training.presets import choose_preset
-from illustkit.training.runs import SETTINGS, Run
+from illustkit.training.runs import Run
+from illustkit.training.split import relative_names
+
+GRID_STEPS = 25  # of DPM-Solver++
+# Settings of this package alone; `check_options` knows the others.
+_LIMITS: dict[str, dict[str, Any]] = {
+    "dim": {"whole": True, "least": 1},
+    "dropout": {"least": 0, "below": 1},
+    "min_snr_gamma": {"above": 0},
+    "clip": {"above": 0},
+    "ema_decay": {"least": 0, "below": 1},
+    "ema_every": {"whole": True, "least": 1},
+    "warm_up": {"whole": True, "least": 0},
+}
 
 
 def train(
@@ -40,7 +61,7 @@ def train(
     cache: str | os.PathLike | None = None,
     sample_every: int = 1,
     n_samples: int = 25,
-    sample_steps: int = 25,
+    sample_steps: int | None = None,
     metrics: Any = None,
     verbose: str | int = "auto",
     callbacks: Sequence[keras.callbacks.Callback] = (),
@@ -50,9 +71,10 @@ def train(
 
     The same call on the same folder resumes after the last whole epoch (a number of
     steps), with the same result as a training that never stopped; with more `steps` it
-    goes on from the end. After each epoch the averaged weights are saved, and a grid of
-    pictures is sampled from them. The nearest training picture of each is searched; the
-    first time that most of the grid are copies, a warning says so.
+    goes on from the end. What has changed in the folder of pictures since is printed;
+    a wholly other folder is refused. After each epoch the averaged weights are saved,
+    and a grid of pictures is sampled from them. The nearest training picture of each is
+    searched; the first time that most of the grid are copies, a warning says so.
 
     Example:
     ```python
@@ -69,7 +91,8 @@ def train(
             run's folder.
         sample_every: Epochs between grids; 0 for none. Defaults to 1.
         n_samples: Pictures in a grid. Defaults to 25.
-        sample_steps: Steps of DPM-Solver++ for a grid. Defaults to 25.
+        sample_steps: Steps of DPM-Solver++ for a grid. Defaults to 25, or to the most
+            that the schedule allows where that is fewer.
         metrics: Features with which to log FID and KID of the grid's pictures; see
             `diffusion.evaluation.features.load_extractor`. They need a larger
             `n_samples`. Defaults to `None`, neither figure.
@@ -82,46 +105,51 @@ def train(
         The `illustkit.training.runs.Run`, for `diffusion.sample` and its history.
 
     Raises:
-        ValueError: If `preset` or a setting is invalid, `images` holds no picture, or
-            `run` holds another run.
-        FloatingPointError: If the loss is not finite.
+        UserError: If `preset` or a setting is invalid, `images` holds no picture, `run`
+            holds another run or was trained on other pictures, or the loss is not
+            finite.
 
     Reference:
         The preprint, §3.
     """
-    stored = DIFFUSER.open(run).settings if Path(run, SETTINGS).exists() else {}
-    if "epoch_steps" in stored:
-        # A training of fewer steps than an epoch has made its epochs shorter.
-        settings.setdefault("epoch_steps", stored["epoch_steps"])
-    chosen = choose_settings(preset, **settings)
-    list_images(images)  # a wrong folder shows before the network is built
+    chosen = check_training(
+        images,
+        run,
+        preset=preset,
+        sample_every=sample_every,
+        n_samples=n_samples,
+        sample_steps=sample_steps,
+        metrics=metrics,
+        **settings,
+    )
+    run = expand_user(run)
+    extractor = None if metrics is None else load_extractor(metrics)
+    paths = icon_files(images)  # a wrong folder shows before the network is built
+    data = compare_data(run, relative_names(paths, images), paths, source=images)
     devices = choose_devices(
         strategy, batch_size=chosen.batch_size, precision=chosen.precision
     )
     _check_accumulation(chosen, devices)
     description = dataclasses.asdict(chosen)
-    may_change = ["steps", "precision"]
-    if "mixed_float16" in (stored.get("precision"), chosen.precision):
-        may_change = ["steps"]  # the optimizer of float16 has more variables
-    Run.check(run, description, may_change, kind=DIFFUSER)
     # Built before the folder is made: invalid settings leave no run behind.
     with devices.building(chosen.seed):
         diffuser = build_diffuser(description)
         diffuser.compile(make_optimizer(chosen))
         build_optimizer(diffuser)
-    if sample_every:
-        dpm_timesteps(diffuser.schedule, sample_steps)  # raises for too many steps
     with tqdm(unit="picture", leave=False, disable=is_quiet(verbose)) as bar:
         icons = read_icons(
             images,
             _pair(chosen.image_size),
             channels=chosen.channels,
-            cache=own_folder(cache or Path(run, "icons-0")),
+            cache=own_folder(expand_user(cache) if cache else run / "icons-0"),
             progress=lambda n: bar.update(),
         )
-    started = Run.start(run, description, may_change, kind=DIFFUSER)
+    started = Run.start(run, description, kind=DIFFUSER)
     if worker_index() == 0:
-        print(icons.report())
+        data.write(started.folder, after_epoch=started.epochs_done)
+        _say(icons.report())
+        if data.report:
+            _say(data.report)
     batches = NoisedIcons(
         icons.pictures,
         steps=chosen.epoch_steps * chosen.accumulation,
@@ -141,20 +169,101 @@ def train(
             icons.pictures,
             every=sample_every,
             n=n_samples,
-            steps=sample_steps,
+            steps=_grid_steps(chosen, sample_steps),
             seed=chosen.seed,
-            metrics=metrics,
+            metrics=extractor,
         )
         watching.append(grids)
     return fit_run(
         diffuser,
         batches,
         started,
-        epochs=-(-chosen.steps // chosen.epoch_steps),
+        epochs=_epochs(started),
         seed=chosen.seed,
         callbacks=[averaging, *callbacks, *watching],
         verbose=verbose,
     )
+
+
+def check_training(
+    images: str | os.PathLike,
+    run: str | os.PathLike,
+    *,
+    preset: str = "preprint",
+    sample_every: int = 1,
+    n_samples: int = 25,
+    sample_steps: int | None = None,
+    metrics: Any = None,
+    **settings: Any,
+) -> DiffusionPreset:
+    """Check the options of `train`, its folders and its grids; nothing is written.
+
+    Args:
+        images: See `train`.
+        run: See `train`.
+        preset: See `train`.
+        sample_every: See `train`.
+        n_samples: See `train`.
+        sample_steps: See `train`.
+        metrics: See `train`.
+        **settings: See `train`.
+
+    Returns:
+        The settings, as a `DiffusionPreset`.
+
+    Raises:
+        UserError: See `train`.
+    """
+    check_options(sample_every=sample_every)
+    least = 1 if metrics is None else 4  # as KID takes
+    check_number("n_samples", n_samples, whole=True, least=least)
+    run = expand_user(run)
+    if run.resolve().is_relative_to(expand_user(images).resolve()):
+        raise UserError(
+            f"{run} lies in {images}: the icons that it makes would be learned. "
+            "Name a `run` elsewhere."
+        )
+    choose_settings(preset, **settings)
+    if has_trained(run):
+        # A training of fewer steps than an epoch has made its epochs shorter.
+        stored = DIFFUSER.open(run).settings["epoch_steps"]
+        settings.setdefault("epoch_steps", stored)
+    chosen = choose_settings(preset, **settings)
+    list_images(images)
+    Run.check(run, dataclasses.asdict(chosen), kind=DIFFUSER)
+    if sample_every:
+        schedule = make_schedule(chosen.schedule, chosen.timesteps)
+        dpm_timesteps(schedule, _grid_steps(chosen, sample_steps))  # raises
+    return chosen
+
+
+def _say(text):
+    """Print names of any bytes; what the terminal lacks is escaped."""
+    encoding = sys.stdout.encoding or "utf-8"
+    print(text.encode(encoding, "backslashreplace").decode(encoding))
+
+
+def _grid_steps(chosen, sample_steps):
+    if sample_steps is not None:
+        return sample_steps
+    schedule = make_schedule(chosen.schedule, chosen.timesteps)
+    if (most := most_steps(schedule, chosen.version, "dpm++")) < 1:
+        raise UserError(
+            f"{chosen.timesteps} `timesteps` are too few to make a grid: take more, or "
+            "0 for `sample_every`."
+        )
+    return min(GRID_STEPS, most)
+
+
+def _epochs(run):
+    """Return the number of epochs, when some may have had another number of steps."""
+    steps, since = 0, 0
+    for change in run.changes:
+        if change["setting"] == "epoch_steps":
+            steps += (change["after_epoch"] - since) * change["from"]
+            since = change["after_epoch"]
+    missing = run.settings["steps"] - steps
+    return since + max(0, -(-missing // run.settings["epoch_steps"]))
 
 
 def choose_settings(preset: str = "preprint", **settings: Any) -> DiffusionPreset:
@@ -173,27 +282,28 @@ def choose_settings(preset: str = "preprint", **settings: Any) -> DiffusionPrese
         A `DiffusionPreset`.
 
     Raises:
-        ValueError: If `preset`, a field's name or its value is invalid.
+        UserError: If `preset`, a field's name or its value is invalid.
     """
     chosen = choose_preset(PRESETS, preset, settings)
     chosen = dataclasses.replace(chosen, image_size=_pair(chosen.image_size))
-    for name in "steps", "epoch_steps", "batch_size", "accumulation", "timesteps":
-        if getattr(chosen, name) < 1:
-            raise UserError(
-                f"`{name}` must be at least 1. Received: {getattr(chosen, name)}"
-            )
-    for name in "flip", "self_condition":
-        if not 0 <= getattr(chosen, name) <= 1:
-            raise UserError(
-                f"`{name}` is a probability, 0 to 1. Received: {getattr(chosen, name)}"
-            )
-    if chosen.channels not in CHANNELS:
-        raise UserError(f"`channels` is one of {CHANNELS}. Received: {chosen.channels}")
+    check_options(**dataclasses.asdict(chosen))
+    check_choice("channels", chosen.channels, CHANNELS)
+    check_choice("version", chosen.version, VERSIONS)
+    check_choice("schedule", chosen.schedule, SCHEDULES)
+    check_choice("objective", chosen.objective, OBJECTIVES)
+    check_choice("loss", chosen.loss, LOSSES)
+    for name, limits in _LIMITS.items():
+        check_number(name, getattr(chosen, name), **limits)
+    if not chosen.dim_mults:
+        raise UserError("`dim_mults` needs a level. Received: none")
+    for multiple in chosen.dim_mults:
+        check_number("dim_mults", multiple, whole=True, least=1)
     divisor = 2 ** (len(chosen.dim_mults) - 1)
     if any(side < 1 or side % divisor for side in _pair(chosen.image_size)):
         raise UserError(
-            f"With {len(chosen.dim_mults)} levels both sides must be multiples of "
-            f"{divisor}. Received: image_size={chosen.image_size}"
+            f"With {len(chosen.dim_mults)} levels both sides of `image_size` must be "
+            f"multiples of {divisor}. "
+            f"Received: {'x'.join(map(str, chosen.image_size))}"
         )
     return dataclasses.replace(
         chosen, epoch_steps=min(chosen.epoch_steps, chosen.steps)

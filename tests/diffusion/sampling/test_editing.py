@@ -1,15 +1,19 @@
+import functools
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from diffusion.network.model import Diffuser
 from diffusion.sampling.editing import (
+    check_row,
     inpaint_picture,
     interpolate,
     interpolate_pictures,
     write_row,
 )
 from diffusion.watermark import add_watermark, read_note
+from illustkit.errors import UserError
 from illustkit.images import read_image, write_image
 
 
@@ -69,7 +73,9 @@ def test_what_is_kept_is_kept_bit_for_bit(model, icons, two, mask, tmp_path):
         np.testing.assert_array_equal(version[~new], two[0][~new])
         assert np.abs(version[new].astype(int) - two[0][new]).mean() > 5
     assert (made[0][new] != made[1][new]).any()
-    np.testing.assert_array_equal(inpaint_picture(model, two[0], mask, **options), made)
+    for marks in mask, mask >= 128:
+        again = inpaint_picture(model, two[0], marks, **options)
+        np.testing.assert_array_equal(again, made)
     first = inpaint_picture(model, two[0], mask, **{**options, "n": 1})
     assert np.abs(first[0].astype(int) - made[0]).max() <= 1
     one_step = inpaint_picture(model, two[0], mask, steps=1)
@@ -95,7 +101,7 @@ def test_grey_and_transparent_pictures(slim, tmp_path, channels):
     network = {"image_size": (16, 16), "dim": 8, "channels": channels}
     free = Diffuser(network, timesteps=20)
     rng = np.random.default_rng(0)
-    picture = rng.integers(0, 256, (16, 16, channels), dtype=np.uint8)
+    picture = rng.integers(1, 256, (16, 16, channels), dtype=np.uint8)
     Image.fromarray(picture.squeeze()).save(tmp_path / "a.png")
     row = interpolate_pictures(free, tmp_path / "a.png", picture, n=1, steps=2)
     np.testing.assert_array_equal(row[[0, 2]], [picture, picture])
@@ -123,6 +129,33 @@ def test_a_row_is_marked_but_for_what_was_given(model, two, tmp_path):
     )
 
 
+def test_a_row_s_file_is_checked_before_the_pictures_are_made(model, tmp_path):
+    (tmp_path / "folder.png").mkdir()
+    row = functools.partial(check_row, model=model, n=9)
+    for name in ("a.xyz", "a.gif", "a.bmp", "a", "folder.png"):
+        with pytest.raises(UserError, match=name):
+            row(tmp_path / name)
+        with pytest.raises(UserError, match=name):
+            write_row(tmp_path / name, np.zeros((2, 16, 16, 3), np.uint8))
+    row(tmp_path / "a.bmp", watermark=None)
+    row(tmp_path / "a.jpg")
+    with pytest.raises(UserError, match="16383"):
+        row(tmp_path / "a.webp", n=1000)  # of 18 pixels each
+    with pytest.raises(UserError, match="opacity=2"):
+        row(tmp_path / "a.png", opacity=2)
+    with pytest.raises(UserError, match="none.ttf"):
+        row(tmp_path / "a.png", font="none.ttf")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["folder.png"]
+
+
+def test_more_steps_than_timesteps_are_no_default(model, two, mask):
+    # 50 by default, of a model of 20 timesteps.
+    assert interpolate_pictures(model, *two, n=1).shape == (3, 16, 16, 3)
+    few = {"jump_n_sample": 1}
+    expected = inpaint_picture(model, two[0], mask, steps=20, **few)
+    np.testing.assert_array_equal(inpaint_picture(model, two[0], mask, **few), expected)
+
+
 def test_mistakes_are_named(model, two, mask, tmp_path):
     def said(function, *arguments, **options):
         with pytest.raises(ValueError) as error:
@@ -133,14 +166,20 @@ def test_mistakes_are_named(model, two, mask, tmp_path):
     missing = tmp_path / "nowhere.png"
     assert str(missing) in said(interpolate_pictures, missing, two[1])
     assert "Received: 0" in said(interpolate_pictures, *two, n=0)
-    assert "0 to 19. Received: 20" in said(interpolate_pictures, *two, t=20)
+    assert "at most 19. Received: 20" in said(interpolate_pictures, *two, t=20)
+    assert "`t` must" in said(interpolate_pictures, *two, t=-1)
+    assert "`steps` must" in said(interpolate_pictures, *two, steps=0)
+    assert "`seed` must" in said(interpolate_pictures, *two, seed=-1)
+    assert "`seed` must" in said(inpaint_picture, two[0], mask, seed=-1)
+    assert "`jump_length` must" in said(inpaint_picture, two[0], mask, jump_length=0)
     assert "3 channels" in said(interpolate_pictures, two[0][..., :1], two[1])
     assert "uint8" in said(interpolate_pictures, two[0] / 255, two[1])
     assert str(missing) in said(inpaint_picture, missing, mask)
     assert str(missing) in said(inpaint_picture, two[0], missing)
     assert "black everywhere" in said(inpaint_picture, two[0], 0 * mask)
     assert "16x16. Received: uint8, 8x16" in said(inpaint_picture, two[0], mask[:, :8])
-    assert "Received: bool" in said(inpaint_picture, two[0], mask > 0)
+    assert "largest value is 1" in said(inpaint_picture, two[0], mask // 255)
+    assert "Received: float64" in said(inpaint_picture, two[0], mask / 255)
     assert "Received: 0" in said(inpaint_picture, two[0], mask, n=0)
-    assert "steps=21" in said(inpaint_picture, two[0], mask, steps=21)
+    assert "at most 20. Received: 21" in said(inpaint_picture, two[0], mask, steps=21)
     assert "Received: 0" in said(inpaint_picture, two[0], mask, steps=0)

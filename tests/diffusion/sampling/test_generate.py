@@ -4,7 +4,7 @@ import pytest
 
 from diffusion.network.model import Diffuser
 from diffusion.sampling import generate
-from diffusion.sampling.generate import default_batch_size, sample
+from diffusion.sampling.generate import default_batch_size, most_steps, sample
 
 STEPS = {"ddim": 6, "ddpm": 20, "dpm++": 6}
 
@@ -159,14 +159,18 @@ def test_the_bar_counts_every_evaluation(model, monkeypatch):
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"n": 0}, "`n` must be at least 1. Received: 0"),
-        ({"batch_size": 0}, "`batch_size` must be at least 1. Received: 0"),
-        ({"sampler": "euler"}, "'ddim', 'ddpm', 'dpm.*Received: 'euler'"),
+        ({"n": 0}, "`n` must be a whole number, at least 1. Received: 0"),
+        ({"batch_size": 0}, "`batch_size` must be .*at least 1. Received: 0"),
+        ({"seed": -1}, "`seed` must be .*at least 0.*Received: -1"),
+        ({"first": -1}, "`first` must be .*at least 0. Received: -1"),
+        ({"eta": float("nan")}, "`eta` must .*nan"),
+        ({"image_size": (0, 8)}, "`image_size` must be .*Received: 0"),
+        ({"sampler": "euler"}, "ddim, ddpm, dpm.*Received: 'euler'"),
         ({"steps": 0}, "`steps` must be 1 to 20, .*Received: steps=0"),
         ({"steps": 21}, "`steps` must be 1 to 20, .*Received: steps=21"),
         ({"steps": 20, "sampler": "dpm++"}, "`steps` must be 1 to 1.*steps=20"),
         ({"eta": 1.5, "steps": 5}, "`eta` .*1.5"),
-        ({"image_size": (16, 8)}, "pictures of 16x16 pixels. Received: .*16, 8"),
+        ({"image_size": (16, 8)}, "pictures of 16x16 pixels. Received: .*16x8"),
     ],
 )
 def test_mistakes_are_named_before_anything_is_made(model, options, message):
@@ -176,17 +180,32 @@ def test_mistakes_are_named_before_anything_is_made(model, options, message):
 
 
 def test_all_timesteps_ask_for_no_steps(model):
-    # The default of 50 steps is more than this model has.
-    assert sample(model, 1, sampler="ddpm", progress=False).shape == (1, 16, 16, 3)
+    # 50 steps are more than this model has.
+    found = sample(model, 1, sampler="ddpm", steps=50, progress=False)
+    assert found.shape == (1, 16, 16, 3)
     assert sample(model, 1, image_size=[16, 16], steps=2, progress=False).any()
 
 
+@pytest.mark.parametrize("sampler", ["ddim", "dpm++"])
+def test_the_default_is_no_more_steps_than_the_model_has(model, sampler):
+    most = most_steps(model.schedule, "2", sampler)
+    # λ = log(√ᾱ / √(1 - ᾱ)) of -5.1 or more, for "dpm++".
+    bar = model.schedule.alphas_cumprod
+    above = np.log(np.sqrt(bar / (1 - bar))) >= -5.1
+    assert most == {"ddim": 20, "dpm++": above.sum() - 1}[sampler]
+    options = {"sampler": sampler, "progress": False}
+    expected = sample(model, 1, steps=most, **options)
+    np.testing.assert_array_equal(sample(model, 1, **options), expected)
+
+
 def test_a_network_of_any_size_is_told_the_size(slim):
-    free = Diffuser({"dim": 8, "channels": 1}, timesteps=20)
+    free = Diffuser({"dim": 8, "dim_mults": (1, 2), "channels": 1}, timesteps=20)
     with pytest.raises(ValueError, match="takes any size: give `image_size`"):
         sample(free, 1, steps=2)
     found = sample(free, 2, steps=2, image_size=(12, 6), progress=False)
     assert found.shape == (2, 6, 12, 1)
+    with pytest.raises(ValueError, match="sides that 2 divides. Received: .*12x7"):
+        sample(free, 1, steps=2, image_size=(12, 7))
 
 
 def test_a_run_is_as_good_as_its_model(slim, trained, model):

@@ -119,6 +119,11 @@ def test_another_model_is_refused(slim, model, whole):
         ({"sampler": "euler"}, "Received: 'euler'"),
         ({"steps": 20}, "Received: steps=20"),
         ({"n": 0}, "Received: 0"),
+        ({"seed": -1}, "`seed` must be .*Received: -1"),
+        ({"batch_size": -1}, "`batch_size` must be .*Received: -1"),
+        ({"first": -1}, "`first` must be .*Received: -1"),
+        ({"grid": -1}, "`grid` must be .*Received: -1"),
+        ({"font": "none.ttf"}, "none.ttf"),
         ({"opacity": 2}, "opacity"),
         ({"watermark": " "}, "text"),
         ({"image_size": (8, 8)}, "pixels. Received"),
@@ -133,13 +138,67 @@ def test_mistakes_leave_the_folder_free(model, tmp_path, wrong, message):
 
 def test_a_folder_of_something_else_is_left_alone(model, trained, tmp_path):
     before = (trained.folder / "settings.json").read_text()
-    with pytest.raises(ValueError, match="other settings"):
+    with pytest.raises(ValueError, match="holds another settings.json"):
         sample_folder(model, 1, trained.folder, **OPTIONS)
     assert (trained.folder / "settings.json").read_text() == before
-    (tmp_path / "settings.json").write_text("{")
-    with pytest.raises(ValueError, match="other settings"):
-        sample_folder(model, 1, tmp_path, **OPTIONS)
     assert json.loads(before)["timesteps"] == 20
+    for name, text in (
+        ("settings.json", "{"),
+        ("grid.png", "a drawing"),
+        ("icons/mine.png", "another"),
+    ):
+        folder = tmp_path / name.replace("/", "-")
+        (folder / name).parent.mkdir(parents=True)
+        (folder / name).write_text(text)
+        with pytest.raises(ValueError, match=f"holds another {name.split('/')[0]}"):
+            sample_folder(model, 1, folder, **OPTIONS)
+        assert (folder / name).read_text() == text
+        assert len(list(folder.rglob("*.*"))) == 1
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match="file: is a file. Name another folder"):
+        sample_folder(model, 1, tmp_path / "file", **OPTIONS)
+
+
+def test_a_folder_without_a_picture_is_bound_to_no_settings(
+    model, tmp_path, monkeypatch
+):
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(generate, "sample", interrupted)
+        sample_folder(model, 1, tmp_path, **OPTIONS)
+    assert not list(tmp_path.iterdir())
+    (path,) = sample_folder(model, 1, tmp_path, **OPTIONS)
+    path.unlink()
+    (path,) = sample_folder(model, 1, tmp_path, **OPTIONS, seed=5)
+    assert json.loads((tmp_path / "settings.json").read_text())["seed"] == 5
+
+
+def test_a_folder_of_an_older_version_goes_on(model, tmp_path):
+    """Its settings as they were recorded: a number for the steps of every sampler."""
+    old = {"sampler": "ddpm", "steps": 50, "eta": None, "seed": 3407}
+    old |= {"image_size": [16, 16], "watermark": "AI-generated", "opacity": 0.35}
+    old["model"] = generate.fingerprint(model)
+    (tmp_path / "icons").mkdir()
+    Image.new("RGB", (16, 16)).save(tmp_path / "icons" / "icon-00000.png")
+    (tmp_path / "settings.json").write_text(json.dumps(old))
+    options = {"sampler": "ddpm", "image_size": (16, 16), "progress": False}
+    assert len(sample_folder(model, 2, tmp_path, **options)) == 2
+    assert np.asarray(Image.open(tmp_path / "icons" / "icon-00000.png")).max() == 0
+
+
+def test_a_font_decides_the_pictures(model, tmp_path):
+    from tests.diffusion.test_watermark import DEJAVU
+
+    (plain,) = sample_folder(model, 1, tmp_path / "a", **OPTIONS)
+    options = {**OPTIONS, "font": DEJAVU}
+    (path,) = sample_folder(model, 1, tmp_path / "b", **options)
+    assert (read_image(path) != read_image(plain)).any()
+    settings = json.loads((tmp_path / "b" / "settings.json").read_text())
+    assert settings["font"] == str(DEJAVU)
+    with pytest.raises(ValueError, match="other settings"):
+        sample_folder(model, 2, tmp_path / "b", **OPTIONS)
 
 
 @pytest.mark.parametrize("channels, mode", [(1, "L"), (4, "RGBA")])

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -8,9 +9,16 @@ import numpy as np
 import pytest
 
 from diffusion.network.model import Diffuser, build_diffuser, load_diffuser
+from diffusion.training import train as module
 from diffusion.training.presets import PREPRINT, PRESETS
-from diffusion.training.train import choose_settings, make_optimizer, train
-from illustkit.images import list_images, read_image
+from diffusion.training.train import (
+    check_training,
+    choose_settings,
+    make_optimizer,
+    train,
+)
+from illustkit.errors import UserError
+from illustkit.images import list_images, read_image, write_image
 from illustkit.training.optimizers import ClippedAdam, WarmupStableDecay
 from illustkit.training.runs import Run
 from tests.diffusion.conftest import TINIEST, train_slim
@@ -20,8 +28,12 @@ from tests.diffusion.network.test_model import batch_of
 class Stop(keras.callbacks.Callback):
     """Ends a training in the middle of an epoch."""
 
+    def __init__(self, step=6):
+        super().__init__()
+        self.step = step
+
     def on_train_batch_end(self, batch, logs=None):
-        if self.model.optimizer.iterations >= 6:
+        if self.model.optimizer.iterations >= self.step:
             raise KeyboardInterrupt
 
 
@@ -157,10 +169,33 @@ def test_other_settings_and_other_runs_are_not_written_over(
     [
         ({"preset": "huge"}, "'colab', 'hourglass', 'preprint'"),
         ({"colour": 1}, r"Received: \['colour'\]"),
-        ({"steps": 0}, "`steps` must be at least 1"),
-        ({"flip": 1.5}, "`flip` is a probability"),
+        ({"steps": 0}, "`steps` must be .*at least 1"),
+        ({"epoch_steps": -1}, "`epoch_steps` must be .*Received: -1"),
+        ({"batch_size": 2.5}, "`batch_size` must be .*Received: 2.5"),
+        ({"accumulation": 0}, "`accumulation` must be .*Received: 0"),
+        ({"timesteps": 0}, "`timesteps` must be .*Received: 0"),
+        ({"learning_rate": -1.0}, "`learning_rate` must be over 0. Received: -1.0"),
+        ({"learning_rate": float("nan")}, "`learning_rate` must .*nan"),
+        ({"warm_up": -1}, "`warm_up` must .*Received: -1"),
+        ({"clip": 0}, "`clip` must be over 0"),
+        ({"ema_decay": 1}, "`ema_decay` must .*under 1. Received: 1"),
+        ({"ema_every": 0}, "`ema_every` must .*Received: 0"),
+        ({"min_snr_gamma": -5}, "`min_snr_gamma` must be over 0. Received: -5"),
+        ({"dropout": 1}, "`dropout` must .*under 1"),
+        ({"dim": -8}, "`dim` must .*Received: -8"),
+        ({"dim_mults": (1, 0)}, "`dim_mults` must .*Received: 0"),
+        ({"dim_mults": ()}, "`dim_mults` needs a level"),
+        ({"version": "3"}, "`version` must be one of 0.25.3, 2. Received: '3'"),
+        ({"seed": -1}, "`seed` must .*Received: -1"),
+        ({"sample_every": -1}, "`sample_every` must .*Received: -1"),
+        ({"n_samples": 0}, "`n_samples` must .*Received: 0"),
+        ({"n_samples": 3, "metrics": "pixels"}, "`n_samples` must .*at least 4"),
+        ({"sample_steps": 0}, "Received: steps=0"),
+        ({"metrics": "none.npz"}, "none.npz: no such file"),
+        ({"timesteps": 1, "sample_steps": None}, "1 `timesteps` are too few"),
+        ({"flip": 1.5}, "`flip` must be at least 0 and at most 1"),
         ({"channels": 2}, "Received: 2"),
-        ({"image_size": (16, 15)}, r"multiples of 2. Received: .*\(16, 15\)"),
+        ({"image_size": (16, 15)}, "multiples of 2. Received: 16x15"),
         ({"objective": "eps"}, "Received: 'eps'"),
         ({"loss": "l2"}, "Received: 'l2'"),
         ({"schedule": "square"}, "square"),
@@ -172,14 +207,112 @@ def test_other_settings_and_other_runs_are_not_written_over(
 def test_wrong_settings_are_named_and_leave_no_run_behind(
     icons, tmp_path, monkeypatch, settings, message
 ):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UserError, match=message):
         train_slim(monkeypatch, icons, tmp_path / "run", **settings)
     assert not (tmp_path / "run").exists()
 
 
+def test_a_grid_takes_no_more_steps_than_there_are(icons, tmp_path):
+    options = {"preset": "tiny", "timesteps": 20, "n_samples": 1}
+    assert check_training(icons, tmp_path / "run", **options).timesteps == 20
+    with pytest.raises(UserError, match="steps=25"):
+        check_training(icons, tmp_path / "run", sample_steps=25, **options)
+
+
+def test_a_wholly_other_folder_is_refused_and_changes_are_told(
+    icons, tmp_path, monkeypatch, capsys
+):
+    folder = Path(shutil.copytree(icons, tmp_path / "icons"))
+    settings = {"epoch_steps": 1, "sample_every": 0}
+    run = train_slim(monkeypatch, folder, tmp_path / "run", steps=1, **settings)
+    other = tmp_path / "other"
+    for i in range(7):  # of the same names
+        write_image(other / f"{i}.png", np.full((16, 16, 3), 30 * i, np.uint8))
+    with pytest.raises(UserError, match="was trained on other data") as error:
+        train_slim(monkeypatch, other, run.folder, steps=2, **settings)
+    assert str(other) in str(error.value) and run.epochs_done == 1
+    (folder / "0.png").unlink()
+    shutil.copy(other / "1.png", folder / "new.png")
+    folder = folder.rename(tmp_path / "moved")
+    capsys.readouterr()
+    train_slim(monkeypatch, folder, run.folder, steps=2, **settings)
+    told = capsys.readouterr().out
+    assert "1 picture added, 1 gone" in told and run.epochs_done == 2
+
+
+def test_a_run_within_its_icons_is_refused(icons, tmp_path, monkeypatch):
+    folder = Path(shutil.copytree(icons, tmp_path / "icons"))
+    with pytest.raises(UserError, match="would be learned. Name a `run` elsewhere"):
+        train_slim(monkeypatch, folder, folder / "runs" / "a")
+    assert not (folder / "runs").exists()
+
+
+def test_epochs_of_another_length_add_up_to_the_steps(tmp_path):
+    """By hand: 3 epochs of 4 steps and 2 of 10; 100 - 32 steps in epochs of 7."""
+    settings = {"timesteps": 20, "steps": 100, "epoch_steps": 4}
+    runs = []
+    for done, length in ((0, 4), (3, 10), (5, 7)):
+        for backup in (tmp_path / "backup" / "worker-0").glob("*"):
+            shutil.rmtree(backup)
+        if done:
+            epoch = tmp_path / "backup" / "worker-0" / f"epoch-{done:05d}"
+            epoch.mkdir(parents=True)
+        runs.append(Run.start(tmp_path, {**settings, "epoch_steps": length}))
+    assert [module._epochs(run) for run in runs] == [25, 3 + 9, 5 + 10]
+
+
+def test_a_refused_training_does_not_bind_the_next(icons, tmp_path, monkeypatch):
+    """Stopped in its first epoch: other settings, and longer epochs, may follow."""
+    settings = {"sample_every": 0, "steps": 2}
+    with pytest.raises(KeyboardInterrupt):
+        train_slim(
+            monkeypatch, icons, tmp_path, callbacks=[Stop(0)], epoch_steps=1, **settings
+        )
+    assert (tmp_path / "settings.json").exists()
+    monkeypatch.delitem(TINIEST, "epoch_steps")
+    run = train_slim(monkeypatch, icons, tmp_path, flip=0.25, **settings)
+    assert (run.settings["epoch_steps"], run.settings["flip"]) == (2, 0.25)
+
+
+def test_a_run_folder_of_any_name(icons, tmp_path, monkeypatch):
+    name = "{best} {epoch:02d} {} 生成"
+    settings = {"sample_every": 0, "steps": 1, "epoch_steps": 1}
+    train_slim(monkeypatch, icons, tmp_path / name, **settings)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name / "average.weights.h5").exists()
+
+
+def test_a_home_folder_is_found_by_its_tilde(icons, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(icons, tmp_path / "icons")
+    settings = {"sample_every": 0, "steps": 1, "epoch_steps": 1}
+    settings["cache"] = "~/cache"
+    run = train_slim(monkeypatch, "~/icons", "~/run", **settings)
+    assert run.folder == tmp_path / "run"
+    assert load_diffuser("~/run").image_size == (16, 16)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["cache", "icons", "run"]
+
+
+def test_names_of_any_bytes_are_trained_on_and_printed(
+    icons, tmp_path, monkeypatch, capsys
+):
+    folder = Path(shutil.copytree(icons, tmp_path / "icons"))
+    odd = os.fsdecode(b"\x8aG.png")  # as a Japanese Windows names a picture
+    (folder / "0.png").rename(folder / odd)
+    (folder / f"broken {odd}").write_bytes(b"no picture")
+    settings = {"sample_every": 0, "steps": 1, "epoch_steps": 1}
+    run = train_slim(monkeypatch, folder, tmp_path / "run", **settings)
+    told = capsys.readouterr().out
+    assert "7 pictures" in told and "broken \\udc8aG.png" in told
+    assert run.epochs_done == 1
+
+
 def test_the_network_s_own_checks_come_before_the_run(icons, tmp_path):
-    for wrong in ({"version": "3"}, {"version": "0.25.3", "dropout": 0.1}):
-        with pytest.raises(ValueError, match="Received: ('3'|dropout=0.1)"):
+    for wrong in ({"dim": 12, "dropout": 0.0}, {"dropout": 0.1}):
+        wrong["version"] = "0.25.3"
+        with pytest.raises(UserError, match="Received: .*(dim=12|dropout=0.1)"):
             train(icons, tmp_path / "run", **{**TINIEST, **wrong})
     assert not (tmp_path / "run").exists()
 
