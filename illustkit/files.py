@@ -38,6 +38,34 @@ def expand_user(path: str | os.PathLike) -> Path:
     return path.expanduser() if path.parts[:1] == ("~",) else path
 
 
+def check_writable(folder: str | os.PathLike) -> None:
+    """Refuse a folder in which no file can be written, before the work for it begins.
+
+    Example:
+    ```python
+    check_writable("out/pictures")
+    ```
+
+    Args:
+        folder: The folder. One that does not exist is judged by the folder in which it
+            would be made.
+
+    Raises:
+        UserError: If a part of the path is a file, or the folder is write-protected.
+    """
+    folder = expand_user(folder)
+    nearest = folder
+    while not nearest.exists() and nearest != nearest.parent:
+        nearest = nearest.parent
+    if not nearest.is_dir():
+        raise UserError(f"{nearest}: is a file, not a folder. Name another place.")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise UserError(
+            f"{folder}: cannot be written to. Change its permissions, or name another "
+            "place."
+        )
+
+
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[Path]:
     r"""Give a temporary neighbour of a file, which takes the file's name at the end.

@@ -124,11 +124,7 @@ def write_picture(path: str | os.PathLike, rgb: np.ndarray, *, like: Picture) ->
             f"{path}: rgb must have the shape of {like.path}, {like.rgb.shape}. "
             f"Received: {rgb.shape}"
         )
-    if format == "TIFF" and like.bits > 8 and like.samples.dtype == np.uint8:
-        raise ImageError(
-            f"{path}: {like.bits}-bit colour cannot be written as TIFF. "
-            "Write a .png instead (8 bits)."
-        )
+    _check_depth(path, format, like)
     try:
         samples, mode, palette, transparency = store(like, rgb, format)
     except ImageError as error:
@@ -152,6 +148,41 @@ def write_picture(path: str | os.PathLike, rgb: np.ndarray, *, like: Picture) ->
         **options,
     )
     return write_bytes(path, data)
+
+
+def check_like(path: str | os.PathLike, like: Picture) -> None:
+    """Refuse a file whose format cannot hold a picture, before the picture is edited.
+
+    Example:
+    ```python
+    picture = read_picture("transparent.png")
+    check_like("out.webp", picture)    # .jpg: no transparency
+    ```
+
+    Args:
+        path: The file to write.
+        like: The `Picture` from `read_picture`.
+
+    Raises:
+        ImageError: If the extension is unknown, or the format cannot hold the
+            picture's transparency or depth.
+    """
+    path, format = check_path(path), format_of(path)
+    _check_depth(path, format, like)
+    if format == like.format:
+        return
+    try:
+        store(like, like.rgb, format)
+    except ImageError as error:
+        raise ImageError(f"{path}: {error}") from None
+
+
+def _check_depth(path, format, like):
+    if format == "TIFF" and like.bits > 8 and like.samples.dtype == np.uint8:
+        raise ImageError(
+            f"{path}: {like.bits}-bit colour cannot be written as TIFF. "
+            "Write a .png instead (8 bits)."
+        )
 
 
 def write_bytes(path: str | os.PathLike, data: bytes) -> Path:

@@ -27,7 +27,8 @@ def evaluate(
         str, typer.Option(help="hard, or soft: blended through the mask.")
     ] = "hard",
     output: Annotated[
-        Path | None, typer.Option(help="CSV to write. Defaults to one in the run.")
+        Path | None,
+        typer.Option(help="CSV to write. Defaults to one in the run, if any."),
     ] = None,
     seed: Seed = 0,
 ) -> None:
@@ -44,14 +45,12 @@ def evaluate(
         restorer = load_restorer(opened)
         patches = evaluation.held_out_patches(opened, images, metadata)
         censors: dict[str, Any] = {**_CENSORS, "picture_blur": 0}
-        folder = Path("runs/default")
         if isinstance(opened, Run):
-            folder = opened.folder
+            output = output or opened.folder / "evaluation.csv"
             censors |= opened.settings
         if blocks:
             least, most = parse_numbers(blocks, 2, "--blocks")
             censors["blocks"] = int(least), int(most)
-        output = output or folder / "evaluation.csv"
         rows = evaluation.evaluate(
             restorer,
             patches,
@@ -64,4 +63,5 @@ def evaluate(
             output=output,
         )
         print(evaluation.format_table(rows))
-        print(f"Written to {output}")
+        if output is not None:
+            print(f"Written to {output}")

@@ -1,7 +1,7 @@
 """Options that several commands of `oppai` share."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,7 +16,9 @@ MetadataFile = Annotated[Path, typer.Argument(help="The metadata.")]
 Restorer = Annotated[
     str,
     typer.Option(
-        "--run", help="default (the package's own), a run folder, or a .keras file."
+        "--run",
+        help="default (the package's own), a run folder, or a .keras file; ./default "
+        "is a folder of that name.",
     ),
 ]
 RunFolder = Annotated[Path, typer.Option(help="Folder of the training.")]
@@ -27,6 +29,7 @@ Precision = Annotated[
     str | None, typer.Option(help="float32, mixed_bfloat16 or mixed_float16.")
 ]
 Seed = Annotated[int, typer.Option(help="The same seed draws the same.")]
+BatchSize = Annotated[int, typer.Option(help="Tiles that are predicted at once.")]
 Overwrite = Annotated[bool, typer.Option(help="Replace a file that exists.")]
 
 
@@ -38,16 +41,26 @@ def refuse_existing(path: Path, overwrite: bool) -> None:
         )
 
 
-def parse_numbers(text: str, n: int, option: str) -> tuple[float, ...]:
+def parse_numbers(
+    text: str, n: int, option: str, *, whole: bool = False
+) -> tuple[Any, ...]:
     """Parse `n` numbers with commas between them.
+
+    Args:
+        text: The text.
+        n: How many numbers there have to be.
+        option: The option as typed, for the error.
+        whole: Whether they are integers. Defaults to `False`.
 
     Raises:
         UserError: If the text is anything else.
     """
+    kind = int if whole else float
     try:
-        numbers = [float(number) for number in text.split(",")]
+        numbers = [kind(number) for number in text.split(",")]
     except ValueError:
         numbers = []
     if len(numbers) != n:
-        raise UserError(f"{option} takes {n} numbers with commas. Received: {text}")
+        what = "whole numbers" if whole else "numbers"
+        raise UserError(f"{option} takes {n} {what} with commas. Received: {text}")
     return tuple(numbers)

@@ -5,9 +5,8 @@ from typing import Annotated
 
 import typer
 
-from illustkit.cli import user_errors
-from illustkit.errors import UserError
-from oppai.cli.options import NAME, Overwrite, Restorer, parse_numbers
+from illustkit.cli import end_with_left_out, user_errors
+from oppai.cli.options import NAME, BatchSize, Overwrite, Restorer, parse_numbers
 
 
 def restore(
@@ -22,7 +21,10 @@ def restore(
     ] = None,
     mask: Annotated[
         Path | None,
-        typer.Option(help="Mask file, or folder of masks by stem; white is restored."),
+        typer.Option(
+            help="Mask file, or folder of masks by stem. White is restored; so are "
+            "strokes on an empty layer, and what was erased from a copy of the picture."
+        ),
     ] = None,
     mask_colour: Annotated[
         str | None, typer.Option(help="Colour painted over the regions, as 0,255,0.")
@@ -32,42 +34,61 @@ def restore(
     ] = 0,
     blend: Annotated[
         float | None,
-        typer.Option(help="Fraction of the prediction. Defaults to the run's."),
+        typer.Option(help="Fraction of the prediction, 0 to 1. Defaults to the run's."),
     ] = None,
-    feather: Annotated[int, typer.Option(help="Width of the soft rim, pixels.")] = 8,
+    feather: Annotated[
+        float, typer.Option(help="Width of the soft rim of hard edges, pixels.")
+    ] = 8,
+    batch_size: BatchSize = 8,
     output: Annotated[
-        Path | None, typer.Option(help="Folder, or for one picture a file.")
+        Path | None,
+        typer.Option(
+            help="Folder, or for one picture a file: .png, .jpg, .webp, .gif, … "
+            "Defaults to restored/ in a folder, and beside a file."
+        ),
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Restore marked or found regions of pictures.
+    """Restore marked or found regions of pictures, and all frames of animations.
 
-    The results are new files beside the pictures.
+    The results are new files beside the pictures; those that exist are skipped.
     """
     with user_errors(NAME):
-        from oppai.inference.files import restore_files
+        from oppai.inference.files import NOTHING, restore_files
 
         boxes = [parse_numbers(text, 4, "--box") for text in box] if box else None
         colour = None
-        if mask_colour:
-            numbers = parse_numbers(mask_colour, 3, "--mask-colour")
-            colour = [int(number) for number in numbers]
-        from oppai.models.pretrained import load_restorer
-
-        report = restore_files(
-            pictures[0] if len(pictures) == 1 else pictures,
-            restorer=load_restorer(run),
-            output=output,
-            boxes=boxes,
-            metadata=metadata,
-            masks=mask,
-            mask_colour=colour,
-            overwrite=overwrite,
-            tolerance=tolerance,
-            blend=blend,
-            feather=feather,
-        )
+        if mask_colour is not None:
+            colour = parse_numbers(mask_colour, 3, "--mask-colour", whole=True)
+        try:
+            report = restore_files(
+                pictures,
+                restorer=run,
+                output=output,
+                boxes=boxes,
+                metadata=metadata,
+                masks=mask,
+                mask_colour=colour,
+                overwrite=overwrite,
+                tolerance=tolerance,
+                blend=blend,
+                feather=feather,
+                batch_size=batch_size,
+            )
+        except KeyboardInterrupt:
+            if not overwrite:
+                raise
+            typer.echo(
+                f"{NAME}: stopped. With --overwrite the command begins anew.", err=True
+            )
+            raise typer.Exit(130) from None
         for path in report.written:
             print(path)
-        if report.left_out:
-            raise UserError(str(report))
+        for path in report.unmarked:
+            typer.echo(f"{NAME}: {path}: {NOTHING}.", err=True)
+        for path in report.skipped:
+            line = f"{path}: exists already and was skipped; --overwrite replaces it."
+            typer.echo(f"{NAME}: {line}", err=True)
+        if sum(report.numbers.values()) > 1 or not report.written:
+            typer.echo(f"{NAME}: {report.counts}", err=True)
+        end_with_left_out(NAME, report.problems)

@@ -4,7 +4,6 @@ import csv
 import io
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -52,12 +51,12 @@ def held_out_patches(
     ```
 
     Args:
-        run: `illustkit.training.runs.Run` of a training, or "default" for the restorer
-            that comes with the package, whose patches have 256 pixels.
+        run: `illustkit.training.runs.Run` of a training or its folder, or "default" for
+            the restorer that comes with the package, whose patches have 256 pixels.
         images: Folder of the pictures.
         metadata: Path of the JSON with their boxes.
-        cache: Folder for the patches. Defaults to one in the run, and to
-            `runs/default/held_out_patches` for the package's restorer.
+        cache: Folder for the patches. Defaults to one in the run; those of the
+            package's restorer stay in memory, 200 KB each.
         progress: Whether to show a progress bar. Defaults to `True`.
 
     Returns:
@@ -66,12 +65,14 @@ def held_out_patches(
     Raises:
         UserError: If the run stores no split, or trained on every picture.
     """
-    if isinstance(run, Run):
-        folder, split = run.folder, run.folder
+    if run != "default":
+        run = run if isinstance(run, Run) else Run(run)
+        split = run.folder
+        cache = cache or run.folder / "held_out_patches"
         size = run.settings.get("image_size", 256)
         minimum = run.settings.get("minimum", 256)
     else:
-        folder, split = Path("runs/default"), DEFAULT_SPLIT
+        split = DEFAULT_SPLIT
         size = minimum = 256
     trained = set(read_split(split)[0])
     entries = [e for e in load_metadata(metadata) if e.name not in trained]
@@ -85,7 +86,7 @@ def held_out_patches(
         images,
         size=size,
         minimum=minimum,
-        cache=cache or folder / "held_out_patches",
+        cache=cache,
         progress=progress,
     )
 

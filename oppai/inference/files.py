@@ -1,5 +1,6 @@
 """Restore files and whole folders; results are written beside the pictures."""
 
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,9 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from illustkit.errors import UserError
-from illustkit.images import list_images, read_picture, write_picture
+from illustkit.errors import UserError, as_user_error
+from illustkit.files import check_writable, expand_user, remove_leftovers
+from illustkit.images import EXTENSIONS, list_images, read_picture, write_picture
+from illustkit.images.animation import (
+    ANIMATED,
+    check_frames,
+    count_frames,
+    read_animation,
+    write_animation,
+)
+from illustkit.images.formats import format_of
+from illustkit.images.write import check_like
+from illustkit.options import check_number
 from oppai.data.metadata import load_metadata
+from oppai.detection.find_censored import find_censored
+from oppai.inference.marks import check_boxes, painted_mask
 from oppai.inference.restore import restore
 
 if TYPE_CHECKING:
@@ -18,32 +32,63 @@ if TYPE_CHECKING:
 
 PathLike = str | os.PathLike[str]
 FOLDER, SUFFIX = "restored", "_restored"
+NOTHING = "nothing censored was found: mark it with boxes, a mask or paint"
+# Seconds after which the half-written file of a killed run is no one's work any more.
+_OLD = 3600
+_log = logging.getLogger(__name__)
 
 
 @dataclass
 class RestoreReport:
-    """The files that were restored, and those that were left out.
+    """Lists what became of each picture.
 
     Attributes:
         written: Paths of the restored pictures, in order.
+        skipped: Paths of the results that exist already, and stay.
+        unmarked: Paths of the pictures that show nothing censored; nothing is written.
         left_out: Pairs (path, reason) of the pictures that were not restored.
     """
 
     written: list[Path] = field(default_factory=list)
+    skipped: list[Path] = field(default_factory=list)
+    unmarked: list[Path] = field(default_factory=list)
     left_out: list[tuple[Path, str]] = field(default_factory=list)
 
+    @property
+    def problems(self) -> list[str]:
+        """A line for each picture that was left out."""
+        return [
+            reason if str(path) in reason else f"{path}: {reason}"
+            for path, reason in self.left_out
+        ]
+
+    @property
+    def numbers(self) -> dict[str, int]:
+        """The number of pictures of each kind."""
+        return {
+            "restored": len(self.written),
+            "exist already": len(self.skipped),
+            "show nothing censored": len(self.unmarked),
+            "left out": len(self.left_out),
+        }
+
+    @property
+    def counts(self) -> str:
+        """The numbers in one line."""
+        kinds = [f"{n} {k}" for k, n in self.numbers.items() if n or k == "restored"]
+        return ", ".join(kinds) + "."
+
     def __str__(self) -> str:
-        lines = [f"{len(self.written)} restored, {len(self.left_out)} left out."]
-        for path, reason in self.left_out:
-            named = reason if str(path) in reason else f"{path}: {reason}"
-            lines.append(f"  {named}")
+        lines = [self.counts]
+        lines += [f"  {path}: {NOTHING}" for path in self.unmarked]
+        lines += [f"  {problem}" for problem in self.problems]
         return "\n".join(lines)
 
 
 def restore_files(
     paths: PathLike | Sequence[PathLike],
     *,
-    restorer: "BaseRestorer | None" = None,
+    restorer: "BaseRestorer | PathLike | None" = None,
     output: PathLike | None = None,
     boxes: Sequence[Sequence[float]] | None = None,
     metadata: Any = None,
@@ -55,9 +100,11 @@ def restore_files(
 ) -> RestoreReport:
     """Restore one file, several files, or all pictures of a folder.
 
-    Size, mode, alpha channel, EXIF and ICC profile stay as they were. A picture that
+    Size, mode, alpha channel, EXIF and ICC profile stay as they were, and so do all
+    frames of an animated GIF, PNG or WebP, each of which is restored. A picture that
     cannot be read or restored is left out, with its reason in the report, and the run
-    goes on.
+    goes on. A result that exists already is skipped: a run that was stopped goes on
+    when it is called again. A picture that shows nothing censored is not copied.
 
     Example:
     ```python
@@ -67,8 +114,8 @@ def restore_files(
 
     Args:
         paths: A file, a folder, or a list of them.
-        restorer: As `oppai.load_restorer` returns it. Defaults to `None`, the
-            package's own.
+        restorer: As `oppai.load_restorer` returns it, or what that takes: it is loaded
+            once a picture needs it. Defaults to `None`, the package's own.
         output: Folder to write to, or for one file a file. Defaults to `restored/` in
             a given folder, and to `<stem>_restored` beside a given file.
         boxes: Boxes (left, top, right, bottom) in pixels, the same for every picture.
@@ -78,7 +125,8 @@ def restore_files(
             boxes are taken for the pictures whose file name it has, scaled where the
             picture has another size in the same proportions.
         masks: A mask file for every picture, or a folder of masks in which each
-            picture's is found by its stem. White is restored.
+            picture's is found by its stem. White is restored; see `oppai.restore` for
+            masks with transparency.
         mask_colour: RGB colour with which regions are painted over.
         overwrite: Replace files that exist; the pictures themselves too where
             `output` is their folder. Defaults to `False`.
@@ -89,10 +137,67 @@ def restore_files(
         A `RestoreReport`.
 
     Raises:
-        UserError: If what to restore is given twice, or there is no picture.
+        UserError: Before the first picture: if what to restore is given twice, an
+            option has an invalid value, a file is missing, there is no picture, or the
+            output cannot be written.
     """
     from tqdm import tqdm
 
+    _check_options(boxes, metadata, masks, mask_colour, options)
+    marks = _Marks(boxes, metadata, masks, mask_colour, options.get("tolerance", 0))
+    jobs = _jobs(paths, output, marks.folder)
+    _check_targets(jobs, overwrite)
+    remove_leftovers([target for _, target in jobs], older_than=_OLD)
+    report, taken = RestoreReport(), set()
+    load = _Loader(restorer)
+    for source, target in tqdm(jobs, unit="picture", disable=not progress):
+        place = target.resolve()
+        try:
+            if place in taken:
+                raise UserError(f"another picture is written to {target}")
+            taken.add(place)
+            if target.exists() and not overwrite:
+                report.skipped.append(target)
+            elif _restore_file(source, target, load, marks, options):
+                report.written.append(target)
+            else:
+                report.unmarked.append(source)
+        except _NoRestorerError as error:
+            raise error.problem from None
+        except Exception as error:
+            if (problem := as_user_error(error, source)) is None:
+                raise
+            report.left_out.append((source, str(problem)))
+    return report
+
+
+class _NoRestorerError(Exception):
+    """Ends a run: no picture can be restored without its restorer."""
+
+    def __init__(self, problem: UserError) -> None:
+        super().__init__(str(problem))
+        self.problem = problem
+
+
+class _Loader:
+    """Loads the restorer when the first picture needs it."""
+
+    def __init__(self, restorer):
+        self.restorer = restorer
+
+    def __call__(self):
+        if isinstance(self.restorer, (str, os.PathLike)):
+            from oppai.models.pretrained import load_restorer
+
+            try:
+                self.restorer = load_restorer(self.restorer)
+            except UserError as error:
+                raise _NoRestorerError(error) from error
+        return self.restorer
+
+
+def _check_options(boxes, metadata, masks, mask_colour, options):
+    """Refuse what no picture could be restored with, before the first one."""
     sources = {
         "boxes": boxes,
         "metadata": metadata,
@@ -105,58 +210,132 @@ def restore_files(
             f"Say what to restore by one of {', '.join(sources)}. "
             f"Received: {' and '.join(given)}"
         )
-    marks = _Marks(boxes, metadata, masks, mask_colour)
-    report, taken = RestoreReport(), set()
-    jobs = _jobs(paths, output, marks.folder)
-    for source, target in tqdm(jobs, unit="picture", disable=not progress):
-        try:
-            if target.resolve() in taken:
-                raise UserError(f"another picture was written to {target}")
-            if target.exists() and not overwrite:
-                raise UserError(f"{target} exists; overwrite=True replaces it")
-            _restore_file(source, target, restorer, marks, options)
-        except (ValueError, OSError, MemoryError) as error:
-            report.left_out.append((source, str(error) or type(error).__name__))
-        else:
-            taken.add(target.resolve())
-            report.written.append(target)
-    return report
+    blend, tolerance = options.get("blend"), options.get("tolerance", 0)
+    check_number("blend", blend, least=0, most=1)
+    check_number("feather", options.get("feather"), least=0)
+    check_number("tolerance", tolerance, whole=True, least=0, most=255)
+    check_number("batch_size", options.get("batch_size"), whole=True, least=1)
+    if boxes is not None:
+        check_boxes(boxes)
+    if mask_colour is not None:
+        painted_mask(np.zeros((1, 1, 3), np.uint8), mask_colour)
+        if blend not in (None, 1):
+            raise UserError(
+                "Under paint there is nothing to blend with: `blend` is 1 there. "
+                f"Received: {blend}"
+            )
+    elif tolerance:
+        raise UserError(
+            "`tolerance` is how far paint may differ from `mask_colour`: give both."
+        )
 
 
-def _restore_file(source, target, restorer, marks, options):
+def _check_targets(jobs, overwrite):
+    """Refuse outputs that cannot be written, before the first picture is read."""
+    for source, target in jobs:
+        if not overwrite and target.resolve() == source.resolve():
+            raise UserError(
+                f"{target}: is the picture itself. Give another `output`; `overwrite` "
+                "replaces the pictures."
+            )
+    for folder in dict.fromkeys(target.parent for _, target in jobs):
+        check_writable(folder)
+
+
+def _restore_file(source, target, load, marks, options):
+    """Restore and write one file; return whether anything was censored."""
+    format_of(target)
+    n, format = count_frames(source)
+    if n > 1 and format in ANIMATED:
+        check_frames(target, n, source)
+        return _restore_animation(source, target, load, marks, options)
+    if n > 1:
+        _log.warning("%s: of its %d pictures, the first is restored.", source, n)
     picture = read_picture(source)
+    check_like(target, picture)
     marked = marks.find(source, picture.rgb.shape)
-    shown = _over_white(picture)
-    restored = restore(shown, restorer=restorer, **marked, **options)
-    restored = np.where(restored == shown, picture.rgb, _under_alpha(restored, picture))
-    target.parent.mkdir(parents=True, exist_ok=True)
+    restored = _restore_rgb(picture.rgb, picture.alpha, marked, load, options)
+    if restored is None:
+        return False
     write_picture(target, restored, like=picture)
+    return True
 
 
-def _over_white(picture):
+def _restore_animation(source, target, load, marks, options):
+    """Restore every frame in which something is censored."""
+    animation = read_animation(source)
+    marked = marks.find(source, animation.frames[0].shape)
+    frames = []
+    for frame in animation.frames:
+        rgb, alpha = frame[..., :3], frame[..., 3]
+        if not marks.any_paint(rgb):
+            frames.append(frame)
+            continue
+        alpha = None if (alpha == 255).all() else alpha
+        restored = _restore_rgb(rgb, alpha, marked, load, options)
+        if restored is None:
+            frames.append(frame)
+        else:
+            frames.append(np.concatenate([restored, frame[..., 3:]], axis=-1))
+    if all(a is b for a, b in zip(frames, animation.frames, strict=True)):
+        if marks.paint is not None:
+            raise UserError(f"no frame is painted in the colour {tuple(marks.paint)}")
+        return False
+    write_animation(target, frames, like=animation)
+    return True
+
+
+def _restore_rgb(rgb, alpha, marked, load, options):
+    """Return restored colours, or `None` where nothing censored is found."""
+    shown = _over_white(rgb, alpha)
+    if not marked:
+        found = find_censored(shown)
+        if not found.regions:
+            return None
+        marked = {"found": found}
+    elif "boxes" in marked and not len(marked["boxes"]):
+        return None
+    restored = restore(shown, restorer=load(), **marked, **options)
+    changed = (restored != shown).any(axis=-1, keepdims=True)
+    return np.where(changed, _under_alpha(restored, alpha), rgb)
+
+
+def _over_white(rgb, alpha):
     """Lay a transparent picture over white, as the network was trained."""
-    if picture.alpha is None:
-        return picture.rgb
-    alpha = picture.alpha[..., None] / np.float32(255)
-    return np.rint(255 - (255 - picture.rgb.astype(np.float32)) * alpha).astype(
-        np.uint8
-    )
+    if alpha is None:
+        return np.ascontiguousarray(rgb)
+    cover = alpha[..., None] / np.float32(255)
+    return np.rint(255 - (255 - rgb.astype(np.float32)) * cover).astype(np.uint8)
 
 
-def _under_alpha(shown, picture):
+def _under_alpha(shown, alpha):
     """Return the colours that look like `shown` through the alpha over white."""
-    if picture.alpha is None:
+    if alpha is None:
         return shown
-    alpha = np.maximum(picture.alpha[..., None], 1) / np.float32(255)
-    colours = np.clip(255 - (255 - shown.astype(np.float32)) / alpha, 0, 255)
+    cover = np.maximum(alpha[..., None], 1) / np.float32(255)
+    colours = np.clip(255 - (255 - shown.astype(np.float32)) / cover, 0, 255)
     return np.rint(colours).astype(np.uint8)
 
 
 def _jobs(paths, output, mask_folder):
     """Return pairs of a picture's path and its result's."""
-    paths = [paths] if isinstance(paths, (str, Path)) else paths
-    paths = [Path(path) for path in paths]
-    output = None if output is None else Path(output)
+    paths = [paths] if isinstance(paths, (str, os.PathLike)) else paths
+    paths = list(dict.fromkeys(expand_user(path) for path in paths))
+    if missing := [path for path in paths if not path.exists()]:
+        raise UserError([f"{path}: no such file or folder." for path in missing])
+    output = None if output is None else expand_user(output)
+    is_file = output is not None and output.suffix and not output.is_dir()
+    if len(paths) == 1 and is_file and not paths[0].is_dir():
+        format_of(output)
+        return [(paths[0], output)]
+    if output is not None and output.suffix.lower() in EXTENSIONS and is_file:
+        count = "a folder" if len(paths) == 1 else f"{len(paths)} paths"
+        raise UserError(
+            f"{output}: `output` is the name of one picture, and {count} "
+            "may hold more. Give a folder."
+        )
+    if output is not None and output.exists() and not output.is_dir():
+        raise UserError(f"{output}: `output` is a file. Give a folder.")
     jobs = []
     for path in paths:
         if path.is_dir():
@@ -164,13 +343,14 @@ def _jobs(paths, output, mask_folder):
             # Masks and earlier results may be stored under the pictures' folder.
             skipped = [f.resolve() for f in (folder, mask_folder) if f is not None]
             skipped = [f for f in skipped if path.resolve() in f.parents]
-            for source in list_images(path):
-                if not any(f in source.resolve().parents for f in skipped):
+            listed = list_images(path)
+            for source in listed:
+                if any(f in source.resolve().parents for f in skipped):
+                    continue
+                if not _is_result(source):
                     jobs.append((source, folder / source.relative_to(path)))
         elif output is None:
             jobs.append((path, path.with_name(f"{path.stem}{SUFFIX}{path.suffix}")))
-        elif len(paths) == 1 and output.suffix and not output.is_dir():
-            jobs.append((path, output))
         else:
             jobs.append((path, output / path.name))
     if not jobs:
@@ -178,26 +358,41 @@ def _jobs(paths, output, mask_folder):
     return jobs
 
 
+def _is_result(path):
+    """Whether a file was written beside the picture that it was restored from."""
+    if not path.stem.endswith(SUFFIX):
+        return False
+    return path.with_name(path.stem.removesuffix(SUFFIX) + path.suffix).exists()
+
+
 class _Marks:
     """Finds what is to be restored in each picture."""
 
-    def __init__(self, boxes, metadata, masks, mask_colour):
+    def __init__(self, boxes, metadata, masks, mask_colour, tolerance=0):
         self.fixed = {"boxes": boxes, "mask_colour": mask_colour}
+        self.paint, self.tolerance = mask_colour, tolerance
         self.entries = self.masks = self.folder = None
         if metadata is not None:
-            if isinstance(metadata, (str, Path)):
-                metadata = load_metadata(metadata)
+            if isinstance(metadata, (str, os.PathLike)):
+                metadata = load_metadata(expand_user(metadata))
             self.entries = {}
             for entry in metadata:
                 self.entries.setdefault(entry.name, []).append(entry)
         if masks is not None:
-            if not Path(masks).exists():
+            masks = expand_user(masks)
+            if not masks.exists():
                 raise UserError(f"{masks}: no such mask file or folder.")
-            self.fixed["mask"] = Path(masks)
-            if Path(masks).is_dir():
-                self.folder, self.masks = Path(masks), {}
+            self.fixed["mask"] = masks
+            if masks.is_dir():
+                self.folder, self.masks = masks, {}
                 for path in list_images(masks):
                     self.masks.setdefault(path.stem, []).append(path)
+
+    def any_paint(self, rgb):
+        """Whether a frame is painted on, if paint is what marks it."""
+        if self.paint is None:
+            return True
+        return painted_mask(rgb, self.paint, tolerance=self.tolerance, grow=0).any()
 
     def find(self, source, shape):
         """Return the argument of `restore` that marks this picture."""

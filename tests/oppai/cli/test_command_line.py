@@ -101,8 +101,14 @@ def test_evaluate_prints_the_table_and_writes_a_csv(shown, tmp_path):
 
 MISTAKES = [
     (["train", "nowhere", "nothing.json"], "nothing.json"),
-    (["restore", "a.png", "--box", "1,2,3,4", "--run", "nowhere"], "holds no run"),
+    (["evaluate", "a", "b.json", "--run", "no.keras"], "no.keras"),
     (["restore", "a.png", "--box", "1,2,3"], "4 numbers"),
+    (["restore", "a.png"], "a.png: no such file"),
+    (["restore", ".", "--box", "0.2,0.4,0.5,0.6"], "are fractions of the picture"),
+    (["restore", ".", "--blend", "2"], "--blend must be at least 0 and at most 1"),
+    (["restore", ".", "--tolerance", "9"], "differ from --mask-colour: give both"),
+    (["restore", ".", "--mask-colour", "0,0.5,0"], "3 whole numbers"),
+    (["restore", ".", "--output", "x.png"], "--output is the name of one picture"),
     (["evaluate", "a", "b.json", "--run", "nowhere"], "holds no run"),
     (["demo", "--images", "a"], "both the folder"),
     (["demo", "--preset", "huge", "--images", "a", "--metadata", "b"], "'tiny'"),
@@ -124,10 +130,40 @@ def test_a_broken_picture_is_named_and_the_others_restored(shown, tmp_path):
     folder = tmp_path / "in"
     write_image(folder / "a.png", read_image(shown / "samples" / "sample-1000.png"))
     (folder / "b.png").write_bytes(b"no picture")
-    done = run("restore", folder, "--box", "100,300,180,360", "--run", shown / "run")
-    assert done.exit_code == 2
-    assert "b.png" in done.output and (folder / "restored" / "a.png").exists()
+    command = "restore", folder, "--box", "100,300,180,360", "--run", shown / "run"
+    done = run(*command)
+    assert done.exit_code == 1
+    assert done.stdout == f"{folder / 'restored' / 'a.png'}\n"
+    lines = [line for line in done.stderr.splitlines() if line.startswith("oppai: ")]
+    assert len(lines) == 2 and "1 restored, 1 left out." in lines[0]
+    assert f"{folder / 'b.png'}: " in lines[1]
     assert sorted(p.name for p in folder.iterdir()) == ["a.png", "b.png", "restored"]
+    # The second run skips what is done.
+    (folder / "b.png").unlink()
+    done = run(*command)
+    assert done.exit_code == 0 and done.stdout == ""
+    assert "restored/a.png: exists already and was skipped; --overwrite" in done.stderr
+    assert "0 restored, 1 exist already." in done.stderr
+
+
+def test_a_picture_that_shows_nothing_is_no_failure(tmp_path, monkeypatch):
+    write_image(tmp_path / "in" / "a.png", np.full((64, 64, 3), 90, np.uint8))
+    done = run("restore", tmp_path / "in")
+    assert done.exit_code == 0 and done.stdout == ""
+    assert "a.png: nothing censored was found: mark it" in done.stderr
+    assert "0 restored, 1 show nothing censored." in done.stderr
+    assert not (tmp_path / "in" / "restored").exists()
+
+
+def test_a_stopped_run_says_how_it_goes_on(tmp_path, monkeypatch):
+    def stop(*args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("oppai.inference.files.restore_files", stop)
+    done = run("restore", tmp_path)
+    assert done.exit_code == 130 and "The same command goes on" in done.stderr
+    done = run("restore", tmp_path, "--overwrite")
+    assert done.exit_code == 130 and "begins anew" in done.stderr
 
 
 def test_help_has_an_example_and_loads_no_network():

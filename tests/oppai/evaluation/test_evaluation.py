@@ -4,10 +4,18 @@ import re
 import numpy as np
 import pytest
 
+from illustkit.errors import UserError
 from oppai.censoring.block_grid import Grid
 from oppai.data.dataset import Patches
 from oppai.evaluation import baselines
-from oppai.evaluation.evaluate import COLUMNS, evaluate, format_table, write_csv
+from oppai.evaluation.evaluate import (
+    COLUMNS,
+    evaluate,
+    format_table,
+    held_out_patches,
+    write_csv,
+)
+from oppai.pages.demo import draw_samples
 
 N, SIZE = 6, 48
 
@@ -208,3 +216,19 @@ def test_mistakes(options, words):
         evaluate(None, pictures(2)[:0], boxes(0), progress=False)
     with pytest.raises(ValueError, match="uint8"):
         evaluate(None, pictures(2) / 255, boxes(2), progress=False)
+
+
+def test_the_package_s_restorer_writes_nothing_into_the_working_folder(
+    tmp_path, monkeypatch
+):
+    draw_samples(
+        tmp_path / "in", tmp_path / "in.json", 1, size=(64, 96), progress=False
+    )
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    patches = held_out_patches(
+        "default", tmp_path / "in", tmp_path / "in.json", progress=False
+    )
+    assert len(patches.patches) >= 1 and not list((tmp_path / "here").iterdir())
+    with pytest.raises(UserError, match="no/run"):
+        held_out_patches("no/run", tmp_path / "in", tmp_path / "in.json")

@@ -1,11 +1,16 @@
 import json
+import os
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageSequence
 
+from illustkit.errors import UserError
 from illustkit.images import uint8_to_signed
+from oppai.censoring.regions import Region
+from oppai.detection.find_censored import Found
 from oppai.inference.files import restore_files
+from oppai.inference.marks import mask_alpha
 from oppai.models.restorers import BaseRestorer
 
 BOX = (10, 12, 22, 24)
@@ -69,8 +74,9 @@ def test_a_folder_goes_on_past_broken_files(tmp_path):
     (tmp_path / "up/a.png").unlink()
     # What was written is no input of the next run, nor replaced without a word.
     again = run(tmp_path)
-    assert again.written == [] and len(again.left_out) == 5
-    assert "overwrite=True" in again.left_out[0][1]
+    assert again.written == [] and again.skipped == report.written
+    assert again.left_out == report.left_out
+    assert str(again).startswith("0 restored, 2 exist already, 3 left out.")
     assert run(tmp_path, overwrite=True).written == report.written
 
 
@@ -83,12 +89,16 @@ def test_files_go_beside_or_where_told(tmp_path):
     assert report.left_out[0][0] == b and "another picture" in report.left_out[0][1]
     # Over the picture itself only when told so.
     original = a.read_bytes()
-    report = run(a, output=tmp_path / "x")
-    assert report.written == [] and a.read_bytes() == original
+    with pytest.raises(UserError, match="a.png: is the picture itself"):
+        run([b, a], output=tmp_path / "x")
+    assert a.read_bytes() == original
     assert run(a, output=tmp_path / "x", overwrite=True).written == [a]
     assert a.read_bytes() != original
-    report = run(tmp_path / "missing.png")
-    assert report.written == [] and "missing.png" in str(report)
+    again = run([a, b], output=tmp_path / "both")
+    assert again.skipped == report.written and again.left_out == report.left_out
+    # A result beside its picture is no picture of the folder.
+    report = run(tmp_path / "x", output=tmp_path / "folder")
+    assert [path.name for path in report.written] == ["a.png"]
 
 
 def test_alpha_and_colours_under_it_stay(tmp_path):
@@ -190,7 +200,7 @@ def test_boxes_come_from_the_metadata_by_name(tmp_path):
         assert (changed == inside(changed.shape)).all()
     left_out = {p.name: reason for p, reason in report.left_out}
     assert "50x40" in left_out["other.png"] and "40x50" in left_out["other.png"]
-    assert "nothing to restore" in left_out["none.png"]
+    assert [path.name for path in report.unmarked] == ["none.png"]
     assert "no entries" in left_out["unknown.png"]
 
 
@@ -212,13 +222,185 @@ def test_paint_by_its_colour(tmp_path):
         ({"masks": "masks"}, "boxes and masks"),
         ({"boxes": None, "masks": "no/such"}, "no/such: no such mask"),
         ({"boxes": None, "metadata": "no.json"}, "no.json"),
+        ({"boxes": [(0.2, 0.4, 0.5, 0.6)]}, "fractions of the picture"),
+        ({"boxes": [BOX, (9, 9, 3, 12)]}, "left < right"),
+        ({"blend": 1.5}, "`blend` must be at least 0 and at most 1"),
+        ({"blend": float("nan")}, "`blend` must be"),
+        ({"feather": -1}, "`feather` must be"),
+        ({"batch_size": 0}, "`batch_size` must be"),
+        ({"tolerance": 30}, "`mask_colour`: give both"),
+        ({"boxes": None, "mask_colour": (0, 300, 0)}, "0..255"),
+        ({"boxes": None, "mask_colour": (0, 255, 0), "tolerance": 256}, "`tolerance`"),
+        ({"boxes": None, "mask_colour": (0, 255, 0), "blend": 0.5}, "`blend` is 1"),
+        ({"output": "out.png"}, "out.png: `output` is the name of one picture"),
+        ({"output": "a.txt"}, "a.txt: `output` is a file"),
+        ({"output": "a.txt/out"}, "a.txt: is a file, not a folder"),
     ],
 )
-def test_mistakes_stop_before_the_first_picture(tmp_path, options, words):
+def test_mistakes_stop_before_the_first_picture(tmp_path, monkeypatch, options, words):
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path / "in/a.png", noise())
+    (tmp_path / "a.txt").touch()
+    options = {"feather": 0, "boxes": [BOX], **options}
+    with pytest.raises(UserError, match=words):
+        restore_files("in", restorer="no/run", progress=False, **options)
+    assert sorted(p.name for p in tmp_path.rglob("*")) == ["a.png", "a.txt", "in"]
+
+
+@pytest.mark.parametrize(
+    "name, words",
+    [
+        ("out.xyz", "out.xyz: unknown picture extension"),
+        ("out.jpg", "JPEG does not hold transparency"),
+        ("out.gif", "GIF does not hold transparency"),
+        ("out.bmp", "BMP does not hold transparency"),
+    ],
+)
+def test_a_kind_of_file_that_cannot_be_is_refused_before_the_work(
+    tmp_path, name, words
+):
+    path = save(tmp_path / "a.png", np.dstack([noise(), noise()[..., 0]]))
+
+    class Never(BaseRestorer):
+        def predict(self, *args):
+            raise AssertionError("the work has begun")
+
+    options = {"boxes": [BOX], "restorer": Never(), "progress": False}
+    try:
+        problem = str(restore_files(path, output=tmp_path / name, **options))
+    except UserError as error:
+        problem = str(error)
+    assert words in problem and not (tmp_path / name).exists()
+
+
+def test_several_pictures_do_not_go_into_one_file(tmp_path, monkeypatch):
+    a, b = save(tmp_path / "a.png", noise()), save(tmp_path / "b.png", noise())
+    with pytest.raises(UserError, match="x.png: `output` is .* one picture, and 2"):
+        run([a, b], output=tmp_path / "x.png")
+    with pytest.raises(UserError, match="c.png: no such file") as error:
+        run([a, tmp_path / "c.png", tmp_path / "d.png"])
+    assert len(error.value.problems) == 2
+    with monkeypatch.context() as patched, pytest.raises(UserError) as error:
+        patched.setattr(os, "access", lambda path, mode: path != tmp_path)
+        run(a, output=tmp_path / "out/deep")
+    assert "out/deep: cannot be written to" in str(error.value)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert run("~/a.png", output="~/home").written == [tmp_path / "home/a.png"]
+
+
+def test_pictures_that_show_nothing_are_not_copied(tmp_path, monkeypatch):
+    marked = np.zeros((40, 50), bool)
+    marked[12:24, 10:22] = True
+
+    def find(picture):
+        # "plain.png" is black.
+        regions = [Region((10, 12, 22, 24), np.ones((12, 12), bool), "white")]
+        return Found(regions if picture.any() else [], marked * np.uint8(255))
+
+    monkeypatch.setattr("oppai.inference.files.find_censored", find)
     save(tmp_path / "a.png", noise())
-    with pytest.raises(ValueError, match=words):
-        run(tmp_path, **options)
-    assert not (tmp_path / "restored").exists()
+    save(tmp_path / "plain.png", noise() * 0)
+    report = run(tmp_path, boxes=None)
+    assert report.written == [tmp_path / "restored/a.png"]
+    assert report.unmarked == [tmp_path / "plain.png"] and not report.left_out
+    assert str(report).startswith("1 restored, 1 show nothing censored.\n")
+    assert "plain.png: nothing censored was found" in str(report)
+    (tmp_path / "a.png").unlink()
+    # Nothing to write: not even a folder is made, and no restorer loaded.
+    options = {"output": tmp_path / "none", "progress": False}
+    report = restore_files(tmp_path / "plain.png", restorer="no/run", **options)
+    assert len(report.unmarked) == 1 and not (tmp_path / "none").exists()
+
+
+def test_a_run_that_was_stopped_goes_on(tmp_path):
+    names = ["a.png", "b.png", "c.png"]
+    for name in names:
+        save(tmp_path / name, noise())
+
+    class Stopped(Constant):
+        calls = 0
+
+        def predict(self, *args):
+            self.calls += 1
+            if self.calls == 2:
+                raise KeyboardInterrupt
+            return super().predict(*args)
+
+    options = {"boxes": [BOX], "feather": 0, "progress": False}
+    with pytest.raises(KeyboardInterrupt):
+        restore_files(tmp_path, restorer=Stopped(), **options)
+    folder = tmp_path / "restored"
+    assert [path.name for path in folder.iterdir()] == ["a.png"]
+    # A process that was killed while it wrote leaves a part, which is no result.
+    (folder / ".0123abcd-0123abcd.part").write_bytes(b"half")
+    report = restore_files(tmp_path, restorer=Constant(), **options)
+    assert [path.name for path in report.skipped] == names[:1]
+    assert [path.name for path in report.written] == names[1:]
+
+
+def test_a_run_that_cannot_be_loaded_is_told_once(tmp_path):
+    save(tmp_path / "a.png", noise())
+    save(tmp_path / "b.png", noise())
+    with pytest.raises(UserError, match="no/where holds no run"):
+        restore_files(tmp_path, boxes=[BOX], restorer="no/where", progress=False)
+
+
+def test_a_bug_is_no_damaged_picture(tmp_path):
+    class Broken(Constant):
+        def predict(self, *args):
+            raise ZeroDivisionError
+
+    save(tmp_path / "a.png", noise())
+    with pytest.raises(ZeroDivisionError):
+        restore_files(tmp_path, boxes=[BOX], restorer=Broken(), progress=False)
+
+
+@pytest.mark.parametrize("kind", ["gif", "png", "webp"])
+def test_every_frame_of_an_animation_is_restored(tmp_path, kind, monkeypatch):
+    frames = [np.full((40, 50, 3), (9, 60 + 50 * i, 7), np.uint8) for i in range(3)]
+    for i, frame in enumerate(frames):
+        frame[2:8, 5 * i : 5 * i + 6] = 250
+    images = [Image.fromarray(frame) for frame in frames]
+    path = tmp_path / f"a.{kind}"
+    lossless = {"lossless": True} if kind == "webp" else {}
+    timing = {"duration": [80, 120, 40], "loop": 3}
+    images[0].save(path, save_all=True, append_images=images[1:], **timing, **lossless)
+    (written,) = run(path).written
+    assert written == tmp_path / f"a_restored.{kind}"
+    marked = inside((40, 50))
+    with Image.open(written) as image:
+        again = [np.array(f.convert("RGB")) for f in ImageSequence.Iterator(image)]
+        assert image.info["loop"] == 3
+    for restored, frame in zip(again, frames, strict=True):
+        np.testing.assert_array_equal(restored[~marked], frame[~marked])
+        assert (restored[marked] == (200, 30, 90)).all()
+
+    # What is found is found per frame; the others stay.
+    def find(picture):
+        return Found([1] if picture[20, 30, 1] == 110 else [], marked * np.uint8(255))
+
+    monkeypatch.setattr("oppai.inference.files.find_censored", find)
+    monkeypatch.setattr(
+        "oppai.inference.restore._hidden",
+        lambda picture, found, feather: (
+            mask_alpha(found.mask, (40, 50), feather=0),
+            [],
+        ),
+    )
+    (written,) = run(path, boxes=None, overwrite=True).written
+    with Image.open(written) as image:
+        again = [np.array(f.convert("RGB")) for f in ImageSequence.Iterator(image)]
+    changed = [(a != b).any() for a, b in zip(again, frames, strict=True)]
+    assert changed == [False, True, False]
+    still = run(path, output=tmp_path / "still.jpg")
+    assert "JPEG holds one frame" in str(still) and not still.written
+
+
+def test_pages_that_are_not_restored_are_told(tmp_path, caplog):
+    images = [Image.fromarray(noise(seed=i)) for i in range(3)]
+    images[0].save(tmp_path / "a.tif", save_all=True, append_images=images[1:])
+    assert run(tmp_path / "a.tif").written
+    assert "of its 3 pictures, the first is restored" in caplog.text
 
 
 def test_nothing_to_do(tmp_path):
