@@ -38,19 +38,17 @@ from oppai.censoring.censor import blend
 from oppai.data.batches import CensoredCrops, CensoredPatches, held_out_cases
 from oppai.data.dataset import build_patches
 from oppai.data.metadata import find_pictures, load_metadata
-from oppai.losses import BOOK_WEIGHTS, FEATURE_TERMS, PAPER_WEIGHTS
 from oppai.models.mosaic_unet import MosaicUNet
-from oppai.models.pconv_unet import PConvUNet
 from oppai.models.restorers import (
     MOSAIC_RESTORER,
     RESTORER,
+    WEIGHT_SETS,
     MosaicRestorer,
-    Restorer,
+    build_restorer,
 )
 from oppai.models.vgg import load_vgg_features
 from oppai.presets import PRESETS, Preset
 
-WEIGHT_SETS = {"book": BOOK_WEIGHTS, "paper": PAPER_WEIGHTS}
 OPTIMIZERS = {"rmsprop": keras.optimizers.RMSprop, "adam": keras.optimizers.Adam}
 
 
@@ -274,16 +272,9 @@ def censor_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _build(chosen, network):
     features = load_vgg_features(chosen.vgg_weights)
-    weights = dict(WEIGHT_SETS[chosen.losses])
-    if features is None:
-        weights = {k: w for k, w in weights.items() if k not in FEATURE_TERMS}
-    return Restorer(
-        PConvUNet(**network),
-        weights,
-        features=features,
-        blend=chosen.blend,
-        minimum=chosen.minimum,
-    )
+    restorer = build_restorer({**dataclasses.asdict(chosen), "network": network})
+    restorer.features = features
+    return restorer
 
 
 def _as_setting(start_from):

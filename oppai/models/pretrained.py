@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 import os
 import zipfile
 from pathlib import Path
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from illustkit.training.runs import Run
     from oppai.models.restorers import KerasRestorer, MosaicRestorer
 
+_log = logging.getLogger(__name__)
 DEFAULT = Path(__file__).parents[1] / "weights" / "default.npz"
 # Which pictures it was trained on.
 SPLIT = DEFAULT.with_name("default_split.json")
@@ -113,35 +115,33 @@ def load_restorer(run: "str | os.PathLike[str] | Run") -> "KerasRestorer":
     Args:
         run: "default", for the restorer that comes with the package. Or a run folder
             (its path, or the `Run` that `oppai.train` or `train_mosaic` returned),
-            whose best weights are loaded; or the path of a `.keras` file.
+            whose best weights are loaded; or the path of a `.keras` file. A run folder
+            that has the name "default" is given as "./default" or as a `Path`.
 
     Returns:
-        A `Restorer`, which holds no VGG16: it restores, and trains on without those
-        terms. "default" and runs of `train_mosaic` give a `MosaicRestorer`.
+        A `Restorer` without VGG16: it restores; to train it on, set its `features` if
+        its loss has terms of VGG16. "default" and runs of `train_mosaic` give a
+        `MosaicRestorer`.
 
     Raises:
         UserError: If there is no run, or no weights in it.
     """
-    if str(run) == "default":
+    if isinstance(run, str) and run == "default":
+        if Path(run).is_dir():
+            _log.warning(
+                "default is the restorer of the package, not the folder of that name "
+                "here: give ./default for the folder."
+            )
         return load_shipped()
     # Keras has to know the classes in a `.keras` file.
     from illustkit.training.runs import Run, load_run
     from oppai.models.mosaic_unet import MosaicUNet
-    from oppai.models.pconv_unet import PConvUNet
     from oppai.models.restorers import (
         MOSAIC_RESTORER,
         RESTORER,
         MosaicRestorer,
-        Restorer,
+        build_restorer,
     )
-
-    def build(settings):
-        return Restorer(
-            PConvUNet(**settings["network"]),
-            {"valid": 1.0, "hole": 1.0},
-            blend=settings["blend"],
-            minimum=settings["minimum"],
-        )
 
     if not isinstance(run, Run) and Path(run).suffix != ".keras":
         run = Run(run)
@@ -149,4 +149,4 @@ def load_restorer(run: "str | os.PathLike[str] | Run") -> "KerasRestorer":
         return load_run(
             run, MOSAIC_RESTORER, lambda s: MosaicRestorer(MosaicUNet(**s["network"]))
         )
-    return load_run(run, RESTORER, build)
+    return load_run(run, RESTORER, build_restorer)

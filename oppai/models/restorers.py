@@ -23,8 +23,11 @@ from oppai.data.mosaic_inputs import (
     stack_inputs,
     take_case,
 )
+from oppai.models.pconv_unet import PConvUNet
 
 MONITORS = ("psnr", "ssim")
+WEIGHT_SETS = {"book": losses.BOOK_WEIGHTS, "paper": losses.PAPER_WEIGHTS}
+_NOT_SAVED = "not saved"  # the features of a restorer that is loaded
 RESTORER = RunKind("restorer", frozenset({"blend", "minimum"}))
 MOSAIC_RESTORER = RunKind("mosaic restorer", frozenset({"patch", "samples"}))
 
@@ -187,7 +190,8 @@ class Restorer(KerasRestorer):
         term_weights: Dict from a loss term's name to its weight; see `oppai.losses`.
             Without `features`, the terms that need them have to be left out.
         features: Frozen feature network (`oppai.models.vgg`), or `None`. It is not
-            saved with the model. Defaults to `None`.
+            saved with the model: set the attribute to train a loaded restorer on.
+            Defaults to `None`.
         blend: Weight of the prediction in what `oppai.restore` returns; the rest is the
             censored picture. Defaults to 0.5, the chapter's.
         minimum: Smallest side, in pixels, of the squares that were cut from the
@@ -202,7 +206,7 @@ class Restorer(KerasRestorer):
         The picture, signed scale, `(batch, height, width, 3)`.
 
     Raises:
-        UserError: If a term needs features and none are given.
+        UserError: If a term needs features and none are given; after loading, at `fit`.
 
     Reference:
         Liu et al., "Image Inpainting for Irregular Holes Using Partial Convolutions"
@@ -219,17 +223,13 @@ class Restorer(KerasRestorer):
         minimum: int = 256,
         **kwargs: Any,
     ) -> None:
-        needing = set(losses.FEATURE_TERMS) & set(term_weights)
-        if needing and features is None:
-            raise UserError(
-                f"The terms {sorted(needing)} need `features`, the VGG16 taps. "
-                "Received: features=None"
-            )
+        if features is None:
+            _check_features(term_weights)
         if not 0 <= blend <= 1:
             raise UserError(f"`blend` is a weight from 0 to 1. Received: {blend}")
         super().__init__(term_weights, monitors=MONITORS, **kwargs)
         self.network = network
-        self.features = features
+        self.features = None if features is _NOT_SAVED else features
         self.blend = float(blend)
         self.minimum = int(minimum)
         self.built = True
@@ -252,6 +252,8 @@ class Restorer(KerasRestorer):
     def terms(self, x, y, y_pred, training):
         truth, prediction = uint8_to_signed(y), ops.cast(y_pred, "float32")
         mask = ops.cast(ops.equal(x[1], 255), "float32")
+        if self.features is None:
+            _check_features(self.term_weights)
         terms = losses.loss_terms(truth, prediction, mask, features=self.features)
         terms = {name: terms[name] for name in self.term_weights}
         if training:
@@ -282,11 +284,7 @@ class Restorer(KerasRestorer):
         config = super().get_config()
         config.update(
             network=keras.saving.serialize_keras_object(self.network),
-            term_weights={
-                k: w
-                for k, w in self.term_weights.items()
-                if k not in losses.FEATURE_TERMS
-            },
+            term_weights=self.term_weights,
             blend=self.blend,
             minimum=self.minimum,
         )
@@ -296,7 +294,40 @@ class Restorer(KerasRestorer):
     def from_config(cls, config):
         config = dict(config)
         network = keras.saving.deserialize_keras_object(config.pop("network"))
-        return cls(network, config.pop("term_weights"), **config)
+        weights = config.pop("term_weights")
+        return cls(network, weights, features=_NOT_SAVED, **config)
+
+
+def _check_features(term_weights):
+    if needing := sorted(set(losses.FEATURE_TERMS) & set(term_weights)):
+        raise UserError(
+            f"The loss terms {', '.join(needing)} need VGG16, which no restorer "
+            "holds once it is saved: set `features` to what load_vgg_features (of "
+            "oppai.models.vgg) returns, or leave these terms out. Received: "
+            "features=None"
+        )
+
+
+def build_restorer(settings: Mapping[str, Any]) -> Restorer:
+    """Build the untrained restorer of a run of `oppai.train`, without VGG16.
+
+    Args:
+        settings: Dict, as `Run.settings`.
+
+    Returns:
+        A `Restorer` with the loss terms of the run. `fit` needs its `features` to be
+        set if the run was trained with VGG16.
+    """
+    weights = dict(WEIGHT_SETS[settings.get("losses", "book")])
+    if settings.get("vgg_weights") is None:
+        weights = {k: w for k, w in weights.items() if k not in losses.FEATURE_TERMS}
+    return Restorer(
+        PConvUNet(**settings["network"]),
+        weights,
+        features=_NOT_SAVED,
+        blend=settings["blend"],
+        minimum=settings["minimum"],
+    )
 
 
 @keras.saving.register_keras_serializable(package="oppai")

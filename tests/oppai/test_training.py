@@ -244,9 +244,6 @@ def test_the_second_phase_begins_with_the_first_and_freezes_batchnorm(
         expected = before.get_layer(layer.name).get_weights()
         same = all(map(np.array_equal, layer.get_weights(), expected))
         assert same == (layer in frozen), layer.name
-    # Going on needs no `start_from` any more.
-    del options["start_from"]
-    assert train(pictures, second.folder, epochs=2, **options).epochs_done == 2
     with pytest.raises(UserError, match="no.txt: is neither a run's folder nor a file"):
         train(pictures, tmp_path / "third", start_from=tmp_path / "no.txt")
     with pytest.raises(UserError, match="does not hold this run's weights"):

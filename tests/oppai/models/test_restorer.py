@@ -1,12 +1,16 @@
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
 
+from illustkit.errors import UserError
 from illustkit.training.runs import Run
 from oppai import losses
 from oppai.models.pconv_unet import PConvUNet
 from oppai.models.pretrained import load_restorer
 from oppai.models.restorers import Restorer
+from tests.oppai.models.test_features import light_vgg
 
 SMALL = {"image_size": 16, "widths": (4, 8), "strides": (1, 2), "kernels": (3, 3)}
 TERMS = {"valid": 10.0, "hole": 60.0, "tv": 0.1}
@@ -112,6 +116,34 @@ def test_a_run_and_a_keras_file_load_to_the_same_pictures(tmp_path):
         )
 
 
+@pytest.mark.usefixtures("eagerly")
+def test_a_loaded_restorer_trains_on_its_own_loss_or_says_what_is_missing(tmp_path):
+    settings = {"network": SMALL, "blend": 0.5, "minimum": 99, "losses": "paper"}
+    run = Run.start(tmp_path / "run", {**settings, "vgg_weights": "imagenet"})
+    features = light_vgg()
+    restorer = Restorer(PConvUNet(**SMALL), losses.PAPER_WEIGHTS, features=features)
+    restorer.save_weights(run.weights_path)
+    restorer.save(tmp_path / "a.keras")
+    restorer.compile("sgd")
+    x, y = batch()
+    for place in (run, tmp_path / "a.keras"):
+        loaded = load_restorer(place)
+        assert loaded.term_weights == losses.PAPER_WEIGHTS
+        loaded.restore_patches(x[0], 255 - x[1])
+        expected = restorer.evaluate(x, y, verbose=0, return_dict=True)
+        loaded.compile("sgd")
+        loaded.features = features
+        result = loaded.evaluate(x, y, verbose=0, return_dict=True)
+        assert result == pytest.approx(expected, rel=1e-5)
+        loaded.features = None
+        with pytest.raises(UserError, match="perceptual, style.* need VGG16, which no"):
+            loaded.fit(x, y, verbose=0)
+    without = Run.start(tmp_path / "b", {**settings, "vgg_weights": None})
+    restorer.save_weights(without.weights_path)
+    trained = {"valid", "hole", "tv"}
+    assert set(load_restorer(without).term_weights) == trained
+
+
 def test_missing_and_broken_weights_name_the_file(tmp_path):
     with pytest.raises(ValueError, match="holds no run"):
         load_restorer(tmp_path / "nothing")
@@ -121,3 +153,17 @@ def test_missing_and_broken_weights_name_the_file(tmp_path):
     run.weights_path.write_bytes(b"not weights")
     with pytest.raises(ValueError, match="best.weights.h5"):
         load_restorer(run)
+
+
+def test_default_is_the_package_s_and_a_folder_of_that_name_is_told(
+    tmp_path, monkeypatch, caplog
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("oppai.models.pretrained.load_shipped", lambda: "shipped")
+    assert load_restorer("default") == "shipped" and not caplog.text
+    (tmp_path / "default").mkdir()
+    assert load_restorer("default") == "shipped"
+    assert "give ./default for the folder" in caplog.text
+    for folder in ("./default", tmp_path / "default", Path("default")):
+        with pytest.raises(UserError, match="default holds no run"):
+            load_restorer(folder)
