@@ -190,7 +190,7 @@ def _without_output(function, *arguments):
 
 
 def silence_tensorflow() -> None:
-    """Keep TensorFlow's log off the terminal, unless TF_CPP_MIN_LOG_LEVEL is set.
+    """Keep TensorFlow's log off the terminal, unless TF_CPP_MIN_LOG_LEVEL is 0 or 1.
 
     It names drivers and instructions above every line of a command. What goes wrong is
     an exception as well. Call it before TensorFlow is imported.
@@ -201,10 +201,9 @@ def silence_tensorflow() -> None:
     import keras
     ```
     """
-    if "TF_CPP_MIN_LOG_LEVEL" in os.environ or "tensorflow" in sys.modules:
-        return
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    sys.meta_path.insert(0, _QuietLoader())
+    level = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if level not in ("0", "1") and "tensorflow" not in sys.modules:
+        sys.meta_path.insert(0, _QuietLoader())
 
 
 def missing_backend(error: ModuleNotFoundError) -> str | None:

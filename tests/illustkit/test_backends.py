@@ -92,10 +92,11 @@ level = os.environ["TF_CPP_MIN_LOG_LEVEL"]
     "then, level, printed",
     [
         ("", None, ["level 3"]),
+        ("", "2", ["level 2"]),
         ("", "1", ["I0000 port.cc: oneDNN is on", "level 1"]),
         ("import cuda", None, ["I0000 port.cc: oneDNN is on", "no cuda"]),
     ],
-    ids=["silent", "the user wants the log", "a failure shows it"],
+    ids=["silent", "set", "the user wants the log", "a failure shows it"],
 )
 def test_the_log_of_tensorflow_stays_off_the_terminal(tmp_path, then, level, printed):
     (tmp_path / "tensorflow").mkdir()
