@@ -13,6 +13,7 @@ mean nothing.
 """
 
 import argparse
+import functools
 import json
 import os
 from pathlib import Path
@@ -150,7 +151,7 @@ def evaluate(work, cascade):
     from facescore.detector.evaluation import evaluate_detector
     from facescore.detector.prediction import load_detector
 
-    cascade = Cascade(cascade)
+    cascade = functools.partial(Cascade(cascade).detect, shrink=1.0)
     rows = [
         ("small, drawn and icons", load_detector(work / "run-640"), 1.0),
         ("small, drawn alone", load_detector(work / "run-drawn"), 1.0),

@@ -1,9 +1,8 @@
 """Faces cut out of their pictures, one by one or for a folder with a table."""
 
-import csv
-import io
 import math
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -14,13 +13,20 @@ import numpy as np
 
 from facescore.boxes import Face, as_face
 from facescore.labels import label_path, read_labels
-from illustkit.errors import UserError
-from illustkit.files import write_whole
-from illustkit.images import check_image, list_images, read_image, write_image
+from illustkit.errors import UserError, as_user_error
+from illustkit.files import expand_user, inside
+from illustkit.images import (
+    MAX_PIXELS,
+    check_image,
+    list_images,
+    picture_size,
+    read_image,
+    write_image,
+)
+from illustkit.tables import read_table, write_table
 
 MARGIN = 0.30, 0.15, 0.0
 OUTSIDE = "edge", "white"
-FAILURES = ValueError, OSError, MemoryError  # of one picture; the others go on
 
 Margin = Sequence[float]  # (top, sides, bottom) as fractions of the face
 
@@ -159,35 +165,42 @@ def crop_faces(
     if faces is None:
         if isinstance(image, np.ndarray):
             raise UserError("Give the faces of an array. Received: faces=None")
-        faces = labelled_faces(image, pixels)
+        faces = labelled_faces(image, pixels.shape[1::-1])
     return [crop_face(pixels, as_face(face).box, **options) for face in faces]
 
 
-def labelled_faces(path: str | os.PathLike, pixels: np.ndarray) -> list[Face]:
+def labelled_faces(
+    path: str | os.PathLike, size: tuple[int, int], face_class: int | None = None
+) -> list[Face]:
     """Return the faces in a picture's label file.
 
     Args:
         path: Path of the picture.
-        pixels: The picture, uint8 RGB.
+        size: (width, height) of the upright picture, in pixels.
+        face_class: See `facescore.read_labels`.
 
     Raises:
         UserError: If there is no such file, or its labels are invalid.
     """
-    boxes = read_labels(label_path(path), (pixels.shape[1], pixels.shape[0]))
+    boxes = read_labels(label_path(path), size, face_class=face_class)
     if boxes is None:
         raise UserError(f"{path}: is unlabelled. Label it, or name a detector.")
     return [Face(tuple(box)) for box in boxes.tolist()]
 
 
-def failure(path: str | os.PathLike, error: BaseException) -> str:
+def failure(path: str | os.PathLike, error: Exception) -> str:
     """Return one line that names a picture and what failed with it.
 
     Args:
         path: Path of the picture.
         error: What was raised; its own text may name the path already.
+
+    Raises:
+        Exception: The same error, if it is a bug rather than the picture's fault.
     """
-    reason = " ".join((str(error) or type(error).__name__).split())
-    return reason if str(path) in reason else f"{path}: {reason}"
+    if (problem := as_user_error(error, path)) is None:
+        raise error
+    return " ".join(str(problem).split())
 
 
 def _margin(margin):
@@ -211,6 +224,11 @@ def _cut(image, region, outside):
     """Return the pixels of a region of whole numbers; fill those outside."""
     height, width = image.shape[:2]
     left, top, right, bottom = region
+    if (right - left) * (bottom - top) > MAX_PIXELS:
+        raise UserError(
+            f"The crop would have {right - left} x {bottom - top} pixels. Stretch it "
+            "(`square`), or take the box out."
+        )
     inner = max(left, 0), max(top, 0), min(right, width), min(bottom, height)
     if inner[0] >= inner[2] or inner[1] >= inner[3]:
         raise UserError(
@@ -225,6 +243,7 @@ def _cut(image, region, outside):
 
 
 CROP_TABLE = "crops.csv"
+_NUMBER = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
 _COLUMNS = (
     *("crop", "picture", "face", "confidence"),
     *("left", "top", "right", "bottom"),
@@ -241,17 +260,20 @@ class CropReport:
         crops: Paths of the crops written, in the order of the table.
         without_face: Pictures without a face.
         left_out: Pairs (picture, reason) of the pictures that could not be cut.
+        already: Paths of the crops that an earlier call wrote, and that stay.
     """
 
     table: Path
     crops: list[Path] = field(default_factory=list)
     without_face: list[Path] = field(default_factory=list)
     left_out: list[tuple[Path, str]] = field(default_factory=list)
+    already: list[Path] = field(default_factory=list)
 
     def __str__(self) -> str:
+        before = f" ({len(self.already)} before)" if self.already else ""
         lines = [
-            f"{len(self.crops)} faces cut out, {len(self.without_face)} pictures "
-            f"without a face, {len(self.left_out)} left out."
+            f"{len(self.crops)} faces cut out{before}, {len(self.without_face)} "
+            f"pictures without a face, {len(self.left_out)} left out."
         ]
         return "\n".join(lines + [f"  {reason}" for _, reason in self.left_out])
 
@@ -261,13 +283,17 @@ def crop_folder(
     output: str | os.PathLike,
     *,
     detect: Callable[[np.ndarray], Iterable[Any]] | None = None,
+    face_class: int | None = None,
+    overwrite: bool = False,
     progress: bool = True,
     **options: Any,
 ) -> CropReport:
     """Cut out the faces of all pictures of a folder, and write where each comes from.
 
     Sub-folders stay (`3/a.png` gives `3/a_0.png`), so that crops keep the folders of
-    scores. A picture that cannot be read is left out.
+    scores. A picture that cannot be read is left out. Crops of an earlier call stay,
+    wherever in `output` they were sorted to, unless the picture, its labels, the margin
+    or the shape have changed.
 
     Example:
     ```python
@@ -280,6 +306,8 @@ def crop_folder(
         output: Folder for the crops and `crops.csv`; not within `folder`.
         detect: Function from an image to its faces. Defaults to the labels; pictures
             without labels are left out then.
+        face_class: See `facescore.read_labels`.
+        overwrite: Cut out again what an earlier call has cut. Defaults to `False`.
         progress: Show a progress bar. Defaults to `True`.
         **options: `margin`, `square`, `size`, `outside` of `crop_face`.
 
@@ -291,7 +319,7 @@ def crop_folder(
     """
     from tqdm import tqdm
 
-    folder, output = Path(folder), Path(output)
+    folder, output = expand_user(folder), expand_user(output)
     if folder.resolve() in [output.resolve(), *output.resolve().parents]:
         raise UserError(
             "The crops need a folder outside that of the pictures. Received: output="
@@ -302,47 +330,134 @@ def crop_folder(
     stems = [image.with_suffix("") for image in images]
     uses = Counter(stems)
     rows, report = [], CropReport(output / CROP_TABLE)
+    before = {} if overwrite else _cut_before(output)
     bar = tqdm(images, unit="picture", disable=not progress)
     try:
         for image, stem in zip(bar, stems, strict=True):
             name = image.relative_to(folder)
             target = output / (name if uses[stem] > 1 else name.with_suffix(""))
+            known = before.pop(name.as_posix(), [])
             try:
-                faces = _crop_picture(image, target, detect, options)
-            except FAILURES as error:
+                cuts = _cut_picture(
+                    image, name, target, detect, face_class, options, known
+                )
+            except Exception as error:
+                rows += [row for _, row, _ in known]
                 report.left_out.append((image, failure(image, error)))
                 continue
-            for number, (path, face) in enumerate(faces):
+            for path, row, crop in cuts:
+                if crop is None:
+                    report.already.append(path)
+                else:
+                    write_image(path, crop)
                 report.crops.append(path)
-                rows.append(_row(path.relative_to(output), name, number, face, options))
-            if not faces:
+                rows.append(row)
+            if not cuts:
                 report.without_face.append(image)
     finally:  # the table has the crops of an interrupted run too
-        _write_table(report.table, rows)
+        rows += [row for cuts in before.values() for _, row, _ in cuts]
+        write_table(report.table, _COLUMNS, rows)
     return report
 
 
-def _crop_picture(image, target, detect, options):
-    """Write the crops of one picture; return pairs (path of a crop, its face)."""
-    pixels = read_image(image)
-    faces = detect(pixels) if detect else labelled_faces(image, pixels)
-    crops = []
-    for number, face in enumerate(map(as_face, faces)):
-        path = target.with_name(f"{target.name}_{number}.png")
-        write_image(path, crop_face(pixels, face.box, **options))
-        crops.append((path, face))
-    return crops
+# A cut is a tuple: the crop's path, its row of the table, and its pixels, or `None` if
+# the file is there.
+_Cut = tuple[Path, list[str], np.ndarray | None]
 
 
-def _row(crop, picture, number, face, options):
+def _cut_picture(image, name, target, detect, face_class, options, known):
+    """Return the cuts of one picture; those `known` if they are still right."""
     chosen = {k: v for k, v in options.items() if k in ("margin", "square")}
-    region = crop_region(face.box, **chosen)
-    numbers = [f"{v:.2f}" for v in (*face.box, *region)]
-    start = crop.as_posix(), picture.as_posix(), number, f"{face.confidence:.4f}"
-    return [*start, *numbers]
+    pixels = None
+    if detect is None:
+        faces = labelled_faces(image, picture_size(image), face_class)
+    elif known and _is_current(known, image, options):
+        boxes = [[float(v) for v in row[4:12]] for _, row, _ in known]
+        regions = [crop_region(box[:4], **chosen) for box in boxes]
+        # The table has two decimals.
+        if np.allclose([box[4:] for box in boxes], regions, rtol=1e-3, atol=0.1):
+            return known
+    if detect is not None:
+        pixels = read_image(image)
+        faces = list(map(as_face, detect(pixels)))
+    cuts = []
+    for number, face in enumerate(faces):
+        path = target.with_name(f"{target.name}_{number}.png")
+        region = crop_region(face.box, **chosen)
+        row = [
+            (name.parent / path.name).as_posix(),
+            *(name.as_posix(), str(number), f"{face.confidence:.4f}"),
+            *(f"{v:.2f}" for v in (*face.box, *region)),
+        ]
+        if number < len(known):  # where it was moved to
+            path = known[number][0]
+        cuts.append((path, row, face))
+    same = [row[1:] for _, row, _ in cuts] == [row[1:] for _, row, _ in known]
+    if detect is None and known and same and _is_current(known, image, options):
+        return known
+    if pixels is None:
+        pixels = read_image(image)
+    return [(p, row, crop_face(pixels, f.box, **options)) for p, row, f in cuts]
 
 
-def _write_table(path, rows):
-    stream = io.StringIO()
-    csv.writer(stream, lineterminator="\n").writerows([_COLUMNS, *rows])
-    write_whole(path, stream.getvalue())
+def _is_current(known, image, options):
+    """Return whether crops exist, of this size, and are newer than their picture."""
+    size = options.get("size", 360)
+    changed = image.stat().st_mtime_ns
+    return all(
+        path.is_file()
+        and path.stat().st_mtime_ns >= changed
+        and (size is None or picture_size(path) == tuple(_size(size)))
+        for path, _, _ in known
+    )
+
+
+def _cut_before(output) -> dict[str, list[_Cut]]:
+    """Return the cuts of an earlier call by the names of their pictures."""
+    pictures: dict[str, list[_Cut]] = {}
+    for row, places in read_crop_table(output):
+        values = [row.get(column, "") for column in _COLUMNS]
+        if len(places) == 1 and all(map(_NUMBER.fullmatch, values[2:])):
+            cuts = pictures.setdefault(row["picture"], [])
+            cuts.append((places[0], values, None))
+    return pictures
+
+
+def read_crop_table(
+    folder: str | os.PathLike,
+) -> list[tuple[dict[str, str], list[Path]]]:
+    """Read where the crops of a folder come from.
+
+    A crop that was moved within the folder is found by its name, as those that are
+    sorted into `1/` to `5/`.
+
+    Args:
+        folder: Folder of crops.
+
+    Returns:
+        List of pairs (row of `crops.csv`, the files that may be the crop: none if it is
+        gone, several if the name occurs twice); empty if there is no table.
+
+    Raises:
+        UserError: If the table is something else.
+    """
+    folder = expand_user(folder)
+    if not (folder / CROP_TABLE).exists():
+        return []
+    rows, named = [], []
+    for line, row in read_table(folder / CROP_TABLE, ("crop", "picture")):
+        try:
+            named.append(inside(folder, row["crop"]))
+        except UserError as error:
+            raise UserError(f"{folder / CROP_TABLE}, line {line}: {error}") from None
+        rows.append(row)
+    files = {path for path in named if path.is_file()}
+    moved: dict[str, list[Path]] = {}
+    if len(files) < len(named):
+        for path in list_images(folder, allow_empty=True):
+            if path not in files:
+                moved.setdefault(path.name, []).append(path)
+    return [
+        (row, [path] if path in files else moved.get(path.name, []))
+        for row, path in zip(rows, named, strict=True)
+    ]

@@ -16,16 +16,17 @@ import numpy as np
 
 from facescore.annotation.store import ACCEPTED, CASCADE, DETECTOR, STATES, Annotations
 from facescore.boxes import Face
-from facescore.crops import FAILURES, failure
-from facescore.detector.cascade import Cascade
-from facescore.detector.prediction import ultralytics_names
+from facescore.crops import failure
+from facescore.detector.cascade import SHRINK, Cascade
+from facescore.detector.prediction import IOU, check_finding, ultralytics_names
 from facescore.labels import label_path
 from illustkit.deprecation import renamed_keywords
 from illustkit.errors import UserError
-from illustkit.files import write_whole
+from illustkit.files import expand_user
 from illustkit.images import read_image
+from illustkit.options import check_number
+from illustkit.tables import read_json, write_json
 
-SHRINK = 0.85
 _RECORD = "annotations.json"
 
 
@@ -81,8 +82,7 @@ def start(
         folder: Folder of the pictures.
         limit: Most pictures, in natural order. Defaults to 1000, as in the article.
         cascade: Path of the XML. Defaults to what `find_cascade` finds.
-        shrink: Factor on the cascade's boxes, which are too large for labels. Defaults
-            to 0.85.
+        shrink: Factor on the cascade's boxes. Defaults to 0.85.
         progress: Show a progress bar. Defaults to `True`.
         **options: `scale_factor`, `min_neighbors`, `min_size` of `Cascade.detect`.
 
@@ -92,8 +92,7 @@ def start(
     Raises:
         UserError: If the folder has no pictures, or there is no cascade.
     """
-    if limit < 1:
-        raise UserError(f"`limit` must be 1 or more. Received: {limit}")
+    check_number("limit", limit, whole=True, least=1)
     annotations = Annotations(folder)
     detector = Cascade(cascade)
     options = {"shrink": shrink, **options}
@@ -143,8 +142,9 @@ def train(folder: str | os.PathLike, run: str | os.PathLike, **settings: Any) ->
         LabelError: Naming file and line of every problem in the labels.
         UserError: If nothing is accepted yet, or `run` was trained on other labels.
     """
-    from illustkit.training.runs import SETTINGS
+    from illustkit.training.folder import has_trained
 
+    folder, run = expand_user(folder), expand_user(run)
     images = Annotations(folder).accepted()
     if not images:
         raise UserError(
@@ -156,12 +156,11 @@ def train(folder: str | os.PathLike, run: str | os.PathLike, **settings: Any) ->
         digest.update(f"{name}\n".encode("utf-8", "surrogateescape"))
         digest.update(label_path(image).read_bytes())
     record = {"pictures": len(images), "labels": digest.hexdigest()}
-    path = Path(run) / _RECORD
-    trained = (Path(run) / SETTINGS).exists() and path.exists()
-    if trained and (before := json.loads(path.read_text("utf-8"))) != record:
+    path = run / _RECORD
+    if path.exists() and has_trained(run) and read_json(path) != record:
         raise UserError(
-            f"{run}: was trained on {before['pictures']} pictures with other labels; "
-            f"now {len(images)} are accepted. Name another folder."
+            f"{run}: was trained on other labels; now {len(images)} pictures are "
+            "accepted. Name another folder."
         )
     import keras
 
@@ -169,9 +168,9 @@ def train(folder: str | os.PathLike, run: str | os.PathLike, **settings: Any) ->
 
     # Written as the first step begins, so that a refused call leaves no trace.
     keep = keras.callbacks.LambdaCallback(
-        on_train_begin=lambda logs: write_whole(path, json.dumps(record))
+        on_train_begin=lambda logs: write_json(path, record)
     )
-    return train_detector(images, run, callbacks=[keep], **settings)
+    return train_detector(images, run, root=folder, callbacks=[keep], **settings)
 
 
 @ultralytics_names
@@ -180,7 +179,7 @@ def label(
     run: str | os.PathLike,
     *,
     confidence: float = 0.25,
-    iou: float = 0.5,
+    iou: float | None = None,
     progress: bool = True,
     **options: Any,
 ) -> LabelReport:
@@ -209,7 +208,8 @@ def label(
     annotations = Annotations(folder)
     weights = Run(run).weights_path
     detector = load_detector(run)
-    options = {"confidence": confidence, "iou": iou, **options}
+    options |= {"confidence": confidence} | ({} if iou is None else {"iou": iou})
+    check_finding(detector, **options)
 
     def detect(image):
         return detect_faces(image, detector, **options)
@@ -217,6 +217,7 @@ def label(
     # The names of the options in the stamps of every version.
     old = {"confidence": "conf", "image_size": "imgsz"}
     stamped = {old.get(name, name): value for name, value in options.items()}
+    stamped.setdefault("iou", IOU)
     name = f"{DETECTOR}-{_stamp(weights, stamped)}"
     report = _suggest(annotations, annotations.images, name, detect, progress)
     annotations.forget_before(annotations.source(name))
@@ -258,7 +259,7 @@ def _suggest(
         try:
             faces = detect(read_image(image))
             annotations.suggest(image, faces, source)
-        except FAILURES as error:
+        except Exception as error:
             report.left_out.append((image, failure(image, error)))
             continue
         report.pictures += 1

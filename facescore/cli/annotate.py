@@ -19,7 +19,7 @@ from facescore.cli.options import (
     Strategy,
     Tile,
     TrainingSize,
-    raise_left_out,
+    end_with_left_out,
     user_errors,
 )
 from illustkit.cli import app_with, given
@@ -120,8 +120,8 @@ def label(
     folder: Folder,
     run: DetectorRun = _RUN,
     confidence: Confidence = 0.25,
-    iou: Iou = 0.5,
-    image_size: ImageSize = 640,
+    iou: Iou = None,
+    image_size: ImageSize = None,
     tile: Tile = None,
 ) -> None:
     """Let the trained detector suggest faces in all pictures not yet accepted."""
@@ -131,10 +131,7 @@ def label(
         report = loop.label(
             folder,
             run,
-            confidence=confidence,
-            iou=iou,
-            image_size=image_size,
-            tile=tile,
+            **given(confidence=confidence, iou=iou, image_size=image_size, tile=tile),
         )
         _print_report(report, folder)
 
@@ -142,7 +139,7 @@ def label(
 def _print_report(report: Any, folder: Path) -> None:
     print(str(report).splitlines()[0])
     _print_states(folder)
-    raise_left_out(report.left_out)
+    end_with_left_out(report.left_out)
 
 
 def _print_states(folder: Path) -> None:

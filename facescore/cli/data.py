@@ -6,18 +6,23 @@ from typing import Annotated
 import typer
 
 from facescore.cli.options import (
+    NAME,
     Browser,
     Confidence,
+    FaceClass,
     ImageSize,
     Iou,
     Margin,
+    Overwrite,
     Port,
     Square,
     Tile,
+    end_with_left_out,
     margin_of,
-    raise_left_out,
     user_errors,
 )
+from illustkit import cli
+from illustkit.cli import given
 
 
 def crop(
@@ -28,43 +33,43 @@ def crop(
     ] = "labels",
     margin: Margin = "0.3,0.15,0",
     square: Square = True,
-    size: Annotated[int, typer.Option(help="Side of a crop, pixels.")] = 360,
+    size: Annotated[int, typer.Option(help="Side of a crop, pixels.", min=1)] = 360,
     confidence: Confidence = 0.25,
-    iou: Iou = 0.5,
-    image_size: ImageSize = 640,
+    iou: Iou = None,
+    image_size: ImageSize = None,
     tile: Tile = None,
+    face_class: FaceClass = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Cut out all faces of a folder, and write a table."""
     with user_errors():
         from facescore.crops import crop_folder
+        from facescore.detector.prediction import (
+            as_detector,
+            check_finding,
+            detect_faces,
+        )
 
-        find = None
-        if detector != "labels":
-            from facescore.detector.prediction import as_detector, detect_faces
+        options = given(iou=iou, image_size=image_size, tile=tile)
+        model = None if detector == "labels" else as_detector(detector)
+        check_finding(model, **options)
 
-            model = as_detector(detector)
-
-            def find(image):
-                return detect_faces(
-                    image,
-                    model,
-                    confidence=confidence,
-                    iou=iou,
-                    image_size=image_size,
-                    tile=tile,
-                )
+        def find(image):
+            return detect_faces(image, model, confidence=confidence, **options)
 
         report = crop_folder(
             folder,
             output,
-            detect=find,
+            detect=None if model is None else find,
+            face_class=face_class,
+            overwrite=overwrite,
             margin=margin_of(margin),
             square=square,
             size=size,
         )
         print(str(report).splitlines()[0])
         print(f"Written to {output}")
-        raise_left_out(report.left_out)
+        end_with_left_out(report.left_out)
 
 
 def rate(
@@ -89,14 +94,23 @@ def rate(
 def export_coco(
     folder: Annotated[Path, typer.Argument(help="Folder of labelled pictures.")],
     path: Annotated[Path, typer.Argument(help="The JSON to write.")],
+    face_class: FaceClass = None,
 ) -> None:
     """Write a folder's labels as one COCO file."""
     with user_errors():
         from facescore.labels import to_coco
         from illustkit.images import list_images
 
-        n_pictures, n_faces = to_coco(list_images(folder), path, root=folder)
+        left_out: list[str] = []
+        n_pictures, n_faces = to_coco(
+            list_images(folder),
+            path,
+            root=folder,
+            face_class=face_class,
+            left_out=left_out,
+        )
         print(f"{n_faces} faces in {n_pictures} labelled pictures: {path}")
+        cli.end_with_left_out(NAME, left_out)
 
 
 def import_coco(
@@ -107,10 +121,26 @@ def import_coco(
     category: Annotated[
         str | None, typer.Option(help="Category to take, if there are several.")
     ] = None,
+    overwrite: Annotated[
+        bool, typer.Option(help="Replace label files that exist.")
+    ] = False,
 ) -> None:
-    """Write a COCO file's boxes as YOLO labels."""
+    """Write a COCO file's boxes as YOLO labels: see `label_path` for where."""
     with user_errors():
         from facescore.labels import from_coco
 
-        written = from_coco(path, folder, category=category)
-        print(f"{len(written)} label files under {folder}")
+        left_out: list[str] = []
+        notes: list[str] = []
+        written = from_coco(
+            path,
+            folder,
+            category=category,
+            overwrite=overwrite,
+            left_out=left_out,
+            notes=notes,
+        )
+        places = sorted({str(target.parent) for target in written})
+        print(f"{len(written)} label files written. {' '.join(places[:3])}".rstrip())
+        for note in notes:
+            print(note.replace("`overwrite`", "--overwrite"))
+        cli.end_with_left_out(NAME, left_out)

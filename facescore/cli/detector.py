@@ -9,20 +9,24 @@ from facescore.cli.options import (
     BatchSize,
     Confidence,
     Detector,
+    FaceClass,
     Holdout,
     ImageSize,
     Iou,
     LearningRate,
+    Overwrite,
     Precision,
     Seed,
     Strategy,
     Tile,
     TrainingSize,
+    end_with_left_out,
     flag,
-    raise_left_out,
     user_errors,
 )
-from illustkit.cli import given
+from illustkit.cli import given, progress_bar
+from illustkit.errors import UserError
+from illustkit.files import expand_user
 
 Preset = Annotated[str, typer.Option(help="tiny, small or full.")]
 Epochs = Annotated[int | None, typer.Option(help="Number of epochs.")]
@@ -33,8 +37,8 @@ def detect(
     pictures: Annotated[list[Path], typer.Argument(help="A folder, or files.")],
     detector: Detector = "cascade",
     confidence: Confidence = 0.25,
-    iou: Iou = 0.5,
-    image_size: ImageSize = 640,
+    iou: Iou = None,
+    image_size: ImageSize = None,
     tile: Tile = None,
     save_txt: Annotated[bool, flag("save-txt", "Write YOLO labels.")] = False,
     save_conf: Annotated[
@@ -44,14 +48,17 @@ def detect(
     output: Annotated[Path, typer.Option(help="Folder for what is saved.")] = Path(
         "runs/detect"
     ),
+    overwrite: Overwrite = False,
 ) -> None:
     """Find faces: print a line for each, and write files on request."""
     with user_errors():
         from facescore.detector.prediction import detect_folder
 
+        pictures = [expand_user(path) for path in pictures]
         single = len(pictures) == 1 and pictures[0].is_dir()
         n_pictures = n_faces = 0
         left_out: list[tuple[Path, str]] = []
+        skipped: list[Path] = []
         for path, faces in detect_folder(
             pictures[0] if single else pictures,
             detector,
@@ -59,11 +66,11 @@ def detect(
             save_txt=save_txt,
             save_conf=save_conf,
             save_crop=save_crop,
+            overwrite=overwrite,
             left_out=left_out,
+            skipped=skipped,
             confidence=confidence,
-            iou=iou,
-            image_size=image_size,
-            tile=tile,
+            **given(iou=iou, image_size=image_size, tile=tile),
         ):
             for face in faces:
                 box = " ".join(f"{v:.1f}" for v in face.box)
@@ -74,7 +81,9 @@ def detect(
         print(f"{n_faces} faces in {n_pictures} pictures.")
         if save_txt or save_conf or save_crop:
             print(f"Written to {output}")
-        raise_left_out(left_out)
+        if skipped:
+            print(f"{len(skipped)} skipped: done before. --overwrite does them again.")
+        end_with_left_out(left_out)
 
 
 def train_detector(
@@ -95,6 +104,7 @@ def train_detector(
         Path | None, typer.Option(help="Run whose weights to begin with.")
     ] = None,
     holdout: Holdout = 0.1,
+    face_class: FaceClass = None,
     cache: Annotated[
         Path | None, typer.Option(help="Folder for stored pictures, to share them.")
     ] = None,
@@ -114,6 +124,7 @@ def train_detector(
             strategy=strategy,
             seed=seed,
             holdout=holdout,
+            face_class=face_class,
             cache=cache,
             **given(
                 epochs=epochs,
@@ -151,12 +162,13 @@ def evaluate_detector(
         float,
         typer.Option("--confidence", "--conf", help="Of precision and recall."),
     ] = 0.25,
-    iou: Iou = 0.5,
-    image_size: ImageSize = 640,
+    iou: Iou = None,
+    image_size: ImageSize = None,
     tile: Tile = None,
+    face_class: FaceClass = None,
     shrink: Annotated[
-        float, typer.Option(help="Factor on the cascade's boxes; 0.85 suits labels.")
-    ] = 1.0,
+        float | None, typer.Option(help="Factor on the cascade's boxes; else 0.85.")
+    ] = None,
     output: Annotated[Path, typer.Option(help="Folder for curves and examples.")] = (
         Path("runs/detector-evaluation")
     ),
@@ -167,34 +179,49 @@ def evaluate_detector(
     """
     with user_errors():
         from facescore.detector import evaluation
-        from facescore.detector.prediction import as_detector
+        from facescore.detector.prediction import as_detector, check_finding
+        from illustkit.training.runs import format_figure
 
         names = list(dict.fromkeys(detector or ["cascade"]))
+        models = {name: as_detector(name) for name in names}
+        if shrink is not None:
+            if "cascade" not in models:
+                raise UserError("Only the cascade has `shrink`: leave it out.")
+            cascade = models["cascade"]
+            models["cascade"] = lambda image: cascade.detect(image, shrink=shrink)
+        options = given(iou=iou, image_size=image_size, tile=tile)
+        trained = [m for m in models.values() if hasattr(m, "detect_all")]
+        check_finding(trained[0] if trained else None, **options)
         results = {}
-        for number, (name, model) in enumerate(
-            zip(names, list(map(as_detector, names)), strict=True)
-        ):
+        left_out: dict[Path, str] = {}
+        for number, (name, model) in enumerate(models.items()):
+            if options and model not in trained:
+                print(f"{name}: searched without {', '.join(options)}, which it lacks.")
             # Long paths would leave no room for the figures.
             short = name if len(name) <= 24 else f"{number}: ...{name[-18:]}"
-            results[short] = evaluation.evaluate_detector(
-                images,
-                model,
-                sheet_path=output / f"examples-{number}.png",
-                confidence=confidence,
-                iou=iou,
-                image_size=image_size,
-                tile=tile,
-                shrunk=shrink if name == "cascade" else 1.0,
-            )
+            failed: list[tuple[Path, str]] = []
+            with progress_bar(None) as progress:
+                results[short] = evaluation.evaluate_detector(
+                    images,
+                    model,
+                    sheet_path=output / f"examples-{number}.png",
+                    face_class=face_class,
+                    left_out=failed,
+                    progress=progress,
+                    confidence=confidence,
+                    **(options if model in trained else {}),
+                )
+            left_out |= dict(failed)
         first = next(iter(results.values()))
         print(f"{first.n_faces} faces in {first.n_pictures} pictures")
         width = max(8, *map(len, results))
-        print(f"{'':<{width}}    AP50  AP50-95  precision  recall  (at {confidence:g})")
+        heads = " ".join(f"{h:>9}" for h in ("AP50", "AP50-95", "precision", "recall"))
+        print(f"{'':<{width}}  {heads}  (at {confidence:g})")
         for name, s in results.items():
-            print(
-                f"{name:<{width}}  {s.ap50:6.4f}   {s.ap50_95:6.4f}     "
-                f"{s.precision:6.4f}  {s.recall:6.4f}"
-            )
+            figures = (s.ap50, s.ap50_95, s.precision, s.recall)
+            cells = [format_figure(figure, 4) for figure in figures]
+            print(f"{name:<{width}}  {' '.join(f'{cell:>9}' for cell in cells)}")
         curve = output / "precision-recall.png"
         evaluation.plot_precision_recall(results, curve)
         print(f"Curves and examples are in {output}")
+        end_with_left_out(left_out.items())

@@ -1,5 +1,6 @@
-"""Options that the commands share, and the list of files that a command left out."""
+"""Options that the commands share, and how a command ends."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,14 +28,19 @@ Confidence = Annotated[
     ),
 ]
 Iou = Annotated[
-    float,
-    typer.Option(help="Overlap up to which two boxes are two faces.", min=0, max=1),
+    float | None,
+    typer.Option(
+        help="Overlap up to which two boxes are two faces; 0.5 by default. For trained "
+        "detectors, as the two that follow.",
+        min=0,
+        max=1,
+    ),
 ]
 ImageSize = Annotated[
-    int,
+    int | None,
     typer.Option(
         *("--image-size", "--imgsz"),
-        help="Side that a picture is scaled to for finding, pixels.",
+        help="Side that a picture is scaled to for finding, pixels; 640 by default.",
         min=1,
     ),
 ]
@@ -67,6 +73,17 @@ Port = Annotated[int, typer.Option(help="TCP port on this machine; 0 takes any."
 Browser = Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page.")]
 
 
+FaceClass = Annotated[
+    int | None,
+    typer.Option(
+        "--class",
+        help="Number of the class that is a face, in labels of several.",
+        min=0,
+    ),
+]
+Overwrite = Annotated[bool, typer.Option(help="Do again what is there already.")]
+
+
 def flag(name: str, text: str) -> Any:
     """Return an option without a value; with dashes, or as Ultralytics writes it.
 
@@ -88,25 +105,13 @@ def margin_of(text: str) -> tuple[float, ...]:
     return numbers
 
 
-class LeftOutError(UserError):
-    """Files that a command had to leave out, one line each.
+def end_with_left_out(left_out: Iterable[tuple[Path, str]]) -> None:
+    """End a command with a line for each file that it left out, if there are any.
 
     Args:
         left_out: Pairs (path, reason).
     """
-
-    def __init__(self, left_out: list[tuple[Path, str]]) -> None:
-        super().__init__([reason for _, reason in left_out])
-
-
-def raise_left_out(left_out: list[tuple[Path, str]]) -> None:
-    """End a command with the list of the files that it left out, if there are any.
-
-    Args:
-        left_out: Pairs (path, reason).
-    """
-    if left_out:
-        raise LeftOutError(left_out)
+    cli.end_with_left_out(NAME, [reason for _, reason in left_out])
 
 
 def user_errors() -> Any:

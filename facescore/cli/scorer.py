@@ -23,13 +23,14 @@ from facescore.cli.options import (
     Strategy,
     Tile,
     TrainingSize,
+    end_with_left_out,
     margin_of,
-    raise_left_out,
     user_errors,
 )
 from illustkit.cli import given, progress_bar
 from illustkit.errors import UserError
-from illustkit.files import write_whole
+from illustkit.files import expand_user, write_whole
+from illustkit.tables import write_table
 
 DetectorOrNone = Annotated[
     str,
@@ -106,16 +107,17 @@ def score(
         Path | None, typer.Option(help="CSV to write; the screen by default.")
     ] = None,
     confidence: Confidence = 0.25,
-    iou: Iou = 0.5,
-    image_size: ImageSize = 640,
+    iou: Iou = None,
+    image_size: ImageSize = None,
     tile: Tile = None,
 ) -> None:
     """Score the faces of pictures: a CSV with a row for each face."""
     with user_errors():
-        from facescore.crops import FAILURES, failure
+        from facescore.crops import failure
         from facescore.scorer.prediction import FaceScorer
         from illustkit.images import list_images, read_image
 
+        pictures = [expand_user(path) for path in pictures]
         for path in pictures:
             if not path.exists():
                 raise UserError(f"{path}: no such file or folder. Check the path.")
@@ -123,26 +125,26 @@ def score(
             scorer,
             None if detector == "none" else detector,
             confidence=confidence,
-            iou=iou,
-            image_size=image_size,
-            tile=tile,
+            **given(iou=iou, image_size=image_size, tile=tile),
         )
         paths: list[Path] = []
         for path in pictures:
             paths += list_images(path) if path.is_dir() else [path]
         rows: list[list[Any]] = []
         left_out: list[tuple[Path, str]] = []
-        for path in paths:
-            try:
-                faces = rate(read_image(path))
-            except FAILURES as error:
-                left_out.append((path, failure(path, error)))
-                continue
-            rows += [[path, *_cells(face)] for face in faces]
-            if not faces:
-                rows.append([path, *[""] * 6])
+        with progress_bar(len(paths)) as progress:
+            for number, path in enumerate(paths, 1):
+                try:
+                    faces = rate(read_image(path))
+                except Exception as error:
+                    left_out.append((path, failure(path, error)))
+                    faces = None
+                if faces is not None:
+                    rows += [[path, *_cells(face)] for face in faces]
+                    rows += [] if faces else [[path, *[""] * 6]]
+                progress(number)
         _write(rows, output)
-        raise_left_out(left_out)
+        end_with_left_out(left_out)
 
 
 def _cells(face: Any) -> list[str]:
@@ -152,15 +154,14 @@ def _cells(face: Any) -> list[str]:
 
 def _write(rows: list[list[Any]], output: Path | None) -> None:
     heads = ["file", "left", "top", "right", "bottom", "confidence", "score"]
+    if output is not None:
+        write_table(output, heads, rows)
+        print(f"Written to {output}")
+        return
     stream = io.StringIO()
     csv.writer(stream, lineterminator="\n").writerows([heads, *rows])
     # File names that are no Unicode keep their bytes.
-    data = stream.getvalue().encode("utf-8", "surrogateescape")
-    if output is None:
-        typer.echo(data, nl=False)
-        return
-    write_whole(output, data)
-    typer.echo(f"Written to {output}")
+    typer.echo(stream.getvalue().encode("utf-8", "surrogateescape"), nl=False)
 
 
 def evaluate_scorer(
@@ -175,7 +176,7 @@ def evaluate_scorer(
     ] = None,
     detector: Detector = "cascade",
     confidence: Confidence = 0.25,
-    image_size: ImageSize = 640,
+    image_size: ImageSize = None,
     limit: Annotated[int, typer.Option(help="Most pictures for the stability.")] = 100,
     output: Annotated[
         Path | None, typer.Option(help="Folder; evaluation/ in the run by default.")
@@ -189,8 +190,14 @@ def evaluate_scorer(
     move when margin, size or JPEG quality change.
     """
     with user_errors():
+        from facescore.detector.prediction import as_detector, check_finding
         from facescore.scorer import evaluation
 
+        options = given(image_size=image_size)
+        finder = None if pictures is None else as_detector(detector)
+        if pictures is not None:
+            check_finding(finder, confidence=confidence, **options)
+        scorer = expand_user(scorer)
         output = output or scorer / "evaluation"
         judged = evaluation.evaluate_scorer(
             scorer, crops, ratings=ratings, output=output, seed=seed
@@ -203,17 +210,17 @@ def evaluate_scorer(
                 result = evaluation.evaluate_stability(
                     pictures,
                     scorer=scorer,
-                    detector=detector,
+                    detector=finder,
                     limit=limit,
                     left_out=left_out,
                     progress=progress,
                     confidence=confidence,
-                    image_size=image_size,
+                    **options,
                 )
-            (output / "stability.txt").write_text(f"{result}\n", encoding="utf-8")
+            write_whole(output / "stability.txt", f"{result}\n")
             print(result)
         print(f"Written to {output}")
-        raise_left_out(left_out)
+        end_with_left_out(left_out)
 
 
 def rank(
@@ -241,8 +248,8 @@ def rank(
     ] = 6,
     workers: Annotated[int, typer.Option(help="Threads that decode.")] = 2,
     confidence: Confidence = 0.25,
-    iou: Iou = 0.5,
-    image_size: ImageSize = 640,
+    iou: Iou = None,
+    image_size: ImageSize = None,
     tile: Tile = None,
 ) -> None:
     """Rank a folder by its faces: a table and a gallery."""
@@ -261,8 +268,11 @@ def rank(
             duplicates=None if duplicates == -1 else duplicates,
             workers=workers,
             confidence=confidence,
-            iou=iou,
-            image_size=image_size,
-            tile=tile,
+            **given(iou=iou, image_size=image_size, tile=tile),
         )
-        print(ranking)
+        before = len(ranking.pictures) - ranking.done
+        if before:
+            print(f"{before} pictures were rated before. --overwrite rates them again.")
+        print("\n".join(str(ranking).splitlines()[:2]))
+        broken = ranking.in_state("broken")
+        end_with_left_out((folder / p.file, f"{p.file}: {p.error}") for p in broken)

@@ -8,8 +8,9 @@ import numpy as np
 from facescore.boxes import Face, clip_boxes
 from facescore.boxes import shrink as shrink_boxes
 from illustkit.errors import UserError
-from illustkit.files import cache_folder, fetch_pinned
+from illustkit.files import cache_folder, expand_user, fetch_pinned, read_text
 from illustkit.images import read_image
+from illustkit.options import check_number
 
 URL = (
     "https://raw.githubusercontent.com/nagadomi/lbpcascade_animeface/master/"
@@ -17,17 +18,19 @@ URL = (
 )
 SHA256 = "9376d30ac38db6bda2a68b88b3b76bbd7e6aa33af47f7f5c76bc88ca75f1ce30"
 VARIABLE = "FACESCORE_CASCADE"
+SHRINK = 0.85
 _MAX_BYTES = 1_000_000
 
 
 class Cascade:
     """The local-binary-pattern cascade by nagadomi, for faces drawn in anime style.
 
-    Its boxes are about 1.25 times as wide as a tight face: `shrink=0.85` suits labels.
+    The boxes it was trained on are about 1.25 times as wide as a tight face. They are
+    shrunk, so that labels, crops and scores have the faces that a detector would find.
 
     Example:
     ```python
-    faces = Cascade().detect("picture.png", shrink=0.85)
+    faces = Cascade().detect("picture.png")
     ```
 
     Args:
@@ -53,7 +56,7 @@ class Cascade:
         # From memory, since OpenCV cannot open paths beyond the code page.
         flags = cv2.FILE_STORAGE_READ | cv2.FILE_STORAGE_MEMORY
         try:
-            storage = cv2.FileStorage(self.path.read_text("utf-8"), flags)
+            storage = cv2.FileStorage(read_text(self.path), flags)
             good = self._classifier.read(storage.getFirstTopLevelNode())
         except Exception:  # OpenCV raises SystemError too
             good = False
@@ -67,7 +70,7 @@ class Cascade:
         scale_factor: float = 1.1,
         min_neighbors: int = 5,
         min_size: int = 24,
-        shrink: float = 1.0,
+        shrink: float = SHRINK,
     ) -> list[Face]:
         """Find faces, with the options of the cascade's README as defaults.
 
@@ -76,7 +79,8 @@ class Cascade:
             scale_factor: Ratio of neighbouring sizes that are searched, over 1.
             min_neighbors: Fewest raw hits of a face; 1 finds more, more of them wrong.
             min_size: Smallest side, in pixels.
-            shrink: Factor on each box around its centre. Defaults to 1.
+            shrink: Factor on each box around its centre. Defaults to 0.85; 1 gives the
+                boxes that it was trained on.
 
         Returns:
             List of `Face`, most confident first. Confidence is n / (n + 5) of n raw
@@ -87,11 +91,10 @@ class Cascade:
         """
         import cv2
 
-        if not (scale_factor > 1 and min_neighbors >= 1 and min_size >= 1):
-            raise UserError(
-                "The cascade needs scale_factor > 1, min_neighbors >= 1, min_size >= 1."
-                f" Received: {scale_factor}, {min_neighbors}, {min_size}"
-            )
+        check_number("scale_factor", scale_factor, above=1)
+        check_number("min_neighbors", min_neighbors, whole=True, least=1)
+        check_number("min_size", min_size, whole=True, least=1)
+        check_number("shrink", shrink, above=0)
         image = read_image(image)
         grey = cv2.equalizeHist(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
         rows, hits = self._classifier.detectMultiScale2(
@@ -130,9 +133,9 @@ def find_cascade(path: str | os.PathLike | None = None) -> Path:
     """
     for name, given in (("", path), (f"{VARIABLE}=", os.environ.get(VARIABLE))):
         if given:
-            if not Path(given).is_file():
+            if not expand_user(given).is_file():
                 raise UserError(f"{name}{given}: no such file. Check the path.")
-            return Path(given)
+            return expand_user(given)
     return fetch_pinned(
         URL,
         SHA256,

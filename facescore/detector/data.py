@@ -9,44 +9,17 @@ import cv2
 import numpy as np
 
 from facescore.boxes import Boxes, as_boxes, box_areas, clip_boxes
+from facescore.crops import failure
+from facescore.detector.prediction import GREY
 from facescore.labels import check_labels, label_path, read_labels
 from illustkit.errors import UserError
+from illustkit.files import expand_user
 from illustkit.images import file_stamps, list_images, read_image, store_pictures
 from illustkit.images.cache import StoredPictures
 from illustkit.training.batches import Batches
 
-GREY = 114  # of what lies outside a picture, as in Ultralytics
 LEAST_SIDE = 4.0  # pixels; a smaller face is not learnt
 LEAST_VISIBLE = 0.4  # fraction of a box that must stay inside
-
-
-def letterbox(image: np.ndarray, size: int) -> tuple[np.ndarray, float, np.ndarray]:
-    """Scale a whole picture into a square, with grey beside it.
-
-    Example:
-    ```python
-    square, scale, offset = letterbox(image, 640)
-    boxes_in_square = boxes * scale + np.tile(offset, 2)
-    ```
-
-    Args:
-        image: uint8 RGB `(height, width, 3)`.
-        size: Side of the square in pixels.
-
-    Returns:
-        `(square, scale, offset)`: uint8 `(size, size, 3)`; pixels of the square for one
-        of the picture; and the picture's corner in the square, float `(x, y)`.
-    """
-    height, width = image.shape[:2]
-    scale = size / max(height, width)
-    w, h = max(1, round(width * scale)), max(1, round(height * scale))
-    if (w, h) != (width, height):
-        how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        image = cv2.resize(image, (w, h), interpolation=how)
-    x, y = (size - w) // 2, (size - h) // 2
-    square = np.full((size, size, 3), GREY, np.uint8)
-    square[y : y + h, x : x + w] = image
-    return square, scale, np.array([x, y], float)
 
 
 def random_view(
@@ -234,11 +207,14 @@ class LabelledPictures:
 
 def labelled_images(
     images: str | os.PathLike | Iterable[str | os.PathLike],
+    *,
+    face_class: int | None = None,
 ) -> tuple[list[Path], list[Path]]:
     """Find the pictures that have labels; one without a face has an empty file.
 
     Args:
         images: A folder, several folders, or a list of pictures' paths.
+        face_class: See `facescore.read_labels`.
 
     Returns:
         `(labelled, unlabelled)`: lists of `Path`.
@@ -249,12 +225,12 @@ def labelled_images(
     if isinstance(images, (str, os.PathLike)):
         images = [images]
     paths: list[Path] = []
-    for path in map(Path, images):
+    for path in map(expand_user, images):
         if not path.exists():
             raise UserError(f"{path}: no such file or folder. Check the path.")
         paths += list_images(path) if path.is_dir() else [path]
     paths = list(dict.fromkeys(paths))
-    if problems := check_labels(paths):
+    if problems := check_labels(paths, face_class=face_class):
         more = [f"... and {len(problems) - 20} more"] if len(problems) > 20 else []
         raise UserError(problems[:20] + more)
     labelled = [path for path in paths if label_path(path).exists()]
@@ -271,6 +247,8 @@ def build_pictures(
     *,
     side: int,
     cache: str | os.PathLike,
+    face_class: int | None = None,
+    left_out: list[tuple[Path, str]] | None = None,
     progress: Callable[[int], object] | None = None,
 ) -> LabelledPictures:
     """Store pictures, scaled down so that the longer side is `side` pixels at most.
@@ -282,6 +260,9 @@ def build_pictures(
         paths: Paths of labelled pictures.
         side: Longer side in pixels.
         cache: Folder to write to.
+        face_class: See `facescore.read_labels`.
+        left_out: List that receives pairs (path, reason) of the pictures that cannot
+            be read. Defaults to none: they raise an error.
         progress: Called with the number of pictures done. Defaults to none.
 
     Returns:
@@ -290,29 +271,46 @@ def build_pictures(
     Raises:
         UserError: If a picture or a label cannot be read.
     """
-    paths = list(map(str, paths))
+    paths, gone = list(map(str, paths)), {}
+    for path in paths:
+        try:
+            os.stat(path)
+        except OSError as error:
+            gone[path] = failure(path, error)
+    there = [path for path in paths if path not in gone]
 
     def fill(writer):
-        for path in paths:
-            image = read_image(path)
+        damaged = writer.details.setdefault("left_out", {})
+        for number, path in enumerate(there, 1):
+            if progress is not None:
+                progress(number)
+            try:
+                image = read_image(path)
+            except Exception as error:
+                damaged[path] = failure(path, error)
+                continue
             height, width = image.shape[:2]
             scale = min(1.0, side / max(height, width))
             if scale < 1:
                 size = max(1, round(width * scale)), max(1, round(height * scale))
                 image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
             writer.add(image, path=path, size=(width, height), scale=scale)
-            if progress is not None:
-                progress(len(writer))
 
     stored = store_pictures(
         cache,
-        {"side": side, "files": file_stamps(paths)},
+        {"side": side, "files": file_stamps(there)},
         fill,
         obsolete=("pictures.bin",),
     )
+    gone |= stored.details.get("left_out", {})
+    if gone and left_out is None:
+        raise UserError(list(gone.values()))
+    if left_out is not None:
+        left_out += [(Path(path), reason) for path, reason in gone.items()]
     boxes = []
     for row in stored.rows:
-        labels = read_labels(label_path(row["path"]), tuple(row["size"]))
+        size = tuple(row["size"])
+        labels = read_labels(label_path(row["path"]), size, face_class=face_class)
         boxes.append(as_boxes([] if labels is None else labels) * row["scale"])
     return LabelledPictures(stored, boxes)
 

@@ -1,7 +1,7 @@
 """Measure a detector: average precision, its curve, and pictures to look at."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,8 +9,14 @@ import cv2
 import numpy as np
 
 from facescore.boxes import Boxes, Face, as_boxes, iou_matrix, shrink
+from facescore.crops import failure
 from facescore.detector.data import labelled_images
-from facescore.detector.prediction import as_detector, find_faces, ultralytics_names
+from facescore.detector.prediction import (
+    as_detector,
+    check_finding,
+    find_faces,
+    ultralytics_names,
+)
 from facescore.labels import label_path, read_labels
 from illustkit.errors import UserError
 from illustkit.figures import save_figure, sheet
@@ -173,8 +179,8 @@ def measure(
     detector: Any,
     *,
     confidence: float = 0.25,
-    iou: float = 0.5,
-    image_size: int = 640,
+    iou: float | None = None,
+    image_size: int | None = None,
     tile: int | None = None,
     shrunk: float = 1.0,
 ) -> tuple[DetectorScores, list[list[Face]]]:
@@ -187,8 +193,7 @@ def measure(
         iou: Overlap up to which two boxes are two faces. Defaults to 0.5.
         image_size: Side that pictures are scaled to. Defaults to 640.
         tile: Side of windows to search as well. Defaults to none.
-        shrunk: Factor on the sides of the boxes found; 0.85 suits the cascade.
-            Defaults to 1.
+        shrunk: Factor on the sides of the boxes found. Defaults to 1.
 
     Returns:
         `(scores, detections)`: `DetectorScores`, and a list of faces for each picture.
@@ -231,6 +236,9 @@ def evaluate_detector(
     *,
     sheet_path: str | os.PathLike | None = None,
     n_examples: int = 12,
+    face_class: int | None = None,
+    left_out: list[tuple[Path, str]] | None = None,
+    progress: Callable[[int], object] | None = None,
     **options: Any,
 ) -> DetectorScores:
     """Measure a detector on a folder of labelled pictures.
@@ -247,6 +255,10 @@ def evaluate_detector(
         sheet_path: File for a sheet of examples: the truth in green, the detections in
             red. Defaults to none.
         n_examples: Pictures on the sheet. Defaults to 12.
+        face_class: See `facescore.read_labels`.
+        left_out: List that receives pairs (path, reason) of the pictures that cannot
+            be read. Defaults to none: the first of them raises its error.
+        progress: Called with the number of pictures done. Defaults to none.
         **options: `confidence`, `iou`, `image_size`, `tile` and `shrunk` of `measure`.
 
     Returns:
@@ -255,19 +267,30 @@ def evaluate_detector(
     Raises:
         UserError: If no picture is labelled; or naming every problem of the labels.
     """
-    paths, _ = labelled_images(images)
+    paths, _ = labelled_images(images, face_class=face_class)
+    detector = as_detector(detector)
+    check_finding(detector, **{k: v for k, v in options.items() if k != "shrunk"})
     examples: list[np.ndarray] = []
     truths: list[Any] = []
 
     def samples():
-        for path in paths:
-            image = read_image(path)
-            truths.append(read_labels(label_path(path), image.shape[1::-1]))
+        for number, path in enumerate(paths, 1):
+            if progress is not None:
+                progress(number)
+            try:
+                image = read_image(path)
+            except Exception as error:
+                if left_out is None:
+                    raise
+                left_out.append((path, failure(path, error)))
+                continue
+            size = image.shape[1::-1]
+            truths.append(read_labels(label_path(path), size, face_class=face_class))
             if len(examples) < n_examples and sheet_path is not None:
                 examples.append(image)
             yield image, truths[-1]
 
-    scores, detections = measure(samples(), as_detector(detector), **options)
+    scores, detections = measure(samples(), detector, **options)
     if sheet_path is not None:
         drawn = [
             draw_faces(image, [f for f in faces if f.confidence >= scores.conf], truth)
@@ -296,7 +319,9 @@ def plot_precision_recall(
     for name, score in scores.items():
         curves = score.curves
         row = int(np.argmin(np.abs(np.subtract(curves.thresholds, 0.5))))
-        label = f"{name}: AP50 {score.ap50:.3f}, AP50-95 {score.ap50_95:.3f}"
+        figures = (score.ap50, score.ap50_95)
+        ap50, ap = ("undefined" if np.isnan(f) else f"{f:.3f}" for f in figures)
+        label = f"{name}: AP50 {ap50}, AP50-95 {ap}"
         axis.plot(RECALLS, curves.precision[row], label=label)
     axis.set(
         xlabel="recall", ylabel="precision at IoU 0.5", xlim=(0, 1), ylim=(0, 1.02)

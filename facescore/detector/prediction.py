@@ -8,12 +8,16 @@ from typing import Any
 import numpy as np
 
 from facescore.boxes import Face, as_face, clip_boxes, nms, whole_picture
-from facescore.crops import FAILURES, crop_face, failure
-from facescore.detector.data import letterbox
+from facescore.crops import crop_face, failure
 from facescore.labels import write_labels
 from illustkit.deprecation import keyword_aliases, renamed_keywords
 from illustkit.errors import UserError
+from illustkit.files import expand_user
 from illustkit.images import list_images, read_image, write_image
+from illustkit.options import check_number
+
+GREY = 114  # of what lies outside a picture, as in Ultralytics
+IOU, IMAGE_SIZE = 0.5, 640
 
 # Ultralytics' names of the options that follow.
 ultralytics_names = keyword_aliases(conf="confidence", imgsz="image_size")
@@ -56,8 +60,8 @@ class Detector:
         images: Sequence[np.ndarray],
         *,
         confidence: float = 0.25,
-        iou: float = 0.5,
-        image_size: int = 640,
+        iou: float = IOU,
+        image_size: int = IMAGE_SIZE,
         tile: int | None = None,
         top: int = 300,
         batch_size: int = 8,
@@ -111,6 +115,37 @@ class Detector:
                 kept &= (boxes[:, 2:] - boxes[:, :2] >= 1).all(axis=1)
                 hits[number].append((boxes[kept], scores[kept]))
         return [_suppressed(rows, iou, top) for rows in hits]
+
+
+def letterbox(image: np.ndarray, size: int) -> tuple[np.ndarray, float, np.ndarray]:
+    """Scale a whole picture into a square, with grey beside it.
+
+    Example:
+    ```python
+    square, scale, offset = letterbox(image, 640)
+    boxes_in_square = boxes * scale + np.tile(offset, 2)
+    ```
+
+    Args:
+        image: uint8 RGB `(height, width, 3)`.
+        size: Side of the square in pixels.
+
+    Returns:
+        `(square, scale, offset)`: uint8 `(size, size, 3)`; pixels of the square for one
+        of the picture; and the picture's corner in the square, float `(x, y)`.
+    """
+    import cv2
+
+    height, width = image.shape[:2]
+    scale = size / max(height, width)
+    w, h = max(1, round(width * scale)), max(1, round(height * scale))
+    if (w, h) != (width, height):
+        how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        image = cv2.resize(image, (w, h), interpolation=how)
+    x, y = (size - w) // 2, (size - h) // 2
+    square = np.full((size, size, 3), GREY, np.uint8)
+    square[y : y + h, x : x + w] = image
+    return square, scale, np.array([x, y], float)
 
 
 def _suppressed(hits, iou, top):
@@ -250,36 +285,71 @@ def as_detector(detector: Any) -> Any:
 
 
 @ultralytics_names
+def check_finding(
+    detector: Any,
+    *,
+    confidence: float | None = None,
+    iou: float | None = None,
+    image_size: int | None = None,
+    tile: int | None = None,
+) -> None:
+    """Refuse options that a detector cannot work with, before it does any work.
+
+    Args:
+        detector: What `as_detector` returned.
+        confidence: Least confidence of a face.
+        iou: Overlap up to which two boxes are two faces. This and what follows is for
+            trained detectors; the cascade and a function have no such options.
+        image_size: Side that a picture is scaled to.
+        tile: Side of windows.
+
+    Raises:
+        UserError: If a value is out of range, or given where it would do nothing.
+    """
+    check_number("confidence", confidence, least=0, most=1)
+    check_number("iou", iou, least=0, most=1)
+    check_number("image_size", image_size, whole=True, least=1)
+    check_number("tile", tile, whole=True, least=32)
+    given = {"iou": iou, "image_size": image_size, "tile": tile}
+    names = [f"`{name}`" for name, value in given.items() if value is not None]
+    if names and not hasattr(detector, "detect_all"):
+        raise UserError(
+            f"Only a trained detector has {' and '.join(names)}: leave it out, or name "
+            "the run of one."
+        )
+
+
+@ultralytics_names
 def find_faces(
     images: Sequence[np.ndarray],
     detector: Any,
     *,
     confidence: float = 0.25,
-    iou: float = 0.5,
-    image_size: int = 640,
-    tile: int | None = None,
     top: int = 300,
+    **options: Any,
 ) -> list[list[Face]]:
     """Find the faces of several pictures with any detector.
 
     Args:
         images: uint8 RGB arrays of any sizes.
         detector: What `as_detector` returned; `None` takes each picture for a face.
-        confidence: Least confidence. The options that follow are for detectors with
-            `detect_all`, such as `Detector`.
-        iou: See `Detector.detect_all`, likewise what follows.
-        image_size: Side that pictures are scaled to.
-        tile: Side of windows.
-        top: Most faces of a picture.
+        confidence: Least confidence.
+        top: Most faces of a picture, for detectors with `detect_all`.
+        **options: `iou`, `image_size` and `tile` of `Detector.detect_all`; see
+            `check_finding`.
 
     Returns:
         A list of `Face` for each picture.
+
+    Raises:
+        UserError: If an option is invalid, or one that the detector lacks.
     """
+    check_finding(detector, confidence=confidence, **options)
     if detector is None:
         return [[whole_picture(image)] for image in images]
     if hasattr(detector, "detect_all"):
-        options = {"iou": iou, "image_size": image_size, "tile": tile, "top": top}
-        return detector.detect_all(images, confidence=confidence, **options)
+        given = {k: v for k, v in options.items() if v is not None}
+        return detector.detect_all(images, confidence=confidence, top=top, **given)
     detect = getattr(detector, "detect", detector)
     return [
         [face for face in map(as_face, detect(image)) if face.confidence >= confidence]
@@ -293,8 +363,8 @@ def detect_faces(
     detector: Any = "cascade",
     *,
     confidence: float = 0.25,
-    iou: float = 0.5,
-    image_size: int = 640,
+    iou: float | None = None,
+    image_size: int | None = None,
     tile: int | None = None,
 ) -> list[Face]:
     """Find the faces of one picture.
@@ -321,7 +391,8 @@ def detect_faces(
         List of `Face`, best first.
 
     Raises:
-        UserError: If the picture or the detector cannot be read.
+        UserError: If the picture or the detector cannot be read, or an option is
+            invalid; the cascade refuses those of trained detectors.
     """
     return find_faces(
         [read_image(image)],
@@ -342,7 +413,9 @@ def detect_folder(
     save_txt: bool = False,
     save_conf: bool = False,
     save_crop: bool = False,
+    overwrite: bool = False,
     left_out: list[tuple[Path, str]] | None = None,
+    skipped: list[Path] | None = None,
     progress: Callable[[int], object] | None = None,
     **options: Any,
 ) -> Iterator[tuple[Path, list[Face]]]:
@@ -357,8 +430,11 @@ def detect_folder(
         save_conf: Add the confidence as the sixth column; such files are predictions,
             not labels.
         save_crop: Write each face to `output/crops`.
+        overwrite: Search pictures again whose files an earlier call has written.
+            Defaults to `False`: they are passed over.
         left_out: List that receives pairs (path, reason) of the pictures that cannot
             be read. Defaults to none: the first of them raises its error.
+        skipped: List that receives the pictures that were passed over.
         progress: Called with the number of pictures done. Defaults to none.
         **options: `confidence`, `iou`, `image_size` and `tile` of `detect_faces`.
 
@@ -374,37 +450,49 @@ def detect_folder(
         raise UserError("To save something, name a folder. Received: output=None")
     base = None
     if isinstance(images, (str, os.PathLike)):
-        base = Path(images)
+        base = expand_user(images)
         paths = list_images(base)
     else:
-        paths = [Path(path) for path in images]
-    for path in paths:
-        if not path.exists():
-            raise UserError(f"{path}: no such file. Check the path.")
+        paths = [expand_user(path) for path in images]
+        for path in paths:
+            if not path.exists():
+                raise UserError(f"{path}: no such file. Check the path.")
     names = [path.relative_to(base) if base else Path(path.name) for path in paths]
     if saved:
         _check_stems(names)
-    folder = Path(output or ".")
+    folder = expand_user(output or ".")
     detector = as_detector(detector)
+    check_finding(detector, **options)
     for number, (path, name) in enumerate(zip(paths, names, strict=True), 1):
+        label = folder / "labels" / name.with_suffix(".txt")
+        crops = folder / "crops" / name.parent
+        labelled = label.exists()
+        cut = (crops / f"{name.stem}-0.png").exists()
+        cut = cut or (labelled and not label.stat().st_size)  # no face
+        written = (labelled or not (save_txt or save_conf)) and (cut or not save_crop)
+        if saved and written and not overwrite:
+            if skipped is not None:
+                skipped.append(path)
+            continue
         try:
             image = read_image(path)
             faces = detect_faces(image, detector, **options)
-        except FAILURES as error:
+            cuts = [crop_face(image, f.box) for f in faces] if save_crop else []
+        except Exception as error:
             if left_out is None:
                 raise
             left_out.append((path, failure(path, error)))
             continue
+        # What says that the picture is done is written last.
+        for i, crop in reversed(list(enumerate(cuts))):
+            write_image(crops / f"{name.stem}-{i}.png", crop)
         if save_txt or save_conf:
             write_labels(
-                folder / "labels" / name.with_suffix(".txt"),
+                label,
                 [face.box for face in faces],
                 image.shape[1::-1],
                 [face.confidence for face in faces] if save_conf else None,
             )
-        for i, face in enumerate(faces if save_crop else ()):
-            crop = folder / "crops" / name.parent / f"{name.stem}-{i}.png"
-            write_image(crop, crop_face(image, face.box))
         if progress is not None:
             progress(number)
         yield path, faces

@@ -2,12 +2,12 @@
 
 import dataclasses
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
+from tqdm import tqdm
 
 from facescore.detector.data import (
     DetectorBatches,
@@ -22,13 +22,26 @@ from facescore.detector.prediction import Detector, load_network
 from illustkit._keras_compat import sync_jax_state
 from illustkit.errors import UserError
 from illustkit.figures import sheet
+from illustkit.files import expand_user
 from illustkit.images import write_image
+from illustkit.options import check_choice, check_number, check_options, check_range
 from illustkit.runtime import own_folder, worker_index
-from illustkit.training.fit import choose_devices, fit_run
+from illustkit.training.fingerprint import compare_data
+from illustkit.training.fit import choose_devices, fit_run, is_quiet
 from illustkit.training.optimizers import OPTIMIZERS, build_optimizer, make_optimizer
 from illustkit.training.presets import choose_preset
 from illustkit.training.runs import Run
-from illustkit.training.split import relative_names, split_run, write_split
+from illustkit.training.split import (
+    SPLIT,
+    read_split,
+    relative_names,
+    split_names,
+    split_run,
+    write_split,
+)
+
+# Beside what every run may change: more pictures ask for longer epochs.
+MAY_CHANGE = ("epoch_size",)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,6 +175,8 @@ def train_detector(
     strategy: str = "auto",
     seed: int = 0,
     holdout: float = 0.1,
+    face_class: int | None = None,
+    root: str | os.PathLike | None = None,
     cache: str | os.PathLike | None = None,
     most_validated: int = 100,
     sheet_every: int = 4,
@@ -174,7 +189,8 @@ def train_detector(
     A fraction of the pictures is held out. The weights with the best AP on them (COCO,
     IoUs 0.5 to 0.95) are kept as the run's best. The same call on the same folder
     resumes after the last whole epoch, with the result of a training that was never
-    stopped. Pictures without a label file are left out.
+    stopped. Pictures without a label file are left out, and
+    those that cannot be read are listed.
 
     Example:
     ```python
@@ -191,7 +207,12 @@ def train_detector(
             a further round of labelling. Defaults to random weights.
         strategy: Kind of `illustkit.get_strategy`. Defaults to "auto".
         seed: Int; decides the split, the first weights and every augmentation.
-        holdout: Fraction of the pictures to hold out. Defaults to 0.1.
+        holdout: Fraction of the pictures to hold out. Defaults to 0.1. A hash of its
+            name decides a picture's side, so that it stays there when others are added;
+            of `start_from`, what was trained on there is trained on here.
+        face_class: See `facescore.read_labels`.
+        root: Folder that the names in the split are relative to. Defaults to `images`,
+            or to the folder that holds all of the paths.
         cache: Folder for the stored pictures. Defaults to one in the run's folder.
         most_validated: Most pictures to validate on. Defaults to 100.
         sheet_every: Epochs from one sheet of examples to the next; 0 for none.
@@ -208,47 +229,77 @@ def train_detector(
             another run.
         FloatingPointError: If the loss is not finite, naming the terms.
     """
+    check_options(seed=seed, holdout=holdout, sheet_every=sheet_every)
+    check_number("most_validated", most_validated, whole=True, least=1)
     chosen = choose_detector_settings(preset, **settings)
     devices = choose_devices(
         strategy, batch_size=chosen.batch_size, precision=chosen.precision
     )
-    labelled, unlabelled = labelled_images(images)
-    folder = run.folder if isinstance(run, Run) else Path(run)
+    labelled, unlabelled = labelled_images(images, face_class=face_class)
+    folder = run.folder if isinstance(run, Run) else expand_user(run)
+    quiet = is_quiet(verbose)
     record = {
         **dataclasses.asdict(chosen),
         "seed": seed,
         "holdout": holdout,
         "start_from": str(getattr(start_from, "folder", start_from or "")),
+        **({} if face_class is None else {"face_class": face_class}),
     }
-    Run.check(folder, record, kind=DETECTOR)
-    names = relative_names(labelled, _folders(images))
+    Run.check(folder, record, MAY_CHANGE, kind=DETECTOR)
+    names = relative_names(labelled, _folders(images) if root is None else root)
     paths = dict(zip(names, map(str, labelled), strict=True))
+    data = compare_data(folder, names, labelled, source=root or _folders(images)[0])
+    if data.report and not quiet:
+        print(data.report)
     training, held_out = split_run(
         folder,
         names,
-        choose=lambda names: _split_as_paths(paths, holdout, seed),
+        choose=lambda names: _split_as_before(names, start_from, holdout, seed),
         holdout=holdout,
         seed=seed,
-        stored_as=paths,
+        stored_as={**paths, **data.renamed},
     )
-    run = Run.start(folder, record, kind=DETECTOR)
+    held_out, unused = held_out[:most_validated], held_out[most_validated:]
+    side = max(
+        round(chosen.image_size * min(chosen.scale[1], 2)), chosen.validation_size
+    )
+    used = sorted(paths[name] for name in [*training, *held_out])
+    left_out: list[tuple[Path, str]] = []
+    with tqdm(total=len(used), unit="picture", leave=False, disable=quiet) as bar:
+        pictures = build_pictures(
+            used,
+            side=side,
+            cache=own_folder(expand_user(cache or folder / "pictures-0")),
+            face_class=face_class,
+            left_out=left_out,
+            progress=lambda n: bar.update(),
+        )
+    if left_out and not quiet:
+        print(f"{len(left_out)} pictures cannot be read and are left out:")
+        print("\n".join(reason for _, reason in left_out))
+    readable = set(pictures.paths)
+    training, held_out = (
+        [name for name in side if paths[name] in readable]
+        for side in (training, held_out)
+    )
+    if not training or not held_out:
+        raise UserError(
+            "Training needs two labelled pictures or more, one of them held out. "
+            f"Received: {len(training)} to train on, {len(held_out)} held out"
+        )
+    run = Run.start(folder, record, MAY_CHANGE, kind=DETECTOR)
     if worker_index() == 0:
+        write_split(run.folder, training, [*held_out, *unused])
+        data.write(run.folder, after_epoch=run.epochs_done)
+    if not quiet:
         print(
             f"{len(training)} pictures to train on, {len(held_out)} held out, "
             f"{len(unlabelled)} without labels left out."
         )
-        write_split(run.folder, training, held_out)
-    training_paths = [paths[name] for name in training]
-    held_out_paths = [paths[name] for name in held_out[:most_validated]]
-    side = max(
-        round(chosen.image_size * min(chosen.scale[1], 2)), chosen.validation_size
+    batches = DetectorBatches(
+        pictures.select(paths[name] for name in training), chosen, seed=seed
     )
-    pictures = build_pictures(
-        sorted(training_paths + held_out_paths),
-        side=side,
-        cache=own_folder(cache or run.folder / "pictures-0"),
-    )
-    batches = DetectorBatches(pictures.select(training_paths), chosen, seed=seed)
+    validated = pictures.select(paths[name] for name in held_out)
 
     with devices.building(seed):
         detector = build_detector(run.settings, synchronised=devices.replicas > 1)
@@ -256,7 +307,7 @@ def train_detector(
             begin_with(detector.network, start_from)
         detector.compile(_optimizer(chosen, len(batches)))
         build_optimizer(detector)
-    watch = HeldOutFaces(pictures.select(held_out_paths), run, chosen, sheet_every)
+    watch = HeldOutFaces(validated, run, chosen, sheet_every)
     return fit_run(
         detector,
         batches,
@@ -273,18 +324,22 @@ def _folders(images):
     """Return the folders that the pictures' names in a split are relative to."""
     if isinstance(images, (str, os.PathLike)):
         images = [images]
-    images = [Path(image) for image in images]
+    images = [expand_user(image) for image in images]
     folders = [image for image in images if image.is_dir()]
     if files := [image.parent for image in images if not image.is_dir()]:
         folders.append(Path(os.path.commonpath(files)))
     return folders
 
 
-def _split_as_paths(paths, holdout, seed):
-    """Split names by the order of their paths, as every version has done."""
-    names = {path: name for name, path in paths.items()}
-    split = split_pictures(names, holdout=holdout, seed=seed)
-    return tuple([names[path] for path in side] for side in split)
+def _split_as_before(names, start_from, holdout, seed):
+    """Split names by their hashes; what an earlier round trained on it has seen."""
+    training, held_out = split_names(names, holdout=holdout, seed=seed)
+    before = getattr(start_from, "folder", start_from)
+    if before is None or not (expand_user(before) / SPLIT).is_file():
+        return training, held_out
+    seen, unseen = map(set, read_split(before))
+    held_out = [n for n in names if n in unseen or (n in held_out and n not in seen)]
+    return [name for name in names if name not in set(held_out)], held_out
 
 
 def choose_detector_settings(preset: str = "small", **settings: Any) -> DetectorPreset:
@@ -301,49 +356,23 @@ def choose_detector_settings(preset: str = "small", **settings: Any) -> Detector
         UserError: If the preset or a field is unknown, or a value cannot work.
     """
     chosen = choose_preset(DETECTOR_PRESETS, preset, settings)
+    check_options(**dataclasses.asdict(chosen))
     for name in ("image_size", "validation_size"):
         if getattr(chosen, name) % 32 or getattr(chosen, name) < 32:
             raise UserError(
                 f"`{name}` must be a multiple of 32. Received: {getattr(chosen, name)}"
             )
-    if chosen.epochs < 1 or not 1 <= chosen.batch_size <= chosen.epoch_size:
+    check_number("max_faces", chosen.max_faces, whole=True, least=1)
+    check_number("close_mosaic", chosen.close_mosaic, whole=True, least=0)
+    check_number("mosaic", chosen.mosaic, least=0, most=1)
+    check_range("scale", chosen.scale, above=0)
+    if chosen.batch_size > chosen.epoch_size:
         raise UserError(
-            "`epochs` must be at least 1 and `batch_size` from 1 to `epoch_size`. "
-            f"Received: {chosen.epochs}, {chosen.batch_size}, {chosen.epoch_size}"
+            "`batch_size` must be at most `epoch_size`. "
+            f"Received: {chosen.batch_size}, {chosen.epoch_size}"
         )
-    if chosen.optimizer not in OPTIMIZERS:
-        raise UserError(
-            f"`optimizer` is one of {OPTIMIZERS}. Received: {chosen.optimizer!r}"
-        )
+    check_choice("optimizer", chosen.optimizer, OPTIMIZERS)
     return chosen
-
-
-def split_pictures(
-    paths: Iterable[str | os.PathLike], *, holdout: float = 0.1, seed: int = 0
-) -> tuple[list[str], list[str]]:
-    """Split paths into those to train on and those held out, at least one of each.
-
-    Args:
-        paths: Paths of the labelled pictures.
-        holdout: Fraction to hold out, 0 to 1.
-        seed: Int.
-
-    Returns:
-        `(training, held_out)`: lists of str.
-
-    Raises:
-        UserError: If there are fewer than two pictures, or the fraction is not between
-            0 and 1.
-    """
-    ordered = sorted(map(str, paths))
-    if len(ordered) < 2 or not 0 < holdout < 1:
-        raise UserError(
-            "Training needs two labelled pictures or more and a holdout between 0 and "
-            f"1. Received: {len(ordered)} pictures, holdout={holdout}"
-        )
-    n = min(max(1, round(holdout * len(ordered))), len(ordered) - 1)
-    order = np.random.default_rng((seed, 11)).permutation(len(ordered))
-    return sorted(ordered[i] for i in order[n:]), [ordered[i] for i in order[:n]]
 
 
 def begin_with(network: Any, run: Any) -> None:

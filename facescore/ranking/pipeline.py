@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from facescore.boxes import Face
-from facescore.crops import FAILURES
+from facescore.crops import failure
+from facescore.detector.cascade import SHRINK
 from facescore.ranking.duplicates import colour_signature, perceptual_hash
 from facescore.scorer.prediction import FaceScorer
 from illustkit.errors import UserError
@@ -120,6 +121,7 @@ def fingerprint(model: Any) -> str:
     digest.update(repr([getattr(model, field, None) for field in fields]).encode())
     if isinstance(getattr(model, "path", None), Path):  # a cascade's file
         digest.update(model.path.read_bytes())
+        digest.update(f"{SHRINK}".encode())
     network = getattr(model, "network", model)
     if hasattr(network, "get_weights"):
         for weight in network.get_weights():
@@ -218,8 +220,8 @@ def _load(path, folder, output, clock):
         with clock.time("hash", time.thread_time):
             record["hash"] = f"{perceptual_hash(small):016x}"
             record["colours"] = colour_signature(small).hex()
-    except FAILURES as error:
-        record["error"] = _reason(error, path)
+    except Exception as error:
+        record["error"] = failure(path, error).removeprefix(f"{path}: ")
         return record, None
     # A full disk is not the picture's fault: this may stop the run.
     name = hashlib.sha256(record["file"].encode("utf-8", "surrogateescape"))
@@ -252,11 +254,16 @@ def _rate(batch, rate, clock):
     crops, owners = [], []
     with clock.time("crop"):
         for (record, image), faces in zip(read, detections, strict=True):
-            if isinstance(faces, Exception):
-                record["error"] = _reason(faces)
+            if isinstance(faces, str):
+                record["error"] = faces
+                continue
+            try:
+                cut = rate.crop(image, faces)
+            except Exception as error:
+                record["error"] = failure("", error)
                 continue
             record["faces"] = []
-            crops += rate.crop(image, faces)
+            crops += cut
             owners += [(record, face) for face in faces]
     with clock.time("score"):
         scores = rate.score(crops).tolist()
@@ -267,22 +274,17 @@ def _rate(batch, rate, clock):
     return [record for record, _ in batch]
 
 
-def _find(images, rate: FaceScorer) -> list[list[Face] | Exception]:
-    """Return the faces of each picture, or the error of the search."""
+def _find(images, rate: FaceScorer) -> list[list[Face] | str]:
+    """Return the faces of each picture, or what is wrong with it."""
     try:
         return list(rate.find(images))
-    except FAILURES:
-        pass  # of one of the pictures; each by itself shows which
+    except Exception as error:
+        failure("", error)  # of one of the pictures; each by itself shows which
 
     def find(image):
         try:
             return rate.find([image])[0]
-        except FAILURES as error:
-            return error
+        except Exception as error:
+            return failure("", error)
 
     return [find(image) for image in images]
-
-
-def _reason(error, path=None):
-    text = " ".join((str(error) or type(error).__name__).split())
-    return text.removeprefix(f"{path}: ") if path else text

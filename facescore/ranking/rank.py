@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from facescore.boxes import Face
-from facescore.detector.prediction import ultralytics_names
+from facescore.detector.prediction import IMAGE_SIZE, IOU, ultralytics_names
 from facescore.ranking.duplicates import group_duplicates
 from facescore.ranking.output import (
     GALLERY,
@@ -28,7 +28,9 @@ from facescore.ranking.pipeline import (
 )
 from facescore.scorer.prediction import FaceScorer
 from illustkit.errors import UserError
+from illustkit.files import expand_user
 from illustkit.images import list_images
+from illustkit.options import check_choice, check_number
 
 PICTURE_SCORES = "best", "mean"
 
@@ -185,8 +187,8 @@ def rank_folder(
     workers: int = 2,
     progress: bool = True,
     confidence: float = 0.25,
-    iou: float = 0.5,
-    image_size: int = 640,
+    iou: float | None = None,
+    image_size: int | None = None,
     tile: int | None = None,
 ) -> Ranking:
     """Score every face of every picture, and put the pictures in order.
@@ -223,9 +225,10 @@ def rank_folder(
         workers: Threads that decode pictures. Defaults to 2.
         progress: Show a progress bar. Defaults to `True`.
         confidence: Least confidence of a face. The options that follow are for trained
-            detectors.
-        iou: Overlap up to which two boxes are two faces.
+            detectors, and refused for others.
+        iou: Overlap up to which two boxes are two faces. Defaults to 0.5.
         image_size: Side that pictures are scaled to for the detector, in pixels.
+            Defaults to 640.
         tile: Side of windows to search as well, in pixels. Defaults to none.
 
     Returns:
@@ -235,16 +238,10 @@ def rank_folder(
         UserError: If an option is invalid, the folder has no pictures, or the output
             holds something else, or a ranking with another scorer or detector.
     """
-    folder, output = Path(folder), Path(output)
-    if picture_score not in PICTURE_SCORES:
-        raise UserError(
-            f"`picture_score` is one of {PICTURE_SCORES}. Received: {picture_score!r}"
-        )
-    if workers < 1 or (top_k is not None and top_k < 1):
-        raise UserError(
-            "`workers` and `top_k` are 1 or more. "
-            f"Received: workers={workers}, top_k={top_k}"
-        )
+    folder, output = expand_user(folder), expand_user(output)
+    check_choice("picture_score", picture_score, PICTURE_SCORES)
+    check_number("workers", workers, whole=True, least=1)
+    check_number("top_k", top_k, whole=True, least=1)
     if duplicates is not None:
         group_duplicates([], threshold=duplicates)  # refuses a wrong one at once
     images = _images(folder, output)
@@ -261,7 +258,10 @@ def rank_folder(
         "scorer": fingerprint(rate.scorer),
         "detector": fingerprint(rate.detector),
         # The journals of every version have these names.
-        **{"conf": confidence, "iou": iou, "imgsz": image_size, "tile": tile},
+        "conf": confidence,
+        "iou": IOU if iou is None else iou,
+        "imgsz": IMAGE_SIZE if image_size is None else image_size,
+        "tile": tile,
     }
     clock = Clock()
     with Journal(output / NAME, settings, resume) as journal:

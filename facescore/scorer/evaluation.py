@@ -11,15 +11,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from facescore.boxes import as_boxes, as_face, shrink
-from facescore.crops import FAILURES, failure
+from facescore.crops import failure
 from facescore.scorer.agreement import Agreement, agreement, checked, spearman
 from facescore.scorer.data import SCORES, held_out_ratings, rated_crops
-from facescore.scorer.model import SCORER
+from facescore.scorer.model import SCORER, load_scorer
 from facescore.scorer.prediction import (
     FaceScorer,
     as_scorer,
     cut_faces,
-    load_scorer,
     score_crops,
     score_cut,
 )
@@ -512,7 +511,7 @@ def evaluate_stability(
         for number, i in enumerate(chosen, 1):
             try:
                 image = read_image(paths[i])
-            except FAILURES as error:
+            except Exception as error:
                 if left_out is None:
                     raise
                 left_out.append((paths[i], failure(paths[i], error)))

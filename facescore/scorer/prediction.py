@@ -8,8 +8,7 @@ import numpy as np
 
 from facescore.boxes import Face, as_face
 from facescore.crops import crop_face, fit_crop
-from facescore.detector.prediction import as_detector, find_faces
-from facescore.scorer.model import load_scorer
+from facescore.detector.prediction import as_detector, check_finding, find_faces
 from illustkit.errors import UserError
 from illustkit.images import read_image
 
@@ -47,6 +46,7 @@ class FaceScorer:
         **options: Any,
     ) -> None:
         self.scorer, self.detector = as_scorer(scorer), as_detector(detector)
+        check_finding(self.detector, **options)
         self.margin = self.scorer.margin if margin is None else tuple(margin)
         self.square = self.scorer.square if square is None else square
         self.options = options
@@ -196,4 +196,8 @@ def score_crops(
 
 def as_scorer(scorer: Any) -> Any:
     """Load the scorer of a run or its folder; return one that is loaded as it is."""
-    return scorer if hasattr(scorer, "predict_scores") else load_scorer(scorer)
+    if hasattr(scorer, "predict_scores"):
+        return scorer
+    from facescore.scorer.model import load_scorer
+
+    return load_scorer(scorer)

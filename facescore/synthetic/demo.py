@@ -347,9 +347,8 @@ def demo(
         detector=detector,
         output=folder / "ranking",
         top_k=top_k,
-        confidence=CONF,
-        image_size=SCENE,
         progress=progress,
+        **_finding(detector),
     )
     result = judge(ranking, truth, folder, run.settings["mean"])
     result.stability = _stability(ranking, folder, scorer)
@@ -442,7 +441,13 @@ def judge(ranking: Any, truth: Path, folder: Path, mean: float) -> SimpleNamespa
 def _find(detector, image):
     from facescore.detector.prediction import detect_faces
 
-    return detect_faces(image, detector, confidence=CONF, image_size=SCENE)
+    return detect_faces(image, detector, **_finding(detector))
+
+
+def _finding(detector):
+    """Return the options of finding that a detector has."""
+    scaled = {"image_size": SCENE} if hasattr(detector, "detect_all") else {}
+    return {"confidence": CONF, **scaled}
 
 
 def _stability(ranking, folder, scorer, most=60):

@@ -6,6 +6,7 @@ import numpy as np
 
 from facescore.boxes import Face
 from facescore.ranking.rank import rank_folder
+from illustkit.errors import UserError
 from illustkit.images import write_image
 
 
@@ -25,7 +26,7 @@ class Scorer:
 def find_bright(image):
     """Faces are the two halves of a picture, where they are not black."""
     if image.shape[1] < 4:
-        raise ValueError("is too small to find a face in")
+        raise UserError("is too small to find a face in")
     half = image.shape[1] // 2
     boxes = [(0, 0, half, 9), (half, 0, 2 * half, 9)]
     confidences = 0.5, 0.75

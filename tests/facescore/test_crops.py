@@ -123,6 +123,18 @@ def test_a_folder_and_its_table(tmp_path):
         left, top = (int(np.floor(v + 0.5)) for v in region)
         part = image[top : top + len(crop), left : left + len(crop)]
         assert np.array_equal(crop, part)
+    moved = tmp_path / "out" / "1" / "a_1.png"  # sorted by a person
+    moved.parent.mkdir()
+    (tmp_path / "out/3/a_1.png").rename(moved)
+    again = crop_folder(folder, tmp_path / "out", **options)
+    assert again.already == again.crops == [report.crops[0], moved]
+    assert "2 faces cut out (2 before)" in str(again)
+    with open(report.table, newline="") as file:
+        assert list(csv.DictReader(file)) == rows
+    write_labels(label_path(folder / "3/a.png"), [(1, 2, 11, 13)], (40, 30))
+    other = crop_folder(folder, tmp_path / "out", **options)
+    assert other.crops == [report.crops[0]] and not other.already
+    assert read_image(other.crops[0]).shape == (12, 12, 3)
     (folder / "3/a.jpg").write_bytes((folder / "3/a.png").read_bytes())
     report = crop_folder(
         folder, tmp_path / "two", detect=lambda image: [(0, 0, 8, 8)], **options

@@ -68,7 +68,7 @@ def test_start_suggests_in_the_first_pictures_and_resumes(folder, cascade):
     assert quiet_start(folder, limit=3, shrink=1.0).pictures == 1
     faces = Annotations(folder).load(folder / "10.png").faces
     assert np.allclose(faces[0].box, (2, 2, 22, 22), atol=1e-3)
-    with pytest.raises(ValueError, match="`limit` must be 1"):
+    with pytest.raises(ValueError, match="`limit` must be a whole number"):
         quiet_start(folder, limit=0)
 
 
@@ -131,7 +131,8 @@ def test_train_takes_what_is_accepted_and_knows_its_labels(
 ):
     calls = []
 
-    def fake(images, run, *, callbacks, **settings):
+    def fake(images, run, *, root, callbacks, **settings):
+        assert root == folder
         if settings["epochs"] < 1:
             raise ValueError("refused")
         for callback in callbacks:

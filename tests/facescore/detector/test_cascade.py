@@ -77,7 +77,7 @@ def test_faces_of_sample_characters(xml):
     image = np.concatenate([draw_character(s).image[:530] for s in (0, 2)], axis=1)
     truth = np.asarray([draw_character(s).face_box for s in (0, 2)], float)
     truth[1, [0, 2]] += 600
-    faces = Cascade(xml).detect(image, shrink=0.85)
+    faces = Cascade(xml).detect(image)
     overlap = iou_matrix([face.box for face in faces], truth)
     assert (overlap.max(axis=0) > 0.5).all()
     # The boxes and options of the README, one call further down.
@@ -87,15 +87,20 @@ def test_faces_of_sample_characters(xml):
         minNeighbors=5,
         minSize=(24, 24),
     )
-    whole = Cascade(xml).detect(image)
+    whole = Cascade(xml).detect(image, shrink=1)
     corners = [(x, y, x + w, y + h) for x, y, w, h in plain.tolist()]
     assert sorted(face.box for face in whole) == sorted(corners)
     confidences = [face.confidence for face in whole]
     assert confidences == sorted(confidences, reverse=True)
     assert all(0.5 <= c < 1 for c in confidences)
     assert Cascade(xml).detect(np.zeros((30, 30, 3), np.uint8)) == []
-    with pytest.raises(ValueError, match="scale_factor > 1"):
+    with pytest.raises(ValueError, match="`scale_factor` must be over 1"):
         Cascade(xml).detect(image, scale_factor=1)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (200_000, 1), (1, 40_000), (23, 500)])
+def test_pictures_too_thin_for_a_face(xml, size):
+    assert Cascade(xml).detect(np.zeros((size[1], size[0], 3), np.uint8)) == []
 
 
 def test_an_opencv_without_cascades_is_named(monkeypatch):

@@ -200,7 +200,10 @@ def test_unsure_faces_of_any_detector_are_left_out():
     assert len(detect_faces(image, Two())) == 2
     sure = [Face((0, 0, 4, 4), 0.7)]
     assert detect_faces(image, Two(), confidence=0.6) == sure
-    assert detect_faces(image, Two(), conf=0.6, imgsz=64) == sure  # Ultralytics' names
+    assert detect_faces(image, Two(), conf=0.6) == sure  # Ultralytics' name
+    for options in ({"imgsz": 64}, {"iou": 0.5}, {"tile": 64}, {"image_size": 640}):
+        with pytest.raises(ValueError, match="Only a trained detector has `"):
+            detect_faces(image, Two(), **options)
     # A function is a detector too, and without one the picture is the face.
     assert detect_faces(image, lambda image: [(0, 0, 4, 4)]) == [Face((0, 0, 4, 4))]
     assert detect_faces(image, None) == [Face((0, 0, 8, 8))]

@@ -7,13 +7,14 @@ import pytest
 import facescore.detector.losses
 from facescore.detector.prediction import detect_faces, load_network
 from facescore.detector.training import (
+    _split_as_before,
     begin_with,
     choose_detector_settings,
-    split_pictures,
     train_detector,
 )
 from illustkit.images import write_image
 from illustkit.training.runs import Run
+from illustkit.training.split import split_names, write_split
 from tests.facescore.slim import Slim
 
 SETTINGS = {
@@ -83,26 +84,19 @@ def test_a_stopped_training_goes_on_as_if_it_had_not_been(folder):
         begin_with(Slim((2, 2, 2, 2, 2), (1, 1, 1, 1), 2), whole)
 
 
-def test_a_split_leaves_both_sides_something():
-    names = [f"{i}.png" for i in range(10)]
-    training, held_out = split_pictures(names, holdout=0.01)
-    assert len(training) == 9 and len(held_out) == 1
-    assert sorted(training + held_out) == names
-    assert split_pictures(names[::-1], holdout=0.3) == split_pictures(
-        names, holdout=0.3
-    )
-    with pytest.raises(ValueError, match="1 pictures"):
-        split_pictures(names[:1])
-
-
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"preset": "huge"}, "Received: 'huge'"),
         ({"epoch": 3}, r"Received: \['epoch'\]"),
         ({"image_size": 100}, "multiple of 32"),
+        ({"image_size": -32}, "`image_size` must be .* at least 1"),
         ({"epochs": 0}, "at least 1"),
         ({"optimizer": "lion"}, "Received: 'lion'"),
+        ({"learning_rate": -1}, "`learning_rate` must be over 0"),
+        ({"batch_size": 0}, "`batch_size` must be .* at least 1"),
+        ({"batch_size": 1000}, "`batch_size` must be at most `epoch_size`"),
+        ({"scale": (1.5, 0.5)}, "`scale` is the smallest and then the largest"),
     ],
 )
 def test_wrong_settings_are_told(settings, message):
@@ -128,5 +122,56 @@ def test_a_run_keeps_its_split_when_data_come_or_move(folder):
     train_detector(folder / "moved", run, **{**settings, "epochs": 3})
     after = json.loads((run.folder / "split.json").read_text())
     for side in before:
-        assert [name for name in after[side] if name != "new.png"] == before[side]
-    assert len(after["train"] + after["held_out"]) == 7
+        assert [name for name in after[side] if name in before[side]] == before[side]
+    names = [name for side in after.values() for name in side if "/" not in name]
+    assert len(names) == len(set(names)) == 7  # and the paths of version 0.1
+
+
+@pytest.mark.usefixtures("eagerly")
+def test_a_damaged_picture_is_left_out_and_named(folder, capsys):
+    (folder / "set" / "bad.png").write_bytes(b"no picture")
+    (folder / "set" / "bad.txt").write_text("0 0.5 0.5 0.5 0.5\n")
+    (folder / "set" / "dead.png").symlink_to(folder / "gone.png")
+    (folder / "set" / "dead.txt").write_text("")
+    settings = {**SETTINGS, "sheet_every": 0, "holdout": 0.34, "epochs": 1}
+    settings["verbose"] = 2
+    for _ in range(2):  # the second time from the cache
+        run = train_detector(folder / "set", folder / "run", **settings)
+        output = capsys.readouterr().out
+        assert "2 pictures cannot be read and are left out" in output
+        assert "bad.png: " in output and "dead.png: " in output
+    split = json.loads((run.folder / "split.json").read_text())
+    assert len(split["train"] + split["held_out"]) == 6
+
+
+@pytest.mark.usefixtures("eagerly")
+def test_held_out_pictures_without_a_face_are_told_as_undefined(folder):
+    for path in (folder / "set").glob("*.txt"):
+        path.write_text("")
+    settings = {**SETTINGS, "sheet_every": 0, "holdout": 0.34}
+    with pytest.warns(UserWarning, match="val_ap was undefined after every epoch"):
+        run = train_detector(folder / "set", folder / "run", **settings)
+    assert np.isnan(run.best("val_ap"))
+    # The weights are those of the epoch with the lowest loss.
+    losses = run.history["loss"]
+    one = {**settings, "epochs": 1 + int(np.argmin(losses))}
+    with pytest.warns(UserWarning, match="undefined"):
+        other = train_detector(folder / "set", folder / "one", **one)
+    if one["epochs"] == 2:
+        np.testing.assert_allclose(weights(run), weights(other), atol=1e-6)
+
+
+def test_what_a_round_trained_on_the_next_does_not_hold_out(tmp_path):
+    names = [f"{i}.png" for i in range(40)]
+    training, held_out = split_names(names, holdout=0.25)
+    swapped = held_out[0], training[0]
+    before = [n for n in training if n != swapped[1]] + [swapped[0]]
+    write_split(
+        tmp_path, before, [n for n in held_out if n != swapped[0]] + [swapped[1]]
+    )
+    new = [f"new-{i}.png" for i in range(40)]
+    sides = _split_as_before([*names, *new], tmp_path, 0.25, 0)
+    assert set(before) <= set(sides[0]) and swapped[1] in sides[1]
+    expected = split_names([*names, *new], holdout=0.25)
+    for side, other in zip(sides, expected, strict=True):
+        assert {n for n in side if n in new} == {n for n in other if n in new}

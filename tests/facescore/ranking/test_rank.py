@@ -158,8 +158,8 @@ def test_where_it_must_not_write(folder, tmp_path):
     "options, message",
     [
         ({"picture_score": "worst"}, "best.*mean"),
-        ({"workers": 0}, "workers=0"),
-        ({"top_k": 0}, "top_k=0"),
+        ({"workers": 0}, "`workers` must be"),
+        ({"top_k": 0}, "`top_k` must be"),
         ({"duplicates": 40}, "0 to 31"),
     ],
 )
