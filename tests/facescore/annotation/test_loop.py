@@ -153,8 +153,9 @@ def test_train_takes_what_is_accepted_and_knows_its_labels(
     loop.train(folder, run, epochs=2)
     assert calls == [([folder / "1.png", folder / "deep/3.png"], {"epochs": 2})]
     loop.train(folder, run, epochs=2)  # resumes
+    (run / "history.csv").write_text("epoch,loss\n0,1.0\n")
     write_labels(folder / "10.txt", [], SIZE)
-    with pytest.raises(ValueError, match="2 pictures with other labels; now 3"):
+    with pytest.raises(ValueError, match="on other labels; now 3 pictures"):
         loop.train(folder, run, epochs=2)
     loop.train(folder, tmp_path / "second", epochs=2)
     assert len(calls) == 3
