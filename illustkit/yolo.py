@@ -215,11 +215,16 @@ def write_rows(path: str | os.PathLike, rows: np.ndarray, *, digits: int = 8) ->
     rows = np.asarray(rows, np.float64)
     if not np.isfinite(rows).all():
         raise UserError(f"{path}: a box has finite corners. Received: {rows.tolist()}")
+    return write_whole(path, format_rows(rows, digits))
+
+
+def format_rows(rows: np.ndarray, digits: int = 8) -> str:
+    """Return the text of a label file; see `write_rows`."""
     lines = [
         f"{kind:.0f} " + " ".join(f"{v:.{digits}f}" for v in values) + "\n"
         for kind, *values in rows.tolist()
     ]
-    return write_whole(path, "".join(lines))
+    return "".join(lines)
 
 
 def to_pixels(fractions: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from illustkit.cli import app_with, user_errors
-from illustkit.errors import UserError
+from illustkit.cli import app_with, end_with_left_out, user_errors
+from illustkit.options import check_choice
 from oppai.cli.options import NAME, MetadataFile, Overwrite, refuse_existing
 
 app = app_with("Make metadata from your own boxes, or export it.")
@@ -41,15 +41,28 @@ def import_(
     """Make metadata from VoTT, YOLO or COCO files."""
     with user_errors(NAME):
         from oppai.data.annotations import import_annotations
-        from oppai.data.metadata import load_metadata, save_metadata
+        from oppai.data.metadata import is_metadata_of, load_metadata, save_metadata
 
-        refuse_existing(metadata, overwrite)
+        left_out: list[str] = []
+        notes: list[str] = []
         entries = import_annotations(
-            source, pictures, like=load_metadata(like) if like else None, labels=label
+            source,
+            pictures,
+            like=load_metadata(like) if like else None,
+            labels=label,
+            left_out=left_out,
+            notes=notes,
         )
-        save_metadata(entries, metadata)
+        for note in notes:
+            print(f"note: {note}")
         boxes = sum(len(entry.boxes) for entry in entries)
-        print(f"{len(entries):,} pictures, {boxes:,} boxes: {metadata}")
+        if is_metadata_of(entries, metadata):
+            print(f"{metadata} is there already, with these {boxes:,} boxes.")
+        else:
+            refuse_existing(metadata, overwrite)
+            save_metadata(entries, metadata)
+            print(f"{len(entries):,} pictures, {boxes:,} boxes: {metadata}")
+        end_with_left_out(NAME, left_out)
 
 
 @app.command(
@@ -61,6 +74,7 @@ def export(
     target: Annotated[Path, typer.Argument(help="JSON or folder to write.")],
     to: Annotated[str, typer.Option(help="coco or yolo.")] = "coco",
     label: Annotated[str, typer.Option(help="Name of the boxes' class.")] = "region",
+    overwrite: Overwrite = False,
 ) -> None:
     """Write the metadata as COCO's JSON or as YOLO's text files."""
     with user_errors(NAME):
@@ -68,8 +82,7 @@ def export(
         from oppai.data.metadata import load_metadata
 
         writers = {"coco": export_coco, "yolo": export_yolo}
-        if to not in writers:
-            raise UserError(f"--to is coco or yolo. Received: {to}")
+        check_choice("to", to, writers)
         entries = load_metadata(metadata)
-        boxes = writers[to](entries, target, label=label)
+        boxes = writers[to](entries, target, label=label, overwrite=overwrite)
         print(f"{len(entries):,} pictures, {boxes:,} boxes: {target}")

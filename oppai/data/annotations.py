@@ -1,10 +1,11 @@
 """Import boxes from annotation tools (VoTT, COCO, YOLO), and export them."""
 
-import csv
+import contextlib
 import json
 import math
 import os
 import urllib.parse
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -13,17 +14,18 @@ from typing import Any
 import numpy as np
 
 from illustkit.errors import UserError
-from illustkit.files import write_whole
+from illustkit.files import expand_user, write_whole
+from illustkit.tables import read_json, read_table
 from illustkit.yolo import (
     CLASSES,
-    LabelError,
+    format_rows,
     read_classes,
     read_rows,
     to_fractions,
     to_pixels,
-    write_rows,
+    upright_boxes,
 )
-from oppai.data.metadata import Box, Entry, MetadataError, parse_entries
+from oppai.data.metadata import Box, Entry, MetadataError, parse_entries, plain_name
 
 _VOTT_COLUMNS = ["image", "xmin", "ymin", "xmax", "ymax", "label"]
 _VOTT_NOT_VISITED = 0
@@ -36,12 +38,15 @@ def import_annotations(
     *,
     like: Sequence[Entry] | None = None,
     labels: Sequence[str] | None = None,
+    left_out: list[str] | None = None,
+    notes: list[str] | None = None,
 ) -> list[Entry]:
     """Make entries of the chapter's metadata from what an annotation tool wrote.
 
     Sizes come from the pictures, or without them from `like` or the file itself. A
     picture that nobody has visited is left out; one without a box becomes an entry
-    without boxes.
+    without boxes. Where EXIF turns a picture, boxes in stored pixels are turned too;
+    the size in the file says which they are in.
 
     Example:
     ```python
@@ -58,34 +63,50 @@ def import_annotations(
             to none.
         labels: Labels to take; needed if the file has several. Defaults to the only
             one.
+        left_out: List that receives a line for each problem of a picture or a box that
+            is left out. Defaults to none: they are raised.
+        notes: List that receives a line for each picture whose boxes may be turned.
+            Defaults to none: they are warnings.
 
     Returns:
         List of `Entry`.
 
     Raises:
-        MetadataError: If anything is invalid, with a line for each problem.
+        MetadataError: If the file cannot be used, or anything in it is invalid and
+            `left_out` is not given, with a line for each problem.
     """
-    names = _Names(pictures, like)
-    source = Path(source)
+    doubts: list[str] = []
+    names = _Names(pictures, like, doubts)
+    source = expand_user(source)
     if source.is_dir():
         annotated, problems = _read_yolo_folder(source, names)
     elif source.suffix.lower() == ".csv":
-        annotated, problems = _read_vott_csv(source)
+        annotated, problems = _read_vott_csv(source, names)
     else:
         annotated, problems = _read_json(source)
-    problems += _check_labels(source, annotated, labels)
+    if unclear := _check_labels(source, annotated, labels):
+        raise MetadataError([*problems, *unclear])
     items: list[dict[str, Any]] = []
     for picture in annotated:
+        if picture.refused and not picture.boxes:
+            continue
         try:
             items.append(names.item(picture, labels, number=len(items)))
-        except ValueError as error:
+        except UserError as error:
             problems.append(f"{picture.place}: {error}.")
     entries, invalid = parse_entries(items)
     problems += [f"{source}: {problem}" for problem in invalid]
     if not entries and not problems:
         problems = [f"{source}: holds no annotated picture."]
-    if problems:
+    if problems and (left_out is None or not entries):
         raise MetadataError(problems)
+    if left_out is not None:
+        left_out += problems
+    for doubt in doubts:
+        if notes is None:
+            warnings.warn(doubt, stacklevel=2)
+        else:
+            notes.append(doubt)
     return entries
 
 
@@ -99,6 +120,10 @@ class _AnnotatedPicture:
         size: (width, height) in pixels, or `None` if it does not say.
         boxes: List of `(label, (left, top, right, bottom))`, floats in pixels.
         more: Dict of what else an entry holds: "id", "image_url", "original_url".
+        encoded: Whether the name is encoded as in an address, as VoTT does.
+        upright: Whether the boxes are known to be those of the upright picture.
+        refused: Whether a box of it was refused: without any other box, it is not to
+            pass for a picture without boxes.
     """
 
     name: str
@@ -106,20 +131,24 @@ class _AnnotatedPicture:
     size: tuple[int, int] | None = None
     boxes: list[tuple[str, Box]] = field(default_factory=list)
     more: dict[str, Any] = field(default_factory=dict)
+    encoded: bool = False
+    upright: bool = False
+    refused: bool = False
 
 
 class _Names:
     """Find the picture of a name, in a folder or among the entries of metadata."""
 
-    def __init__(self, pictures, like):
-        self.folder = Path(pictures) if pictures is not None else None
-        self.like = {entry.name: entry for entry in like or ()}
+    def __init__(self, pictures, like, doubts):
+        self.folder = expand_user(pictures) if pictures is not None else None
+        self.like = {plain_name(entry.name): entry for entry in like or ()}
+        self.doubts = doubts
         self.paths: dict[str, list[Path]] = {}
         if self.folder is not None:
             from illustkit.images import list_images
 
             for path in list_images(self.folder):
-                self.paths.setdefault(path.name, []).append(path)
+                self.paths.setdefault(plain_name(path.name), []).append(path)
 
     def all(self) -> Iterator[tuple[str, str, tuple[int, int] | None]]:
         """Yield `(stem of the label file, name, size)` of all pictures."""
@@ -133,40 +162,55 @@ class _Names:
                 relative = path.relative_to(self.folder)
                 yield relative.with_suffix("").as_posix(), relative.as_posix(), None
 
-    def path(self, name):
-        """Return the path of a picture by its relative path or its unique name.
+    def knows(self, name):
+        """Return whether there is a picture of this name."""
+        texts = [PurePosixPath(text).name for text in _spellings(name)]
+        return any(text in self.paths or text in self.like for text in texts)
 
-        VoTT writes a blank as %20.
-        """
-        for text in (name, urllib.parse.unquote(name)):
+    def path(self, name):
+        """Return the path of a picture by its relative path or its unique name."""
+        for text in _spellings(name):
             paths = self.paths.get(PurePosixPath(text).name, [])
-            exact = [p for p in paths if p.relative_to(self.folder).as_posix() == text]
+            exact = [p for p in paths if self._relative(p) == text]
             if len(paths) == 1 or exact:
                 return (exact or paths)[0]
             if paths:
                 raise UserError(f"several pictures are called {text[:80]!r}")
         raise UserError(f"there is no picture {name[:80]!r} in {self.folder}")
 
+    def _relative(self, path):
+        return plain_name(path.relative_to(self.folder).as_posix())
+
     def item(self, picture, labels, number):
         """Return the chapter's object of one picture."""
-        from illustkit.images import picture_size
-
         name, size = picture.name, picture.size
-        entry = self.like.get(PurePosixPath(name).name)
-        filepath = entry.filepath if entry else name
+        entry = next(
+            (
+                self.like[key]
+                for key in (PurePosixPath(text).name for text in _spellings(name))
+                if key in self.like
+            ),
+            None,
+        )
         if self.folder is not None:
             path = self.path(name)
-            name, true_size = path.name, picture_size(path)
+            name = path.name
+            true_size, turned = self._upright(path, picture)
             filepath = path.relative_to(self.folder).as_posix()
         else:
-            name = PurePosixPath(name).name if "/" in name else name
+            if entry:
+                name, filepath = entry.name, entry.filepath
+            else:
+                name = urllib.parse.unquote(name) if picture.encoded else name
+                name, filepath = PurePosixPath(name).name if "/" in name else name, name
             true_size = (entry.width, entry.height) if entry else size
+            turned = picture.boxes
+            if size is not None and tuple(size) != tuple(true_size):
+                raise UserError(f"{name!r} is {true_size}, but was annotated at {size}")
         if true_size is None:
             raise UserError("no size is known: name the folder of the pictures")
-        if size is not None and tuple(size) != tuple(true_size):
-            raise UserError(f"{name!r} is {true_size}, but was annotated at {size}")
         boxes = dict.fromkeys(
-            box for label, box in picture.boxes if not labels or label in labels
+            box for label, box in turned if not labels or label in labels
         )
         more = {"id": number, "image_url": "", "original_url": ""}
         more |= {k: v for k, v in picture.more.items() if v is not None}
@@ -189,6 +233,43 @@ class _Names:
             **more,
         }
 
+    def _upright(self, path, picture):
+        """Return a picture's upright size, and its boxes in upright pixels."""
+        from illustkit.images.read import stored_size
+
+        stored, orientation = stored_size(path)
+        seen = stored[::-1] if orientation in (5, 6, 7, 8) else stored
+        size = None if picture.size is None else tuple(picture.size)
+        if size not in (None, seen, stored):
+            raise UserError(f"{path.name!r} is {seen}, but was annotated at {size}")
+        boxes = picture.boxes
+        if orientation == 1 or picture.upright or not boxes:
+            return seen, boxes
+        if size is None and not _fit(boxes, seen) and _fit(boxes, stored):
+            size = stored
+        if size not in (None, seen):
+            labels, corners = zip(*boxes, strict=True)
+            corners = upright_boxes(corners, stored, orientation).tolist()
+            return seen, list(zip(labels, map(tuple, corners), strict=True))
+        if size in (None, stored):
+            self.doubts.append(
+                f"{path}: EXIF turns it, and {picture.place} does not say whether its "
+                "boxes are turned. They are taken as they are: look at them."
+            )
+        return seen, boxes
+
+
+def _spellings(name):
+    """Return how a name may be meant: as it is, or encoded (%20) as VoTT does."""
+    return dict.fromkeys((plain_name(name), plain_name(urllib.parse.unquote(name))))
+
+
+def _fit(boxes, size):
+    return all(
+        right <= size[0] + 1 and bottom <= size[1] + 1
+        for _, (_, _, right, bottom) in boxes
+    )
+
 
 def _check_labels(source, annotated, labels):
     """Return a problem if it is not clear which labels to take."""
@@ -203,7 +284,7 @@ def _check_labels(source, annotated, labels):
 # of texts.
 
 
-def _read_vott_csv(path):
+def _read_vott_csv(path, names):
     """Read VoTT's CSV export: one line per box, `image,xmin,ymin,xmax,ymax,label`.
 
     It lists neither pictures without a box nor sizes.
@@ -211,38 +292,40 @@ def _read_vott_csv(path):
     annotated: dict[str, _AnnotatedPicture] = {}
     problems = []
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            rows = csv.reader(file, strict=True)
-            if (header := next(rows, [])) != _VOTT_COLUMNS:
-                return [], [
-                    f"{path}: VoTT's CSV begins with {','.join(_VOTT_COLUMNS)}. "
-                    f"Received: {','.join(header)[:80]!r}"
-                ]
-            for row in filter(None, rows):
-                place = f"{path}, line {rows.line_num}"
-                try:
-                    name, *corners, label = row
-                    box = tuple(_finite(v) for v in corners)
-                    if len(box) != 4:
-                        raise UserError("a line has 6 columns")
-                except ValueError as error:
-                    problems.append(f"{place}: {error}.")
-                    continue
-                picture = annotated.setdefault(name, _AnnotatedPicture(name, place))
-                # A box with several tags has one line for each.
-                if (label, box) not in picture.boxes:
-                    picture.boxes.append((label, box))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        return [], [f"{path}: cannot be read as CSV ({_reason(error)})."]
+        table = read_table(
+            path, _VOTT_COLUMNS, exists=lambda row: names.knows(row["image"])
+        )
+    except UserError as error:
+        return [], list(error.problems)
+    for line, row in table:
+        place = f"{path}, line {line}"
+        name, *corners, label = (row[column] for column in _VOTT_COLUMNS)
+        picture = annotated.setdefault(
+            name, _AnnotatedPicture(name, place, encoded=True)
+        )
+        try:
+            box = tuple(_finite(_with_point(text)) for text in corners)
+        except UserError as error:
+            problems.append(f"{place}: {error}.")
+            picture.refused = True
+            continue
+        # A box with several tags has one line for each.
+        if (label, box) not in picture.boxes:
+            picture.boxes.append((label, box))
     return list(annotated.values()), problems
+
+
+def _with_point(text):
+    """Return a number as Python writes it; spreadsheets may write 1,5."""
+    return text.replace(",", ".") if text.count(",") == 1 else text
 
 
 def _read_json(path):
     """Read VoTT's JSON export or COCO's JSON, whichever it is."""
     try:
-        data = json.loads(Path(path).read_text("utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as error:
-        return [], [f"{path}: cannot be read as JSON ({_reason(error)})."]
+        data = read_json(path)
+    except UserError as error:
+        return [], list(error.problems)
     if isinstance(data, dict) and isinstance(data.get("assets"), (dict, list)):
         return _read_vott(path, data["assets"])
     keys = ("images", "annotations", "categories")
@@ -261,7 +344,7 @@ def _read_vott(path, assets):
             if asset.get("state") == _VOTT_NOT_VISITED:
                 continue
             name, size = _text(asset["name"]), _size(asset.get("size"))
-            picture = _AnnotatedPicture(name, place, size)
+            picture = _AnnotatedPicture(name, place, size, encoded=True)
             for region in value["regions"]:
                 box = _vott_box(region)
                 picture.boxes += [(_text(tag), box) for tag in region["tags"]]
@@ -314,6 +397,8 @@ def _read_coco(path, images, annotations, categories):
             annotated[box["image_id"]].boxes.append((label, corners))
         except _MALFORMED as error:
             problems.append(f"{path}, annotations[{number}]: {_reason(error)}.")
+            with contextlib.suppress(*_MALFORMED):
+                annotated[box["image_id"]].refused = True
     return list(annotated.values()), problems
 
 
@@ -322,10 +407,13 @@ def _read_yolo_folder(folder, names):
     from illustkit.images import picture_size
 
     classes = read_classes(folder)
-    files = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*.txt")}
+    files = {
+        plain_name(p.relative_to(folder).as_posix()): p for p in folder.rglob("*.txt")
+    }
     files.pop(CLASSES, None)
     annotated, problems = [], []
     for stem, name, size in names.all():
+        stem = plain_name(stem)
         path = files.pop(f"{stem}.txt", None)
         if path is None:
             path = files.pop(f"{PurePosixPath(stem).name}.txt", None)
@@ -334,17 +422,15 @@ def _read_yolo_folder(folder, names):
         try:
             size = size or picture_size(names.folder / name)
             rows = read_rows(path, columns=5, allow_empty=True)
-        except LabelError as error:
+        except UserError as error:
             problems += error.problems
-            continue
-        except ValueError as error:
-            problems.append(str(error))
             continue
         kinds = [str(int(kind)) for kind in rows[:, 0]]
         kinds = [classes[int(k)] if int(k) < len(classes) else k for k in kinds]
         boxes = map(tuple, to_pixels(rows[:, 1:], size).tolist())
         boxes = list(zip(kinds, boxes, strict=True))
-        annotated.append(_AnnotatedPicture(name, str(path), size, boxes))
+        # Fractions are those of the upright picture, as Ultralytics reads them.
+        annotated.append(_AnnotatedPicture(name, str(path), size, boxes, upright=True))
     problems += [f"{path}: there is no picture for it." for path in files.values()]
     return annotated, problems
 
@@ -362,7 +448,11 @@ def _text(value):
 
 
 def _finite(value):
-    if isinstance(value, bool) or not math.isfinite(number := float(value)):
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number):
         raise UserError(f"{value!r:.60} is no number of pixels")
     return number
 
@@ -374,7 +464,11 @@ def _reason(error):
 
 
 def export_coco(
-    entries: Sequence[Entry], path: str | os.PathLike, *, label: str = "region"
+    entries: Sequence[Entry],
+    path: str | os.PathLike,
+    *,
+    label: str = "region",
+    overwrite: bool = False,
 ) -> int:
     """Write entries as COCO's JSON.
 
@@ -387,9 +481,13 @@ def export_coco(
         entries: Sequence of `Entry`.
         path: The file, written whole or not at all.
         label: Name of the one category. Defaults to "region".
+        overwrite: Whether to replace another file. Defaults to `False`.
 
     Returns:
         Number of boxes.
+
+    Raises:
+        UserError: If another file is there and `overwrite` is `False`.
     """
     images: list[dict[str, Any]] = []
     boxes: list[dict[str, Any]] = []
@@ -422,12 +520,34 @@ def export_coco(
         "annotations": boxes,
         "categories": [{"id": 1, "name": label}],
     }
-    write_whole(path, json.dumps(data, ensure_ascii=False, indent=1))
+    text = json.dumps(data, ensure_ascii=False, indent=1)
+    _write_new({expand_user(path): text}, overwrite)
     return len(boxes)
 
 
+def _write_new(files, overwrite):
+    """Write texts to files, unless a file that differs exists."""
+    data = {p: t.encode("utf-8", "surrogateescape") for p, t in files.items()}
+    existing = {path for path in data if path.exists()}
+    same = {p for p in existing if p.is_file() and p.read_bytes() == data[p]}
+    if existing - same and not overwrite:
+        raise UserError(
+            [
+                f"{path}: another file is here. Give `overwrite`, or another place."
+                for path in files
+                if path in existing - same
+            ]
+        )
+    for path in data.keys() - same:
+        write_whole(path, data[path])
+
+
 def export_yolo(
-    entries: Sequence[Entry], folder: str | os.PathLike, *, label: str = "region"
+    entries: Sequence[Entry],
+    folder: str | os.PathLike,
+    *,
+    label: str = "region",
+    overwrite: bool = False,
 ) -> int:
     """Write entries as YOLO's text files, `<name>.txt`, and `classes.txt`.
 
@@ -440,6 +560,7 @@ def export_yolo(
         entries: Sequence of `Entry`.
         folder: Folder to write to.
         label: Name of the one class. Defaults to "region".
+        overwrite: Whether to replace other files. Defaults to `False`.
 
     Returns:
         Number of boxes.
@@ -447,6 +568,7 @@ def export_yolo(
     Raises:
         MetadataError: If two pictures would share a file, with a line for each; then
             nothing is written.
+        UserError: If other files are there and `overwrite` is `False`, likewise.
     """
     files: dict[str, np.ndarray] = {}
     problems = []
@@ -458,7 +580,7 @@ def export_yolo(
         files[name] = np.insert(boxes, 0, 0, axis=1)
     if problems:
         raise MetadataError(problems)
-    write_whole(Path(folder, CLASSES), f"{label}\n")
-    for name, rows in files.items():
-        write_rows(Path(folder, name), rows, digits=10)
+    folder = expand_user(folder)
+    texts = {folder / name: format_rows(rows, 10) for name, rows in files.items()}
+    _write_new({folder / CLASSES: f"{label}\n", **texts}, overwrite)
     return sum(map(len, files.values()))

@@ -20,6 +20,7 @@ from illustkit.files import (
     unsafe_name,
     write_whole,
 )
+from illustkit.tables import read_json
 
 Box = tuple[float, float, float, float]
 
@@ -100,15 +101,9 @@ def load_metadata(path: str | os.PathLike) -> list[Entry]:
 def _read_items(path: str | os.PathLike) -> list[Any]:
     """Return the objects of a metadata file, unchecked."""
     try:
-        data = json.loads(expand_user(path).read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        raise MetadataError(f"{path}: there is no such metadata file.") from None
-    except OSError as error:
-        raise MetadataError(f"{path}: cannot be read ({error.strerror}).") from None
-    except UnicodeDecodeError:
-        raise MetadataError(f"{path}: is no text in UTF-8, so no metadata.") from None
-    except (ValueError, RecursionError) as error:
-        raise MetadataError(f"{path}: is no whole JSON file ({error}).") from None
+        data = read_json(path)
+    except UserError as error:
+        raise MetadataError(error.problems) from None
     if not isinstance(data, list) or not data:
         raise MetadataError(
             f"{path}: metadata is a list with one entry per picture. "
@@ -142,6 +137,14 @@ def save_metadata(entries: Iterable[Entry], path: str | os.PathLike) -> None:
         except ValueError as error:
             raise UserError(f"The entry {item['name']!r} {error}.") from None
     write_whole(path, json.dumps(items, indent=1, ensure_ascii=False))
+
+
+def is_metadata_of(entries: Sequence[Entry], path: str | os.PathLike) -> bool:
+    """Return whether a file exists and holds these entries."""
+    try:
+        return load_metadata(path) == list(entries)
+    except MetadataError:
+        return False
 
 
 def _as_item(entry: Entry) -> dict[str, Any]:
@@ -235,6 +238,8 @@ def _safe_path(item, key, *, folders):
     reason = unsafe_name(text, portable=True)
     if reason is None and "/" in text and not folders:
         reason = "is in a folder"
+    if any("\ud800" <= c <= "\udfff" for c in text):
+        reason = "is no text in UTF-8"
     if reason is not None:
         raise UserError(f"has an unsafe {key!r}, which {reason}: {_short(text)}")
     return text
@@ -326,7 +331,7 @@ def check_metadata(
     notes = []
     names: dict[str, str] = {}  # of the filepath as a system without case sees it
     for entry in entries:
-        key = unicodedata.normalize("NFC", entry.filepath).casefold()
+        key = plain_name(entry.filepath).casefold()
         if key in names:
             problems.append(
                 f"{path}: {entry.name!r} has the filepath of {names[key]!r}."
@@ -392,7 +397,7 @@ def find_pictures(
     """
     root = expand_user(root)
     if not root.is_dir():
-        raise UserError(f"{root}: there is no such folder of pictures.")
+        raise UserError(f"{root}: there is no such folder of pictures. Check the path.")
     index = None
     paths: dict[str, Path] = {}
     missing = []
@@ -401,7 +406,7 @@ def find_pictures(
         path = _first_inside(root, places)
         if path is None:
             index = _index_names(root) if index is None else index
-            path = _first_inside(root, index.get(entry.name, []))
+            path = _first_inside(root, index.get(plain_name(entry.name), []))
         if path is None:
             missing.append(entry.name)
         else:
@@ -418,12 +423,18 @@ def _first_inside(root, places):
     return None
 
 
+def plain_name(name):
+    """Return a name as all systems spell it: in Unicode's normal form C."""
+    return unicodedata.normalize("NFC", name)
+
+
 def _index_names(root):
     """Return the paths of all files by name, those with fewest folders first."""
     index: dict[str, list[Path]] = {}
     for folder, _, files in os.walk(root):
         for name in files:
-            index.setdefault(name, []).append(Path(folder, name).relative_to(root))
+            path = Path(folder, name).relative_to(root)
+            index.setdefault(plain_name(name), []).append(path)
     return {n: sorted(p, key=lambda q: (len(q.parts), q)) for n, p in index.items()}
 
 

@@ -166,7 +166,7 @@ def test_pictures_that_were_held_out_stay_held_out(pictures, tmp_path):
 
 def test_nothing_is_stored_before_the_checks(pictures, tmp_path):
     wrong = tmp_path / "no.json"
-    with pytest.raises(UserError, match="no such metadata"):
+    with pytest.raises(UserError, match="no such file"):
         training.train(pictures, wrong, tmp_path / "run", **TINIEST)
     with pytest.raises(ValueError, match="divisible"):
         train(pictures, tmp_path / "run", image_size=17, batch_size=4)

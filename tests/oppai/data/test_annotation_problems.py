@@ -46,8 +46,8 @@ def asset(name="a.png", size=(40, 20), region=(1, 2, 3, 4), tags=("x",)):
 
 
 CSV = {
-    "header": ("a,b\n", "begins with image,xmin"),
-    "empty": ("", "begins with image,xmin"),
+    "header": ("a,b\n", "The first line is image,xmin"),
+    "empty": ("", "The first line is image,xmin"),
     "no rows": (HEADER, "no annotated picture"),
     "columns": (HEADER + "a.png,1,2,3,x\n", "line 2: "),
     "text": (HEADER + "a.png,1,2,3,four,x\n", "line 2: "),
@@ -57,11 +57,15 @@ CSV = {
     "unknown": (HEADER + "z.png,1,2,3,4,x\n", "no picture 'z.png'"),
     "climbing": (HEADER + "../z.png,1,2,3,4,x\n", "no picture '../z.png'"),
     "two of a name": (HEADER + "twin.png,1,2,3,4,x\n", "several pictures are called"),
-    "bytes": ("\udcff", "cannot be read as CSV"),
+    "bytes": ("\udcff", "line 1: no column image"),
+    "code page": (
+        HEADER + "\udc8a\udc8e.png,1,2,3,4,x\n",
+        "line 2: the table is no UTF-8",
+    ),
 }
 JSON = {
-    "no json": ("{", "cannot be read as JSON"),
-    "deep": ("[" * 100_000, "cannot be read as JSON"),
+    "no json": ("{", "is no whole JSON file"),
+    "deep": ("[" * 100_000, "is no whole JSON file"),
     "other": ({"a": 1}, "neither VoTT's JSON export nor COCO"),
     "vott without a name": ({"assets": {"q": {"asset": {}}}}, "asset q: no 'name'"),
     "vott size": (asset(size=(41, 20)), "was annotated at"),
@@ -137,6 +141,30 @@ def test_each_problem_has_its_line(pictures, tmp_path):
     assert done.exit_code == 2 and done.output.count("\n") == 2
     assert "line 2" in done.output and "line 3" in done.output
     assert not target.exists()
+
+
+def test_good_boxes_come_in_and_bad_ones_are_named(pictures, tmp_path):
+    data = coco(
+        images=[image(), image(id=2, file_name="x/twin.png"), image(id=3)],
+        annotations=[box(), box(bbox=[1, 2, 3, "q"]), box(image_id=2, bbox=None)],
+    )
+    path, target = save(tmp_path / "c.json", data), tmp_path / "meta.json"
+    options = ["annotate", "import", path, target, "--pictures", pictures]
+    done = CliRunner().invoke(app, list(map(str, options)))
+    assert done.exit_code == 1
+    (entry,) = load_metadata(target)  # twin.png does not pass for one without boxes
+    assert (entry.name, entry.boxes) == ("a.png", ((1, 2, 4, 6),))
+    for text in ("annotations[1]", "annotations[2]", "entry 1 ('a.png')"):
+        assert done.output.count(text) == 1
+    # Once more: nothing is replaced, and what is the same is not written again.
+    again = CliRunner().invoke(app, list(map(str, options)))
+    assert again.exit_code == 1 and "is there already" in again.output
+    save(path, coco())
+    other = CliRunner().invoke(app, list(map(str, options)))
+    assert other.exit_code == 0 and "is there already" in other.output
+    save(path, coco(annotations=[]))
+    other = CliRunner().invoke(app, list(map(str, options)))
+    assert other.exit_code == 2 and "Give --overwrite" in other.output
 
 
 def test_names_that_lead_out_are_refused(tmp_path):

@@ -1,15 +1,19 @@
 import csv
 import json
+import unicodedata
+import urllib.parse
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
-from illustkit.images import write_image
+from illustkit.errors import UserError
+from illustkit.images import read_image, write_image
 from oppai.cli.main import app
 from oppai.data.annotations import export_coco, export_yolo, import_annotations
-from oppai.data.metadata import Entry, MetadataError, load_metadata
+from oppai.data.metadata import Entry, MetadataError, find_pictures, load_metadata
 
 
 @pytest.fixture
@@ -219,3 +223,105 @@ def test_all_of_the_chapters_both_ways(real_data, tmp_path):
     same("from_yolo.json", tolerance=1e-6)
     same("from_csv.json", tolerance=1e-9)
     same("from_json.json", tolerance=1e-9)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["coco", "vott", "csv"])
+def test_boxes_in_stored_pixels_are_turned_as_exif_turns_the_picture(
+    tmp_path, kind, orientation
+):
+    # 64×40 stored pixels, of which a box is red; a viewer sees them turned.
+    stored = np.zeros((40, 64, 3), "uint8")
+    left, top, right, bottom = 24, 8, 56, 16
+    stored[top:bottom, left:right] = 255, 0, 0
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    (tmp_path / "pictures").mkdir()
+    Image.fromarray(stored).save(tmp_path / "pictures/a.png", exif=exif)
+    seen = read_image(tmp_path / "pictures/a.png")[..., 0] > 0
+    rows, columns = np.flatnonzero(seen.any(1)), np.flatnonzero(seen.any(0))
+    expected = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+    box = [left, top, right - left, bottom - top]
+    if kind == "coco":
+        data = {
+            "images": [{"id": 1, "file_name": "a.png", "width": 64, "height": 40}],
+            "annotations": [{"image_id": 1, "category_id": 1, "bbox": box}],
+            "categories": [{"id": 1, "name": "x"}],
+        }
+        path = save(tmp_path / "a.json", data)
+    elif kind == "vott":
+        path = save(
+            tmp_path / "a.json", vott_json(("a.png", (64, 40), [(["x"], box)], 2))
+        )
+    else:  # which says no size: the box does not fit the picture as it is seen
+        header = "image,xmin,ymin,xmax,ymax,label\n"
+        path = save(tmp_path / "a.csv", f"{header}a.png,24,8,56,16,x\n")
+    notes = []
+    (entry,) = import_annotations(path, tmp_path / "pictures", notes=notes)
+    assert (entry.height, entry.width) == seen.shape
+    if orientation in (1, 5, 6, 7, 8):
+        assert entry.boxes == (expected,) and not notes
+    else:  # the sizes do not say which is meant
+        assert entry.boxes == ((left, top, right, bottom),)
+        assert len(notes) == 1 and "EXIF turns it" in notes[0]
+        with pytest.warns(UserWarning, match="a.png: EXIF turns it"):
+            import_annotations(path, tmp_path / "pictures")
+
+
+@pytest.mark.parametrize("on_disk", ["NFC", "NFD"])
+@pytest.mark.parametrize("in_file", ["NFC", "NFD"])
+@pytest.mark.parametrize("encoded", [False, True])
+def test_names_are_found_however_they_are_spelt(tmp_path, on_disk, in_file, encoded):
+    name = unicodedata.normalize(on_disk, "が é.png")
+    text = unicodedata.normalize(in_file, "が é.png")
+    text = urllib.parse.quote(text) if encoded else text
+    write_image(tmp_path / "pictures" / name, np.zeros((20, 40, 3), "uint8"))
+    path = save(tmp_path / "a.json", vott_json((text, (40, 20), [(["x"], BOX)], 2)))
+    (entry,) = import_annotations(path, tmp_path / "pictures")
+    assert entry.name == name
+    like = [replace(entry, filepath="in/it.png")]
+    assert import_annotations(path, like=like)[0].filepath == "in/it.png"
+    assert unicodedata.normalize(in_file, import_annotations(path)[0].name) == (
+        unicodedata.normalize(in_file, "が é.png")
+    )
+    other = replace(entry, name=unicodedata.normalize("NFC", name), filepath="a")
+    assert list(find_pictures([other], tmp_path)[0].values())[0].name == name
+    labels = tmp_path / "labels" / unicodedata.normalize(in_file, "が é.txt")
+    labels.parent.mkdir()
+    save(labels, "0 0.5 0.5 0.25 0.25\n")
+    assert len(import_annotations(labels.parent, tmp_path / "pictures")) == 1
+
+
+BOX = 1, 2, 3, 4
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_a_table_that_a_spreadsheet_saved(pictures, tmp_path, encoding, delimiter):
+    rows = ["image,xmin,ymin,xmax,ymax,label", "a b.png,1.5,2,11.5,12,絵"]
+    text = "\r\n".join(rows).replace(",", delimiter)
+    if delimiter == ";":  # with the decimal comma of such a country
+        text = text.replace("1.5", "1,5")
+    path = tmp_path / "a.csv"
+    path.write_bytes(text.encode(encoding))
+    assert boxes(import_annotations(path, pictures)) == {
+        "a b.png": ((1.5, 2, 11.5, 12),)
+    }
+
+
+def test_an_export_replaces_nothing_unasked(tmp_path):
+    entries = [Entry("a.png", "a.png", 1, 40, 20, ((1, 2, 4, 6),))]
+    for export, name in ((export_coco, "c.json"), (export_yolo, "labels")):
+        target = tmp_path / name
+        export(entries, target)
+        files = [target] if target.is_file() else list(target.iterdir())
+        times = [path.stat().st_mtime_ns for path in files]
+        export(entries, target)
+        assert [path.stat().st_mtime_ns for path in files] == times
+        before = [path.read_bytes() for path in files]
+        moved = [replace(entries[0], boxes=((1, 2, 4, 7),))]
+        with pytest.raises(UserError, match="another file is here. Give `overwrite`"):
+            export(moved, target)
+        assert [path.read_bytes() for path in files] == before
+        export(moved, target, overwrite=True)
+        assert [path.read_bytes() for path in files] != before

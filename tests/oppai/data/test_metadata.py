@@ -173,7 +173,7 @@ def test_a_wrong_file_is_named(tmp_path, text, message):
 
 
 def test_files_that_cannot_be_read(tmp_path):
-    with pytest.raises(MetadataError, match="none.json: there is no such"):
+    with pytest.raises(MetadataError, match="none.json: no such file"):
         load_metadata(tmp_path / "none.json")
     with pytest.raises(MetadataError, match="cannot be read"):
         load_metadata(tmp_path)
