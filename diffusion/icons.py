@@ -247,12 +247,13 @@ def fit_icon(picture: np.ndarray, image_size: Sequence[int]) -> np.ndarray:
         for n, least in zip(image.size, (width, height), strict=True)
     ]
     # Only what stays is made: a line of pixels would cover gigabytes before the crop.
-    box: list[float] = []
-    for ends in (0, 1):
-        for n, whole, kept in zip(image.size, covering, (width, height), strict=True):
-            first = (whole - kept) // 2
-            box.append((first + ends * kept) * n / whole)
-    image = image.resize((width, height), Image.Resampling.LANCZOS, tuple(box))
+    ends = []
+    for n, whole, kept in zip(image.size, covering, (width, height), strict=True):
+        first = (whole - kept) // 2
+        ends.append((first * n / whole, (first + kept) * n / whole))
+    (left, right), (top, bottom) = ends
+    box = left, top, right, bottom
+    image = image.resize((width, height), Image.Resampling.LANCZOS, box)
     return _white_where_clear(np.asarray(image))
 
 

@@ -181,16 +181,41 @@ def save_figure(figure: "Figure", path: str | os.PathLike, *, dpi: int = 150) ->
         ImageError: For an extension matplotlib does not know, or a place that cannot be
             written.
     """
+    path = check_figure(path)
+    stream = io.BytesIO()
+    figure.savefig(stream, format=path.suffix.lower()[1:], dpi=dpi)
+    return write_bytes(path, stream.getvalue())
+
+
+def check_figure(path: str | os.PathLike) -> Path:
+    """Raise if a figure cannot be written to a path; before it is drawn.
+
+    Example:
+    ```python
+    check_figure("figures/grid.svg")    # Path("figures/grid.svg")
+    ```
+
+    Args:
+        path: The file to be.
+
+    Returns:
+        The path.
+
+    Raises:
+        ImageError: For an extension matplotlib does not know, or a folder.
+    """
+    from matplotlib.backend_bases import FigureCanvasBase
+
     path = check_path(path)
-    known = sorted(figure.canvas.get_supported_filetypes())
+    known = sorted(FigureCanvasBase.get_supported_filetypes())
     if path.suffix.lower()[1:] not in known:
         raise ImageError(
             f"{path}: unknown figure extension {path.suffix!r}. "
             f"Use .{', .'.join(known)}."
         )
-    stream = io.BytesIO()
-    figure.savefig(stream, format=path.suffix.lower()[1:], dpi=dpi)
-    return write_bytes(path, stream.getvalue())
+    if path.is_dir():
+        raise ImageError(f"{path}: is a folder. Name a file in it.")
+    return path
 
 
 def _columns(pictures, columns):

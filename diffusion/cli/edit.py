@@ -9,16 +9,20 @@ import typer
 
 from diffusion.cli.options import (
     NAME,
+    Font,
     Opacity,
     OutputPicture,
+    Overwrite,
     RunArgument,
     Seed,
     Steps,
     Watermark,
     WatermarkText,
     marking,
+    refuse_existing,
 )
 from illustkit.cli import user_errors
+from illustkit.files import expand_user
 
 
 def interpolate(
@@ -34,14 +38,22 @@ def interpolate(
     watermark: Watermark = True,
     watermark_text: WatermarkText = "AI-generated",
     opacity: Opacity = 0.35,
+    font: Font = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Make the pictures between two pictures."""
     with user_errors(NAME):
-        from diffusion.sampling.editing import interpolate_pictures, write_row
+        from diffusion.sampling import editing
 
-        pictures = interpolate_pictures(run, first, second, n=n, t=t, seed=seed)
-        mark = marking(watermark, watermark_text, opacity)
-        write_row(output, pictures, given=(0, -1), **mark)
+        output = expand_user(output)
+        refuse_existing(output, overwrite)
+        model = editing.load_diffuser(run)
+        mark = marking(watermark, watermark_text, opacity, font)
+        editing.check_row(output, model, n + 2, **mark)
+        pictures = editing.interpolate_pictures(
+            model, first, second, n=n, t=t, seed=seed
+        )
+        editing.write_row(output, pictures, given=(0, -1), **mark)
         typer.echo(f"Look at {output.resolve()}")
 
 
@@ -51,16 +63,25 @@ def inpaint(
     mask: Annotated[Path, typer.Argument(help="White is filled in, black is kept.")],
     output: OutputPicture = Path("inpainted.png"),
     n: Annotated[int, typer.Option(help="Versions, side by side.")] = 4,
-    steps: Steps = 50,
+    steps: Steps = None,
     seed: Seed = 3407,
     watermark: Watermark = True,
     watermark_text: WatermarkText = "AI-generated",
     opacity: Opacity = 0.35,
+    font: Font = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Fill in the white part of a mask to fit the rest of the picture."""
     with user_errors(NAME):
-        from diffusion.sampling.editing import inpaint_picture, write_row
+        from diffusion.sampling import editing
 
-        pictures = inpaint_picture(run, picture, mask, n=n, steps=steps, seed=seed)
-        write_row(output, pictures, **marking(watermark, watermark_text, opacity))
+        output = expand_user(output)
+        refuse_existing(output, overwrite)
+        model = editing.load_diffuser(run)
+        mark = marking(watermark, watermark_text, opacity, font)
+        editing.check_row(output, model, n, **mark)
+        pictures = editing.inpaint_picture(
+            model, picture, mask, n=n, steps=steps, seed=seed
+        )
+        editing.write_row(output, pictures, **mark)
         typer.echo(f"Look at {output.resolve()}")

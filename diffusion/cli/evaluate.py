@@ -13,9 +13,13 @@ from diffusion.cli.options import (
     CompareSize,
     Definition,
     Features,
+    Overwrite,
     parse_size,
+    refuse_existing,
 )
-from illustkit.cli import user_errors
+from illustkit.cli import end_with_left_out, user_errors
+from illustkit.errors import UserError
+from illustkit.files import expand_user
 
 
 def evaluate(
@@ -28,12 +32,22 @@ def evaluate(
     definition: Definition = "nearest",
     channels: Channels = "sum",
     image_size: CompareSize = None,
+    overwrite: Overwrite = False,
 ) -> None:
-    """Print FID, KID, MAE, NWI and the fraction of copies."""
+    """Print FID, KID, MAE, NWI and the fraction of copies.
+
+    An earlier evaluation of that name is replaced; no other file is.
+    """
     with user_errors(NAME):
         from diffusion.evaluation.report import evaluate_pictures, format_evaluation
 
+        output = expand_user(output)
+        if output.suffix.lower() != ".json":
+            raise UserError(f"{output}: name a .json file as `output`.")
         figure = output.with_name("neighbours.png")
+        if not _is_evaluation(output):
+            refuse_existing(output, overwrite)
+            refuse_existing(figure, overwrite)
         result = evaluate_pictures(
             generated,
             training,
@@ -44,8 +58,20 @@ def evaluate(
             output=output,
             figure=figure,
         )
-        typer.echo(format_evaluation(result))
+        typer.echo(format_evaluation({**result, "left_out": []}))
         typer.echo(f"{output.resolve()}\nLook at {figure.resolve()}")
+        end_with_left_out(NAME, result["left_out"])
+
+
+def _is_evaluation(path: Path) -> bool:
+    """Return whether a file is what an earlier `evaluate` wrote."""
+    from illustkit.tables import read_json
+
+    try:
+        result = read_json(path)
+    except UserError:
+        return False
+    return isinstance(result, dict) and "mae_definition" in result
 
 
 def validity(
@@ -71,3 +97,5 @@ def validity(
             image_size=parse_size(image_size),
         )
         typer.echo(format_validity(rows))
+        left_out = [line for row in rows for line in row["left_out"]]
+        end_with_left_out(NAME, list(dict.fromkeys(left_out)))

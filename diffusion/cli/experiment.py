@@ -18,7 +18,7 @@ from diffusion.cli.options import (
     Steps,
     Strategy,
 )
-from illustkit.cli import given, user_errors
+from illustkit.cli import end_with_left_out, given, user_errors
 
 
 def experiment(
@@ -30,15 +30,19 @@ def experiment(
     ] = None,
     n: Annotated[int, typer.Option(help="Pictures to make.")] = 1024,
     sampler: Sampler = "ddim",
-    steps: Steps = 50,
+    steps: Steps = None,
     seed: Seed = 3407,
     features: Features = "inception",
     precision: Precision = None,
     strategy: Strategy = "auto",
 ) -> None:
-    """The preprint's table 2: train, make 1,024 pictures, measure them."""
+    """The preprint's table 2: train, make 1,024 pictures, measure them.
+
+    The same command again resumes what was interrupted.
+    """
     with user_errors(NAME):
         from diffusion.experiment import run_experiment
+        from illustkit.tables import read_json
 
         row = run_experiment(
             images,
@@ -54,3 +58,5 @@ def experiment(
             **given(precision=precision),
         )
         typer.echo(row)
+        result = read_json(run / "evaluation.json")
+        end_with_left_out(NAME, result["left_out"])

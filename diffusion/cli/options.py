@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from illustkit.cli import given
 from illustkit.errors import UserError
 
 NAME = "illust-diffusion"
@@ -18,8 +19,20 @@ Strategy = Annotated[str, typer.Option(help="auto, one, mirrored, multiworker or
 Precision = Annotated[
     str | None, typer.Option(help="float32, mixed_bfloat16 or mixed_float16.")
 ]
-Steps = Annotated[int, typer.Option(help="Network evaluations per picture.")]
-Sampler = Annotated[str, typer.Option(help="ddim, ddpm (all timesteps) or dpm++.")]
+Steps = Annotated[
+    int | None,
+    typer.Option(
+        help="Network evaluations per picture; by default 50, or as many as the model "
+        "has timesteps."
+    ),
+]
+Sampler = Annotated[
+    str,
+    typer.Option(
+        help="ddim, ddpm (all timesteps) or dpm++ (spaced for fine detail up to 20 "
+        "steps, evenly above)."
+    ),
+]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same pictures.")]
 ImageSize = Annotated[
     str | None,
@@ -34,7 +47,21 @@ Watermark = Annotated[
 ]
 WatermarkText = Annotated[str, typer.Option(help="Text of the watermark.")]
 Opacity = Annotated[float, typer.Option(help="Opacity of the watermark, 0 to 1.")]
-OutputPicture = Annotated[Path, typer.Option(help="Picture to write.")]
+Font = Annotated[
+    Path | None,
+    typer.Option(
+        help="Font file for the watermark; by default one of this machine that has "
+        "its letters."
+    ),
+]
+OutputPicture = Annotated[
+    Path,
+    typer.Option(
+        help="Picture to write: .png, .webp or .jpg; without a watermark also others, "
+        "but no .gif."
+    ),
+]
+Overwrite = Annotated[bool, typer.Option(help="Replace files that exist.")]
 Features = Annotated[
     str,
     typer.Option(help="inception, a file of its weights, or pixels (no FID, no NWI)."),
@@ -45,16 +72,27 @@ Definition = Annotated[
 Channels = Annotated[str, typer.Option(help="sum or mean over a pixel's channels.")]
 
 
-def marking(watermark: bool, text: str, opacity: float) -> dict[str, Any]:
+def marking(
+    watermark: bool, text: str, opacity: float, font: Path | None
+) -> dict[str, Any]:
     """Return the keywords of functions that write marked pictures."""
-    return {"watermark": text if watermark else None, "opacity": opacity}
+    mark = {"watermark": text if watermark else None, "opacity": opacity}
+    return mark | given(font=font)
+
+
+def refuse_existing(path: Path, overwrite: bool) -> None:
+    """Raise if a file exists that must not be replaced."""
+    if path.is_file() and not overwrite:
+        raise UserError(
+            f"{path}: exists already. Give --overwrite, or name another `output`."
+        )
 
 
 def parse_size(text: str | None) -> tuple[int, int] | None:
     """Parse "64" or "96x64" to (width, height); `None` stays `None`.
 
     Raises:
-        ValueError: If the text is neither.
+        UserError: If the text is neither.
     """
     if text is None:
         return None

@@ -9,6 +9,7 @@ import typer
 
 from diffusion.cli.options import (
     NAME,
+    Font,
     ImageSize,
     Opacity,
     Precision,
@@ -22,6 +23,7 @@ from diffusion.cli.options import (
     parse_size,
 )
 from illustkit.cli import user_errors
+from illustkit.files import expand_user
 
 
 def sample(
@@ -29,7 +31,7 @@ def sample(
     output: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("new"),
     n: Annotated[int, typer.Option(help="Number of icons.")] = 64,
     sampler: Sampler = "ddim",
-    steps: Steps = 50,
+    steps: Steps = None,
     eta: Annotated[float | None, typer.Option(help="Noise of DDIM, 0 to 1.")] = None,
     seed: Seed = 3407,
     image_size: ImageSize = None,
@@ -38,12 +40,18 @@ def sample(
     watermark: Watermark = True,
     watermark_text: WatermarkText = "AI-generated",
     opacity: Opacity = 0.35,
+    font: Font = None,
 ) -> None:
-    """Make new icons: a folder of PNG files and a grid."""
+    """Make new icons: a folder of PNG files and a grid.
+
+    Icons that the folder holds already stay, and the missing ones are made.
+    """
     with user_errors(NAME):
         from diffusion.network.model import load_diffuser
-        from diffusion.sampling.generate import sample_folder
+        from diffusion.sampling.generate import icon_paths, sample_folder
 
+        output = expand_user(output)
+        before = [path for path in icon_paths(output, n) if path.exists()]
         sample_folder(
             load_diffuser(run, precision=precision or "float32"),
             n,
@@ -54,6 +62,7 @@ def sample(
             seed=seed,
             image_size=parse_size(image_size),
             batch_size=batch_size,
-            **marking(watermark, watermark_text, opacity),
+            **marking(watermark, watermark_text, opacity, font),
         )
+        typer.echo(f"{n - len(before)} icons made, {len(before)} were there already.")
         typer.echo(f"Look at {(output / 'grid.png').resolve()}")

@@ -8,6 +8,7 @@ import typer
 
 from diffusion.cli.options import (
     NAME,
+    Font,
     ImageSize,
     Opacity,
     Precision,
@@ -28,6 +29,7 @@ def serve(
     watermark: Watermark = True,
     watermark_text: WatermarkText = "AI-generated",
     opacity: Opacity = 0.35,
+    font: Font = None,
     open_browser: Annotated[
         bool, typer.Option("--open/--no-open", help="Open the browser.")
     ] = True,
@@ -42,5 +44,5 @@ def serve(
             image_size=parse_size(image_size),
             precision=precision or "float32",
             open_browser=open_browser,
-            **marking(watermark, watermark_text, opacity),
+            **marking(watermark, watermark_text, opacity, font),
         )

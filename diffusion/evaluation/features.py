@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from diffusion.icons import icon_files
 from illustkit.errors import UserError
-from illustkit.images import list_images, read_image
+from illustkit.images import ImageError, read_image
 
 GRID = 16  # side to which "pixels" averages a picture
 
@@ -80,8 +80,8 @@ def extract_features(
     ```
 
     Args:
-        pictures: A folder, a list of paths, or uint8 `(n, height, width, 3)`. Files
-            keep their own sizes.
+        pictures: A folder, without the grid that `sample_folder` made of it; a list of
+            paths; or uint8 `(n, height, width, 3)`. Files keep their own sizes.
         features: See `load_extractor`. Defaults to "inception".
         batch_size: Pictures per batch. Defaults to 32.
         progress: Whether to show a progress bar. Defaults to `True`.
@@ -90,26 +90,38 @@ def extract_features(
         float32 `(n, dimensions)`.
 
     Raises:
-        ValueError: See `load_extractor`; or if a picture cannot be read.
+        UserError: See `load_extractor`; or if pictures cannot be read: all are named.
     """
     from tqdm import tqdm
 
     extractor = load_extractor(features)
     items: Sequence[Any] | np.ndarray
     if isinstance(pictures, (str, os.PathLike)):
-        items = list_images(Path(pictures))
+        items = icon_files(pictures)
     else:
         items = pictures
-    extracted = []
+    extracted, problems = [], []
+
+    def readable():
+        for item in items:
+            try:
+                yield read_image(item)
+            except ImageError as error:
+                problems.append(str(error))
+
     with tqdm(
         total=len(items),
         desc=f"features ({extractor.name})",
         unit="picture",
         disable=not progress,
     ) as bar:
-        for batch in _batches(items, batch_size):
+        for batch in _batches(readable(), batch_size):
+            if problems:
+                continue
             extracted.append(np.asarray(extractor.function(batch), np.float32))
             bar.update(len(batch))
+    if problems:
+        raise UserError(problems)
     if not extracted:
         raise UserError("There is no picture to extract features of. Received: none")
     return np.concatenate(extracted)
@@ -118,8 +130,7 @@ def extract_features(
 def _batches(pictures: Iterable[Any], batch_size: int) -> Iterator[np.ndarray]:
     """Yield batches of pictures of one size, in order."""
     batch: list[np.ndarray] = []
-    for item in pictures:
-        picture = read_image(item)
+    for picture in pictures:
         if batch and (len(batch) == batch_size or picture.shape != batch[0].shape):
             yield np.stack(batch)
             batch = []

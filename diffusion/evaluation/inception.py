@@ -14,7 +14,7 @@ import numpy as np
 from keras import layers, ops
 
 from illustkit.errors import UserError
-from illustkit.files import cache_folder, fetch_pinned, is_pinned
+from illustkit.files import cache_folder, expand_user, fetch_pinned, is_pinned
 from illustkit.tensors import read_tensors
 
 EPSILON = 1e-3  # of the batch normalisation
@@ -366,7 +366,7 @@ def find_inception_weights(weights: str | os.PathLike | None = None) -> Path:
         WeightsError: If there is no such file, or the download fails.
     """
     if weights not in (None, "inception"):
-        path = Path(weights).expanduser()
+        path = expand_user(weights)
         if not path.is_file():
             raise WeightsError(f"{path}: no such file of weights. {advice()}")
         return path

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from illustkit.errors import UserError
+from illustkit.options import check_choice
 
 DEFINITIONS = ("nearest", "all", "mean picture")
 CHANNELS = ("sum", "mean")
@@ -67,11 +68,7 @@ def mae(
     Reference:
         The preprint, §5.1, tables 1 and 2.
     """
-    if definition not in DEFINITIONS or channels not in CHANNELS:
-        raise UserError(
-            f"The MAE is one of {DEFINITIONS}, channels one of {CHANNELS}. "
-            f"Received: definition={definition!r}, channels={channels!r}"
-        )
+    check_mae(definition, channels)
     check_sets(generated, training)
     factor = generated.shape[-1] if channels == "sum" else 1
     if definition == "mean picture":
@@ -81,6 +78,12 @@ def mae(
     if definition == "nearest":
         distances = distances.min(axis=1)
     return float(factor * distances.mean())
+
+
+def check_mae(definition: str, channels: str) -> None:
+    """Raise a `UserError` unless `mae` knows the definition and the channels."""
+    check_choice("definition", definition, DEFINITIONS)
+    check_choice("channels", channels, CHANNELS)
 
 
 def absolute_errors(a: np.ndarray, b: np.ndarray) -> np.ndarray:

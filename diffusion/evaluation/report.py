@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,12 +15,18 @@ from diffusion.evaluation.memorisation import (
     fraction_within,
     plot_neighbours,
 )
-from diffusion.evaluation.metrics import fid, kid, mae, new_work_index
-from diffusion.icons import Icons, read_icons
+from diffusion.evaluation.metrics import check_mae, fid, kid, mae, new_work_index
+from diffusion.icons import Icons, icon_files, read_icons
 from diffusion.watermark import read_note
 from illustkit.deprecation import renamed_keywords
 from illustkit.errors import UserError
-from illustkit.files import write_whole
+from illustkit.figures import check_figure
+from illustkit.files import expand_user
+from illustkit.options import check_options
+from illustkit.tables import write_json
+
+LEAST = 4
+"""Pictures that each set needs, for KID's subsets."""
 
 Pictures = str | os.PathLike | np.ndarray
 """A folder, or uint8 RGB `(n, height, width, 3)`."""
@@ -59,8 +64,8 @@ def evaluate_pictures(
         definition: "nearest", "all" or "mean picture"; see
             `diffusion.evaluation.metrics.mae`. Defaults to "nearest".
         channels: "sum" or "mean" over a pixel's channels. Defaults to "sum".
-        image_size: (width, height) at which pictures are compared. Defaults to that of
-            the first generated picture.
+        image_size: (width, height) at which pictures are compared. Defaults to the
+            medians of the generated pictures' widths and heights.
         batch_size: Pictures per batch. Defaults to 32.
         output: Path of a JSON file to write. Defaults to `None`.
         figure: Path of a figure of the nearest pairs. Defaults to `None`.
@@ -70,24 +75,37 @@ def evaluate_pictures(
         Dict: `n_generated`, `n_training`, `image_size`, `features`, `fid`, `kid`,
         `kid_low`, `kid_high` (95 %), `mae`, `mae_definition`, `nwi`, `copies` (number),
         `copies_share`, `copies_within_training` (fractions), `nearest` (for each
-        picture its training picture and ratio), `watermarked`, `resized`, `left_out`.
+        picture its training picture and ratio), `watermarked`, `resized`, `animated`
+        (names of the files of which the first frame counts), `left_out` (a line for
+        each file that cannot be read).
 
     Raises:
         WeightsError: If InceptionV3's weights are not available; before anything is
             read.
-        ValueError: If a folder has too few pictures, or `definition` or `channels` is
-            invalid.
+        UserError: If a folder has too few pictures, an option is invalid, or `output`
+            or `figure` cannot be written.
 
     Reference:
         The preprint, §5.1 and §5.3.
     """
-    extractor = load_extractor(features)  # first, since reading takes long
+    # First, since reading takes long.
+    check_mae(definition, channels)
+    check_options(image_size=image_size, batch_size=batch_size)
+    for path in output, figure:
+        if path is not None and expand_user(path).is_dir():
+            raise UserError(f"{path}: is a folder. Name a file in it.")
+    if figure is not None:
+        check_figure(figure)
+    for source in generated, training:
+        if not isinstance(source, np.ndarray):
+            icon_files(source)  # a wrong folder shows before the other is read
+    extractor = load_extractor(features)
     new = read_icons(generated, image_size)
     old = read_icons(training, new.image_size)
     for name, icons in (("generated", new), ("training", old)):
-        if len(icons.names) < 4:
+        if len(icons.names) < LEAST:
             raise UserError(
-                f"The figures need 4 {name} pictures or more, better hundreds. "
+                f"The figures need {LEAST} {name} pictures or more, better hundreds. "
                 f"Received: {len(icons.names)}"
             )
     distance = mae(new.pictures, old.pictures, definition=definition, channels=channels)
@@ -119,10 +137,11 @@ def evaluate_pictures(
         ],
         "watermarked": _watermarked(generated, new.names),
         "resized": len(new.resized + old.resized),
+        "animated": new.animated + old.animated,
         "left_out": [reason for _, reason in new.left_out + old.left_out],
     }
     if output is not None:
-        write_whole(output, json.dumps(result, indent=1, ensure_ascii=False))
+        write_json(output, result)
     if figure is not None:
         plot_neighbours(new.pictures, old.pictures, neighbours, path=figure)
     return result
@@ -152,7 +171,8 @@ def _watermarked(source: Pictures, names: Sequence[str]) -> int:
     """Count the files that bear the note of a watermark."""
     if isinstance(source, np.ndarray):
         return 0
-    return sum(read_note(Path(source, name)) is not None for name in names)
+    folder = expand_user(source)
+    return sum(read_note(folder / name) is not None for name in names)
 
 
 def format_evaluation(result: Mapping[str, Any]) -> str:
@@ -193,6 +213,10 @@ def format_evaluation(result: Mapping[str, Any]) -> str:
         )
     if result["resized"]:
         lines.append(f"{result['resized']} pictures had another size and were resized.")
+    lines += [
+        f"First of its frames alone: {name} is animated."
+        for name in result.get("animated", ())
+    ]
     lines += [f"Left out: {reason}" for reason in result["left_out"]]
     return "\n".join(lines)
 
@@ -286,6 +310,9 @@ def validity_table(
             ("early", "new", "other"), (early, new, other), strict=True
         )
     ]
+    for source in early, new, other:
+        if not isinstance(source, np.ndarray):
+            icon_files(source)
     options["features"] = load_extractor(options.get("features", "inception"))
     rows = []
     for name, first in ((names[0], early), (names[2], other)):

@@ -21,6 +21,7 @@ from diffusion.schedules import make_schedule
 from illustkit.deprecation import renamed_keywords
 from illustkit.errors import UserError
 from illustkit.images import uint8_to_signed
+from illustkit.options import check_options
 from illustkit.runtime import precision as precision_scope
 from illustkit.runtime import replicas
 from illustkit.training.runs import Run, RunKind
@@ -215,8 +216,9 @@ def load_diffuser(
         A `Diffuser` whose two networks both have the averaged weights.
 
     Raises:
-        ValueError: If there is no such run, or no weights in it.
+        UserError: If there is no such run or precision, or no weights in it.
     """
+    check_options(precision=precision)
     run = DIFFUSER.open(run)
     with precision_scope(precision):
         diffuser = build_diffuser(run.settings)

@@ -16,7 +16,7 @@ from diffusion.sampling.generate import sample
 from diffusion.training.train import train
 from diffusion.watermark import WATERMARK, add_watermark, enlarged, write_marked
 from illustkit.figures import sheet
-from illustkit.files import write_whole
+from illustkit.files import expand_user, write_whole
 from illustkit.images import write_image
 from illustkit.samples import draw_face_icon
 from illustkit.training.runs import Run
@@ -65,7 +65,7 @@ def demo(
     Raises:
         ValueError: If the folder holds another demo; see `diffusion.train`.
     """
-    folder, progress = Path(folder), verbose != 0
+    folder, progress = expand_user(folder), verbose != 0
     drawn = draw_icons(folder / "icons", n_icons)
     run = train(
         folder / "icons",
@@ -112,7 +112,7 @@ def draw_icons(folder: str | os.PathLike, n: int) -> np.ndarray:
     Returns:
         uint8 `(n, 32, 32, 3)`.
     """
-    folder = Path(folder)
+    folder = expand_user(folder)
     pictures = [draw_face_icon(i, SIDE) for i in range(n)]
     for i, picture in enumerate(pictures):
         path = folder / f"drawn-{i:04d}.png"

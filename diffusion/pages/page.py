@@ -42,6 +42,7 @@ def build_page(
     image_size: Sequence[int] | None = None,
     watermark: str | None = WATERMARK,
     opacity: float = OPACITY,
+    font: str | os.PathLike | None = None,
 ) -> Any:
     """Build the page.
 
@@ -59,6 +60,7 @@ def build_page(
         watermark: Text of the watermark and of the note in the file; `None` for
             neither. Defaults to "AI-generated".
         opacity: Opacity of the watermark. Defaults to 0.35.
+        font: See `diffusion.add_watermark`. Defaults to one that has the letters.
 
     Returns:
         `gradio.Blocks`, with its queue.
@@ -80,6 +82,7 @@ def build_page(
             image_size=size,
             watermark=watermark,
             opacity=opacity,
+            font=font,
         )
         seconds = time.monotonic() - start
         return _figure(png, seed, int(steps), size, seconds), seed
@@ -131,6 +134,7 @@ def make_icon(
     image_size: Sequence[int] | None = None,
     watermark: str | None = WATERMARK,
     opacity: float = OPACITY,
+    font: str | os.PathLike | None = None,
 ) -> bytes:
     """Make one icon as the bytes of a PNG file.
 
@@ -144,6 +148,7 @@ def make_icon(
         image_size: See `build_page`.
         watermark: See `build_page`.
         opacity: See `build_page`.
+        font: See `build_page`.
 
     Returns:
         bytes.
@@ -174,7 +179,9 @@ def make_icon(
         if watermark is None:
             write_image(path, picture)
         else:
-            marked = add_watermark(enlarged(picture), watermark, opacity=opacity)
+            marked = add_watermark(
+                enlarged(picture), watermark, opacity=opacity, font=font
+            )
             write_marked(path, marked, watermark)
         return path.read_bytes()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from diffusion.network.model import Diffuser, load_diffuser
@@ -13,6 +12,7 @@ from diffusion.pages.page import STYLE, build_page, import_gradio, make_icon
 from diffusion.watermark import OPACITY, WATERMARK
 from illustkit.deprecation import renamed_keywords
 from illustkit.errors import UserError
+from illustkit.files import expand_user
 
 
 @renamed_keywords(dtype="precision")
@@ -23,6 +23,7 @@ def serve(
     image_size: Sequence[int] | None = None,
     watermark: str | None = WATERMARK,
     opacity: float = OPACITY,
+    font: str | os.PathLike | None = None,
     precision: str = "float32",
     open_browser: bool = False,
 ) -> None:
@@ -44,6 +45,7 @@ def serve(
         watermark: Text of the watermark and of the note in the file; `None` for
             neither. Defaults to "AI-generated".
         opacity: Opacity of the watermark. Defaults to 0.35.
+        font: See `diffusion.add_watermark`. Defaults to one that has the letters.
         precision: See `load_diffuser`. Defaults to "float32".
         open_browser: Whether to open the user's browser. Defaults to `False`.
 
@@ -55,11 +57,14 @@ def serve(
     if isinstance(run, Diffuser):
         name, model = "", run
     else:
-        name, model = Path(run).resolve().name, load_diffuser(run, precision=precision)
+        # A name of any bytes, as text that a page can hold.
+        name = os.fsencode(expand_user(run).resolve().name).decode("utf-8", "replace")
+        model = load_diffuser(run, precision=precision)
     options: dict[str, Any] = {
         "image_size": image_size,
         "watermark": watermark,
         "opacity": opacity,
+        "font": font,
     }
     page = build_page(model, name=name, **options)
     make_icon(model, 0, 1, **options)  # compiles before a user waits for it

@@ -42,7 +42,7 @@ from illustkit.training.split import relative_names
 GRID_STEPS = 25  # of DPM-Solver++
 # Settings of this package alone; `check_options` knows the others.
 _LIMITS: dict[str, dict[str, Any]] = {
-    "dim": {"whole": True, "least": 1},
+    "dim": {"whole": True, "least": 4},
     "dropout": {"least": 0, "below": 1},
     "min_snr_gamma": {"above": 0},
     "clip": {"above": 0},
@@ -294,6 +294,8 @@ def choose_settings(preset: str = "preprint", **settings: Any) -> DiffusionPrese
     check_choice("loss", chosen.loss, LOSSES)
     for name, limits in _LIMITS.items():
         check_number(name, getattr(chosen, name), **limits)
+    if chosen.dim % 2:
+        raise UserError(f"`dim` must be even. Received: {chosen.dim}")
     if not chosen.dim_mults:
         raise UserError("`dim_mults` needs a level. Received: none")
     for multiple in chosen.dim_mults:
@@ -303,7 +305,7 @@ def choose_settings(preset: str = "preprint", **settings: Any) -> DiffusionPrese
         raise UserError(
             f"With {len(chosen.dim_mults)} levels both sides of `image_size` must be "
             f"multiples of {divisor}. "
-            f"Received: {'x'.join(map(str, chosen.image_size))}"
+            f"Received: {'x'.join(map(str, _pair(chosen.image_size)))}"
         )
     return dataclasses.replace(
         chosen, epoch_steps=min(chosen.epoch_steps, chosen.steps)

@@ -1,6 +1,9 @@
+import json
 import shutil
 import subprocess
 import sys
+from inspect import getfullargspec
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +16,10 @@ from illustkit.images import list_images, read_image, write_image
 from illustkit.training.runs import Run
 
 runner = CliRunner()
+
+
+def signature(command):
+    return getfullargspec(command).args
 
 
 def run(*arguments):
@@ -111,19 +118,65 @@ MISTAKES = [
     (["train", "icons", "--image-size", "wide"], "64 or 96x64"),
     (["train", "icons", "--image-size", "33"], "multiples of"),
     (["train", "icons", "--dim-mults", "1;2"], "numbers with commas"),
-    (["train", "icons", "--objective", "eps"], "'noise', 'x0', 'v'"),
+    (
+        ["train", "icons", "--objective", "eps"],
+        "--objective must be one of noise",
+    ),
+    (["train", "icons", "--learning-rate", "-1"], "--learning-rate must be over 0"),
+    (["train", "icons", "--seed", "-1"], "--seed must be"),
+    (["train", "icons", "--sample-every", "-1"], "--sample-every must be"),
+    (["train", "icons", "--dim", "7"], "--dim must be even"),
+    (["train", "icons", "--dim-mults", "1,0"], "--dim-mults must be"),
+    (["train", "icons", "--metrics", "none.npz"], "none.npz: no such file"),
+    (["train", "icons", "--run", "icons/run"], "Name a --run elsewhere"),
+    (["train", "a.png"], "a.png: is a file, not a folder"),
     (["train", "icons", "--strategy", "gpu9"], "Received: kind='gpu9'"),
     (["train", "icons", "--run", "other"], "other"),
     (["sample", "nowhere"], "nowhere holds no run"),
     (["sample", "other"], "something else than a diffusion model"),
     (["sample", "RUN", "--n", "0"], "Received: 0"),
-    (["sample", "RUN", "--sampler", "euler"], "'ddim', 'ddpm'"),
+    (["sample", "RUN", "--sampler", "euler"], "--sampler must be one of ddim, ddpm"),
+    (["sample", "RUN", "--seed", "-1"], "--seed must be"),
+    (["sample", "RUN", "--batch-size", "0"], "--batch-size must be"),
+    (["sample", "RUN", "--eta", "2"], "--eta must be"),
+    (["sample", "RUN", "--opacity", "2"], "opacity=2"),
+    (["sample", "RUN", "--watermark-text", ""], "text=''"),
+    (["sample", "RUN", "--font", "none.ttf"], "none.ttf: no such file of a --font"),
+    (["sample", "RUN", "--output", "a.png"], "a.png: is a file. Name another folder"),
+    (["sample", "RUN", "--output", "other"], "other: holds another settings.json"),
+    (["sample", "a.png"], "a.png"),
     (["sample", "RUN", "--steps", "21"], "Received: steps=21"),
     (["sample", "RUN", "--image-size", "8"], "16x16 pixels"),
     (["sample", "RUN", "--precision", "float8"], "float8"),
     (["interpolate", "nowhere", "a.png", "a.png"], "nowhere holds no run"),
     (["interpolate", "RUN", "none.png", "a.png"], "none.png: no such file"),
     (["interpolate", "RUN", "a.png", "a.png", "--t", "99"], "Received: 99"),
+    (["interpolate", "RUN", "a.png", "a.png", "--output", "b.xyz"], "b.xyz: no pict"),
+    (["interpolate", "RUN", "a.png", "a.png", "--output", "b.gif"], "b.gif: no pict"),
+    (["interpolate", "RUN", "a.png", "a.png", "--output", "icons"], "icons: is a fold"),
+    (["interpolate", "RUN", "a.png", "a.png", "--output", "a.png"], "a.png: exists al"),
+    (["interpolate", "RUN", "a.png", "a.png", "--seed", "-1"], "--seed must be"),
+    (["interpolate", "RUN", "a.png", "a.png", "--n", "0"], "--n must be"),
+    (["interpolate", "RUN", "a.png", "broken.png"], "broken.png: is empty"),
+    (["inpaint", "RUN", "a.png", "a.png", "--output", "b.bmp"], "b.bmp: no picture wi"),
+    (["inpaint", "RUN", "a.png", "white.png", "--steps", "21"], "--steps must be"),
+    (["inpaint", "RUN", "a.png", "white.png", "--font", "a.png"], "read as a font"),
+    (["evaluate", "icons", "nowhere"], "nowhere: no such folder"),
+    (["evaluate", "icons", "icons", "--output", "a.png"], "a.png: name a .json file"),
+    (["evaluate", "icons", "icons", "--output", "mine.json"], "mine.json: exists alre"),
+    (["evaluate", "icons", "icons", "--definition", "x"], "--definition must be one"),
+    (["evaluate", "icons", "icons", "--channels", "4"], "--channels must be one"),
+    (["evaluate", "icons", "icons", "--image-size", "0"], "Received: 0"),
+    (["evaluate", "icons", "icons", "--features", "no.npz"], "no.npz: no such file"),
+    (["validity", "icons", "icons", "empty"], "empty: no pictures here"),
+    (["experiment", "icons", "--n", "0"], "--n must be"),
+    (["experiment", "icons", "--training-steps", "0"], "--training-steps must be"),
+    (["experiment", "icons", "--sampler", "x"], "--sampler must be"),
+    (["experiment", "icons", "--steps", "5000"], "Received: steps=5000"),
+    (["experiment", "icons", "--seed", "-1"], "--seed must be"),
+    (["experiment", "icons", "--features", "no.npz"], "no.npz: no such file"),
+    (["experiment", "empty"], "empty: no pictures here"),
+    (["experiment", "few", "--features", "pixels"], "few: the figures need 4"),
     (["inpaint", "nowhere", "a.png", "a.png"], "nowhere holds no run"),
     (["inpaint", "RUN", "a.png", "none.png"], "none.png: no such file"),
     (["inpaint", "RUN", "a.png", "black.png"], "black everywhere"),
@@ -143,13 +196,73 @@ def test_mistakes_end_in_one_line_and_exit_code_2(
     shutil.copy(icons / "0.png", "a.png")
     write_image("black.png", np.zeros((16, 16, 3), np.uint8))
     write_image("small.png", np.full((8, 8, 3), 255, np.uint8))
+    write_image("white.png", np.full((16, 16, 3), 255, np.uint8))
+    (tmp_path / "broken.png").touch()
+    (tmp_path / "mine.json").write_text("[]")
+    (tmp_path / "few").mkdir()
+    for i in range(5):
+        shutil.copy("a.png" if i < 3 else "broken.png", tmp_path / "few" / f"{i}.png")
+    before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")}
     result = run(*[trained.folder if a == "RUN" else a for a in arguments])
     assert result.exit_code == 2, result.output
     assert result.stderr.startswith("illust-diffusion: ")
     assert message in result.stderr and result.stderr.count("\n") == 1
     assert "Traceback" not in result.output
-    left = {path.name for path in tmp_path.iterdir()}
-    assert left == {"icons", "empty", "other", "a.png", "black.png", "small.png"}
+    assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")} == before
+
+
+def test_a_second_sample_makes_what_is_missing_and_says_so(walked, trained):
+    new = walked / "new"
+    command = "sample", trained.folder, "--output", new, "--steps", 2, "--batch-size", 4
+    assert "3 icons made, 0 were there already." in done(*command, "--n", 3)
+    before = {path: path.stat().st_mtime_ns for path in new.rglob("icon-*.png")}
+    assert "0 icons made, 3 were there already." in done(*command, "--n", 3)
+    assert "2 icons made, 3 were there already." in done(*command, "--n", 5)
+    assert before.items() <= {p: p.stat().st_mtime_ns for p in before}.items()
+    assert len(list(new.rglob("icon-*.png"))) == 5
+
+
+def test_an_edited_picture_is_replaced_when_asked_alone(walked, icons):
+    out = walked / "between.png"
+    command = "interpolate", "a-run", icons / "0.png", icons / "1.png", "--n", 1
+    done(*command, "--output", out)
+    first = out.read_bytes()
+    result = run(*command, "--output", out, "--seed", 1)
+    assert result.exit_code == 2 and "--overwrite" in result.stderr
+    assert out.read_bytes() == first
+    done(*command, "--output", out, "--seed", 1, "--overwrite")
+    assert out.read_bytes() != first
+
+
+def test_an_evaluation_is_replaced_by_the_next_and_nothing_else_is(walked, icons):
+    out = walked / "figures.json"
+    folder = Path(shutil.copytree(icons, walked / "icons"))
+    command = "evaluate", folder, icons, "--features", "pixels", "--output", out
+    assert "7 generated, 7 training, at 16x16" in done(*command)
+    (folder / "broken.png").touch()
+    result = run(*command)
+    # What was left out ends in its line, and in exit code 1.
+    assert result.exit_code == 1 and result.stderr.count("broken.png") == 1
+    assert json.loads(out.read_text())["left_out"][0] in result.stderr
+    out.unlink()  # now neighbours.png is somebody's
+    result = run(*command)
+    assert result.exit_code == 2 and "neighbours.png: exists already" in result.stderr
+    assert run(*command, "--overwrite").exit_code == 1 and out.exists()
+
+
+def test_every_command_that_writes_a_mark_takes_a_font(walked, icons, monkeypatch):
+    from tests.diffusion.test_watermark import DEJAVU
+
+    marked = [c.__name__ for c, _ in COMMANDS if "watermark_text" in signature(c)]
+    assert marked == ["sample", "interpolate", "inpaint", "serve"]
+    assert all("font" in signature(c) for c, _ in COMMANDS if c.__name__ in marked)
+    command = "interpolate", "a-run", icons / "0.png", icons / "1.png", "--n", 1
+    for name, font in (("a.png", ()), ("b.png", ("--font", DEJAVU))):
+        done(*command, "--output", walked / name, *font)
+    a, b = (read_image(walked / name) for name in ("a.png", "b.png"))
+    assert (a != b).any()
+    done(*command, "--output", walked / "c.png", "--watermark-text", "Généré par IA")
+    assert read_note(walked / "c.png") == "Généré par IA"
 
 
 def test_help_has_examples_and_loads_nothing_heavy():

@@ -183,8 +183,8 @@ def test_nwi_of_the_preprints_tables():
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"definition": "median"}, "definition='median'"),
-        ({"channels": "max"}, "channels='max'"),
+        ({"definition": "median"}, "`definition` must be .*'median'"),
+        ({"channels": "max"}, "`channels` must be .*'max'"),
         ({"training": np.zeros((2, 4, 6, 3), "uint8")}, r"\(4, 5, 3\) and \(4, 6, 3\)"),
         ({"training": np.zeros((2, 4, 5, 3))}, "float64"),
         ({"generated": np.zeros((0, 4, 5, 3), "uint8")}, "no generated picture"),

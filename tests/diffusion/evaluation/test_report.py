@@ -1,8 +1,10 @@
 import json
+import os
 
 import numpy as np
 import pytest
 import scipy.linalg
+from PIL import Image
 
 from diffusion.evaluation import report
 from diffusion.evaluation.features import (
@@ -19,9 +21,12 @@ from diffusion.evaluation.report import (
     nwi,
     validity_table,
 )
+from diffusion.icons import fit_icon
 from diffusion.watermark import add_watermark, write_marked
+from illustkit.errors import UserError
 from illustkit.images import list_images, read_image, write_image
 from illustkit.samples import draw_face_icon
+from illustkit.tables import read_json
 
 
 def colours(pictures):
@@ -94,7 +99,7 @@ def test_other_features_are_named_and_give_no_fid(folders):
     assert named["features"] == "colours" and named["fid"] is None
 
 
-def test_without_weights_it_stops_before_it_reads(monkeypatch, tmp_path):
+def test_without_weights_it_stops_before_it_reads(monkeypatch, tmp_path, folders):
     def no_network(*args, **options):
         raise OSError("no route to host")
 
@@ -104,7 +109,7 @@ def test_without_weights_it_stops_before_it_reads(monkeypatch, tmp_path):
     monkeypatch.setattr(report, "read_icons", lambda *a: pytest.fail("it read"))
     for measure in (evaluate_pictures, nwi):
         with pytest.raises(WeightsError, match="no route to host") as caught:
-            measure(tmp_path / "a", tmp_path / "b")
+            measure(*folders)
         assert "\n" not in str(caught.value)
         assert 'features="pixels"' in str(caught.value)
 
@@ -114,7 +119,7 @@ def test_definitions_are_told(folders, icons):
         *folders, features=FAKE, definition="all", channels="mean", progress=False
     )
     assert result["mae_definition"] == "all, mean of channels"
-    with pytest.raises(ValueError, match="definition='median'"):
+    with pytest.raises(ValueError, match="`definition` must be .*'median'"):
         evaluate_pictures(*folders, features=FAKE, definition="median", progress=False)
 
 
@@ -150,14 +155,88 @@ def test_what_was_resized_left_out_and_marked_is_told(folders, icons):
     write_marked(generated / "0.png", add_watermark(icons[0]))
     write_image(training / "100.png", draw_face_icon(50, 48))
     write_image(generated / "grid.png", np.zeros((200, 300, 3), "uint8"))
-    (generated / "settings.json").write_text("{}")
+    (generated / "settings.json").write_text('{"model": "1f", "sampler": "ddim"}')
+    frames = [Image.fromarray(icon) for icon in icons[:2]]
+    frames[0].save(training / "moving.gif", save_all=True, append_images=frames[1:])
     result = evaluate_pictures(generated, training, features="pixels", progress=False)
-    assert result["n_generated"] == 12 and result["n_training"] == 25
+    assert result["n_generated"] == 12 and result["n_training"] == 26
     assert result["resized"] == 1 and result["watermarked"] == 1
     assert len(result["left_out"]) == 1 and "!.png" in result["left_out"][0]
     text = format_evaluation(result)
     assert "1 of the pictures bear a watermark" in text and "--no-watermark" in text
     assert "1 pictures had another size" in text and "Left out: " in text
+    assert result["animated"] == ["moving.gif"] and "moving.gif is animated" in text
+
+
+def test_the_order_of_the_files_decides_nothing(tmp_path, icons, new):
+    """Pictures of three sizes, named forwards and backwards."""
+    sized = [
+        fit_icon(icon, (side, side))
+        for icon, side in zip(new, [8, *9 * [40]], strict=True)
+    ]
+    sized[5] = fit_icon(sized[5], (64, 64))
+    forwards = save(tmp_path / "forwards", sized)
+    backwards = save(tmp_path / "backwards", sized[::-1])
+    results = [
+        evaluate_pictures(folder, icons, features="pixels", progress=False)
+        for folder in (forwards, backwards)
+    ]
+    for result in results:
+        assert result["image_size"] == [40, 40]
+        assert "at 40x40" in format_evaluation(result)
+    for name in ("mae", "copies", "copies_share", "kid"):
+        assert results[0][name] == pytest.approx(results[1][name], abs=1e-6), name
+
+
+def test_what_cannot_be_written_is_said_before_anything_is_read(folders, tmp_path):
+    class Unused:
+        def __call__(self, pictures):
+            raise AssertionError("features were extracted")
+
+    options = {"features": Unused(), "progress": False}
+    (tmp_path / "folder.json").mkdir()
+    for wrong in (
+        {"output": tmp_path / "folder.json"},
+        {"figure": tmp_path / "a.xyz"},
+        {"figure": tmp_path / "folder.json"},
+        {"definition": "x"},
+        {"image_size": (0, 4)},
+        {"batch_size": 0},
+    ):
+        with pytest.raises(UserError):
+            evaluate_pictures(*folders, **options, **wrong)
+    for order in ((folders[0], tmp_path / "none"), (tmp_path / "none", folders[1])):
+        with pytest.raises(UserError, match="none: no such folder"):
+            evaluate_pictures(*order, **options)
+    with pytest.raises(UserError, match="none: no such folder"):
+        validity_table(*folders, tmp_path / "none", **options)
+
+
+def test_features_of_a_folder_leave_its_grid_and_name_all_that_is_broken(tmp_path, new):
+    folder = save(tmp_path / "new", new)
+    write_image(folder / "grid.png", new[0])
+    (folder / "settings.json").write_text("{}")
+    assert len(extract_features(folder, "pixels", progress=False)) == 11
+    (folder / "settings.json").write_text('{"model": "1f", "sampler": "ddim"}')
+    expected = extract_features(new, "pixels", progress=False)
+    np.testing.assert_array_equal(
+        extract_features(folder, "pixels", progress=False), expected
+    )
+    for name in ("a.png", "z.png"):
+        (folder / name).touch()
+    with pytest.raises(UserError) as error:
+        extract_features(folder, "pixels", progress=False)
+    assert ["a.png" in error.value.problems[0], len(error.value.problems)] == [True, 2]
+
+
+def test_names_of_any_bytes_are_in_the_report(tmp_path, icons, new):
+    folder, odd = save(tmp_path / "new", new), os.fsdecode(b"\x8aG.png")
+    (folder / "0.png").rename(folder / odd)
+    output = tmp_path / "evaluation.json"
+    options = {"features": "pixels", "progress": False, "output": output}
+    result = evaluate_pictures(folder, icons, **options)
+    assert odd in [name for name, *_ in result["nearest"]]
+    assert read_json(output)["nearest"] == result["nearest"]
 
 
 def test_sets_come_from_arrays_too(icons, new):
