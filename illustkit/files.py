@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import http.client
+import logging
 import os
 import re
 import secrets
@@ -13,6 +14,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from illustkit.errors import UserError
+
+_log = logging.getLogger(__name__)
 
 _BLOCK = 1 << 20  # bytes read at a time
 
@@ -168,6 +171,50 @@ def _prefix(name: str) -> str:
     return f".{hashlib.sha256(os.fsencode(name)).hexdigest()[:8]}-"
 
 
+def walk_folder(folder: str | os.PathLike) -> Iterator[tuple[Path, list[str]]]:
+    """Walk a folder and its sub-folders, linked ones too, each once.
+
+    Hidden folders (".…") are left out. A linked folder that lies in the folder anyway
+    is walked where it lies, so that no file comes twice and no link leads in a circle.
+    A sub-folder that cannot be read is named in the log.
+
+    Example:
+    ```python
+    for parent, names in walk_folder("pictures"):
+        print(parent, len(names))
+    ```
+
+    Args:
+        folder: The folder.
+
+    Yields:
+        Pairs (folder, names of its files).
+
+    Raises:
+        OSError: If the folder itself cannot be read.
+    """
+    folder, walked = Path(folder), set()
+    os.listdir(folder)  # raises what `os.walk` passes over
+    waiting = [folder]
+    while waiting:
+        links = []
+        for place in waiting:
+            for parent, folders, names in os.walk(place, onerror=_log_unread):
+                if (real := os.path.realpath(parent)) in walked:
+                    folders.clear()
+                    continue
+                walked.add(real)
+                folders[:] = [name for name in folders if not name.startswith(".")]
+                paths = (Path(parent, name) for name in folders)
+                links += [path for path in paths if path.is_symlink()]
+                yield Path(parent), names
+        waiting = sorted(p for p in links if os.path.realpath(p) not in walked)
+
+
+def _log_unread(error):
+    _log.warning("%s: the folder cannot be read (%s).", error.filename, error.strerror)
+
+
 # Control characters, lone surrogates, and what Windows reads as a path.
 _NOT_PORTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff\\:]")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
@@ -245,6 +292,62 @@ def inside(folder: str | os.PathLike, name: str, *, portable: bool = False) -> P
 
 def _parts(name: str) -> tuple[str, ...]:
     return PurePosixPath(name.replace("\\", "/")).parts
+
+
+def name_within(folder: str | os.PathLike, path: str | os.PathLike) -> str:
+    """Return a file's name within a folder, however both are written.
+
+    Example:
+    ```python
+    name_within("pictures", "/home/me/pictures/a/1.png")    # "a/1.png", from /home/me
+    ```
+
+    Args:
+        folder: The folder.
+        path: The file; it need not exist. A link within the folder keeps its own name.
+
+    Returns:
+        The name with "/" between its parts.
+
+    Raises:
+        UserError: If the file is outside the folder.
+    """
+    folder, path = expand_user(folder), expand_user(path)
+    for place, base in (
+        (Path(os.path.abspath(path)), Path(os.path.abspath(folder))),
+        (path.parent.resolve() / path.name, folder.resolve()),
+        (path.resolve(), folder.resolve()),
+    ):
+        if place.is_relative_to(base):
+            return place.relative_to(base).as_posix()
+    raise UserError(f"{path}: is outside of {folder}. Name a folder that holds it.")
+
+
+def named_file(folder: str | os.PathLike, name: str) -> Path:
+    r"""Return the path of a name that `name_within` gave.
+
+    A file of this machine may be called "D: x.png" or "a\b.png", which `inside` takes
+    for paths of other systems: a name of a file that exists is that file.
+
+    Example:
+    ```python
+    named_file("pictures", "a/1.png")     # Path("pictures/a/1.png")
+    ```
+
+    Args:
+        folder: The folder.
+        name: The name.
+
+    Returns:
+        A `Path` under `folder`.
+
+    Raises:
+        UserError: As `inside`.
+    """
+    own = Path(name)
+    stays = name and not own.anchor and ".." not in own.parts
+    path = expand_user(folder) / own
+    return path if stays and path.is_file() else inside(folder, name)
 
 
 def leads_outside(folder: str | os.PathLike, path: str | os.PathLike) -> bool:

@@ -16,6 +16,8 @@ class ImageError(UserError):
 
 
 MAX_PIXELS = 200_000_000
+# Of one side: a line of pixels is small, but not what it is enlarged to.
+MAX_SIDE = 1_000_000
 
 # What is tried on opening, whatever the file is called. Pillow knows more formats, but
 # some of them run other programs (EPS) or accept almost any bytes (TGA).

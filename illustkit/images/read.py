@@ -14,10 +14,13 @@ from typing import Any
 import numpy as np
 from PIL import Image, JpegImagePlugin, UnidentifiedImageError, features
 
+from illustkit.errors import as_user_error
+from illustkit.files import walk_folder
 from illustkit.images.formats import (
     EXTENSIONS,
     FORMATS,
     MAX_PIXELS,
+    MAX_SIDE,
     ImageError,
     check_image,
     check_path,
@@ -244,6 +247,11 @@ def open_picture(path, max_pixels):
                 f"{path}: is a folder. Give one file, or list_images(folder)."
             )
         if not path.is_file():
+            if path.is_symlink():
+                raise ImageError(
+                    f"{path}: is a link to {os.readlink(path)}, which is no file. "
+                    "Remove it, or fetch what it stood for."
+                )
             raise ImageError(f"{path}: no such file. Check the path.")
         with open(path, "rb") as file:
             return _decode(file, path, max_pixels)
@@ -284,10 +292,7 @@ def _decode_whole(file, path, max_pixels):
         raise _too_large(path, reason_of(error), max_pixels) from error
     except Exception as error:
         raise _unreadable(path, prefix, error) from error
-    width, height = image.size
-    if width * height > max_pixels:
-        megapixels = f"{width} x {height} = {width * height / 1e6:.0f} megapixels"
-        raise _too_large(path, megapixels, max_pixels)
+    width, height = _checked_size(image, path, max_pixels)
     large = Image.MAX_IMAGE_PIXELS and width * height > Image.MAX_IMAGE_PIXELS
     try:
         # Loading turns a TIFF and forgets how; a PNG's EXIF may follow its pixels.
@@ -319,6 +324,20 @@ def _unreadable(path, prefix, error):
     return _damaged(path, name, error)
 
 
+def _checked_size(image, path, max_pixels):
+    """Return (width, height); every reader of pictures has the same limits."""
+    width, height = image.size
+    if width * height > max_pixels:
+        megapixels = f"{width} x {height} = {width * height / 1e6:.0f} megapixels"
+        raise _too_large(path, megapixels, max_pixels)
+    if max(width, height) > MAX_SIDE:
+        raise ImageError(
+            f"{path}: too long ({width} x {height}; a side has at most {MAX_SIDE} "
+            "pixels). Cut it into pieces."
+        )
+    return width, height
+
+
 def _too_large(path, size, max_pixels):
     return ImageError(
         f"{path}: too large ({size}; the limit is {max_pixels / 1e6:g} megapixels). "
@@ -340,22 +359,26 @@ def _exif(image):
     """
     try:
         with without_warnings():
-            exif = image.getexif()
-        orientation = exif.get(0x0112, 1)
-        orientation = orientation if orientation in range(1, 9) else 1
-        if raw := image.format != "TIFF" and image.info.get("exif"):
-            block = Image.Exif()
-            block.load(raw)
-            if 0x0112 in block or orientation == 1:
-                return orientation, raw
-        if image.format == "TIFF":
-            block = Image.Exif()
-            for tag in filter(exif.__contains__, _TIFF_TAGS):
-                block[tag] = exif.get_ifd(tag) if tag in _TIFF_IFDS else exif[tag]
-            exif = block
-        return orientation, exif.tobytes() if len(exif) else None
+            return _orientation_and_block(image)
     except Exception:
         return 1, None
+
+
+def _orientation_and_block(image):
+    exif = image.getexif()
+    orientation = exif.get(0x0112, 1)
+    orientation = orientation if orientation in range(1, 9) else 1
+    if raw := image.format != "TIFF" and image.info.get("exif"):
+        block = Image.Exif()
+        block.load(raw)
+        if 0x0112 in block or orientation == 1:
+            return orientation, raw
+    if image.format == "TIFF":
+        block = Image.Exif()
+        for tag in filter(exif.__contains__, _TIFF_TAGS):
+            block[tag] = exif.get_ifd(tag) if tag in _TIFF_IFDS else exif[tag]
+        exif = block
+    return orientation, exif.tobytes() if len(exif) else None
 
 
 @contextlib.contextmanager
@@ -586,7 +609,8 @@ def picture_size(path: str | os.PathLike) -> tuple[int, int]:
         (width, height) in pixels, turned as EXIF says.
 
     Raises:
-        ImageError: If the file is no picture.
+        ImageError: If the file is no picture, or one that `read_image` refuses as too
+            large.
     """
     (width, height), orientation = stored_size(path)
     return (height, width) if orientation in (5, 6, 7, 8) else (width, height)
@@ -602,10 +626,11 @@ def stored_size(path: str | os.PathLike) -> tuple[tuple[int, int], int]:
         `((width, height), orientation)`: pixels, and EXIF's 1 (upright) to 8.
 
     Raises:
-        ImageError: If the file is no picture.
+        ImageError: If the file is no picture, or one that `read_image` refuses as too
+            large.
     """
     try:
-        with open(path, "rb") as file, without_warnings():
+        with open(check_path(path), "rb") as file, without_warnings():
             try:
                 image = Image.open(file, formats=FORMATS)
             except Exception:
@@ -613,15 +638,16 @@ def stored_size(path: str | os.PathLike) -> tuple[tuple[int, int], int]:
                 if (fixed := repaired(file.read())) is None:
                     raise
                 image = Image.open(io.BytesIO(fixed[0]), formats=FORMATS)
-            width, height = image.size
+            size = _checked_size(image, path, MAX_PIXELS)
             # Pillow turns a TIFF by itself, and its size with it.
-            turned = image.format != "TIFF" and image.getexif().get(0x0112, 1)
-            orientation = turned if turned in range(2, 9) else 1
+            orientation = 1 if image.format == "TIFF" else _exif(image)[0]
+    except ImageError:
+        raise
     except Exception as error:
         raise ImageError(
             f"{path}: no picture that can be read ({reason_of(error)}). Fetch it again."
         ) from error
-    return (width, height), orientation
+    return size, orientation
 
 
 def list_images(
@@ -629,8 +655,8 @@ def list_images(
 ) -> list[Path]:
     """List a folder's picture files in natural order ("2.png" before "10.png").
 
-    Files are chosen by extension. Hidden files and folders (".…") are left out, and
-    links to folders are not followed.
+    Files are chosen by extension. Hidden files and folders (".…") are left out. Links
+    to folders are followed; no file is listed twice by them.
 
     Example:
     ```python
@@ -654,14 +680,20 @@ def list_images(
     if not folder.is_dir():
         what = "is a file, not a folder" if folder.exists() else "no such folder"
         raise ImageError(f"{folder}: {what}. Give the folder that holds the pictures.")
-    paths: list[Path] = []
-    for parent, folders, names in os.walk(folder):
-        folders[:] = [f for f in folders if recursive and not f.startswith(".")]
-        paths += [
-            Path(parent, name)
-            for name in names
-            if not name.startswith(".") and Path(name).suffix.lower() in EXTENSIONS
-        ]
+    try:
+        if recursive:
+            walk = list(walk_folder(folder))
+        else:
+            with os.scandir(folder) as entries:
+                walk = [(folder, [e.name for e in entries if not e.is_dir()])]
+    except OSError as error:
+        raise as_user_error(error, folder) or error from None
+    paths = [
+        parent / name
+        for parent, names in walk
+        for name in names
+        if not name.startswith(".") and Path(name).suffix.lower() in EXTENSIONS
+    ]
     if not paths and not allow_empty:
         raise ImageError(
             f"{folder}: no pictures here. Put files in it that end in "

@@ -285,3 +285,50 @@ def test_bands_do_not_show(tmp_path, monkeypatch, mode):
     for band in (1, 23, 100, 700):
         monkeypatch.setattr(module, "_BAND", band)
         np.testing.assert_array_equal(read_image(tmp_path / "a.png"), whole)
+
+
+def test_every_reader_has_the_same_limits(pictures, tmp_path):
+    for name, path in pictures.items():
+        if name not in odd.ERRORS:
+            assert picture_size(path) == read_image(path).shape[1::-1], name
+        elif "too large" in odd.ERRORS[name]:
+            for read in (picture_size, read_image):
+                with pytest.raises(ImageError, match="too large .*200 megapixels"):
+                    read(path)
+    Image.new("1", (1_000_001, 1)).save(tmp_path / "long.png")
+    for read in (picture_size, read_image):
+        with pytest.raises(ImageError, match="long.png: too long .1000001 x 1; .*Cut"):
+            read(tmp_path / "long.png")
+
+
+def test_linked_folders_are_walked_once_and_dead_links_are_named(tmp_path):
+    for name in ("in/1.png", "in/sub/2.png", "out/3.png", "out/deep/4.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (4, 4)).save(tmp_path / name)
+    folder = tmp_path / "in"
+    (folder / "again").symlink_to(folder / "sub")  # lies in the folder
+    (folder / "circle").symlink_to(tmp_path / "in")
+    (folder / "linked").symlink_to(tmp_path / "out")
+    (folder / "linked twice").symlink_to(tmp_path / "out")
+    (tmp_path / "out" / "back").symlink_to(folder)
+    (folder / "dead.png").symlink_to(tmp_path / "gone.png")
+    (folder / "round.png").symlink_to(folder / "round.png")
+    listed = [path.relative_to(folder).as_posix() for path in list_images(folder)]
+    assert listed == [
+        *("1.png", "dead.png"),
+        *("linked/3.png", "linked/deep/4.png", "round.png", "sub/2.png"),
+    ]
+    (tmp_path / "link").symlink_to(folder)
+    assert len(list_images(tmp_path / "link")) == len(listed)
+    with pytest.raises(ImageError, match=r"dead\.png: is a link to .*gone\.png, which"):
+        read_image(folder / "dead.png")
+    with pytest.raises(ImageError, match=r"round\.png: "):
+        read_image(folder / "round.png")
+
+
+def test_a_folder_named_like_a_picture_is_a_folder(tmp_path):
+    (tmp_path / "a.png").mkdir()
+    Image.new("L", (4, 4)).save(tmp_path / "a.png" / "1.png")
+    assert list_images(tmp_path) == [tmp_path / "a.png" / "1.png"]
+    with pytest.raises(ImageError, match="no pictures"):
+        list_images(tmp_path, recursive=False)
