@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from illustkit.cli import user_errors
-from illustkit.errors import UserError
+from illustkit.cli import end_with_left_out, user_errors
+from illustkit.options import check_number
 from oppai.cli.options import METADATA, NAME, MetadataFile, Overwrite
 
 
@@ -57,12 +57,12 @@ def download(
         print(done)
         path = report or metadata.with_name(REPORT)
         print(f"The report is in {path}")
-        if failed := done.names("failed"):
-            why = done.outcomes[failed[0]]["reason"]
-            raise UserError(
-                f"{len(failed)} failed, the first {failed[0]}: {why}. "
-                "The same command tries them again."
-            )
+        failed = done.names("failed")
+        if failed:
+            print("The same command tries again what has failed.")
+        end_with_left_out(
+            NAME, [f"{name}: {done.outcomes[name]['reason']}." for name in failed]
+        )
 
 
 def pack(
@@ -79,7 +79,10 @@ def pack(
     with user_errors(NAME):
         from oppai.data.archive import pack as run_pack
 
-        written = run_pack(folder, archive, overwrite=overwrite)
+        notes: list[str] = []
+        written = run_pack(folder, archive, overwrite=overwrite, notes=notes)
+        for note in notes:
+            print(f"note: {note}")
         print(f"{written}: {written.stat().st_size / 1e6:.1f} MB")
 
 
@@ -89,12 +92,19 @@ def unpack(
     max_gigabytes: Annotated[
         float, typer.Option(help="Largest size of all files together.")
     ] = 20,
+    encoding: Annotated[
+        str | None,
+        typer.Option(help="Of the names in an old ZIP, such as cp932."),
+    ] = None,
 ) -> None:
     """Unpack a packed folder, checking every file."""
     with user_errors(NAME):
         from oppai.data.archive import unpack as run_unpack
 
-        paths = run_unpack(archive, folder, max_bytes=int(max_gigabytes * 1e9))
+        check_number("max_gigabytes", max_gigabytes, above=0)
+        paths = run_unpack(
+            archive, folder, max_bytes=int(max_gigabytes * 1e9), encoding=encoding
+        )
         print(f"{len(paths):,} files under {folder}")
 
 

@@ -1,5 +1,6 @@
 """Pack a folder into one ZIP with checksums, and unpack it into its folder alone."""
 
+import codecs
 import contextlib
 import hashlib
 import json
@@ -14,13 +15,22 @@ from pathlib import Path
 from typing import Any
 
 from illustkit.errors import UserError
-from illustkit.files import inside, is_pinned, leads_outside, replacing, unsafe_name
+from illustkit.files import (
+    expand_user,
+    inside,
+    is_pinned,
+    leads_outside,
+    replacing,
+    unsafe_name,
+)
+from illustkit.options import check_number
 
 MANIFEST = "checksums.json"
 MAX_BYTES = 20 << 30
 MAX_FILES = 200_000
 _MAX_MANIFEST = 64 << 20
 _BLOCK = 1 << 20  # bytes read at a time
+_NAMED_IN_UTF8 = 0x800  # flag of a ZIP's member
 # Compressed already; all else is deflated.
 _COMPRESSED = {".jpg", ".jpeg", ".png", ".gif", ".webp", ".avif", ".npz", ".zip"}
 _BROKEN = (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError)
@@ -35,12 +45,14 @@ def pack(
     archive: str | os.PathLike | None = None,
     *,
     overwrite: bool = False,
+    notes: list[str] | None = None,
     progress: bool = True,
 ) -> Path:
     """Write a folder into one ZIP, with the SHA-256 of each file.
 
     Hidden files and links are left out. The ZIP of an unchanged folder is the same,
-    byte for byte. Keep it to yourself: the pictures belong to their illustrators.
+    byte for byte; one that holds the folder as it is stays. Keep it to yourself: the
+    pictures belong to their illustrators.
 
     Example:
     ```python
@@ -50,33 +62,51 @@ def pack(
     Args:
         folder: The folder; its name begins the names in the ZIP.
         archive: The ZIP. Defaults to the folder's name with `.zip`, beside it.
-        overwrite: Whether to replace an existing ZIP. Defaults to `False`.
+        overwrite: Whether to replace another ZIP. Defaults to `False`.
+        notes: List that receives a line for each link, and for a ZIP that stays.
+            Defaults to none.
         progress: Whether to show a progress bar. Defaults to `True`.
 
     Returns:
         `Path` of the ZIP, written whole or not at all.
 
     Raises:
-        UserError: If there is no such folder, it is empty, the ZIP exists already, or
-            a file changed meanwhile.
+        UserError: If there is no such folder, it is empty, a name cannot be unpacked
+            everywhere, another ZIP exists already, or a file changed meanwhile.
     """
-    folder = Path(folder)
+    folder = expand_user(folder)
     root = folder.resolve().name
-    archive = Path(archive) if archive else folder.resolve().with_name(f"{root}.zip")
-    if archive.exists() and not overwrite:
-        raise UserError(f"{archive}: is there already. Overwrite it, or name another.")
-    files = [path for path in _files(folder) if path.resolve() != archive.resolve()]
+    archive = (
+        expand_user(archive) if archive else folder.resolve().with_name(f"{root}.zip")
+    )
+    files, links = _files(folder)
+    files = [path for path in files if path.resolve() != archive.resolve()]
     if not files:
         raise UserError(f"{folder}: no such folder, or nothing in it to pack.")
+    names = {f"{root}/{path.relative_to(folder).as_posix()}": path for path in files}
+    if problems := [
+        f"{path}: the name {reason}. Rename it."
+        for name, path in names.items()
+        if (reason := unsafe_name(name, portable=True))
+    ]:
+        raise UserError(problems)
+    notes = [] if notes is None else notes
+    notes += [f"{path}: is a link, and left out." for path in links]
     total = sum(path.stat().st_size for path in files)
+    if archive.exists() and not overwrite:
+        if _holds(archive, names, total, progress):
+            notes.append(f"{archive}: is there already, with these files.")
+            return archive
+        raise UserError(
+            f"{archive}: is there already. Give `overwrite`, or another place."
+        )
     with (
         replacing(archive) as part,
         zipfile.ZipFile(part, "x") as file,
         _bar("Packing", total, progress) as bar,
     ):
         checksums = {}
-        for path in files:
-            name = f"{root}/{path.relative_to(folder).as_posix()}"
+        for name, path in names.items():
             checksums[name] = _add(file, path, name, bar)
         manifest = json.dumps({"files": checksums}, ensure_ascii=False, indent=1)
         file.writestr(_info(MANIFEST, len(manifest)), manifest.encode("utf-8"))
@@ -84,14 +114,40 @@ def pack(
 
 
 def _files(folder):
-    paths = []
+    """Return the files of a folder, and the links in it."""
+    paths, links = [], []
     for parent, folders, names in os.walk(folder):
         folders[:] = [f for f in folders if not f.startswith(".")]
+        links += [path for f in folders if (path := Path(parent, f)).is_symlink()]
         for name in names:
             path = Path(parent, name)
             if not name.startswith(".") and stat.S_ISREG(path.lstat().st_mode):
                 paths.append(path)
-    return sorted(paths, key=lambda path: path.relative_to(folder).as_posix())
+            elif path.is_symlink():
+                links.append(path)
+    return (
+        sorted(each, key=lambda path: path.relative_to(folder).as_posix())
+        for each in (paths, links)
+    )
+
+
+def _holds(archive, names, total, progress):
+    """Return whether a ZIP of `pack` holds these files as they are."""
+    try:
+        with zipfile.ZipFile(archive) as file:
+            members = [i for i in file.infolist() if i.filename != MANIFEST]
+            checksums = _read_manifest(file, archive, members) or {}
+    except (*_BROKEN, ValueError):
+        return False
+    if checksums.keys() != names.keys():
+        return False
+    with _bar("Comparing", total, progress) as bar:
+        for name, path in names.items():
+            size, digest = checksums[name]
+            if path.stat().st_size != size or not is_pinned(path, digest):
+                return False
+            bar.update(size)
+    return True
 
 
 def _add(file, path, name, bar):
@@ -137,6 +193,7 @@ def unpack(
     folder: str | os.PathLike = ".",
     *,
     max_bytes: int = MAX_BYTES,
+    encoding: str | None = None,
     progress: bool = True,
 ) -> list[Path]:
     """Write a ZIP's files into a folder, each checked before it gets its name.
@@ -154,6 +211,8 @@ def unpack(
         archive: The ZIP.
         folder: Folder to write to. Defaults to the current one.
         max_bytes: Largest size of all files together. Defaults to 20 GiB.
+        encoding: Encoding of the names in an old ZIP that does not say it, such as
+            "cp932". Defaults to UTF-8.
         progress: Whether to show a progress bar. Defaults to `True`.
 
     Returns:
@@ -161,10 +220,11 @@ def unpack(
 
     Raises:
         ArchiveError: If the ZIP is broken or too large; if a member would leave the
-            folder, is a link, comes twice or is encrypted; if a file differs from its
-            checksum, or would replace another.
+            folder, is a link, comes twice or is encrypted, or its name is in another
+            encoding; if a file differs from its checksum, or would replace another.
     """
-    archive, folder = Path(archive), Path(folder)
+    check_number("max_bytes", max_bytes, least=1)
+    archive, folder = expand_user(archive), expand_user(folder)
     try:
         file = zipfile.ZipFile(archive)
     except FileNotFoundError:
@@ -172,6 +232,7 @@ def unpack(
     except (*_BROKEN, ValueError) as error:
         raise ArchiveError(f"{archive}: is no whole ZIP ({error}).") from None
     with file:
+        _decode_names(file, archive, encoding)
         members = _check_members(file, archive, max_bytes)
         checksums = _read_manifest(file, archive, members)
         folder.mkdir(parents=True, exist_ok=True)
@@ -184,6 +245,29 @@ def unpack(
                 paths.append(_write(file, info, archive, folder, checksums))
                 bar.update(info.file_size)
         return paths
+
+
+def _decode_names(file, archive, encoding):
+    """Give members the names that an old ZIP has in an encoding which it hides.
+
+    Python reads such names as those of a DOS of 1981.
+    """
+    try:
+        codec = codecs.lookup(encoding or "utf-8").name
+    except LookupError:
+        raise ArchiveError(
+            f"`encoding` is one that Python knows, such as cp932. Received: {encoding}"
+        ) from None
+    for info in file.infolist():
+        if info.flag_bits & _NAMED_IN_UTF8 or info.filename.isascii():
+            continue
+        try:
+            info.filename = info.filename.encode("cp437").decode(codec)
+        except UnicodeError:
+            raise ArchiveError(
+                f"{archive}: the name {info.filename!r} is not in {codec}. Give "
+                "`encoding`, such as cp932 for a ZIP of a Japanese Windows."
+            ) from None
 
 
 def _check_members(file, archive, max_bytes):
@@ -202,7 +286,8 @@ def _check_members(file, archive, max_bytes):
     problems, names = [], set()
     for info in file.infolist():
         # orig_filename: zipfile itself cuts a name at a NUL.
-        problem = _problem(info.orig_filename.removesuffix("/"), info)
+        name = info.orig_filename if info.orig_filename.isascii() else info.filename
+        problem = _problem(name.removesuffix("/"), info)
         key = unicodedata.normalize("NFC", info.filename).casefold()
         if problem is None and key in names:
             problem = "comes twice"

@@ -20,6 +20,8 @@ from illustkit.errors import UserError
 from oppai.data.crops import cut_patch, expand_box, is_grey
 from oppai.data.metadata import Entry, find_pictures
 
+# Reasons of which each picture has its line.
+_TO_FIX = "broken", "other size"
 # Goes up when the code cuts other patches from the same pictures.
 _VERSION = 1
 
@@ -44,9 +46,13 @@ class PatchReport:
     def __str__(self) -> str:
         text = f"{self.patches} patches from {self.used} of {self.pictures} pictures."
         for reason, names in self.left_out.items():
-            shown = [f"{n}: {why}" if why else n for n, why in list(names.items())[:3]]
+            lines = [f"{n}: {why}" if why else n for n, why in names.items()]
+            if reason in _TO_FIX:
+                listed = "".join(f"\n  {line}" for line in lines)
+                text += f"\nLeft out, {reason}: {len(names)}{listed}"
+                continue
             more = ", …" if len(names) > 3 else ""
-            text += f"\nLeft out, {reason}: {len(names)} ({', '.join(shown)}{more})"
+            text += f"\nLeft out, {reason}: {len(names)} ({', '.join(lines[:3])}{more})"
         return text
 
 

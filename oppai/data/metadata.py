@@ -468,13 +468,13 @@ def fetch_metadata(
     Reference:
         https://github.com/koshian2/DeepCreamPyBook, folder Oppai/oppai_dataset
     """
-    path = Path(path)
+    path = expand_user(path)
     if path.exists():
         if path.is_file() and is_pinned(path, SHA256):
             return path
         if not overwrite or not path.is_file():
             raise UserError(
-                f"{path}: another file is here. Give another path, or overwrite it."
+                f"{path}: another file is here. Give `overwrite`, or another path."
             )
     advice = f"Fetch it by other means and put it at {path}."
     cached = cache_folder() / URL.rsplit("/", 1)[1]

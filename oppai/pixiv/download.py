@@ -17,7 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from illustkit.errors import UserError
-from illustkit.files import inside, remove_leftovers, replacing, write_whole
+from illustkit.files import (
+    expand_user,
+    inside,
+    remove_leftovers,
+    replacing,
+    write_whole,
+)
+from illustkit.options import check_number
+from illustkit.tables import read_json
 from oppai.data.metadata import Entry, MetadataError, load_metadata
 from oppai.pixiv.client import (
     BusyError,
@@ -105,10 +113,9 @@ def download_all(
             written.
         UserError: If the pause is under a second, or the report is broken.
     """
-    if not 1 <= pause < float("inf"):
-        raise UserError(f"`pause` is at least a second. Received: {pause}")
+    check_number("pause", pause, least=1)
     targets = plan_downloads(metadata, folder)
-    path = Path(report) if report else Path(metadata).with_name(REPORT)
+    path = expand_user(report or Path(metadata).with_name(REPORT))
     results = DownloadReport(metadata, [target.entry for target in targets])
     earlier = {} if again else read_outcomes(path)
     remove_leftovers(target.path for target in targets)
@@ -190,6 +197,7 @@ def plan_downloads(
     Raises:
         MetadataError: If an entry is refused, with a line for each.
     """
+    folder = expand_user(folder)
     targets, problems = [], []
     numbers: dict[str, int] = {}  # of the filepath as a system without case sees it
     for index, entry in enumerate(load_metadata(metadata)):
@@ -444,16 +452,16 @@ def read_outcomes(path: str | os.PathLike) -> dict[str, dict[str, Any]]:
     Raises:
         UserError: If the file is something else; the message names it.
     """
+    if not expand_user(path).exists():
+        return {}
     try:
-        outcomes = json.loads(Path(path).read_text("utf-8"))["pictures"]
+        outcomes = read_json(path)["pictures"]
         if not all(
             isinstance(o, dict) and isinstance(o["status"], str) and "id" in o
             for o in outcomes.values()
         ):
             raise UserError("an outcome lacks its status or id")
-    except FileNotFoundError:
-        return {}
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"{path}: is no report of a download ({type(error).__name__}). "
             "Move it away."

@@ -7,6 +7,7 @@ import zipfile
 import pytest
 from typer.testing import CliRunner
 
+from illustkit.errors import UserError
 from oppai.cli.main import app
 from oppai.data.archive import MANIFEST, ArchiveError, pack, unpack
 
@@ -71,9 +72,13 @@ def test_an_unchanged_folder_gives_the_same_zip(folder, tmp_path):
     os.utime(folder / "images" / "a.jpg", (1, 1))
     second = pack(folder, tmp_path / "two.zip", **QUIET)
     assert first.read_bytes() == second.read_bytes()
-    with pytest.raises(ValueError, match="is there already"):
-        pack(folder, **QUIET)
+    before = first.stat().st_mtime_ns
+    done = CliRunner().invoke(app, ["pack", str(folder)])
+    assert done.exit_code == 0 and "is there already, with these files" in done.output
+    assert first.stat().st_mtime_ns == before
     (folder / "images" / "b.jpg").write_bytes(b"b")
+    done = CliRunner().invoke(app, ["pack", str(folder)])
+    assert done.exit_code == 2 and "Give --overwrite" in done.output
     pack(folder, overwrite=True, **QUIET)
     assert first.read_bytes() != second.read_bytes()
 
@@ -226,3 +231,46 @@ def test_a_link_in_the_target_leads_nowhere(folder, tmp_path):
     with pytest.raises(ArchiveError, match="a link leads out"):
         unpack(archive, back, **QUIET)
     assert list((tmp_path / "outside").iterdir()) == []
+
+
+def test_links_are_told_and_names_that_could_not_be_unpacked_refused(folder, tmp_path):
+    (folder / "linked").symlink_to(tmp_path)
+    (folder / "link.jpg").symlink_to(tmp_path / "gone")
+    notes = []
+    pack(folder, notes=notes, **QUIET)
+    assert notes == [
+        f"{folder / name}: is a link, and left out." for name in ("link.jpg", "linked")
+    ]
+    odd = [b"\x8a\x47.png", b"10:30.png", b"con.txt"]
+    for name in odd:
+        (folder / os.fsdecode(name)).write_bytes(b"1")
+    with pytest.raises(UserError, match="Rename it") as caught:
+        pack(folder, tmp_path / "new.zip", **QUIET)
+    assert len(caught.value.problems) == 3 and not (tmp_path / "new.zip").exists()
+
+
+def old_zip(path, raw):
+    """A ZIP that does not say the encoding of its name."""
+    placeholder = "@" * len(raw)
+    data = zip_of(path, (placeholder, b"1")).read_bytes()
+    path.write_bytes(data.replace(placeholder.encode(), raw))
+    return path
+
+
+def test_names_of_old_zips(tmp_path):
+    archive = old_zip(tmp_path / "u.zip", "絵.png".encode())
+    assert unpack(archive, tmp_path / "u", **QUIET) == [tmp_path / "u" / "絵.png"]
+    archive = old_zip(tmp_path / "j.zip", "絵.png".encode("cp932"))
+    target = tmp_path / "j"
+    done = CliRunner().invoke(app, ["unpack", str(archive), str(target)])
+    assert done.exit_code == 2 and "Give --encoding, such as cp932" in done.output
+    assert not target.exists()
+    done = CliRunner().invoke(
+        app, ["unpack", str(archive), str(target), "--encoding", "cp932"]
+    )
+    assert done.exit_code == 0 and contents(target) == {"絵.png": b"1"}
+    with pytest.raises(ArchiveError, match="`encoding` is one that Python knows"):
+        unpack(archive, target, encoding="cp9", **QUIET)
+    archive = old_zip(tmp_path / "h.zip", "../絵.png".encode("cp932"))
+    with pytest.raises(ArchiveError, match="leaves its folder"):
+        unpack(archive, target, encoding="cp932", **QUIET)

@@ -71,6 +71,8 @@ def test_patches_hold_the_pictures_and_the_report_what_was_left_out(folder, tmp_
     assert report.left_out["empty box"]["b.png"] == "1 of 2"
     text = str(report)
     assert "4 patches from 3 of 8 pictures" in text and "missing: 1 (gone.png)" in text
+    broken = folder / "images" / "broken.png"
+    assert f"Left out, broken: 1\n  broken.png: {broken}" in text
     # 1.5·20 = 30 round (20, 15) is the middle of the picture, brought to 16.
     a = noise(0)[:, 5:35].astype(float).mean(axis=(0, 1))
     np.testing.assert_allclose(patches.patches[0].mean(axis=(0, 1)), a, atol=1)
