@@ -310,4 +310,5 @@ def cropped(case: Censored, crop: Crop) -> Censored:
 
 def _shrunk(picture, scale):
     height, width = picture.shape[:2]
-    return resize(picture, (round(width * scale), round(height * scale)))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return resize(picture, size)

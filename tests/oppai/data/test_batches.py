@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from oppai.data.batches import CensoredPatches
+from oppai.data.batches import CensoredCrops, CensoredPatches
 from oppai.data.dataset import Patches
 
 N, SIDE = 6, 48
@@ -120,3 +120,12 @@ def test_views_of_some_pictures_serve_as_well(patches):
 def test_wrong_options_are_named(patches, options):
     with pytest.raises(ValueError, match="Received"):
         CensoredPatches(patches, batch_size=2, **options)
+
+
+def test_crops_of_pictures_of_a_pixel_or_a_line():
+    shapes = (1, 1, 3), (1, 5000, 3), (5000, 1, 3), (2, 3, 3)
+    pictures = [np.full(shape, 90, np.uint8) for shape in shapes]
+    batches = CensoredCrops(pictures, 1, 8, patch=32, seed=1)
+    inputs, truth = batches[0]
+    assert truth.shape == (8, 32, 32, 3)
+    assert all(np.isfinite(array).all() for array in inputs.values())
