@@ -14,7 +14,7 @@ import numpy as np
 from facescore.boxes import Face, as_face
 from facescore.labels import label_path, read_labels
 from illustkit.errors import UserError, as_user_error
-from illustkit.files import expand_user, inside
+from illustkit.files import expand_user, named_file
 from illustkit.images import (
     MAX_PIXELS,
     check_image,
@@ -447,7 +447,7 @@ def read_crop_table(
     rows, named = [], []
     for line, row in read_table(folder / CROP_TABLE, ("crop", "picture")):
         try:
-            named.append(inside(folder, row["crop"]))
+            named.append(named_file(folder, row["crop"]))
         except UserError as error:
             raise UserError(f"{folder / CROP_TABLE}, line {line}: {error}") from None
         rows.append(row)

@@ -12,7 +12,7 @@ from facescore.boxes import Boxes, as_boxes, box_areas, clip_boxes, convert_boxe
 from illustkit import yolo
 from illustkit.deprecation import renamed_keywords
 from illustkit.errors import UserError
-from illustkit.files import expand_user, inside
+from illustkit.files import expand_user, name_within, named_file
 from illustkit.images import picture_size
 from illustkit.images.read import stored_size
 from illustkit.tables import read_json, write_json
@@ -241,7 +241,7 @@ def to_coco(
     faces: list[dict[str, Any]] = []
     problems: list[str] = []
     for image in paths:
-        name = _name_within(root, image)
+        name = name_within(root, image)
         try:
             size = picture_size(image)
             boxes = read_labels(label_path(image), size, face_class=face_class)
@@ -330,7 +330,7 @@ def from_coco(
             identity = _identity(image["id"])
             if identity in entries:
                 raise UserError(f"the id {identity} is that of another image")
-            picture = inside(folder, image["file_name"])
+            picture = named_file(folder, str(image["file_name"]))
             target = label_path(picture)
             if target in taken:
                 raise UserError(f"{target.name} is the file of another picture")
@@ -449,17 +449,6 @@ def _tell(problems, left_out):
         left_out += problems
     elif problems:
         raise LabelError(problems)
-
-
-def _name_within(root, image):
-    """Return a picture's name within a folder, as it is named or as links lead."""
-    for place, base in (
-        (Path(os.path.abspath(image)), Path(os.path.abspath(root))),
-        (image.resolve(), root.resolve()),
-    ):
-        if place.is_relative_to(base):
-            return place.relative_to(base).as_posix()
-    raise UserError(f"{image}: is outside of {root}. Name a folder that holds it.")
 
 
 def _common_folder(images):

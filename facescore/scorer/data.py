@@ -1,9 +1,7 @@
 """Ratings, rated crops and their batches, and the split that judges a scorer."""
 
-import csv
-import io
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,19 +9,17 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from facescore.crops import CROP_TABLE, fit_crop
+from facescore.crops import failure, fit_crop, read_crop_table
 from illustkit.errors import UserError
-from illustkit.files import inside, write_whole
+from illustkit.files import expand_user, name_within, named_file
 from illustkit.images import file_stamps, list_images, read_image, store_pictures
 from illustkit.images.cache import StoredPictures
+from illustkit.tables import read_json, read_table, write_table
 from illustkit.training.batches import Batches
+from illustkit.training.fingerprint import fingerprint_file
+from illustkit.training.folder import DATA
 from illustkit.training.runs import Run
-from illustkit.training.split import (
-    read_split,
-    relative_names,
-    split_run,
-    write_split,
-)
+from illustkit.training.split import read_split, split_run, write_split
 
 SCORES = 1, 2, 3, 4, 5
 RATING_TABLE = "ratings.csv"
@@ -46,7 +42,9 @@ class RatingError(UserError):
     """Ratings are invalid; one line for each problem, with file and line."""
 
 
-def read_ratings(source: str | os.PathLike) -> list[Rating]:
+def read_ratings(
+    source: str | os.PathLike, *, gone: list[Rating] | None = None
+) -> list[Rating]:
     """Read ratings from a CSV or a folder.
 
     Example:
@@ -57,6 +55,7 @@ def read_ratings(source: str | os.PathLike) -> list[Rating]:
 
     Args:
         source: A CSV, or a folder that holds either `1/` to `5/` or `ratings.csv`.
+        gone: See `ratings_from_csv`.
 
     Returns:
         List of `Rating`.
@@ -64,9 +63,9 @@ def read_ratings(source: str | os.PathLike) -> list[Rating]:
     Raises:
         RatingError: Naming every problem; a folder with both, or neither, is one.
     """
-    source = Path(source)
+    source = expand_user(source)
     if not source.is_dir():
-        return ratings_from_csv(source)
+        return ratings_from_csv(source, gone=gone)
     table = source / RATING_TABLE
     folders = any((source / str(score)).is_dir() for score in SCORES)
     if folders and table.exists():
@@ -74,7 +73,9 @@ def read_ratings(source: str | os.PathLike) -> list[Rating]:
             f"{source}: holds both folders of scores and {RATING_TABLE}. Name "
             f"{source / RATING_TABLE}, or move it elsewhere."
         )
-    return ratings_from_csv(table) if table.exists() else ratings_from_folders(source)
+    if table.exists():
+        return ratings_from_csv(table, gone=gone)
+    return ratings_from_folders(source)
 
 
 def ratings_from_folders(folder: str | os.PathLike) -> list[Rating]:
@@ -89,7 +90,7 @@ def ratings_from_folders(folder: str | os.PathLike) -> list[Rating]:
     Raises:
         RatingError: If none of the five exists, or two of them hold the same file.
     """
-    folder = Path(folder)
+    folder = expand_user(folder)
     scores = [score for score in SCORES if (folder / str(score)).is_dir()]
     if not scores:
         raise RatingError(
@@ -112,13 +113,18 @@ def ratings_from_folders(folder: str | os.PathLike) -> list[Rating]:
 
 
 def ratings_from_csv(
-    path: str | os.PathLike, folder: str | os.PathLike | None = None
+    path: str | os.PathLike,
+    folder: str | os.PathLike | None = None,
+    *,
+    gone: list[Rating] | None = None,
 ) -> list[Rating]:
     """Read ratings from a CSV with the columns `file` and `score`.
 
     Args:
-        path: The CSV, in UTF-8; other columns are ignored.
+        path: The CSV, see `illustkit.tables.read_table`; other columns are ignored.
         folder: Folder that the files are named from. Defaults to the CSV's own.
+        gone: List that receives the ratings of pictures that do not exist. Defaults to
+            none: such a rating is a problem.
 
     Returns:
         List of `Rating`, in the order of the lines.
@@ -128,26 +134,51 @@ def ratings_from_csv(
             number from 1 to 5, a missing picture, a name that leaves the folder, two
             lines for one picture.
     """
-    path = Path(path)
-    folder = path.parent if folder is None else Path(folder)
+    path = expand_user(path)
+    folder = path.parent if folder is None else expand_user(folder)
+
+    def exists(row):
+        try:
+            return named_file(folder, row["file"]).is_file()
+        except UserError:
+            return False
+
+    try:
+        rows = read_table(path, _COLUMNS, exists=exists)
+    except UserError as error:
+        raise RatingError(error.problems) from None
     ratings: list[Rating] = []
     lines: dict[Path, int] = {}
     problems = []
-    for number, row in _rows(path):
+    for number, row in rows:
         try:
             score = _score(row["score"])
-            picture = inside(folder, row["file"])
+            picture = _picture(folder, row["file"])
             if picture in lines:
                 raise UserError(f"{row['file']} is in line {lines[picture]} too.")
             lines[picture] = number
-            if not picture.is_file():
+            if picture.is_file():
+                ratings.append(Rating(picture, score))
+            elif gone is None:
                 raise UserError(f"there is no picture {picture}.")
-            ratings.append(Rating(picture, score))
-        except ValueError as error:
+            else:
+                gone.append(Rating(picture, score))
+        except UserError as error:
             problems.append(f"{path}, line {number}: {error}")
     if problems:
         raise RatingError(problems)
     return ratings
+
+
+def _picture(folder, name):
+    """Return the path of a rated picture, which may be gone, whatever it is called."""
+    try:
+        return named_file(folder, name)
+    except UserError:
+        own = Path(name)
+        if not name or own.anchor or ".." in own.parts:
+            raise
+        return folder / own
 
 
 def write_ratings(
@@ -168,36 +199,11 @@ def write_ratings(
     Raises:
         UserError: If a picture is outside the folder, or a score is not 1 to 5.
     """
-    path = Path(path)
-    folder = path.parent if folder is None else Path(folder)
-    stream = io.StringIO()
-    table = csv.writer(stream, lineterminator="\n")
-    table.writerow(_COLUMNS)
-    for picture, score in ratings:
-        name = Path(picture).relative_to(folder).as_posix()
-        table.writerow([name, _score(score)])
-    return write_whole(path, stream.getvalue())
-
-
-def _rows(path):
-    """Return pairs (line, dict of the columns)."""
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise RatingError(f"{path}: no such file. Check the path.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise RatingError(f"{path}: is no CSV in UTF-8 ({error}).") from error
-    table = csv.DictReader(io.StringIO(text, newline=""), restval="")
-    try:
-        names = table.fieldnames or []
-        if missing := [name for name in _COLUMNS if name not in names]:
-            raise RatingError(
-                f"{path}, line 1: no column {' and '.join(missing)}. The first line is "
-                f"file,score. Received: {','.join(names)!r}"
-            )
-        return [(table.line_num, row) for row in table]
-    except csv.Error as error:
-        raise RatingError(f"{path}, line {table.line_num}: {error}") from error
+    path = expand_user(path)
+    folder = path.parent if folder is None else folder
+    rows = [(name_within(folder, picture), _score(score)) for picture, score in ratings]
+    write_table(path, _COLUMNS, rows)
+    return path
 
 
 def _score(value):
@@ -240,18 +246,22 @@ class RatedCrops:
 
 
 def rated_crops(
-    crops: str | os.PathLike, ratings: Any = None
+    crops: str | os.PathLike,
+    ratings: Any = None,
+    *,
+    gone: list[Rating] | None = None,
 ) -> tuple[list[Rating], list[str]]:
     """Join crops and ratings.
 
-    If the folder has `crops.csv`, it says which crops come from one picture, and
-    ratings of pictures apply to their crops.
+    If the folder has `crops.csv`, it says which crops come from one picture, wherever
+    in the folder they were moved to, and ratings of pictures apply to their crops.
 
     Args:
         crops: Folder of crops.
         ratings: A CSV, or a folder of scores: of the crops, or of the pictures they
             were cut from; or a list of `Rating`. Defaults to the ratings in the folder
             of crops itself: `1/` to `5/`, or `ratings.csv`.
+        gone: See `ratings_from_csv`.
 
     Returns:
         `(ratings, sources)`: a list of `Rating` of crops, and for each the name of the
@@ -260,19 +270,20 @@ def rated_crops(
     Raises:
         UserError: If no crop has a rating, or ratings are invalid.
     """
-    crops = Path(crops)
-    origin = _origins(crops)
+    crops = expand_user(crops)
+    table = read_crop_table(crops)
     if ratings is None:
-        rated = read_ratings(crops)
+        rated = read_ratings(crops, gone=gone)
     elif isinstance(ratings, (str, os.PathLike)):
-        rated = read_ratings(ratings)
-        base = Path(ratings) if Path(ratings).is_dir() else Path(ratings).parent
+        ratings = expand_user(ratings)
+        rated = read_ratings(ratings, gone=gone)
+        base = ratings if ratings.is_dir() else ratings.parent
         if base.resolve() != crops.resolve():
             here = crops.resolve()
             direct = [
                 rating for rating in rated if here in rating.path.resolve().parents
             ]
-            rated = direct or _of_pictures(rated, base, origin)
+            rated = direct or _of_pictures(rated, base, table)
     else:
         rated = [Rating(Path(path), score) for path, score in ratings]
     if not rated:
@@ -280,32 +291,58 @@ def rated_crops(
             f"{crops}: no crop here has a rating. Sort them into folders 1/ to 5/, or "
             "rate them on the rating page."
         )
-    paths = list(dict.fromkeys(path for path, _ in rated))
-    names = dict(zip(paths, relative_names(paths, crops), strict=True))
-    return rated, [origin.get(path.resolve(), names[path]) for path, _ in rated]
+    pictures = _pictures(crops, table)
+    names = crop_names(crops, rated)
+    return rated, [pictures.get(name, name) for name in names]
 
 
-def _origins(crops):
-    """Return a dict from a crop's path to its picture's name, if a table says it."""
-    try:
-        with open(crops / CROP_TABLE, newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        return {(crops / row["crop"]).resolve(): row["picture"] for row in rows}
-    except FileNotFoundError:
-        return {}
-    except (OSError, KeyError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(
-            f"{crops / CROP_TABLE}: is no table of crops ({error}). "
-            "Cut the crops again."
-        ) from error
+def crop_names(crops: str | os.PathLike, ratings: Iterable[Rating]) -> list[str]:
+    """Return the name of each rated crop within the folder, however both are written.
+
+    Args:
+        crops: Folder of crops.
+        ratings: List of `Rating`; one outside the folder keeps its whole path.
+    """
+
+    def name(path):
+        try:
+            return name_within(crops, path)
+        except UserError:
+            return Path(path).as_posix()
+
+    return [name(path) for path, _ in ratings]
 
 
-def _of_pictures(ratings, base, origin):
-    scores = {path.relative_to(base).as_posix(): score for path, score in ratings}
+def _pictures(crops, table):
+    """Return a dict from a crop's name to that of its picture.
+
+    Where a crop may be of several pictures, since the table has its name twice, those
+    count as one, so that they stay on one side of a split.
+    """
+    pictures: dict[str, list[str]] = {}
+    for row, places in table:
+        for place in places:
+            name = place.relative_to(crops).as_posix()
+            pictures.setdefault(name, []).append(row["picture"])
+    joined: dict[str, str] = {}
+
+    def first(picture):
+        while picture in joined:
+            picture = joined[picture]
+        return picture
+
+    for candidates in pictures.values():
+        low, *rest = sorted({first(picture) for picture in candidates})
+        joined.update(dict.fromkeys(rest, low))
+    return {name: first(candidates[0]) for name, candidates in pictures.items()}
+
+
+def _of_pictures(ratings, base, table):
+    scores = {name_within(base, path): score for path, score in ratings}
     return [
-        Rating(crop, scores[picture])
-        for crop, picture in origin.items()
-        if picture in scores and crop.is_file()
+        Rating(places[0], scores[row["picture"]])
+        for row, places in table
+        if len(places) == 1 and row["picture"] in scores
     ]
 
 
@@ -314,6 +351,8 @@ def store_crops(
     image_size: Sequence[int],
     cache: str | os.PathLike,
     progress: Callable[[int], object] | None = None,
+    *,
+    damaged: dict[int, str] | None = None,
 ) -> RatedCrops:
     """Store rated crops at a network's size, or open what an earlier call stored.
 
@@ -322,6 +361,9 @@ def store_crops(
         image_size: (width, height) in pixels.
         cache: Folder to write to: 3 bytes a pixel.
         progress: Called with the number of crops done. Defaults to none.
+        damaged: Dict that receives the numbers of the crops that cannot be read, each
+            with its reason; they are not among those returned. Defaults to none: they
+            raise an error.
 
     Returns:
         `RatedCrops`, mapped into memory.
@@ -331,17 +373,27 @@ def store_crops(
     """
 
     def fill(writer):
-        for path, _ in ratings:
-            writer.add(fit_crop(read_image(path), image_size))
+        reasons = writer.details.setdefault("damaged", {})
+        for number, (path, _) in enumerate(ratings):
+            try:
+                writer.add(fit_crop(read_image(path), image_size))
+            except Exception as error:
+                reasons[str(number)] = failure(path, error)
             if progress is not None:
-                progress(len(writer))
+                progress(number + 1)
 
     key = {
         "image_size": list(image_size),
         "files": file_stamps([path for path, _ in ratings]),
     }
     stored = store_pictures(cache, key, fill, name="crops", obsolete=("crops.bin",))
-    return RatedCrops(stored, np.asarray([score for _, score in ratings], "float32"))
+    reasons = {int(i): text for i, text in stored.details.get("damaged", {}).items()}
+    if reasons and damaged is None:
+        raise UserError(list(reasons.values()))
+    if damaged is not None:
+        damaged.update(reasons)
+    scores = [score for i, (_, score) in enumerate(ratings) if i not in reasons]
+    return RatedCrops(stored, np.asarray(scores, "float32"))
 
 
 class CropBatches(Batches):
@@ -465,6 +517,7 @@ def split_crops(
     *,
     holdout: float = 0.1,
     seed: int = 0,
+    stored_as: Mapping[str, str] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Split crops as the run in a folder has split them, or by `split_by_source`.
 
@@ -475,6 +528,7 @@ def split_crops(
         scores: Score of each crop.
         holdout: Fraction to hold out.
         seed: Int.
+        stored_as: Dict from a source to the name that the run may have it under.
 
     Returns:
         `(training, held_out)`: two int arrays, numbers of crops.
@@ -490,7 +544,7 @@ def split_crops(
         choose=choose,
         holdout=holdout,
         seed=seed,
-        stored_as=_names_of_version_0_1(crops, sources),
+        stored_as={**_names_of_version_0_1(crops, sources), **(stored_as or {})},
     )
     sides = set(training), set(held_out)
     return tuple(  # type: ignore[return-value]  # two of them
@@ -550,15 +604,30 @@ def held_out_ratings(
         UserError: If the run has no split, or trained on every crop.
     """
     trained = set(read_split(run.folder)[0])
-    rated, sources = rated_crops(crops, ratings)
+    rated, sources = rated_crops(crops, ratings, gone=[])
     old_names = _names_of_version_0_1(crops, sources)
+    renamed = _renamed(run, crops, rated)
+    names = crop_names(crops, rated)
     kept = [
         rating
-        for rating, source in zip(rated, sources, strict=True)
-        if source not in trained and old_names[source] not in trained
+        for rating, source, name in zip(rated, sources, names, strict=True)
+        if not {source, name, renamed.get(name), old_names[source]} & trained
     ]
     if not kept:
         raise UserError(
             f"{crops}: the run trained on every picture of it. Name other crops."
         )
     return kept
+
+
+def _renamed(run, crops, rated):
+    """Return a dict from crops' names to those that the run knows the same files by."""
+    path = run.folder / DATA
+    files = read_json(path).get("files", {}) if path.exists() else {}
+    known = {content: name for name, content in files.items() if content}
+    contents = [fingerprint_file(path) for path, _ in rated] if known else []
+    return {
+        name: known[content]
+        for name, content in zip(crop_names(crops, rated), contents, strict=False)
+        if content in known
+    }

@@ -4,7 +4,6 @@ import dataclasses
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -16,6 +15,8 @@ from facescore.scorer.agreement import mean_absolute_error, spearman
 from facescore.scorer.data import (
     CropBatches,
     RatedCrops,
+    Rating,
+    crop_names,
     rated_crops,
     split_crops,
     store_crops,
@@ -30,8 +31,12 @@ from facescore.scorer.model import (
 )
 from illustkit._keras_compat import sync_jax_state
 from illustkit.errors import UserError
+from illustkit.files import expand_user
+from illustkit.options import check_choice, check_number, check_options, check_range
 from illustkit.runtime import own_folder, worker_index
+from illustkit.training.fingerprint import compare_data
 from illustkit.training.fit import choose_devices, fit_run, is_quiet
+from illustkit.training.folder import has_trained
 from illustkit.training.optimizers import OPTIMIZERS, build_optimizer, make_optimizer
 from illustkit.training.presets import choose_preset
 from illustkit.training.runs import SETTINGS, Run
@@ -207,48 +212,76 @@ def train_scorer(
     Reference:
         The article, years 1 to 3, for the presets of their names.
     """
+    check_options(seed=seed, holdout=holdout)
     chosen = choose_scorer_settings(preset, **settings)
     devices = choose_devices(
         strategy, batch_size=chosen.batch_size, precision=chosen.precision
     )
-    folder = run.folder if isinstance(run, Run) else Path(run)
-    if (folder / SETTINGS).exists():
-        SCORER.open(folder)
-    rated, sources = rated_crops(crops, ratings)
-    scores = np.asarray([score for _, score in rated], "float32")
-    training, held_out = split_crops(
-        folder, crops, sources, scores, holdout=holdout, seed=seed
-    )
-    learnt = scores[training]
-    record = {
+    folder = run.folder if isinstance(run, Run) else expand_user(run)
+    quiet = is_quiet(verbose)
+    record: dict[str, Any] = {
         **dataclasses.asdict(chosen),
-        "mean": float(learnt.mean()),
-        # Scores that are all the same leave nothing to scale by.
-        "scale": float(learnt.std()) or 1.0,
-        "biases": threshold_biases(learnt).tolist(),
         "margin": margin,
         "square": square,
         "seed": seed,
         "holdout": holdout,
     }
+    before = SCORER.open(folder).settings if (folder / SETTINGS).exists() else {}
+    if has_trained(folder):  # what it has learnt its scores by
+        record |= {name: before.get(name) for name in ("mean", "scale", "biases")}
     Run.check(folder, record, kind=SCORER)
-    # A crop that cannot be read has to show before its score is in the run's settings.
-    with tqdm(
-        total=len(rated), unit="crop", leave=False, disable=is_quiet(verbose)
-    ) as bar:
+    gone: list[Rating] = []
+    rated, sources = rated_crops(crops, ratings, gone=gone)
+    damaged: dict[int, str] = {}
+    with tqdm(total=len(rated), unit="crop", leave=False, disable=quiet) as bar:
         stored = store_crops(
             rated,
             chosen.image_size,
-            own_folder(cache or folder / "crops-0"),
+            own_folder(expand_user(cache or folder / "crops-0")),
             progress=lambda n: bar.update(),
+            damaged=damaged,
         )
+    reasons = [f"{path}: is gone." for path, _ in gone] + list(damaged.values())
+    if reasons and not quiet:
+        print(f"{len(reasons)} rated crops are left out:", *reasons, sep="\n")
+    rated, sources = (
+        [value for i, value in enumerate(values) if i not in damaged]
+        for values in (rated, sources)
+    )
+    names = crop_names(crops, rated)
+    data = compare_data(folder, names, [path for path, _ in rated], source=crops)
+    if data.report and not quiet:
+        print(data.report)
+    scores = np.asarray([score for _, score in rated], "float32")
+    training, held_out = split_crops(
+        folder,
+        crops,
+        sources,
+        scores,
+        holdout=holdout,
+        seed=seed,
+        stored_as=_earlier_names(sources, names, data.renamed),
+    )
+    if not len(training) or not len(held_out):
+        raise UserError(
+            f"{crops}: crops of two pictures or more are needed, one to hold out. "
+            f"Received: {len(training)} to train on, {len(held_out)} held out"
+        )
+    if not has_trained(folder):
+        learnt = scores[training]
+        record["mean"] = float(learnt.mean())
+        # Scores that are all the same leave nothing to scale by.
+        record["scale"] = float(learnt.std()) or 1.0
+        record["biases"] = threshold_biases(learnt).tolist()
     run = Run.start(folder, record, kind=SCORER)
     if worker_index() == 0:
+        write_source_split(run.folder, sources, training, held_out)
+        data.write(run.folder, after_epoch=run.epochs_done)
+    if not quiet:
         print(
             f"{len(training)} crops to train on, {len(held_out)} held out. Of score "
             + ", ".join(f"{k}: {np.sum(scores == k)}" for k in range(1, 6))
         )
-        write_source_split(run.folder, sources, training, held_out)
     batches = CropBatches(stored.select(training), chosen, seed=seed)
 
     with devices.building(seed):
@@ -269,6 +302,16 @@ def train_scorer(
     )
 
 
+def _earlier_names(sources, names, renamed):
+    """Return a dict from sources to the names that an older run may have them under."""
+    earlier = {}
+    for source, name in zip(sources, names, strict=True):
+        name = renamed.get(name, name)  # of a crop that was sorted into another folder
+        if name != source:
+            earlier.setdefault(source, name)
+    return earlier
+
+
 def choose_scorer_settings(preset: str = "small", **settings: Any) -> ScorerPreset:
     """Return the settings of a preset, with the fields replaced that the caller names.
 
@@ -286,25 +329,16 @@ def choose_scorer_settings(preset: str = "small", **settings: Any) -> ScorerPres
     chosen = choose_preset(SCORER_PRESETS, preset, settings)
     options = {**SCORER_PRESETS[preset].network_options, **chosen.network_options}
     chosen = dataclasses.replace(chosen, network_options=options)
-    choices = {
-        "network": tuple(NETWORKS),
-        "objective": OBJECTIVES,
-        "optimizer": OPTIMIZERS,
-    }
-    for name, values in choices.items():
-        if getattr(chosen, name) not in values:
-            raise UserError(
-                f"`{name}` is one of {values}. Received: {getattr(chosen, name)!r}"
-            )
-    if chosen.epochs < 1 or chosen.batch_size < 1:
-        raise UserError(
-            "`epochs` and `batch_size` must be at least 1. "
-            f"Received: {chosen.epochs}, {chosen.batch_size}"
-        )
+    check_choice("network", chosen.network, tuple(NETWORKS))
+    check_choice("objective", chosen.objective, OBJECTIVES)
+    check_choice("optimizer", chosen.optimizer, OPTIMIZERS)
+    check_options(**dataclasses.asdict(chosen))
+    check_range("zoom", chosen.zoom, above=0)
+    for name in ("shift", "turn", "brightness"):
+        check_number(name, getattr(chosen, name), least=0)
+    check_number("blur", chosen.blur, least=0, most=1)
     if isinstance(chosen.image_size, int):
         chosen = dataclasses.replace(chosen, image_size=(chosen.image_size,) * 2)
-    if not 0 < chosen.zoom[0] <= chosen.zoom[1]:
-        raise UserError(f"`zoom` is (least, most), over 0. Received: {chosen.zoom}")
     return chosen
 
 

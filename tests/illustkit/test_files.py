@@ -12,6 +12,8 @@ from illustkit.files import (
     fetch_pinned,
     inside,
     leads_outside,
+    name_within,
+    named_file,
     read_text,
     remove_leftovers,
     replacing,
@@ -34,6 +36,27 @@ def test_a_name_as_long_as_a_file_system_takes(tmp_path):
         assert len(os.fsencode(name)) >= 253
         assert write_whole(tmp_path / "new" / name, b"x").read_bytes() == b"x"
     assert len(list((tmp_path / "new").iterdir())) == 2
+
+
+def test_a_files_name_within_a_folder_and_back(tmp_path, monkeypatch):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    (tmp_path / "link").symlink_to(folder)
+    (folder / "other.png").symlink_to(tmp_path / "elsewhere.png")
+    monkeypatch.chdir(tmp_path)
+    for base in ("pictures", folder, "link", "pictures/../link/"):
+        for path in (folder / "other.png", "pictures/other.png", "link/other.png"):
+            assert name_within(base, path) == "other.png"
+    with pytest.raises(UserError, match="elsewhere.png: is outside of pictures"):
+        name_within("pictures", "elsewhere.png")
+    for name in ("D: x.png", "back\\slash.png", "two\nlines.png", "a/b.png"):
+        path = folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"x")
+        assert named_file(folder, name_within("pictures", path)) == path
+    for name in ("../pictures/D: x.png", str(folder / "D: x.png"), "", "E: gone.png"):
+        with pytest.raises(UserError, match="must stay within its folder"):
+            named_file(folder, name)
 
 
 def test_names_that_are_no_text(tmp_path):

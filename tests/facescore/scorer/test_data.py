@@ -51,6 +51,27 @@ def test_crops_in_folders_of_scores_know_their_picture(crops):
     assert len(set(rated_crops(crops)[1])) == 3
 
 
+def test_crops_that_are_sorted_later_know_their_picture(crops):
+    """As when all crops are cut into one folder, and a person sorts them."""
+    rows = ["a_0.png,a.png", "a_1.png,a.png", "x/b_0.png,x/b.png", "y/b_0.png,y/b.png"]
+    table = crops / "crops.csv"
+    table.write_text("\ufeffcrop;picture\r\n" + "\r\n".join(rows).replace(",", ";"))
+    assert rated_crops(crops)[1] == ["x/b.png", "a.png", "a.png"]
+    # The name is that of two pictures, and it occurs twice: they count as one.
+    write_image(crops / "3/deep/b_0.png", picture(3))
+    assert rated_crops(crops)[1] == ["x/b.png", "x/b.png", "a.png", "a.png"]
+
+
+def test_crops_have_one_name_however_they_are_written(crops, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link").symlink_to(crops)
+    (crops / "crops.csv").unlink()
+    expected = ["2/b_0.png", "4/a_0.png", "4/a_1.png"]
+    for name in ("crops", crops, "link", "crops/../link"):
+        for ratings in (None, "crops", crops, "link"):
+            assert rated_crops(name, ratings)[1] == expected
+
+
 def test_ratings_of_pictures_go_over_to_their_crops(crops, tmp_path):
     for name in ("4/a.png", "2/b.png"):
         write_image(tmp_path / "pictures" / name, picture(9))
@@ -79,8 +100,22 @@ def test_no_rating_is_an_error(crops, tmp_path):
     with pytest.raises(ValueError, match="crops: no crop here has a rating"):
         rated_crops(crops, table)
     (crops / "crops.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(ValueError, match="crops.csv: is no table of crops"):
+    with pytest.raises(ValueError, match="crops.csv, line 1: no column crop"):
         rated_crops(crops)
+
+
+def test_a_damaged_crop_is_left_out_and_named(crops, tmp_path):
+    (crops / "2/b_0.png").write_bytes(b"no picture")
+    found, _ = rated_crops(crops)
+    with pytest.raises(ValueError, match="b_0.png"):
+        store_crops(found, (8, 6), tmp_path / "cache")
+    for _ in range(2):  # the second time from the cache
+        damaged = {}
+        stored = store_crops(found, (8, 6), tmp_path / "cache", damaged=damaged)
+        assert list(damaged) == [0] and "b_0.png" in damaged[0]
+        np.testing.assert_array_equal(stored.scores, [4, 4])
+        expected = fit_crop(read_image(found[1].path), (8, 6))
+        np.testing.assert_array_equal(stored[0], expected)
 
 
 def test_crops_are_stored_once_and_again_when_they_change(crops, tmp_path):

@@ -1,3 +1,5 @@
+import os
+
 import pytest
 from PIL import Image
 
@@ -8,6 +10,7 @@ from facescore.scorer.data import (
     read_ratings,
     write_ratings,
 )
+from illustkit.files import write_whole
 
 
 def picture(path):
@@ -49,6 +52,38 @@ def test_a_table_comes_back(tmp_path):
     (tmp_path / "1").mkdir()
     with pytest.raises(RatingError, match="both folders of scores and ratings.csv"):
         read_ratings(tmp_path)
+
+
+def test_ratings_of_files_of_any_name_come_back(tmp_path):
+    names = ["D: x.png", "two\nlines.png", "back\\slash.png", 'a"b;c.png']
+    names.append(os.fsdecode("絵.png".encode("cp932")))
+    ratings = [(picture(tmp_path / name), 1 + i) for i, name in enumerate(names)]
+    table = write_ratings(tmp_path / "ratings.csv", ratings)
+    assert read_ratings(tmp_path) == ratings
+    # A picture that is gone does not take the others with it.
+    ratings.pop(0)[0].unlink()
+    with pytest.raises(RatingError):
+        read_ratings(table)
+    ratings.pop(0)[0].unlink()
+    text = table.read_text("utf-8", errors="surrogateescape").replace("D: x", "gone")
+    write_whole(table, text)
+    gone = []
+    assert read_ratings(table, gone=gone) == ratings
+    assert gone == [(tmp_path / "gone.png", 1), (tmp_path / "two\nlines.png", 2)]
+
+
+def test_tables_that_spreadsheets_save(tmp_path):
+    path = picture(tmp_path / "絵.png")
+    table = tmp_path / "r.csv"
+    for data in (
+        "\ufefffile;score\r\n絵.png;4\r\n".encode(),
+        "file\tscore\n絵.png\t4\n".encode("utf-16"),
+    ):
+        table.write_bytes(data)
+        assert read_ratings(table) == [(path, 4)]
+    table.write_bytes("file,score\n絵.png,4\n".encode("cp932"))
+    with pytest.raises(RatingError, match='line 2: .* Save it as "CSV UTF-8"'):
+        read_ratings(table)
 
 
 def test_every_problem_is_named_by_file_and_line(tmp_path):

@@ -1,5 +1,6 @@
 import json
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -106,18 +107,19 @@ def test_another_run_in_the_folder_is_not_overwritten(trained, crops):
         train_scorer(crops, trained.folder, **TINIEST, weight_decay=0.5)
 
 
-def test_a_crop_that_cannot_be_read_can_be_taken_away(crops, tmp_path):
+@pytest.mark.usefixtures("eagerly")
+def test_a_crop_that_cannot_be_read_is_left_out_and_named(crops, tmp_path, capsys):
     for path in list_images(crops)[:20]:
         copy = tmp_path / "crops" / path.relative_to(crops)
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(path.read_bytes())
     broken = tmp_path / "crops/1/broken.png"
     broken.write_bytes(b"no picture")
-    settings = {**TINIEST, "batch_size": 4, "epochs": 1}
-    with pytest.raises(ValueError, match="broken.png"):
-        train_scorer(tmp_path / "crops", tmp_path / "run", **settings)
-    broken.unlink()
+    settings = {**TINIEST, "batch_size": 4, "epochs": 1, "verbose": 2}
     train_scorer(tmp_path / "crops", tmp_path / "run", **settings)
+    output = capsys.readouterr().out
+    assert "1 rated crops are left out:" in output and "broken.png: " in output
+    broken.unlink()
     with pytest.raises(ValueError, match="trained on every picture"):
         known = held_out_ratings(Run(tmp_path / "run"), tmp_path / "crops")
         for path, _ in known:
@@ -146,7 +148,10 @@ def test_the_presets_of_the_article():
         ({"network": "vgg"}, "Received: 'vgg'"),
         ({"optimizer": "sgd9"}, "Received: 'sgd9'"),
         ({"epochs": 0}, "Received: 0"),
-        ({"zoom": (1.2, 0.8)}, r"Received: \(1.2, 0.8\)"),
+        ({"learning_rate": -1}, "`learning_rate` must be over 0"),
+        ({"batch_size": 0}, "`batch_size` must be"),
+        ({"image_size": (8, 0)}, "`image_size` must be"),
+        ({"zoom": (1.2, 0.8)}, "Received: 1.2, 0.8: exchange"),
     ],
 )
 def test_wrong_settings_are_named(settings, message):
@@ -168,3 +173,25 @@ def test_a_run_of_version_0_1_keeps_its_split(trained, crops, tmp_path):
     sides = split_crops(run.folder, crops, sources, scores)
     for side, names in zip(sides, split.values(), strict=True):
         assert [sources[i] for i in side] == [s for s in sources if s in names]
+
+
+@pytest.mark.usefixtures("eagerly")
+def test_a_run_goes_on_when_crops_come_are_sorted_anew_or_named_otherwise(
+    trained, crops, tmp_path, monkeypatch, capsys
+):
+    shutil.copytree(crops, tmp_path / "crops")
+    run = Run(shutil.copytree(trained.folder, tmp_path / "run"))
+    before = json.loads((run.folder / "split.json").read_text())
+    monkeypatch.chdir(tmp_path)
+    for name, ratings in (("crops", None), ("crops", tmp_path / "crops")):
+        assert len(held_out_ratings(run, name, ratings)) == len(before["held_out"])
+    held_out = tmp_path / "crops" / before["held_out"][0]
+    moved = held_out.parents[1] / "5" / f"moved-{held_out.name}"
+    held_out.rename(moved)
+    write_image(tmp_path / "crops/2/new.png", np.full((16, 16, 3), 99, "uint8"))
+    run = train_scorer("crops", run, **{**TINIEST, "epochs": 3, "verbose": 2})
+    assert "1 picture added, 1 renamed" in capsys.readouterr().out
+    after = json.loads((run.folder / "split.json").read_text())
+    assert moved.relative_to(tmp_path / "crops").as_posix() in after["held_out"]
+    assert set(before["train"]) <= set(after["train"])
+    assert run.epochs_done == 3 and run.settings["mean"] == trained.settings["mean"]
