@@ -41,6 +41,15 @@ def evaluate(
         from oppai.evaluation import evaluate as evaluation
         from oppai.models.pretrained import load_restorer
 
+        numbers = None
+        if blocks:
+            numbers = tuple(
+                int(number) if number.is_integer() else number
+                for number in parse_numbers(blocks, 2, "--blocks")
+            )
+        evaluation.check_censors(
+            kinds=kind or (), blocks=numbers, rim=rim, seed=seed, output=output
+        )
         opened = run if run == "default" else Run(run)
         restorer = load_restorer(opened)
         patches = evaluation.held_out_patches(opened, images, metadata)
@@ -48,9 +57,8 @@ def evaluate(
         if isinstance(opened, Run):
             output = output or opened.folder / "evaluation.csv"
             censors |= opened.settings
-        if blocks:
-            least, most = parse_numbers(blocks, 2, "--blocks")
-            censors["blocks"] = int(least), int(most)
+        if numbers:
+            censors["blocks"] = numbers
         rows = evaluation.evaluate(
             restorer,
             patches,

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from illustkit.errors import UserError
-from illustkit.files import write_whole
+from illustkit.files import expand_user, write_whole
+from illustkit.options import check_choice, check_number, check_options, check_range
 from illustkit.training.runs import Run
 from illustkit.training.split import read_split
 from oppai.censoring.block_grid import Grid
@@ -166,8 +167,11 @@ def evaluate(
     truth: Any = patches
     if isinstance(patches, Patches):
         truth, boxes = patches.patches, patches.boxes
-    if rim not in ("hard", "soft"):
-        raise UserError(f'rim is "hard" or "soft". Received: rim={rim!r}')
+    check_censors(blocks=blocks, rim=rim, seed=seed, output=output)
+    check_options(batch_size=batch_size)
+    check_number("blur_size", blur_size, least=0)
+    check_number("picture_blur", picture_blur, least=0)
+    check_number("blend", blend, least=0, most=1)
     kinds = [kinds] if isinstance(kinds, str) else list(dict.fromkeys(kinds))
     _check(truth, boxes, masks, kinds)
     measured: dict[tuple[str, str], list[tuple[float, dict[str, float]]]] = {}
@@ -200,6 +204,35 @@ def evaluate(
     if output is not None:
         write_csv(rows, output)
     return rows
+
+
+def check_censors(
+    *,
+    kinds: Sequence[str] = (),
+    blocks: Any = None,
+    rim: str = "hard",
+    seed: int = 0,
+    output: str | os.PathLike | None = None,
+) -> None:
+    """Refuse options of `evaluate` that cannot work, before anything is loaded.
+
+    Args:
+        kinds: See `evaluate`, likewise what follows.
+        blocks: (least, most).
+        rim: "hard" or "soft".
+        seed: Int.
+        output: Path of the CSV.
+
+    Raises:
+        UserError: If a value cannot work; it names the option.
+    """
+    check_options(seed=seed)
+    check_choice("rim", rim, ("hard", "soft"))
+    check_range("blocks", blocks, whole=True, least=1)
+    for kind in kinds:
+        check_choice("kind", kind, KINDS)
+    if output is not None and expand_user(output).is_dir():
+        raise UserError(f"{output}: is a folder. Name the CSV to write in `output`.")
 
 
 class _Case(NamedTuple):

@@ -206,7 +206,13 @@ def test_a_restorer_is_given_the_grids_of_mosaics_alone():
         ({}, "need boxes or masks"),
         ({"boxes": boxes(3)}, "as many boxes as patches, 2. Received: 3"),
         ({"masks": np.zeros((2, SIZE, SIZE), np.uint8)}, "mask 0, all 0"),
-        ({"boxes": boxes(2), "rim": "no"}, "rim"),
+        ({"boxes": boxes(2), "rim": "no"}, "`rim` must be one of"),
+        ({"boxes": boxes(2), "blocks": (12, 6)}, "`blocks`.*12, 6: exchange them"),
+        ({"boxes": boxes(2), "seed": -1}, "`seed` must be a whole number"),
+        ({"boxes": boxes(2), "batch_size": 0}, "`batch_size` must be"),
+        ({"boxes": boxes(2), "blur_size": -1}, "`blur_size` must be at least 0"),
+        ({"boxes": boxes(2), "blend": 2}, "`blend` must be at least 0 and at most 1"),
+        ({"boxes": boxes(2), "output": "."}, "is a folder. Name the CSV"),
     ],
 )
 def test_mistakes(options, words):
