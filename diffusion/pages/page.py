@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import base64
 import html
+import json
+import numbers
 import os
 import random
 import tempfile
@@ -29,6 +31,7 @@ from diffusion.watermark import (
 )
 from illustkit.errors import UserError
 from illustkit.images import write_image
+from illustkit.web.server import without_proxies
 
 STEPS, MOST_STEPS, MOST_SEED = 20, 100, 9999
 WAITING = 8  # clicks in the queue; further ones are refused
@@ -66,26 +69,37 @@ def build_page(
         `gradio.Blocks`, with its queue.
 
     Raises:
-        ValueError: If Gradio is not installed, or the size does not fit.
+        UserError: If Gradio is not installed, the size does not fit, or the model has
+            too few timesteps.
     """
     gr = import_gradio()
     size, most = sample_size(model, image_size), most_steps(model)
+    if most < 1:
+        raise UserError(
+            f"The page samples with dpm++, for which the model's {model.timesteps} "
+            "timesteps are too few: train one with more `timesteps`."
+        )
     title = f"New icons: {name}" if name else "New icons"
 
-    def make(seed: float, steps: float, renew: bool) -> tuple[str, int]:
-        seed = random.randint(0, MOST_SEED) if renew else int(seed)
+    def make(seed: Any, steps: Any, renew: Any) -> tuple[str, int]:
+        seed = random.randint(0, MOST_SEED) if renew else seed
         start = time.monotonic()
-        png = make_icon(
-            model,
-            seed,
-            int(steps),
-            image_size=size,
-            watermark=watermark,
-            opacity=opacity,
-            font=font,
-        )
+        try:
+            png = make_icon(
+                model,
+                seed,
+                steps,
+                image_size=size,
+                watermark=watermark,
+                opacity=opacity,
+                font=font,
+            )
+        except UserError as error:
+            # A slip of the page's user: the page says it, and no traceback.
+            text = str(error).replace("`", "")
+            raise gr.Error(text, title="No icon", print_exception=False) from None
         seconds = time.monotonic() - start
-        return _figure(png, seed, int(steps), size, seconds), seed
+        return _figure(png, int(seed), int(steps), size, seconds), int(seed)
 
     with gr.Blocks(title=title, analytics_enabled=False) as page:
         with gr.Column(elem_id="sheet"):
@@ -114,15 +128,24 @@ def build_page(
             )
             renew = gr.Checkbox(True, label="New seed each time", elem_id="renew")
             gr.HTML(f"<p class=note>{_note(name, size, watermark)}</p>")
-        button.click(
+        made = button.click(
             make,
             [seed, steps, renew],
             [icon, seed],
+            # An emptied box is `None`, at which Gradio's own checks fail.
+            preprocess=False,
             show_progress="minimal",
             show_progress_on=icon,
             concurrency_limit=1,
             api_visibility="private",
         )
+        # Gradio reloads the page when a server that died is there again: what the page
+        # shows is kept in the browser, for this tab.
+        shown_now = [icon, seed, steps, renew]
+        key = json.dumps(f"icons of {name}, {size}, {most}")
+        page.load(None, shown_now, shown_now, js=RESTORE.replace("KEY", key))
+        for event in made.success, seed.change, steps.change, renew.change:
+            event(None, shown_now, None, js=KEEP.replace("KEY", key))
     return page.queue(max_size=WAITING, default_concurrency_limit=1, api_open=False)
 
 
@@ -154,15 +177,17 @@ def make_icon(
         bytes.
 
     Raises:
-        ValueError: If `seed` or `steps` is out of range.
+        UserError: If `seed` or `steps` is out of range.
     """
     for what, value, least, most in (
         ("steps", steps, 1, most_steps(model)),
         ("seed", seed, 0, MOST_SEED),
     ):
-        if value != int(value) or not least <= value <= most:
+        whole = isinstance(value, numbers.Real) and float(value).is_integer()
+        if not whole or not least <= value <= most:
+            given = "nothing" if value is None else value
             raise UserError(
-                f"`{what}` is a whole number from {least} to {most}. Received: {value}"
+                f"`{what}` is a whole number from {least} to {most}. Received: {given}"
             )
     pictures = sample(
         model,
@@ -204,7 +229,8 @@ def import_gradio() -> Any:
     # Gradio reads it when it is imported.
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     try:
-        import gradio
+        with without_proxies():
+            import gradio
     except ImportError as error:
         raise UserError(
             f"The page needs Gradio ({error}): pip install 'gradio>=6'"
@@ -253,6 +279,16 @@ def _note(name, size, watermark):
     )
 
 
+# The figure's parent stays when the figure is replaced: screen readers tell the caption.
+RESTORE = """(...now) => {
+  document.querySelector("#icon figure")?.parentElement.setAttribute(
+    "aria-live", "polite");
+  try { return JSON.parse(sessionStorage.getItem(KEY)) ?? now } catch { return now }
+}"""
+KEEP = """(...now) => {
+  try { sessionStorage.setItem(KEY, JSON.stringify(now)) } catch {}
+  return []
+}"""
 STYLE = """
 .gradio-container { background: var(--background-fill-secondary) }
 #sheet { max-width: 27rem; margin: 0 auto; padding: 1.5rem; gap: .9rem;
@@ -268,6 +304,7 @@ STYLE = """
   color: var(--body-text-color-subdued); background: var(--background-fill-secondary) }
 #icon figcaption, #sheet .note { font-size: .85rem; line-height: 1.4;
   color: var(--body-text-color-subdued); text-align: center }
+#sheet :focus-visible { outline: 2px solid var(--color-accent); outline-offset: 2px }
 #icon figcaption { margin-top: .5rem } #sheet .note { margin: 0 }
 #icon figcaption a { margin-left: .6rem; color: var(--link-text-color) }
 """

@@ -13,6 +13,7 @@ from diffusion.watermark import OPACITY, WATERMARK
 from illustkit.deprecation import renamed_keywords
 from illustkit.errors import UserError
 from illustkit.files import expand_user
+from illustkit.web.server import without_proxies
 
 
 @renamed_keywords(dtype="precision")
@@ -107,26 +108,27 @@ def launch(page: Any, *, port: int = 0, open_browser: bool = False) -> str:
         font_mono=("ui-monospace", "monospace"),
     ).set(body_text_color_subdued="*neutral_500", block_info_text_color="*neutral_500")
     try:
-        _, address, _ = page.launch(
-            server_name="127.0.0.1",
-            # `None` lets Gradio take the first free port from 7860 on.
-            server_port=port or None,
-            inbrowser=open_browser,
-            share=False,
-            quiet=True,
-            prevent_thread_lock=True,
-            show_error=True,
-            theme=theme,
-            css=STYLE,
-            footer_links=[],
-            max_file_size="1kb",  # nothing is ever uploaded
-            max_threads=4,
-            state_session_capacity=64,
-            enable_monitoring=False,
-            mcp_server=False,
-            pwa=False,
-            ssr_mode=False,
-        )
+        with without_proxies():
+            _, address, _ = page.launch(
+                server_name="127.0.0.1",
+                # `None` lets Gradio take the first free port from 7860 on.
+                server_port=port or None,
+                inbrowser=open_browser,
+                share=False,
+                quiet=True,
+                prevent_thread_lock=True,
+                show_error=True,
+                theme=theme,
+                css=STYLE,
+                footer_links=[],
+                max_file_size="1kb",  # nothing is ever uploaded
+                max_threads=4,
+                state_session_capacity=64,
+                enable_monitoring=False,
+                mcp_server=False,
+                pwa=False,
+                ssr_mode=False,
+            )
     except (OSError, OverflowError) as error:
         raise UserError(
             f"Port {port} cannot be used. Give another, or 0 for any free port."

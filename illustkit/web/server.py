@@ -6,18 +6,21 @@ number.
 
 import contextlib
 import http.server
+import os
 import secrets
 import socket
 import sys
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from illustkit.errors import UserError
 from illustkit.web.pictures import ServedPictures
 from illustkit.web.requests import Handler
+
+_PROXIES = "http_proxy", "https_proxy", "all_proxy", "ftp_proxy", "ws_proxy"
 
 
 class App:
@@ -109,6 +112,27 @@ class LocalServer:
         """Block until Ctrl-C."""
         while self._thread.is_alive():
             self._thread.join(0.5)
+
+
+@contextlib.contextmanager
+def without_proxies() -> Iterator[None]:
+    """Return a context in which no proxy is used: none leads to this machine itself.
+
+    Libraries that open a page here, or look whether it is up, take the proxies of the
+    environment for that as well.
+
+    Example:
+    ```python
+    with without_proxies():
+        page.launch(server_name="127.0.0.1")
+    ```
+    """
+    names = [name for name in os.environ if name.lower() in _PROXIES]
+    proxies = {name: os.environ.pop(name) for name in names}
+    try:
+        yield
+    finally:
+        os.environ.update(proxies)
 
 
 def serve(app: App, *, port: int = 0, open_browser: bool = True) -> None:

@@ -6,6 +6,7 @@ Skipped where Gradio, Chromium or selenium is missing.
 import base64
 import io
 import json
+import os
 import shutil
 import socket
 import sys
@@ -117,6 +118,22 @@ def test_a_taken_port_is_told(model, address):
     port = int(address.rstrip("/").rsplit(":", 1)[1])
     with pytest.raises(ValueError, match=f"Port {port} cannot be used"):
         launch(build_page(model), port=port)
+
+
+@pytest.mark.parametrize("proxy", ["http://127.0.0.1:9", "socks5://127.0.0.1:9"])
+def test_no_proxy_stands_between_the_page_and_this_machine(model, monkeypatch, proxy):
+    pytest.importorskip("gradio", minversion="6", reason="needs Gradio 6")
+    names = "http_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"
+    for name in names:
+        monkeypatch.setenv(name, proxy)
+    page = build_page(model)
+    try:
+        address = launch(page)
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        assert opener.open(address, timeout=20).status == 200
+    finally:
+        page.close(verbose=False)
+    assert {os.environ[name] for name in names} == {proxy}
 
 
 def test_it_listens_on_loopback_alone(address):

@@ -1,9 +1,11 @@
 import http.client
 import io
 import json
+import os
 import socket
 import threading
 import time
+import urllib.request
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from PIL import Image
 from illustkit.errors import UserError
 from illustkit.images import write_image
 from illustkit.web.pictures import ServedPictures
-from illustkit.web.server import App, LocalServer, serve
+from illustkit.web.server import App, LocalServer, serve, without_proxies
 
 
 class Counter(App):
@@ -244,3 +246,13 @@ def test_ctrl_c_ends_after_the_write_under_way(app, monkeypatch, capsys):
     assert app.total == 5
     assert opened == [capsys.readouterr().out.split()[1]]
     assert opened[0].startswith("http://127.0.0.1:")
+
+
+def test_no_proxy_leads_to_this_machine(monkeypatch):
+    for name in ("http_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "socks5://127.0.0.1:9")
+    before = dict(os.environ)
+    with pytest.raises(KeyError), without_proxies():
+        assert urllib.request.getproxies() == {}
+        raise KeyError
+    assert dict(os.environ) == before
