@@ -7,8 +7,15 @@ from typing import Any
 import numpy as np
 
 from facescore.annotation import PAGES
-from facescore.scorer.data import RATING_TABLE, SCORES, ratings_from_csv, write_ratings
+from facescore.scorer.data import (
+    RATING_TABLE,
+    SCORES,
+    Rating,
+    ratings_from_csv,
+    write_ratings,
+)
 from illustkit.errors import UserError
+from illustkit.files import expand_user
 from illustkit.images import list_images
 from illustkit.web.pictures import ServedPictures
 from illustkit.web.server import App, serve
@@ -37,12 +44,15 @@ class RatingApp(App):
         shuffle: bool = False,
     ) -> None:
         super().__init__()
-        self.folder = Path(folder)
-        self.table = Path(table) if table else self.folder / RATING_TABLE
+        self.folder = expand_user(folder)
+        self.table = expand_user(table) if table else self.folder / RATING_TABLE
         self.images = list_images(self.folder)
         self.scores: dict[Path, int] = {}
+        gone: list[Rating] = []
         if self.table.exists():
-            self.scores = dict(ratings_from_csv(self.table, self.folder))
+            rated = ratings_from_csv(self.table, self.folder, gone=gone)
+            self.scores = dict([*rated, *gone])  # those that are gone stay in the table
+        self.gone = [path for path, _ in gone]
         order = np.arange(len(self.images))
         if shuffle:
             np.random.default_rng(0).shuffle(order)
@@ -114,5 +124,8 @@ def rate(
         UserError: If there is no picture, or the CSV is invalid.
     """
     app = RatingApp(folder, table=table, shuffle=shuffle)
+    if app.gone:
+        print(f"{len(app.gone)} rated pictures are gone; their scores are kept:")
+        print(*app.gone, sep="\n")
     serve(app, port=port, open_browser=open_browser)
     return app.table

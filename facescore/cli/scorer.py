@@ -199,12 +199,19 @@ def evaluate_scorer(
             check_finding(finder, confidence=confidence, **options)
         scorer = expand_user(scorer)
         output = output or scorer / "evaluation"
-        judged = evaluation.evaluate_scorer(
-            scorer, crops, ratings=ratings, output=output, seed=seed
-        )
+        left_out: list[tuple[Path, str]] = []
+        with progress_bar(None, "crop") as progress:
+            judged = evaluation.evaluate_scorer(
+                scorer,
+                crops,
+                ratings=ratings,
+                output=output,
+                seed=seed,
+                left_out=left_out,
+                progress=progress,
+            )
         print(f"{len(judged.true)} crops that were not trained on")
         print(judged.agreement)
-        left_out: list[tuple[Path, str]] = []
         if pictures is not None:
             with progress_bar(None) as progress:
                 result = evaluation.evaluate_stability(

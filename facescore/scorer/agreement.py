@@ -13,6 +13,22 @@ import numpy as np
 from facescore.scorer.data import SCORES
 from illustkit.errors import UserError
 
+BCA, PERCENTILE, UNDEFINED = "BCa", "percentile", "undefined"
+
+
+class Interval(NamedTuple):
+    """A bootstrap interval.
+
+    Args:
+        low: Lower end.
+        high: Upper end.
+        method: "BCa", "percentile" where BCa is not defined, or "undefined".
+    """
+
+    low: float
+    high: float
+    method: str
+
 
 def bootstrap_interval(
     measure: Callable[..., float],
@@ -22,17 +38,17 @@ def bootstrap_interval(
     resamples: int = 2000,
     level: float = 0.95,
     seed: int = 0,
-) -> tuple[float, float]:
+) -> Interval:
     """Compute an interval of a measure by the BCa bootstrap.
 
     `scipy.stats.bootstrap` draws rows; it has no groups, so that it draws the groups'
     numbers here. Resamples on which the measure is not defined (nan) are left out. If
     BCa (bias-corrected and accelerated) is not defined, since all values are equal for
-    example, the percentiles of the resamples are returned.
+    example, the percentiles of the resamples are returned, and `method` says so.
 
     Example:
     ```python
-    low, high = bootstrap_interval(spearman, (true, predicted), seed=1)
+    low, high, method = bootstrap_interval(spearman, (true, predicted), seed=1)
     ```
 
     Args:
@@ -45,7 +61,7 @@ def bootstrap_interval(
         seed: Seed of the draws. Defaults to 0.
 
     Returns:
-        `(low, high)`; nan if the measure is not defined on half of the resamples.
+        An `Interval`; nan if the measure is not defined on half of the resamples.
 
     Raises:
         UserError: If an option is out of its range, or `groups` has another length.
@@ -77,16 +93,17 @@ def bootstrap_interval(
         values = drawn.bootstrap_distribution
         defined = values[np.isfinite(values)]
         if not np.isfinite(measure(*columns)) or len(defined) <= resamples / 2:
-            return float("nan"), float("nan")
+            return Interval(float("nan"), float("nan"), UNDEFINED)
         drawn.bootstrap_distribution = defined
         interval = stats.bootstrap(
             numbers, of, n_resamples=0, bootstrap_result=drawn, method="BCa", **options
         ).confidence_interval
+    method = BCA
     if not np.isfinite(interval).all():
-        tail = (1 - level) / 2
+        tail, method = (1 - level) / 2, PERCENTILE
         interval = np.quantile(defined, (tail, 1 - tail))
     low, high = interval
-    return float(low), float(high)
+    return Interval(float(low), float(high), method)
 
 
 def _rows_of_groups(n: int, groups: Any) -> list[np.ndarray]:
@@ -113,12 +130,14 @@ class Estimate(NamedTuple):
         low: Lower end of its interval.
         high: Upper end of its interval.
         constant: The measure of the constant predictor; nan if it is not defined.
+        method: Of the interval; see `Interval`.
     """
 
     value: float
     low: float
     high: float
     constant: float
+    method: str = BCA
 
 
 @dataclass(frozen=True)
@@ -151,13 +170,23 @@ class Agreement:
     def __str__(self) -> str:
         head = f"{self.level:.0%} interval", f"always {self.constant:.2f}"
         lines = [f"{'':<10}{'value':>8}  {head[0]:<20}{head[1]:>12}"]
-        for name, (value, low, high, constant) in self.measures.items():
-            span = f"{low:.3f} to {high:.3f}"
-            lines.append(f"{name:<10}{value:8.3f}  {span:<20}{constant:12.3f}")
+        for name, (value, low, high, constant, method) in self.measures.items():
+            span = UNDEFINED if method == UNDEFINED else f"{low:.3f} to {high:.3f}"
+            span += "*" if method == PERCENTILE else ""
+            figures = [_figure(value), _figure(constant)]
+            start = f"{name:<10}{figures[0]:>8}"
+            lines.append(f"{start:<20}{span:<20}{figures[1]:>12}")
         medians = "  ".join(f"{s}: {m:.2f}" for s, m in self.medians.items())
         rising = "rising" if self.rising else "NOT rising"
         lines.append(f"medians   {medians} ({rising})")
-        return "\n".join([*lines, f"spread    {self.spread:.2f} of the true scores'"])
+        lines.append(f"spread    {_figure(self.spread, 2)} of the true scores'")
+        if any(estimate.method == PERCENTILE for estimate in self.measures.values()):
+            lines.append("* percentiles of the resamples: BCa is not defined")
+        return "\n".join(lines)
+
+
+def _figure(value, digits=3):
+    return UNDEFINED if np.isnan(value) else f"{value:.{digits}f}"
 
 
 def agreement(
@@ -217,7 +246,11 @@ def agreement(
             seed=seed,
         )
         measures[name] = Estimate(
-            measure(true, predicted), *interval, measure(true, flat)
+            measure(true, predicted),
+            interval.low,
+            interval.high,
+            measure(true, flat),
+            interval.method,
         )
     occurring = [score for score in SCORES if (true == score).any()]
     spread = true.std()

@@ -139,9 +139,11 @@ def ratings_from_csv(
 
     def exists(row):
         try:
-            return named_file(folder, row["file"]).is_file()
+            picture = _picture(folder, row["file"])
         except UserError:
             return False
+        # Among names of such bytes one more may have been, whose file is gone.
+        return picture.is_file() or _has_raw_names(picture.parent)
 
     try:
         rows = read_table(path, _COLUMNS, exists=exists)
@@ -179,6 +181,12 @@ def _picture(folder, name):
         if not name or own.anchor or ".." in own.parts:
             raise
         return folder / own
+
+
+def _has_raw_names(folder):
+    """Return whether files in a folder have names that are no UTF-8."""
+    names = os.listdir(folder) if folder.is_dir() else []
+    return any("\udc80" <= c <= "\udcff" for name in names for c in name)
 
 
 def write_ratings(
@@ -580,7 +588,11 @@ def write_source_split(
 
 
 def held_out_ratings(
-    run: Run, crops: str | os.PathLike, ratings: Any = None
+    run: Run,
+    crops: str | os.PathLike,
+    ratings: Any = None,
+    *,
+    gone: list[Rating] | None = None,
 ) -> list[Rating]:
     """Return the ratings of the crops that a run did not train on.
 
@@ -596,6 +608,7 @@ def held_out_ratings(
         run: `illustkit.training.runs.Run` of a scorer.
         crops: Folder of crops.
         ratings: As in `train_scorer`.
+        gone: See `ratings_from_csv`.
 
     Returns:
         List of `facescore.scorer.data.Rating`.
@@ -604,7 +617,7 @@ def held_out_ratings(
         UserError: If the run has no split, or trained on every crop.
     """
     trained = set(read_split(run.folder)[0])
-    rated, sources = rated_crops(crops, ratings, gone=[])
+    rated, sources = rated_crops(crops, ratings, gone=gone)
     old_names = _names_of_version_0_1(crops, sources)
     renamed = _renamed(run, crops, rated)
     names = crop_names(crops, rated)

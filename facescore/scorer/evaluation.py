@@ -1,6 +1,5 @@
 """Evaluate a scorer on pictures it never saw: tables, a figure, and its stability."""
 
-import csv
 import io
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -11,22 +10,29 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from facescore.boxes import as_boxes, as_face, shrink
-from facescore.crops import failure
+from facescore.crops import failure, fit_crop
 from facescore.scorer.agreement import Agreement, agreement, checked, spearman
-from facescore.scorer.data import SCORES, held_out_ratings, rated_crops
+from facescore.scorer.data import (
+    SCORES,
+    Rating,
+    crop_names,
+    held_out_ratings,
+    rated_crops,
+)
 from facescore.scorer.model import SCORER, load_scorer
 from facescore.scorer.prediction import (
     FaceScorer,
     as_scorer,
     cut_faces,
-    score_crops,
     score_cut,
 )
 from illustkit.errors import UserError
 from illustkit.figures import save_figure
-from illustkit.files import write_whole
+from illustkit.files import expand_user
 from illustkit.images import list_images, read_image
-from illustkit.training.runs import Run
+from illustkit.options import check_number
+from illustkit.tables import write_table
+from illustkit.training.runs import Run, format_figure
 
 _INK, _SOFT = "#1c2230", "#667085"
 
@@ -91,8 +97,8 @@ def plot_distributions(
     right.suptitle("median, quartiles and violin", fontsize=10, color=_INK)
     _violins(right.subplots(), by_score, colours, (low, high))
     if title is None:
-        rho = spearman(true, predicted)
-        title = f"{len(true)} pictures, Spearman {rho:.2f}"
+        rho = format_figure(float(spearman(true, predicted)), 2)
+        title = f"{len(true)} pictures, Spearman {rho}"
     figure.suptitle(title, fontsize=12, parse_math=False)
     if path is not None:
         save_figure(figure, path)
@@ -190,18 +196,23 @@ class Stability:
     faces: int
 
     def __str__(self) -> str:
-        heads = ("mean", 8), ("|mean|", 8), ("95 %", 8), ("/sd", 7), ("order", 8)
+        heads = ("mean", 8), ("|mean|", 8), ("95 %", 8), ("/sd", 10), ("order", 10)
         lines = ["change".ljust(22) + "".join(h.rjust(n) for h, n in heads)]
         for name, (mean, absolute, largest, relative, order) in self.shifts.items():
+            undefined = [format_figure(relative, 2), format_figure(order)]
             lines.append(
                 f"{name:<22}{mean:+8.3f}{absolute:8.3f}{largest:8.3f}"
-                f"{relative:7.2f}{order:8.3f}"
+                f"{undefined[0]:>10}{undefined[1]:>10}"
             )
         lines.append(
             f"{self.faces} faces, scores with a standard deviation (sd) of "
-            f"{self.spread:.3f}; framing alone explains {self.framing:.0%} of them"
+            f"{self.spread:.3f}; framing alone explains {_percent(self.framing)}"
         )
         return "\n".join(lines)
+
+
+def _percent(fraction):
+    return "an undefined part" if np.isnan(fraction) else f"{fraction:.0%} of them"
 
 
 def stability(
@@ -380,6 +391,8 @@ def evaluate_scorer(
     output: str | os.PathLike | None = None,
     resamples: int = 2000,
     seed: int = 0,
+    left_out: list[tuple[Path, str]] | None = None,
+    progress: Callable[[int], object] | None = None,
 ) -> ScorerEvaluation:
     """Compare a scorer with the person on crops that it did not train on.
 
@@ -401,6 +414,9 @@ def evaluate_scorer(
             Defaults to none.
         resamples: Bootstrap resamples. Defaults to 2000.
         seed: Seed of the resampling. Defaults to 0.
+        left_out: List that receives pairs (path, reason) of the crops that are gone or
+            cannot be read. Defaults to none: the first of them raises its error.
+        progress: Called with the number of crops done. Defaults to none.
 
     Returns:
         A `ScorerEvaluation`.
@@ -410,11 +426,17 @@ def evaluate_scorer(
     """
     run = SCORER.open(run)
     scorer = load_scorer(run)
-    held_out = held_out_ratings(run, crops, ratings)
+    gone: list[Rating] | None = None if left_out is None else []
+    held_out = held_out_ratings(run, crops, ratings, gone=gone)
+    if left_out is not None and gone is not None:
+        left_out += [(path, f"{path}: is gone.") for path, _ in gone]
+    paths = [path for path, _ in held_out]
+    predictions = _score_files(paths, scorer, left_out, progress)
+    held_out = [rating for rating in held_out if rating.path in predictions]
     held_out, sources = rated_crops(crops, held_out)
     paths = [rating.path for rating in held_out]
     true = np.asarray([rating.score for rating in held_out], np.float64)
-    predicted = score_crops(paths, scorer).astype(np.float64)
+    predicted = np.asarray([predictions[path] for path in paths], np.float64)
     result = agreement(
         true,
         predicted,
@@ -424,9 +446,27 @@ def evaluate_scorer(
         seed=seed,
     )
     if output is not None:
-        names = [path.resolve().relative_to(Path(crops).resolve()) for path in paths]
+        names = crop_names(crops, held_out)
         write_evaluation(output, names, true, predicted, result)
     return ScorerEvaluation(result, paths, true, predicted)
+
+
+def _score_files(paths, scorer, left_out, progress, step=64):
+    """Return a dict from the files that can be read to their scores."""
+    predictions = {}
+    for start in range(0, len(paths), step):
+        batch = {}
+        for path in paths[start : start + step]:
+            try:
+                batch[path] = fit_crop(read_image(path), scorer.image_size)
+            except Exception as error:
+                if left_out is None:
+                    raise
+                left_out.append((path, failure(path, error)))
+        predictions |= zip(batch, score_cut(list(batch.values()), scorer), strict=True)
+        if progress is not None:
+            progress(min(start + step, len(paths)))
+    return predictions
 
 
 def write_evaluation(
@@ -448,18 +488,18 @@ def write_evaluation(
     Returns:
         Path of the figure.
     """
-    output = Path(output)
+    output = expand_user(output)
     rows = [
         (Path(name).as_posix(), int(score), f"{value:.4f}")
         for name, score, value in zip(names, true, predicted, strict=True)
     ]
-    _write_csv(output / PREDICTIONS, [("file", "score", "predicted"), *rows])
+    write_table(output / PREDICTIONS, ("file", "score", "predicted"), rows)
     measures = [
-        (name, *(f"{value:.6g}" for value in estimate))
+        (name, *(f"{value:.6g}" for value in estimate[:4]), estimate.method)
         for name, estimate in result.measures.items()
     ]
-    heads = "measure", "value", "low", "high", "constant"
-    _write_csv(output / AGREEMENT, [heads, *measures])
+    heads = "measure", "value", "low", "high", "constant", "interval"
+    write_table(output / AGREEMENT, heads, measures)
     plot_distributions(true, predicted, output / FIGURE)
     return output / FIGURE
 
@@ -498,12 +538,11 @@ def evaluate_stability(
     Raises:
         UserError: If there are fewer than two faces.
     """
-    if limit < 1:
-        raise UserError(f"`limit` must be 1 or more. Received: {limit}")
+    check_number("limit", limit, whole=True, least=1)
     if isinstance(images, (str, os.PathLike)):
         paths = list_images(images)
     else:
-        paths = [Path(path) for path in images]
+        paths = [expand_user(path) for path in images]
     chosen = np.linspace(0, len(paths) - 1, min(limit, len(paths))).round().astype(int)
     rate = FaceScorer(scorer, detector, **options)
 
@@ -521,10 +560,3 @@ def evaluate_stability(
                 progress(number)
 
     return stability(pictures(), scorer=rate.scorer)
-
-
-def _write_csv(path, rows):
-    stream = io.StringIO()
-    csv.writer(stream, lineterminator="\n").writerows(rows)
-    # File names that are no Unicode keep their bytes.
-    write_whole(path, stream.getvalue().encode("utf-8", "surrogateescape"))

@@ -1,16 +1,20 @@
+import http.cookiejar
 import json
+import os
+import urllib.request
 
 import numpy as np
 import pytest
 
 from facescore.annotation import PAGES
-from facescore.annotation.rate import RatingApp
+from facescore.annotation.rate import RatingApp, rate
 from facescore.annotation.review import ReviewApp
 from facescore.annotation.store import Annotations
 from facescore.boxes import Face
 from facescore.labels import label_path, read_labels
 from facescore.scorer.data import read_ratings, write_ratings
 from illustkit.images import write_image
+from illustkit.web.server import LocalServer
 
 SIZE = 40, 30
 
@@ -120,9 +124,44 @@ def test_shuffled_rating_keeps_its_order_and_writes_the_folders(folder):
     found = dict(read_ratings(folder / "mine.csv"))
     assert found == {path: i + 1 for i, path in enumerate(orders[0])}
     assert list(found) == [folder / n for n in ("1.png", "2.png", "10.png")]
-    write_ratings(folder / "mine.csv", [(folder / "gone.png", 3)])
-    with pytest.raises(ValueError, match="mine.csv, line 2: there is no picture"):
+    (folder / "mine.csv").write_text("file,score\n1.png,six\n")
+    with pytest.raises(ValueError, match="mine.csv, line 2: a score is"):
         RatingApp(folder, table=folder / "mine.csv")
+
+
+def test_the_score_of_a_picture_that_is_gone_is_kept(folder, capsys, monkeypatch):
+    name = os.fsdecode("絵.png".encode("cp932"))
+    write_ratings(folder / "ratings.csv", [(folder / name, 3), (folder / "1.png", 2)])
+    monkeypatch.setattr("facescore.annotation.rate.serve", lambda app, **_: None)
+    write_image(folder / "second.png", np.zeros((9, 9, 3), np.uint8))
+    (folder / "second.png").rename(folder / name)
+    app = RatingApp(folder)
+    assert app.gone == [] and 3 in app.queue()["scores"]
+    other = os.fsdecode("手.png".encode("cp932"))
+    (folder / name).rename(folder / other)
+    assert RatingApp(folder).gone == [folder / name]
+    write_ratings(folder / "ratings.csv", [(folder / "gone.png", 3)])
+    rate(folder)
+    assert f"scores are kept:\n{folder / 'gone.png'}" in capsys.readouterr().out
+    app = RatingApp(folder)
+    app.rate({"i": 0, "score": 5})
+    text = (folder / "ratings.csv").read_text()
+    assert text == "file,score\n1.png,5\ngone.png,3\n"
+
+
+def test_names_that_are_no_text_go_through_both_pages(folder):
+    name = os.fsdecode("絵.png".encode("cp932"))
+    (folder / "1.png").rename(folder / name)
+    for app in (RatingApp(folder), ReviewApp(Annotations(folder))):
+        with LocalServer(app) as server:
+            cookies = urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar())
+            browser = urllib.request.build_opener(
+                urllib.request.ProxyHandler({}), cookies
+            )
+            browser.open(server.url).close()
+            address = f"http://127.0.0.1:{server.port}/api/queue"
+            with browser.open(address) as answer:
+                assert name in json.loads(answer.read())["names"]
 
 
 def test_the_pages_fetch_nothing_from_elsewhere():
