@@ -13,17 +13,30 @@ def export(
     path: Annotated[Path, typer.Argument(help="The .onnx or .tflite to write.")],
     run: Restorer = "default",
     image_size: Annotated[
-        int, typer.Option(help="Side of the square pictures, pixels.")
+        int,
+        typer.Option(
+            help="Side of the square pictures, pixels. The memory that each takes "
+            "grows with its square."
+        ),
     ] = 256,
     overwrite: Overwrite = False,
 ) -> None:
-    """Export a restorer's network to ONNX or TFLite."""
+    """Export a restorer's network to ONNX or TFLite, and say what it costs."""
     with user_errors(NAME):
-        from oppai.inference.export import check_export, export_restorer
+        from oppai.inference.export import (
+            check_export,
+            export_restorer,
+            least_memory,
+        )
 
-        check_export(path)
+        path = check_export(path, image_size)
         refuse_existing(path, overwrite)
         from oppai.models.pretrained import load_restorer
 
-        export_restorer(load_restorer(run), path, image_size=image_size)
-        print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+        restorer = load_restorer(run)
+        memory = least_memory(restorer, image_size) / 1e9
+        export_restorer(restorer, path, image_size=image_size)
+        print(
+            f"{path}: {path.stat().st_size / 1e6:.1f} MB; each picture of {image_size}x"
+            f"{image_size} pixels takes {memory:.2f} GB of memory or more"
+        )

@@ -1,5 +1,6 @@
 import json
 import warnings
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -13,7 +14,7 @@ from oppai.censoring.block_grid import Grid
 from oppai.censoring.censor import censor
 from oppai.cli.export import export
 from oppai.data.mosaic_inputs import mosaic_inputs, stack_inputs
-from oppai.inference.export import export_restorer
+from oppai.inference.export import _fixed, export_restorer, least_memory
 from oppai.models.mosaic_unet import MosaicUNet
 from oppai.models.pconv_unet import PConvUNet
 from oppai.models.restorers import MosaicRestorer, Restorer
@@ -130,8 +131,9 @@ def test_a_square_size_that_the_network_cannot_shrink(tmp_path):
             export_restorer(
                 restorer_of(slim(name)), tmp_path / "a.tflite", image_size=33
             )
-    with pytest.raises(ValueError, match="from 1 up. Received: 0"):
-        export_restorer(restorer_of(slim(name)), tmp_path / "a.tflite", image_size=0)
+    for size in (0, -8, 20_000, 8.5):
+        with pytest.raises(ValueError, match=f"image_size.* Received: {size}"):
+            export_restorer(None, tmp_path / "a.tflite", image_size=size)
     assert not list(tmp_path.iterdir())
 
 
@@ -190,6 +192,36 @@ def test_the_command(tmp_path, command):
     result = command(path, "--image-size", 16, "--overwrite", "--run", "runs/first")
     assert result.exit_code == 0, result.output
     assert command.loaded == ["runs/first"]
-    assert result.stdout == f"{path}: 0.0 MB\n"
+    cost = "each picture of 16x16 pixels takes 0.00 GB of memory or more"
+    assert result.stdout == f"{path}: 0.0 MB; {cost}\n"
     shapes, _ = tflite_runner(path)
     assert shapes["rows"] == (1, 16, 16)
+
+
+class Skip(keras.Model):
+    """A network of which one can count what is kept."""
+
+    def __init__(self, image_size=None):
+        x = keras.Input((image_size, image_size, 3))
+        wide = keras.layers.Conv2D(8, 3, padding="same")(x)
+        small = keras.layers.Conv2D(4, 3, 2, padding="same")(wide)
+        large = keras.layers.UpSampling2D()(small)
+        super().__init__(x, keras.layers.Concatenate()([large, wide]))
+
+    def get_config(self):
+        return {}
+
+
+def test_the_least_memory_is_what_later_layers_read():
+    restorer = SimpleNamespace(network=Skip())
+    # Of each pixel the skipped 8 channels, 4 enlarged ones, and their 12 joined.
+    assert least_memory(restorer, 16) == 4 * 16 * 16 * (8 + 4 + 12)
+    assert least_memory(restorer, 64) == 4 * 64 * 64 * (8 + 4 + 12)
+
+
+def test_an_export_of_any_size_computes_no_picture():
+    resource = pytest.importorskip("resource")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    _fixed(slim("chapter"), 8192)
+    # One channel of it in float32 is 268 MB.
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 400_000
