@@ -53,6 +53,7 @@ def app_with(text: str, *, command: str | None = None) -> typer.Typer:
         add_completion=command is not None,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["--help", "-h"]},
         help=text,
     )
 
@@ -98,6 +99,26 @@ def print_any_name() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def _check_host(value: str | None) -> str | None:
+    if value not in (None, "127.0.0.1", "localhost"):
+        raise typer.BadParameter(
+            f"{value}: the page is for this machine alone. From another one, forward "
+            "its port: ssh -L PORT:127.0.0.1:PORT MACHINE."
+        )
+    return value
+
+
+# Of the commands that serve a page: it is asked for, and the answer is no.
+Host = Annotated[
+    str | None,
+    typer.Option(
+        callback=_check_host,
+        help="Only 127.0.0.1: the page is for this machine alone. From another one, "
+        "forward its port: ssh -L PORT:127.0.0.1:PORT MACHINE.",
+    ),
+]
 
 
 def given(**options: Any) -> dict[str, Any]:

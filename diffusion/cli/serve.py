@@ -18,7 +18,7 @@ from diffusion.cli.options import (
     marking,
     parse_size,
 )
-from illustkit.cli import user_errors
+from illustkit.cli import Host, user_errors
 
 
 def serve(
@@ -33,6 +33,7 @@ def serve(
     open_browser: Annotated[
         bool, typer.Option("--open/--no-open", help="Open the browser.")
     ] = True,
+    host: Host = None,
 ) -> None:
     """Serve a page on this machine that makes new icons; needs Gradio."""
     with user_errors(NAME):

@@ -22,7 +22,7 @@ from facescore.cli.options import (
     end_with_left_out,
     user_errors,
 )
-from illustkit.cli import app_with, given
+from illustkit.cli import Host, app_with, given
 from illustkit.deprecation import renamed_options
 
 app = app_with("Label faces in rounds: start, then review, train, label.")
@@ -62,7 +62,9 @@ def start(
 
 
 @app.command(epilog="Example: facescore annotate review pictures")
-def review(folder: Folder, port: Port = 0, browser: Browser = True) -> None:
+def review(
+    folder: Folder, port: Port = 0, browser: Browser = True, host: Host = None
+) -> None:
     """Correct and accept boxes in the browser."""
     with user_errors():
         from facescore.annotation import loop

@@ -22,7 +22,7 @@ from facescore.cli.options import (
     user_errors,
 )
 from illustkit import cli
-from illustkit.cli import given
+from illustkit.cli import Host, given
 
 
 def crop(
@@ -80,6 +80,7 @@ def rate(
     shuffle: Annotated[bool, typer.Option(help="Show them in a random order.")] = False,
     port: Port = 0,
     browser: Browser = True,
+    host: Host = None,
 ) -> None:
     """Rate pictures from 1 to 5 in the browser, one key each."""
     with user_errors():
