@@ -2,13 +2,21 @@ import errno
 import os
 import subprocess
 import sys
+from typing import Annotated
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
 import illustkit
-from illustkit.cli import app_with, end_with_left_out, given, progress_bar, user_errors
+from illustkit.cli import (
+    Host,
+    app_with,
+    end_with_left_out,
+    given,
+    progress_bar,
+    user_errors,
+)
 from illustkit.errors import DivergedError, UserError
 
 app = app_with("Do one thing or another.", command="sample")
@@ -42,6 +50,18 @@ def inner(file: str):
 
 
 @group.command()
+def train(size: Annotated[int, typer.Option("--batch", "-b")] = 0, seed: int = 0):
+    """Refuse an option."""
+    with user_errors("sample"):
+        raise UserError("take a smaller `size`, or another `seed` or `network`.")
+
+
+@app.command()
+def page(host: Host = None):
+    """Serve a page."""
+
+
+@group.command()
 def second():
     """Fail in a group."""
     fail()
@@ -54,6 +74,21 @@ def run(*arguments):
 def test_version():
     done = run("--version")
     assert (done.exit_code, done.output) == (0, f"sample {illustkit.__version__}\n")
+
+
+@pytest.mark.parametrize(
+    "arguments", [("-h",), ("fail", "-h"), ("group", "inner", "-h")]
+)
+def test_help_has_a_short_name(arguments):
+    done = run(*arguments)
+    assert done.exit_code == 0 and "-h, --help" in done.output
+
+
+def test_a_page_on_all_interfaces_is_refused_with_the_way_to_reach_it():
+    assert run("page", "--host", "localhost").exit_code == 0
+    done = run("page", "--host", "0.0.0.0")
+    assert done.exit_code == 2
+    assert "127.0.0.1" in done.output and "ssh -L" in done.output
 
 
 def test_help_lists_what_every_command_line_has():
@@ -172,7 +207,7 @@ def test_shells_complete_the_commands(shell):
 
 NAMES_ANYTHING = """
 import os, typer
-from illustkit.cli import app_with, user_errors
+from illustkit.cli import Host, app_with, user_errors
 from illustkit.errors import UserError
 app = app_with("A test.", command="test")
 
@@ -216,3 +251,10 @@ def test_a_reader_who_has_had_enough_is_no_error(tmp_path):
     done = subprocess.run(command, shell=True, capture_output=True)
     assert done.stdout == b"line 0\nline 1\n"
     assert done.stderr == b""
+
+
+def test_errors_name_options_as_they_are_typed():
+    done = run("group", "train", "--batch", "9")
+    assert done.output == (
+        "sample: take a smaller --batch, or another --seed or `network`.\n"
+    )
