@@ -83,7 +83,7 @@ def train(
     Example:
     ```python
     run = oppai.train("images", "oppai_meta.json", "runs/first", preset="tiny")
-    print(max(run.history["val_psnr"]))
+    print(run.best("val_psnr"))
     second = oppai.train(
         "images",
         "oppai_meta.json",

@@ -26,7 +26,7 @@ def fingerprint_file(path: str | os.PathLike) -> str:
 
     Example:
     ```python
-    fingerprint_file("pictures/1.png")     # "5891b5b522d5df08"
+    same = fingerprint_file("pictures/1.png") == fingerprint_file("copies/1.png")
     ```
 
     Args:
@@ -127,9 +127,12 @@ def compare_data(
     ```python
     paths = ["pictures/1.png", "pictures/2.png"]
     data = compare_data("runs/a", ["1.png", "2.png"], paths)
-    print(data.report)      # "The data have changed …: 3 pictures added, 1 gone."
+    print(data.report)
     data.write("runs/a")    # after `Run.start`
     ```
+
+    The report is a line such as "The data have changed since this run began: 3 pictures
+    added, 1 gone."
 
     Args:
         folder: Folder of the run; nothing is written to it.

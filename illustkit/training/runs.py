@@ -378,7 +378,8 @@ def load_weights(model: keras.Model, path: str | os.PathLike[str]) -> None:
 
     Example:
     ```python
-    load_weights(model, "runs/first/best.weights.h5")
+    model.save_weights("best.weights.h5")
+    load_weights(model, "best.weights.h5")
     ```
 
     Args:

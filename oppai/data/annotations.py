@@ -474,7 +474,7 @@ def export_coco(
 
     Example:
     ```python
-    export_coco(load_metadata("oppai_meta.json"), "coco.json")
+    export_coco(load_metadata("oppai_meta.json"), "exported.json")
     ```
 
     Args:
@@ -553,7 +553,7 @@ def export_yolo(
 
     Example:
     ```python
-    export_yolo(load_metadata("oppai_meta.json"), "labels")
+    export_yolo(load_metadata("oppai_meta.json"), "exported")
     ```
 
     Args:
