@@ -127,7 +127,7 @@ def given(**options: Any) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def user_errors(command: str) -> Iterator[None]:
+def user_errors(command: str, *, goes_on: bool = True) -> Iterator[None]:
     """Turn a mistake of the user into a clear line and exit code 2.
 
     An error with a list `problems` has each of them in a line of its own. A missing
@@ -143,13 +143,16 @@ def user_errors(command: str) -> Iterator[None]:
 
     Args:
         command: Name of the command, which begins each line.
+        goes_on: Whether a second run keeps what a stopped one has done, as it then
+            says. Defaults to `True`.
     """
     try:
         yield
     except BrokenPipeError:
         raise  # the reader of a pipe has had enough: Typer ends in silence
     except KeyboardInterrupt:
-        _fail(command, ["stopped. The same command goes on from here."], 130)
+        again = "goes on from here" if goes_on else "begins anew"
+        _fail(command, [f"stopped. The same command {again}."], 130)
     except ModuleNotFoundError as error:
         if (advice := missing_backend(error)) is None:
             raise
@@ -207,9 +210,15 @@ def progress_bar(
     """
     from tqdm import tqdm
 
-    with tqdm(total=total, unit=unit) as bar:
+    bars: list[Any] = []
 
-        def progress(done: int) -> None:
-            bar.update(done - bar.n)
+    def progress(done: int) -> None:
+        if not bars:  # none above an error that comes before the work
+            bars.append(tqdm(total=total, unit=unit))
+        bars[0].update(done - bars[0].n)
 
+    try:
         yield progress
+    finally:
+        for bar in bars:
+            bar.close()

@@ -76,7 +76,7 @@ def pack(
 
     Keep it to yourself, on your own Google Drive for instance.
     """
-    with user_errors(NAME):
+    with user_errors(NAME, goes_on=False):
         from oppai.data.archive import pack as run_pack
 
         notes: list[str] = []
@@ -118,7 +118,7 @@ def check(
 
     With the folder of its pictures, theirs too.
     """
-    with user_errors(NAME):
+    with user_errors(NAME, goes_on=False):
         from oppai.data.metadata import MetadataError, check_metadata
 
         result = check_metadata(metadata, pictures)

@@ -36,7 +36,7 @@ def evaluate(
 
     It is measured on the pictures that it did not train on.
     """
-    with user_errors(NAME):
+    with user_errors(NAME, goes_on=False):
         from illustkit.training.runs import Run
         from oppai.evaluation import evaluate as evaluation
         from oppai.models.pretrained import load_restorer

@@ -185,6 +185,25 @@ def test_a_stopped_run_says_how_it_goes_on(tmp_path, monkeypatch):
     assert done.exit_code == 130 and "begins anew" in done.stderr
 
 
+@pytest.mark.parametrize(
+    "command, function, message",
+    [
+        ("train", "oppai.training.train", "goes on from here"),
+        ("train-mosaic", "oppai.training.train_mosaic", "goes on from here"),
+        ("check", "oppai.data.metadata.check_metadata", "begins anew"),
+    ],
+)
+def test_a_stopped_command_says_whether_it_goes_on(
+    monkeypatch, command, function, message
+):
+    def stop(*args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(function, stop)
+    done = run(command, "a", *["b.json"] * (command == "train"))
+    assert done.exit_code == 130 and f"The same command {message}." in done.stderr
+
+
 def test_help_has_an_example_and_loads_no_network():
     code = "import sys, oppai.__main__; print({'keras', 'cv2'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
