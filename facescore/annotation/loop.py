@@ -17,7 +17,7 @@ import numpy as np
 from facescore.annotation.store import ACCEPTED, CASCADE, DETECTOR, STATES, Annotations
 from facescore.boxes import Face
 from facescore.crops import failure
-from facescore.detector.cascade import SHRINK, Cascade
+from facescore.detector.cascade import SHRINK, Cascade, check_cascade
 from facescore.detector.prediction import IOU, check_finding, ultralytics_names
 from facescore.labels import label_path
 from illustkit.deprecation import renamed_keywords
@@ -94,8 +94,9 @@ def start(
     """
     check_number("limit", limit, whole=True, least=1)
     annotations = Annotations(folder)
-    detector = Cascade(cascade)
     options = {"shrink": shrink, **options}
+    check_cascade(**options)
+    detector = Cascade(cascade)
 
     def detect(image):
         return detector.detect(image, **options)

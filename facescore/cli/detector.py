@@ -179,6 +179,7 @@ def evaluate_detector(
     """
     with user_errors():
         from facescore.detector import evaluation
+        from facescore.detector.cascade import check_cascade
         from facescore.detector.prediction import as_detector, check_finding
         from illustkit.training.runs import format_figure
 
@@ -187,6 +188,7 @@ def evaluate_detector(
         if shrink is not None:
             if "cascade" not in models:
                 raise UserError("Only the cascade has `shrink`: leave it out.")
+            check_cascade(shrink=shrink)
             cascade = models["cascade"]
             models["cascade"] = lambda image: cascade.detect(image, shrink=shrink)
         options = given(iou=iou, image_size=image_size, tile=tile)

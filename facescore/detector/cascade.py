@@ -91,10 +91,7 @@ class Cascade:
         """
         import cv2
 
-        check_number("scale_factor", scale_factor, above=1)
-        check_number("min_neighbors", min_neighbors, whole=True, least=1)
-        check_number("min_size", min_size, whole=True, least=1)
-        check_number("shrink", shrink, above=0)
+        check_cascade(scale_factor, min_neighbors, min_size, shrink)
         image = read_image(image)
         grey = cv2.equalizeHist(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
         rows, hits = self._classifier.detectMultiScale2(
@@ -109,6 +106,23 @@ class Cascade:
             for box, n in zip(boxes.tolist(), map(int, hits), strict=True)
         ]
         return sorted(faces, key=lambda face: -face.confidence)
+
+
+def check_cascade(
+    scale_factor: float = 1.1,
+    min_neighbors: int = 5,
+    min_size: int = 24,
+    shrink: float = SHRINK,
+) -> None:
+    """Refuse options that `Cascade.detect` cannot work with, before any work.
+
+    Raises:
+        UserError: If one is out of range.
+    """
+    check_number("scale_factor", scale_factor, above=1)
+    check_number("min_neighbors", min_neighbors, whole=True, least=1)
+    check_number("min_size", min_size, whole=True, least=1)
+    check_number("shrink", shrink, above=0)
 
 
 def find_cascade(path: str | os.PathLike | None = None) -> Path:

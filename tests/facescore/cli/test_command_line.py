@@ -1,8 +1,11 @@
 import csv
 import dataclasses
 import json
+import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +19,7 @@ from facescore.boxes import Face
 from facescore.cli.main import COMMANDS, app
 from facescore.labels import read_labels, write_labels
 from facescore.scorer.training import SCORER_PRESETS
+from illustkit.files import read_text, write_whole
 from illustkit.images import list_images, write_image
 from illustkit.training.runs import Run
 from tests.facescore.slim import Slim
@@ -268,12 +272,25 @@ MISTAKES = [
     (["evaluate-detector", "nowhere", "--detector", "nothing"], "holds no run"),
     (["crop", "a", "b", "--margin", "1,2"], "3 numbers"),
     (["train-scorer", "nowhere"], "nowhere"),
-    (["train-scorer", "nowhere", "--objective", "guess"], "'coral'"),
+    (["train-scorer", "nowhere", "--objective", "guess"], "coral"),
     (["score", "a.png", "--scorer", "nowhere"], "holds no run"),
     (["score", "nowhere.png", "--scorer", "nothing"], "nowhere.png: no such"),
     (["evaluate-scorer", "a", "--scorer", "nowhere"], "holds no run"),
     (["rank", "nowhere", "--scorer", "nothing"], "nowhere"),
     (["annotate", "train", "nowhere"], "nowhere"),
+    (
+        ["train-detector", "a", "--learning-rate", "-1"],
+        "--learning-rate must be over 0",
+    ),
+    (["train-detector", "a", "--batch", "0"], "--batch-size must be"),
+    (["train-detector", "a", "--seed", "-1"], "--seed must be"),
+    (["train-detector", "a", "--holdout", "1"], "--holdout must be"),
+    (["train-detector", "a", "--imgsz", "-32"], "--image-size must be"),
+    (["train-scorer", "a", "--epochs", "0"], "--epochs must be"),
+    (["train-scorer", "a", "--holdout", "1"], "--holdout must be"),
+    (["annotate", "start", "a", "--limit", "0"], "--limit must be"),
+    (["annotate", "start", ".", "--shrink", "-1"], "--shrink must be"),
+    (["rank", ".", "--workers", "0"], "--workers must be"),
     (["annotate", "label", "nowhere"], "nowhere"),
     (["rate", "nowhere", "--no-browser"], "nowhere"),
     (["export-coco", "nowhere", "a.json"], "nowhere"),
@@ -315,6 +332,129 @@ def test_help_has_examples_and_loads_nothing_heavy():
     for name in names:
         shown = done(*name, "--help")
         assert f"Example: facescore {' '.join(name)}" in " ".join(shown.split())
+
+
+def test_the_cascade_loads_no_keras(tmp_path):
+    """Detecting, cropping, suggesting and ranking take 0.6 s, and not 7 with Keras."""
+    write_image(tmp_path / "in" / "a.png", np.full((48, 64, 3), 90, "uint8"))
+    code = f"""
+import sys
+from pathlib import Path
+from facescore.annotation import loop
+from facescore.boxes import Face
+from facescore.cli.main import app
+from facescore.detector import cascade
+from facescore.ranking.rank import rank_folder
+from tests.facescore.rankings import Scorer
+
+class Fake:
+    path = Path({str(tmp_path / "in" / "a.png")!r})
+
+    def __init__(self, path=None):
+        pass
+
+    def detect(self, image, **options):
+        return [Face((8, 8, 24, 24), 0.5)]
+
+cascade.Cascade = loop.Cascade = Fake
+for line in (
+    "detect in --save-txt --save-crop --output found",
+    "crop in crops --detector cascade",
+    "annotate start in",
+):
+    app(line.split(), standalone_mode=False)
+rank_folder("in", scorer=Scorer(), output="ranking", progress=False)
+print({{"keras", "tensorflow", "jax"}} & set(sys.modules))
+"""
+    shown = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+        capture_output=True,
+        text=True,
+    )
+    assert shown.stdout.splitlines()[-1:] == ["set()"], shown.stderr
+    labels = [
+        (tmp_path / "found" / "labels" / "a.txt").read_text(),
+        *(p.read_text() for p in (tmp_path / "in").glob(".facescore/*/*/a.txt")),
+    ]
+    assert labels[0].split()[1:] == labels[1].split()[1:5]  # one rule for its boxes
+
+
+def test_options_that_would_do_nothing_are_refused(patched, tmp_path, monkeypatch):
+    monkeypatch.setattr("facescore.detector.cascade.Cascade", Bright)
+    write_image(tmp_path / "in" / "a.png", np.zeros((20, 20, 3), "uint8"))
+    for option in (("--tile", 64), ("--imgsz", 320), ("--iou", 0.4)):
+        for command in (
+            ("detect", tmp_path / "in"),
+            ("crop", tmp_path / "in", tmp_path / "out"),
+            ("crop", tmp_path / "in", tmp_path / "out", "--detector", "cascade"),
+        ):
+            result = run(*command, *option)
+            assert result.exit_code == 2 and f"has {option[0]}".replace(
+                "imgsz", "image-size"
+            ) in result.stderr.replace("--imgsz", "--image-size")
+    assert not (tmp_path / "out").exists()
+
+
+def test_names_that_are_no_text_go_through_every_command(patched, walked, tmp_path):
+    folder = tmp_path / "in"
+    shutil.copytree(walked / "pictures", folder)
+    name = os.fsdecode("絵.png".encode("cp932"))
+    (folder / "00.png").rename(folder / name)
+    table = folder / "ratings.csv"
+    write_whole(table, read_text(table).replace("00.png", name))
+    bright = "--detector", "runs/bright"
+    saved = "--save-txt", "--save-crop", "--output", tmp_path / "found"
+    assert "20 faces in 21" in done("detect", folder, *bright, *saved)
+    assert len(read_labels(tmp_path / "found/labels" / f"{name[:-4]}.txt", (64, 48)))
+    done("crop", folder, tmp_path / "crops", *bright, "--size", 24)
+    models = "--scorer", walked / "run", *bright
+    done("score", folder, *models, "--output", tmp_path / "scores.csv")
+    assert os.fsencode(name) in (tmp_path / "scores.csv").read_bytes()
+    ranking = "--output", tmp_path / "ranking", "--top-k", 20, "--duplicates", -1
+    done("rank", folder, *models, *ranking)
+    assert list((tmp_path / "ranking" / "top").glob(f"*_{name}"))
+    done(
+        *("evaluate-scorer", tmp_path / "crops", "--scorer", walked / "run"),
+        *("--ratings", table, "--output", tmp_path / "evaluation"),
+    )
+    for path in folder.glob("*.png"):
+        write_labels(path.with_suffix(".txt"), [BOX], (64, 48))
+    done("export-coco", folder, tmp_path / "faces.json")
+    for path in folder.glob("*.txt"):
+        path.unlink()
+    done("import-coco", tmp_path / "faces.json", folder)
+    assert len(list(folder.glob("*.txt"))) == 21
+    done(
+        *("evaluate-detector", folder, *bright),
+        *("--output", tmp_path / "detector-evaluation"),
+    )
+
+
+def test_a_second_run_goes_on_and_counts_what_is_there(patched, walked, tmp_path):
+    folder = tmp_path / "in"
+    shutil.copytree(walked / "pictures", folder)
+    bright = "--detector", "runs/bright"
+    commands = {
+        ("detect", folder, "--save-txt", "--output", tmp_path / "a"): "{n} skipped",
+        ("crop", folder, tmp_path / "b", "--size", 24): "({n} before)",
+        (
+            *("rank", folder, "--scorer", walked / "run"),
+            *("--output", tmp_path / "c"),
+        ): "{n} pictures were rated before",
+    }
+    for command in commands:
+        done(*command, *bright)
+    write_image(folder / "new.png", np.zeros((48, 64, 3), "uint8"))
+    (folder / "bad.png").write_bytes(b"no picture")
+    for (command, text), n in zip(commands.items(), (21, 20, 21), strict=True):
+        result = run(*command, *bright)
+        assert result.exit_code == 1 and text.format(n=n) in result.stdout
+        (line,) = [t for t in result.stderr.splitlines() if t.startswith("facescore")]
+        assert "bad.png: " in line
+        result = run(*command, *bright, "--overwrite")
+        assert result.exit_code == 1 and text.format(n=n) not in result.stdout
 
 
 def test_old_options_and_those_of_ultralytics_still_work(walked, tmp_path):
