@@ -29,6 +29,7 @@ from facescore.labels import (
     write_labels,
 )
 from illustkit.errors import UserError
+from illustkit.files import expand_user
 from illustkit.images import list_images, picture_size
 
 HIDDEN = ".facescore"
@@ -72,7 +73,7 @@ class Annotations:
     """
 
     def __init__(self, folder: str | os.PathLike) -> None:
-        self.folder = Path(folder)
+        self.folder = expand_user(folder)
         self.images = list_images(self.folder)
         self._labels = {image: label_path(image) for image in self.images}
         self._names = {

@@ -39,7 +39,7 @@ from illustkit.training.fit import choose_devices, fit_run, is_quiet
 from illustkit.training.folder import has_trained
 from illustkit.training.optimizers import OPTIMIZERS, build_optimizer, make_optimizer
 from illustkit.training.presets import choose_preset
-from illustkit.training.runs import SETTINGS, Run
+from illustkit.training.runs import Run
 
 
 @dataclass(frozen=True)
@@ -226,8 +226,8 @@ def train_scorer(
         "seed": seed,
         "holdout": holdout,
     }
-    before = SCORER.open(folder).settings if (folder / SETTINGS).exists() else {}
     if has_trained(folder):  # what it has learnt its scores by
+        before = SCORER.open(folder).settings
         record |= {name: before.get(name) for name in ("mean", "scale", "biases")}
     Run.check(folder, record, kind=SCORER)
     gone: list[Rating] = []

@@ -20,7 +20,7 @@ from facescore.labels import label_path, write_labels
 from facescore.scorer.data import RATING_TABLE, Rating, write_ratings
 from facescore.synthetic.scenes import draw_scene
 from facescore.synthetic.taste import CEILING, rated_characters
-from illustkit.files import write_whole
+from illustkit.files import expand_user, write_whole
 from illustkit.images import read_image, write_image
 
 SIZE = 300, 424  # pixels, width and height of a drawn character
@@ -39,6 +39,8 @@ def draw_scenes(
         progress: Show a progress bar. Defaults to `True`.
     """
     from tqdm import tqdm
+
+    folder = expand_user(folder)
 
     def draw(i):
         path = Path(folder, f"scene-{i:04d}.png")
@@ -80,7 +82,7 @@ def draw_characters(
     """
     from tqdm import tqdm
 
-    folder, writing = Path(folder), []
+    folder, writing = expand_user(folder), []
     ratings: list[Rating] = []
     bar = tqdm(total=5 * per_score, desc="Drawing characters", disable=not progress)
     with bar, ThreadPoolExecutor(1) as pool:  # compresses one while the next is drawn
@@ -95,7 +97,7 @@ def draw_characters(
             bar.update()
         for job in writing:
             job.result()
-    table = Path(table) if table else folder / RATING_TABLE
+    table = expand_user(table) if table else folder / RATING_TABLE
     return write_ratings(table, ratings, table.parent)
 
 
@@ -294,7 +296,7 @@ def demo(
     from facescore.scorer.model import load_scorer
     from facescore.scorer.training import train_scorer
 
-    folder, progress = Path(folder), verbose != 0
+    folder, progress = expand_user(folder), verbose != 0
     if detector is not None:
         detector = as_detector(detector)  # an error comes before the drawing
     ratings = draw_characters(
@@ -318,6 +320,7 @@ def demo(
         folder / "crops",
         # The most confident face alone: the score must not go to a false detection.
         detect=lambda image: _find(detector, image)[:1],
+        overwrite=True,  # the detector may be another one now
         progress=progress,
         margin=MARGIN,
         size=scorer_settings["image_size"],
