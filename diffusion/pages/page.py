@@ -279,7 +279,7 @@ def _note(name, size, watermark):
     )
 
 
-# The figure's parent stays when the figure is replaced: screen readers tell the caption.
+# The figure is replaced, its parent stays: screen readers tell each caption.
 RESTORE = """(...now) => {
   document.querySelector("#icon figure")?.parentElement.setAttribute(
     "aria-live", "polite");

@@ -26,6 +26,7 @@ from diffusion.pages import page
 from diffusion.pages.page import WAITING, build_page, make_icon, most_steps
 from diffusion.pages.serve import launch
 from diffusion.sampling.generate import sample
+from illustkit.errors import UserError
 from tests.diffusion.slim import Slim
 
 FLAGS = (
@@ -91,11 +92,21 @@ def test_an_icon_is_the_sampled_one_and_marked(model):
 
 
 @pytest.mark.parametrize(
-    ("seed", "steps"), [(1, 0), (1, 101), (-1, 3), (10_000, 3), (1.5, 3)]
+    ("seed", "steps"),
+    [(1, 0), (1, 101), (-1, 3), (10_000, 3), (1.5, 3), (None, 3), (1, None), ("1", 3)],
 )
 def test_seed_and_steps_are_bounded(model, seed, steps):
-    with pytest.raises(ValueError, match="whole number from"):
+    with pytest.raises(UserError, match="whole number from"):
         make_icon(model, seed, steps)
+
+
+def test_a_model_of_too_few_timesteps_is_told(monkeypatch):
+    pytest.importorskip("gradio", minversion="6", reason="needs Gradio 6")
+    monkeypatch.setattr(diffusion.network.model, "UNet", Slim)
+    network = {"image_size": (16, 16), "dim": 8, "dim_mults": (1, 2)}
+    model = diffusion.network.model.Diffuser(network, timesteps=1)
+    with pytest.raises(UserError, match="1 timesteps are too few"):
+        build_page(model)
 
 
 def test_no_more_steps_are_offered_than_the_model_can_take(model):
@@ -159,6 +170,26 @@ def test_nothing_can_be_uploaded(address):
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(request, timeout=5)
     assert refused.value.code == 413
+
+
+@pytest.mark.parametrize("seed", [None, "", -1, 1.5, 99_999])
+def test_a_slip_is_said_on_the_page_and_not_in_the_terminal(address, capfd, seed):
+    session = f"slip-{seed}"
+    data = {"data": [seed, 2, False], "fn_index": 0, "session_hash": session}
+    request = urllib.request.Request(
+        f"{address}gradio_api/queue/join",
+        json.dumps(data).encode(),
+        {"Content-Type": "application/json"},
+    )
+    urllib.request.urlopen(request, timeout=5).close()
+    events = f"{address}gradio_api/queue/data?session_hash={session}"
+    with urllib.request.urlopen(events, timeout=20) as stream:
+        (line,) = (line for line in stream if b"process_completed" in line)
+    said = json.loads(line.removeprefix(b"data: "))
+    received = "nothing" if seed is None else seed
+    expected = f"seed is a whole number from 0 to 9999. Received: {received}"
+    assert said["output"]["error"] == expected and not said["success"]
+    assert "Traceback" not in "".join(capfd.readouterr())
 
 
 def test_the_queue_is_bounded_and_one_icon_is_made_at_a_time(address, monkeypatch):
@@ -260,3 +291,76 @@ def test_the_page_in_a_browser(browser, address, model, tmp_path):
     assert len(over_the_net) > 5
     assert [url for url in over_the_net if not url.startswith(address)] == []
     assert [e for e in browser.get_log("browser") if e["level"] == "SEVERE"] == []
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_a_server_that_dies_loses_nothing_that_the_page_shows(browser, model, width):
+    pytest.importorskip("gradio", minversion="6", reason="needs Gradio 6")
+    from selenium.webdriver.common.action_chains import ActionChains
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.common.keys import Keys
+    from selenium.webdriver.support.expected_conditions import staleness_of
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    def find(selector):
+        return browser.find_elements(By.CSS_SELECTOR, selector)
+
+    def until(condition):
+        return WebDriverWait(browser, 120, 0.05).until(lambda _: condition())
+
+    def text(selector):
+        return " ".join(element.text for element in find(selector))
+
+    def press(*keys, holding=()):
+        chain = ActionChains(browser)
+        for key in holding:
+            chain.key_down(key)
+        chain.send_keys(*keys)
+        for key in holding:
+            chain.key_up(key)
+        chain.perform()
+
+    screen = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+    page = build_page(model, name=f"run {width}")
+    address = launch(page)
+    try:
+        browser.get(address)
+        until(lambda: find("#make") and find("#icon [aria-live=polite] figure"))
+        wide = browser.execute_script("return document.documentElement.scrollWidth")
+        assert wide <= width
+        # By keyboard alone: the button, and then each control in the order it is seen.
+        press(Keys.TAB)
+        assert browser.switch_to.active_element.get_attribute("id") == "make"
+        outline = browser.switch_to.active_element.value_of_css_property("outline")
+        assert "solid 2px" in outline
+        press(*[Keys.TAB] * 5, Keys.SPACE)  # no new seed each time
+        assert not find("#renew input")[0].is_selected()
+        press(Keys.TAB, Keys.TAB, holding=[Keys.SHIFT])  # over the slider to the box
+        press("a", holding=[Keys.CONTROL])
+        press("12")
+        press(*[Keys.TAB] * 3, holding=[Keys.SHIFT])
+        assert browser.switch_to.active_element.get_attribute("id") == "make"
+        press(Keys.ENTER)
+        until(lambda: "Seed 12," in text("#icon figcaption"))
+        picture = find("#icon img")[0].get_attribute("src")
+
+        page.close(verbose=False)
+        find("#make")[0].click()
+        until(lambda: "Connection to the server was lost" in text(".toast-body"))
+        assert find("#icon img")[0].get_attribute("src") == picture
+        old = find("#make")[0]
+        page = build_page(model, name=f"run {width}")
+        port = int(address.rstrip("/").rsplit(":", 1)[1])
+        assert launch(page, port=port) == address
+        until(lambda: staleness_of(old)(browser))  # the page loads itself again
+        until(lambda: "Seed 12," in text("#icon figcaption"))
+        assert find("#icon img")[0].get_attribute("src") == picture
+        assert find("#seed input[type=number]")[0].get_attribute("value") == "12"
+        assert not find("#renew input")[0].is_selected()
+        find("#renew input")[0].click()
+        find("#make")[0].click()
+        until(lambda: find("#icon img")[0].get_attribute("src") != picture)
+    finally:
+        page.close(verbose=False)
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
