@@ -117,10 +117,10 @@ def check_choice(name: str, value: Any, choices: Collection[Any]) -> None:
         )
 
 
-_COUNT = {"whole": True, "least": 1}
-_COUNT_OR_NONE = {"whole": True, "least": 0}
-_NOT_NEGATIVE = {"least": 0}
-_PROBABILITY = {"least": 0, "most": 1}
+_COUNT: dict[str, Any] = {"whole": True, "least": 1}
+_COUNT_OR_NONE: dict[str, Any] = {"whole": True, "least": 0}
+_NOT_NEGATIVE: dict[str, Any] = {"least": 0}
+_PROBABILITY: dict[str, Any] = {"least": 0, "most": 1}
 # Options that mean the same in every package.
 _LIMITS: dict[str, dict[str, Any]] = {
     **dict.fromkeys(

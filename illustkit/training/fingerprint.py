@@ -147,15 +147,15 @@ def compare_data(
     Raises:
         UserError: If the run trained on other data altogether: no file is the same.
     """
-    names, paths = list(names), [expand_user(path) for path in paths]
+    names, places = list(names), [expand_user(path) for path in paths]
     with ThreadPoolExecutor(8) as pool:  # a network drive answers slowly
-        files = dict(zip(names, pool.map(fingerprint_file, paths), strict=True))
+        files = dict(zip(names, pool.map(fingerprint_file, places), strict=True))
     folder = expand_user(folder)
     if not (folder / DATA).exists() or not has_trained(folder):
         return RunData(files)
     before, history = _read(folder / DATA)
     if before and files and not set(before.values()) & set(files.values()) - {""}:
-        source = source if source is not None else paths[0].parent
+        source = source if source is not None else places[0].parent
         raise UserError(
             f"{folder} was trained on other data: none of its {len(before)} pictures "
             f"is in {source}. Name the folder that it was trained on, or another run."

@@ -106,12 +106,16 @@ def write_split(
         `Path` of the file.
     """
     folder = expand_user(folder)
-    training, held_out = dict.fromkeys(training), dict.fromkeys(held_out)
+    sides = {
+        "train": dict.fromkeys(training),
+        "held_out": dict.fromkeys(held_out),
+    }
     if has_trained(folder) and (folder / SPLIT).exists():
-        trained_before, held_out_before = read_split(folder)
-        training |= dict.fromkeys(n for n in trained_before if n not in held_out)
-        held_out |= dict.fromkeys(n for n in held_out_before if n not in training)
-    text = json.dumps({"train": list(training), "held_out": list(held_out)}, indent=1)
+        now = sides["train"].keys() | sides["held_out"].keys()
+        for side, before in zip(sides.values(), read_split(folder), strict=True):
+            side |= dict.fromkeys(name for name in before if name not in now)
+            now |= side.keys()
+    text = json.dumps({side: list(names) for side, names in sides.items()}, indent=1)
     return write_whole(folder / SPLIT, text)
 
 

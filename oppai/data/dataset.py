@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from illustkit.errors import UserError
+from illustkit.errors import UserError, as_user_error
 from oppai.data.crops import cut_patch, expand_box, is_grey
 from oppai.data.metadata import Entry, find_pictures
 
@@ -189,14 +189,16 @@ def _key(entries: Sequence[Entry], root, paths: dict[str, Path], options):
 
 def _add_patches(writer, entry, path, options):
     """Add a picture's patches; return `(reason, detail)` of what is left out."""
-    from illustkit.images import ImageError, read_image
+    from illustkit.images import read_image
 
     if not entry.boxes:
         return "no box", ""
     try:
         picture = read_image(path)
-    except (ImageError, OSError) as error:
-        return "broken", str(error)
+    except Exception as error:
+        if (problem := as_user_error(error, path)) is None:
+            raise
+        return "broken", str(problem)
     height, width = picture.shape[:2]
     x, y = width / entry.width, height / entry.height
     if not 0.98 < x / y < 1.02:

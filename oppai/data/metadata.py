@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from illustkit.errors import UserError
+from illustkit.errors import UserError, as_user_error
 from illustkit.files import (
     cache_folder,
     expand_user,
@@ -352,7 +352,7 @@ def check_metadata(
 def _check_pictures(entries, root, progress):
     from tqdm import tqdm
 
-    from illustkit.images import ImageError, read_image
+    from illustkit.images import read_image
 
     paths, missing = find_pictures(entries, root)
     problems = [f"{Path(root, name)}: is missing." for name in missing]
@@ -361,8 +361,10 @@ def _check_pictures(entries, root, progress):
     for name, path in bar:
         try:
             height, width = read_image(path).shape[:2]
-        except (ImageError, OSError) as error:
-            problems.append(str(error))
+        except Exception as error:
+            if (problem := as_user_error(error, path)) is None:
+                raise
+            problems.append(str(problem))
             continue
         if (width, height) != sizes[name]:
             stated = "{}×{}".format(*sizes[name])
