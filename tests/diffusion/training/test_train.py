@@ -261,6 +261,18 @@ def test_epochs_of_another_length_add_up_to_the_steps(tmp_path):
     assert [module._epochs(run) for run in runs] == [25, 3 + 9, 5 + 10]
 
 
+def test_more_steps_in_longer_epochs_go_on(icons, tmp_path, monkeypatch):
+    """As the notebook asks: a fifth of the steps is an epoch."""
+    for steps in (5, 15):
+        settings = {"steps": steps, "epoch_steps": steps // 5, "sample_every": 0}
+        run = train_slim(monkeypatch, icons, tmp_path, **settings)
+    # Five epochs of one step, and four of three.
+    assert run.epochs_done == 5 + 4
+    assert int(restored(run).optimizer.iterations) == 5 + 12
+    (change,) = [c for c in run.changes if c["setting"] == "epoch_steps"]
+    assert change == {"after_epoch": 5, "setting": "epoch_steps", "from": 1, "to": 3}
+
+
 def test_a_refused_training_does_not_bind_the_next(icons, tmp_path, monkeypatch):
     """Stopped in its first epoch: other settings, and longer epochs, may follow."""
     settings = {"sample_every": 0, "steps": 2}
