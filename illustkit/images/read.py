@@ -103,6 +103,8 @@ class Picture:
         icc_profile: The colour profile, or `None`. Colours are not converted by it.
         encoding: How the file was compressed: JPEG quantisation tables ("qtables"),
             "subsampling", "progressive", TIFF "compression", WebP "lossless", "dpi".
+        data: The bytes of a JPEG file, whose blocks stay where nothing is edited, else
+            `None`.
     """
 
     path: str | os.PathLike
@@ -119,6 +121,7 @@ class Picture:
     exif: bytes | None = None
     icc_profile: bytes | None = None
     encoding: dict[str, Any] = field(default_factory=dict)
+    data: bytes | None = None
 
 
 def read_picture(path: str | os.PathLike, *, max_pixels: int = MAX_PIXELS) -> Picture:
@@ -202,6 +205,7 @@ def read_picture(path: str | os.PathLike, *, max_pixels: int = MAX_PIXELS) -> Pi
         exif=exif,
         icc_profile=profile,
         encoding=encoding,
+        data=data if format in ("JPEG", "MPO") else None,
     )
 
 

@@ -1,6 +1,7 @@
 """Writing pictures: new ones, or edited ones in the form of the file they came from."""
 
 import io
+import logging
 import os
 import struct
 import zlib
@@ -21,13 +22,17 @@ from illustkit.images.formats import (
     format_of,
     reason_of,
 )
+from illustkit.images.jpeg import with_blocks_of
 from illustkit.images.read import (
     GREY,
     Picture,
     as_stored,
     is_key,
     palette_alpha,
+    upright,
 )
+
+_log = logging.getLogger(__name__)
 
 _ICC_SPACE = {
     "1": b"GRAY",
@@ -88,8 +93,10 @@ def write_picture(path: str | os.PathLike, rgb: np.ndarray, *, like: Picture) ->
     index, CMYK, 16-bit value), so PNG, BMP, GIF, TIFF, PPM and lossless WebP give them
     back bit for bit; so does alpha, and the colour under it. EXIF (with its
     orientation: the pixels are turned back) and the ICC profile stay; XMP and text are
-    left out. A JPEG is compressed with the quantisation tables and subsampling of the
-    original.
+    left out. A JPEG keeps the blocks of the original in which no pixel is edited, bit
+    for bit; of blocks that share their colour with an edited one, the next pixel may
+    differ. The others are compressed with the original's quantisation tables and
+    subsampling.
 
     Choices where something has to give:
 
@@ -98,7 +105,9 @@ def write_picture(path: str | os.PathLike, rgb: np.ndarray, *, like: Picture) ->
       or TIFF is saved as RGB(A), a GIF takes the nearest colour of its palette.
     - CMYK: changed pixels are written without black ink.
     - An extension other than the original's: what that format holds, else 8-bit RGB(A).
-    - An animation: its first frame only.
+    - A progressive or CMYK JPEG: compressed anew with the same tables; a line says by
+      how much other pixels change.
+    - An animation: its first frame only; see `illustkit.images.animation`.
 
     Example:
     ```python
@@ -147,7 +156,27 @@ def write_picture(path: str | os.PathLike, rgb: np.ndarray, *, like: Picture) ->
         transparency=transparency,
         **options,
     )
+    if format == "JPEG" and like.data is not None:
+        data = _keep_blocks(path, data, rgb, like)
     return write_bytes(path, data)
+
+
+def _keep_blocks(path, data, rgb, like):
+    """Put the blocks of the original back into a JPEG where nothing is edited."""
+    changed = (rgb != like.rgb).any(axis=-1)
+    kept = with_blocks_of(like.data, data, as_stored(changed, like.orientation))
+    if kept is not None:
+        return kept
+    with Image.open(io.BytesIO(data)) as image:
+        pixels = upright(np.asarray(image.convert("RGB")), like.orientation)
+    difference = np.abs(pixels.astype(np.int16) - like.rgb).max(axis=-1)
+    _log.warning(
+        "%s: is no baseline JPEG and was compressed anew: pixels that were not edited "
+        "differ by up to %d levels. A .png keeps them.",
+        path,
+        difference[~changed].max(initial=0),
+    )
+    return data
 
 
 def check_like(path: str | os.PathLike, like: Picture) -> None:

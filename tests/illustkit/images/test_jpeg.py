@@ -1,0 +1,122 @@
+"""A JPEG's untouched blocks stay, as Pillow decodes them."""
+
+import io
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image, JpegImagePlugin
+
+from illustkit.images import read_picture, write_picture
+from illustkit.images.jpeg import with_blocks_of
+
+KINDS = {
+    "4:4:4": {"subsampling": 0},
+    "4:2:2": {"subsampling": 1},
+    "4:2:0": {"subsampling": 2},
+    "optimised": {"subsampling": 2, "optimize": True},
+    "restarts": {"subsampling": 2, "restart_marker_blocks": 2},
+    "restarts by row": {"subsampling": 0, "restart_marker_rows": 1},
+    "quality 100": {"subsampling": 0, "quality": 100},
+    "quality 5": {"subsampling": 0, "quality": 5},
+}
+BLOCK = {"4:4:4": (8, 8), "4:2:2": (8, 16), "restarts by row": (8, 8)}
+
+
+def drawn(height=77, width=93):
+    """Lines on white, where decoding clips, and colours that change quickly."""
+    rng = np.random.default_rng(3)
+    y, x = np.mgrid[:height, :width]
+    picture = np.full((height, width, 3), 255, np.uint8)
+    picture[(x + 2 * y) % 11 < 2] = (10, 0, 30)
+    noise = rng.integers(0, 256, picture.shape)
+    picture[40:, 50:] = noise[40:, 50:]
+    return picture
+
+
+def jpeg(picture, **options):
+    stream = io.BytesIO()
+    Image.fromarray(picture).save(stream, "JPEG", **options)
+    return stream.getvalue()
+
+
+def edit(path, colour=(200, 30, 90), box=(20, 33, 31, 38)):
+    """Paint a box, write it as `restore` does, and return both as Pillow shows them."""
+    picture = read_picture(path)
+    rgb = picture.rgb.copy()
+    rgb[box[1] : box[3], box[0] : box[2]] = colour
+    write_picture(path.with_name("out.jpg"), rgb, like=picture)
+    with Image.open(path) as before, Image.open(path.with_name("out.jpg")) as after:
+        return np.asarray(before).astype(int), np.asarray(after).astype(int)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_blocks_without_an_edited_pixel_stay(tmp_path, kind, mode):
+    path = tmp_path / "a.jpg"
+    picture = drawn() if mode == "RGB" else drawn()[..., 0]
+    path.write_bytes(jpeg(picture, **KINDS[kind]))
+    before, after = edit(path)
+    high, wide = (8, 8) if mode == "L" else BLOCK.get(kind, (16, 16))
+    touched = np.zeros(picture.shape[:2], bool)
+    rows = slice(33 // high * high, -(-38 // high) * high)
+    columns = slice(20 // wide * wide, -(-31 // wide) * wide)
+    touched[rows, columns] = True
+    differs = np.abs(after - before).reshape(*touched.shape, -1).max(-1) > 0
+    # libjpeg smooths colours of half the size with those of the next block.
+    rim = cv2.dilate(touched.astype(np.uint8), np.ones((3, 3))) > 0
+    assert not differs[~(touched if (high, wide) == (8, 8) else rim)].any()
+    assert differs[33:38, 20:31].mean() > 0.9
+    with Image.open(path) as one, Image.open(tmp_path / "out.jpg") as two:
+        assert one.quantization == two.quantization
+        if mode == "RGB":
+            sampling = JpegImagePlugin.get_sampling
+            assert sampling(one) == sampling(two)
+
+
+def test_nothing_edited_gives_every_pixel_back(tmp_path):
+    path = tmp_path / "a.jpg"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path.write_bytes(jpeg(drawn(), quality=60, exif=exif))
+    before, after = edit(path, box=(0, 0, 0, 0))
+    np.testing.assert_array_equal(before, after)
+    # A box in the upright picture lies elsewhere in the stored one.
+    before, after = edit(path, box=(56, 64, 64, 72))
+    differs = (before != after).any(-1)
+    assert differs[8:16, 64:72].mean() > 0.9
+    assert not differs[:, :60].any() and not differs[:, 84:].any()
+
+
+@pytest.mark.parametrize("name", ["progressive", "CMYK"])
+def test_what_is_compressed_anew_is_told(tmp_path, name, caplog):
+    path = tmp_path / "a.jpg"
+    if name == "CMYK":
+        Image.fromarray(drawn()).convert("CMYK").save(path)
+    else:
+        path.write_bytes(jpeg(drawn(), progressive=True))
+    before, after = edit(path)
+    assert "out.jpg: is no baseline JPEG and was compressed anew" in caplog.text
+    if name == "progressive":
+        kept = np.ones(before.shape[:2], bool)
+        kept[33:38, 20:31] = False
+        most = np.abs(before - after).max(-1)[kept].max()
+        assert f"differ by up to {most} levels" in caplog.text
+
+
+def test_spoilt_scans_are_refused_or_decoded():
+    picture = drawn(40, 40)
+    whole = jpeg(picture, restart_marker_blocks=2)
+    edited = jpeg(255 - picture)
+    changed = np.zeros((40, 40), bool)
+    changed[:5, :5] = True
+    assert with_blocks_of(whole, edited, changed)
+    rng = np.random.default_rng(0)
+    for _ in range(150):
+        data = bytearray(whole)
+        for place in rng.integers(2, len(data), rng.integers(1, 6)):
+            data[place] = rng.integers(256)
+        spoilt = bytes(data[: rng.integers(len(data) // 2, len(data) + 1)])
+        result = with_blocks_of(spoilt, edited, changed)
+        if result is not None:
+            Image.open(io.BytesIO(result)).load()
