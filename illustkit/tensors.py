@@ -126,6 +126,9 @@ class Skipped:
     def __setitem__(self, key: object, value: object) -> None:
         pass
 
+    def add(self, item: object) -> None:
+        """Take an item of a set, and forget it."""
+
     def append(self, item: object) -> None:
         """Take an item of a list, and forget it."""
 
@@ -178,6 +181,8 @@ class _OrderedDict(dict):
 
 
 def _rebuild_tensor(storage, offset, shape, strides, *_):
+    if isinstance(storage, _Storage) and storage.dtype.startswith("|V"):
+        return Skipped()
     numbers = offset, *shape, *strides
     if not isinstance(storage, _Storage) or len(shape) != len(strides):
         raise ValueError("a tensor without a storage")
@@ -216,6 +221,16 @@ _STORAGES = {
     "ByteStorage": "|u1",
     "BoolStorage": "|b1",
 }
+# Numbers that are not read, and how many bytes each takes in a file.
+_INERT_WIDTHS = {
+    "torch.ComplexFloatStorage": 8,
+    "torch.ComplexDoubleStorage": 16,
+    "torch.QInt32Storage": 4,
+}
+
+
+def _is_inert(kind):
+    return isinstance(kind, type) and issubclass(kind, Skipped)
 
 
 class _Unpickler(pickle.Unpickler):
@@ -233,16 +248,21 @@ class _Unpickler(pickle.Unpickler):
             return _StorageKind(_STORAGES[name])
         return type("Skipped", (Skipped,), {"named": f"{module}.{name}"})
 
-    def persistent_load(self, pid: Any) -> _Storage:
+    def persistent_load(self, pid: Any) -> Any:
         """Return the storage of ("storage", torch.FloatStorage, key, device, size).
 
-        Older files add a view, which is none but in the very oldest.
+        Older files add a view, which is none but in the very oldest; and ("module",
+        class, file, source) for the class of a network, which is inert.
         """
+        if isinstance(pid, tuple) and len(pid) == 4 and pid[0] == "module":
+            return pid[1] if _is_inert(pid[1]) else Skipped
         if not isinstance(pid, tuple) or len(pid) not in (5, 6) or pid[0] != "storage":
             raise pickle.UnpicklingError("an object that lies outside the pickle")
         _, kind, key, _, size, *view = pid
         if view not in ([], [None]):
             raise pickle.UnpicklingError("a view of a storage")
+        if _is_inert(kind):
+            kind = _StorageKind(f"|V{_INERT_WIDTHS.get(kind.named, 1)}")
         if not isinstance(kind, _StorageKind):
             raise pickle.UnpicklingError("a storage of an unknown kind")
         if not isinstance(key, str) or type(size) is not int or size < 0:
@@ -339,7 +359,7 @@ def _with_arrays(value, read):
     def visit(item):
         if isinstance(item, _Tensor):
             return array(item)
-        if isinstance(item, type):  # an inert class, not called in the pickle
+        if _is_inert(item):  # a class, not called in the pickle
             return item()
         if isinstance(item, (_Maker, _Storage, _StorageKind)):
             return Skipped()

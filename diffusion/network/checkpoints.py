@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ import numpy as np
 from diffusion.network.unet import UNet
 from illustkit.errors import UserError
 from illustkit.tensors import read_tensors
+
+# The names of averaged networks: "ema_model.", "ema.shadow.", "module_ema.".
+_AVERAGE = re.compile(r"(^|[._])ema[._]")
 
 
 class StateDictError(UserError):
@@ -24,7 +28,12 @@ def load_state_dict(model: UNet, state: Mapping[str, Any] | str | os.PathLike) -
     Names and shapes are the PyTorch package's, of the network's version. A checkpoint
     may hold the network alone, or a whole diffusion object or trainer: then the
     averaged weights are loaded if there are any, and everything outside the network is
-    ignored. Nothing is loaded unless everything fits.
+    ignored, as are numbers, text and options beside its arrays. Nothing is loaded
+    unless everything fits.
+
+    A file does not say which release wrote it. Releases 0.26.0 to 0.26.4 have the names
+    and shapes of 0.25.3 and another attention in the middle: their checkpoints cannot
+    be told from those of 0.25.3, are loaded, and give other pictures.
 
     Example:
     ```python
@@ -41,7 +50,7 @@ def load_state_dict(model: UNet, state: Mapping[str, Any] | str | os.PathLike) -
     Raises:
         StateDictError: If names are unknown or missing, or arrays have another shape or
             are not finite; the message lists all faults.
-        ValueError: If a file is missing, broken or of another kind.
+        UserError: If a file is missing, broken or of another kind.
 
     Reference:
         github.com/lucidrains/denoising-diffusion-pytorch.
@@ -49,6 +58,11 @@ def load_state_dict(model: UNet, state: Mapping[str, Any] | str | os.PathLike) -
     source = "The state dict"
     if isinstance(state, (str, os.PathLike)):
         source, state = str(state), read_tensors(Path(state).expanduser())
+    if not hasattr(state, "items"):
+        raise StateDictError(
+            f"{source} is no dict of arrays but {type(state).__name__}: save the "
+            "network's state_dict() alone."
+        )
     state = _network_of(state)
     expected = {}
     for name, variable, to_torch, _ in _entries(model):
@@ -57,14 +71,15 @@ def load_state_dict(model: UNet, state: Mapping[str, Any] | str | os.PathLike) -
     faults = []
     if missing := [name for name in expected if name not in state]:
         faults.append(f"lacks {_listed(missing)}")
-    if unknown := [name for name in state if name not in expected]:
+    unknown = [n for n, value in state.items() if n not in expected and _ndim(value)]
+    if unknown:
         faults.append(f"has {_listed(unknown)}, which the network lacks")
     values = {}
     for name, shape in expected.items():
         if name not in state:
             continue
         try:
-            value = np.asarray(state[name]).astype("float32")
+            value = _as_array(state[name])
         except (TypeError, ValueError):
             faults.append(f"has no array of numbers in {name}")
             continue
@@ -78,7 +93,8 @@ def load_state_dict(model: UNet, state: Mapping[str, Any] | str | os.PathLike) -
         raise StateDictError(
             f"{source} does not fit this network (version {model.version}): it "
             f"{'; it '.join(faults[:6])}{more}. Make the UNet with the version, dim, "
-            "dim_mults, channels and self_condition of the checkpoint."
+            "dim_mults, channels and self_condition of the checkpoint (one of release "
+            "0.26.0 to 0.26.4 passes for 0.25.3, and is another network)."
         )
     for name, variable, _, from_torch in _entries(model):
         variable.assign(from_torch(values[name]))
@@ -141,7 +157,7 @@ def _network_of(state: Mapping[str, Any]) -> dict[str, Any]:
     ends = ("init_conv.weight", "final_conv.weight")
     prefixes = {n.removesuffix(e) for n in flat for e in ends if n.endswith(e)}
     # Prefer the average, then the least wrapped network.
-    prefix = min(prefixes, key=lambda p: ("ema_model." not in p, len(p)), default="")
+    prefix = min(prefixes, key=lambda p: (not _AVERAGE.search(p), len(p)), default="")
     return {n[len(prefix) :]: v for n, v in flat.items() if n.startswith(prefix)}
 
 
@@ -151,6 +167,18 @@ def _flattened(state: Mapping[str, Any], prefix: str = "") -> Iterator:
             yield from _flattened(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
+
+
+def _as_array(value: Any) -> np.ndarray:
+    if hasattr(value, "detach"):  # a tensor of torch, wherever it is
+        value = value.detach().cpu().float()
+    return np.asarray(value).astype("float32")
+
+
+def _ndim(value: Any) -> int:
+    """Return the number of an array's dimensions: zero for what is no weight."""
+    ndim = getattr(value, "ndim", 0)
+    return ndim if isinstance(ndim, int) else 0
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -291,3 +291,37 @@ def test_a_missing_file_is_named(tmp_path, name):
     (tmp_path / "a.txt").write_text("x")
     with pytest.raises(ValueError, match="a.txt: unknown kind"):
         read_tensors(tmp_path / "a.txt")
+
+
+@pytest.mark.parametrize(
+    "storage, width",
+    [("ComplexFloatStorage", 8), ("QInt8Storage", 1), ("QInt32Storage", 4)],
+)
+def test_numbers_that_are_not_read_are_inert_beside_the_others(
+    tmp_path, storage, width
+):
+    """In torch's format before 1.6, where their bytes have to be passed over."""
+    odd = storage_pickle(0, (4,), (1,), storage=storage)[2:-1]
+    weight = storage_pickle(0, (2,), (1,), size=2)[2:-1]
+    weight = weight.replace(b"X\1\0\0\0" + b"0", b"X\1\0\0\0" + b"1", 1)
+    content = b"\x80\x02}(U\x03odd" + odd + b"U\x06weight" + weight + b"u."
+    start = [0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}]
+    parts = [pickle.dumps(part, 2) for part in start]
+    parts += [content, pickle.dumps(["0", "1"], 2)]
+    parts += [(4).to_bytes(8, "little"), bytes(4 * width)]
+    parts += [(2).to_bytes(8, "little"), np.array([5, 7], "<f4").tobytes()]
+    (tmp_path / "a.pt").write_bytes(b"".join(parts))
+    state = read_tensors(tmp_path / "a.pt")
+    np.testing.assert_array_equal(state["weight"], [5, 7])
+    assert isinstance(state["odd"], Skipped)
+
+
+def test_a_whole_network_beside_the_weights_is_inert(tmp_path):
+    """Torch gives a network's class, file and source a place outside the pickle."""
+    network = b"(U\x06modulecmodels\nNet\nU\x06net.pyU\x06class tQ)\x81}U\x01aK\x01sb"
+    weight = storage_pickle(0, (2,), (1,))[2:-1]
+    content = b"\x80\x02}(U\x03net" + network + b"U\x06weight" + weight + b"u."
+    zip_with(tmp_path / "a.pt", content, data=np.arange(4, dtype="<f4").tobytes())
+    state = read_tensors(tmp_path / "a.pt")
+    np.testing.assert_array_equal(state["weight"], [0, 1])
+    assert "models.Net" in repr(state["net"])
