@@ -51,18 +51,23 @@ export class Saver {
     });
   }
 
+  // A write that the server refuses waits, and does not hold up the others.
   async write() {
-    while (this.waiting.size) {
-      const [key, body] = this.waiting.entries().next().value;
+    const refused = new Map(); // body -> error
+    for (;;) {
+      const next = [...this.waiting].find(([, body]) => !refused.has(body));
+      if (!next) break;
+      const [key, body] = next;
       try {
         const answer = await post(this.name, body);
         if (this.waiting.get(key) === body) this.waiting.delete(key);
         this.saved(key, answer, body);
       } catch (error) {
-        return this.report(error);
+        if (error.status !== 422) return this.report(error);
+        refused.set(body, error);
       }
     }
-    this.report(null);
+    this.report(refused.size ? [...refused.values()].pop() : null);
   }
 
   report(error) {

@@ -219,6 +219,22 @@ def test_a_failed_save_is_shown_until_it_succeeds(browser, folder, monkeypatch):
         until(lambda: "1 of 5 accepted" in text(browser, ".progress"))
 
 
+def test_a_write_that_is_refused_holds_up_no_other(browser, folder):
+    with LocalServer(ReviewApp(Annotations(folder))) as server:
+        browser.get(server.url)
+        until(lambda: text(browser, "#caption").startswith("#1 "))
+        (folder / "0.png").rename(folder / "elsewhere")
+        press(browser, "0")
+        until(lambda: "1 picture is not saved yet" in text(browser, "#unsaved"))
+        until(lambda: text(browser, "#caption").startswith("#2 "))
+        press(browser, "0")
+        until(lambda: label_path(folder / "1.png").exists())
+        assert "1 picture is not saved yet" in text(browser, "#unsaved")
+        (folder / "elsewhere").rename(folder / "0.png")
+        browser.find_element(By.CSS_SELECTOR, "#unsaved button").click()
+        until(lambda: label_path(folder / "0.png").exists())
+
+
 def test_a_damaged_picture_says_why_and_is_no_longer_to_review(browser, folder):
     whole = (folder / "0.png").read_bytes()
     (folder / "0.png").write_bytes(whole[: len(whole) // 2])  # its header is whole
@@ -278,3 +294,49 @@ def test_a_reload_after_the_command_ended_is_a_page_not_json(browser, folder):
         browser.refresh()
         assert "Open the address that the command printed" in text(browser, "p")
         assert "{" not in text(browser, "body")
+
+
+def test_rating_goes_on_where_the_server_comes_back(browser, folder):
+    """By keys and by mouse, while nobody answers in between."""
+    with LocalServer(RatingApp(folder)) as server:
+        browser.get(server.url)
+        until(lambda: "0.png" in text(browser, "#caption"))
+        press(browser, "3")
+        until(lambda: (folder / "ratings.csv").exists())
+        until(lambda: "1.png" in text(browser, "#caption"))
+        port = server.port
+    press(browser, "4")
+    until(lambda: "not saved yet" in text(browser, "#unsaved"))
+    browser.find_element(By.CSS_SELECTOR, "[aria-label='Score 5']").click()
+    until(lambda: "1 of 5 rated" in text(browser, ".progress"))
+    assert (folder / "ratings.csv").read_text() == "file,score\n0.png,3\n"
+    with LocalServer(RatingApp(folder), port=port) as server:
+        browser.get(server.url)
+        expected = "file,score\n0.png,3\n1.png,4\n2.png,5\n"
+        until(lambda: (folder / "ratings.csv").read_text() == expected)
+        until(lambda: "3 of 5 rated" in text(browser, ".progress"))
+        assert not browser.find_element(By.ID, "unsaved").is_displayed()
+
+
+@pytest.mark.parametrize("width", [360, 700])
+def test_all_of_both_pages_is_on_a_narrow_screen(browser, folder, width):
+    metrics = {"width": width, "height": 640, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    try:
+        for app in (RatingApp(folder), ReviewApp(Annotations(folder))):
+            with LocalServer(app) as server:
+                browser.get(server.url)
+                until(lambda: text(browser, "#caption").startswith("#1 "))
+                outside = browser.execute_script(
+                    """return [...document.querySelectorAll(
+                        "header button, header select, header input, .progress span,"
+                        + "canvas, #picture, footer button:not(.cell), #accept, #none")]
+                    .filter((e) => e.offsetParent).filter((e) => {
+                        const box = e.getBoundingClientRect();
+                        return box.left < 0 || box.right > innerWidth
+                            || box.top < 0 || box.bottom > innerHeight;
+                    }).map((e) => e.id || e.textContent);"""
+                )
+                assert outside == []
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
