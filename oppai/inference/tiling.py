@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from illustkit import progress
 from illustkit.errors import UserError
 from illustkit.images import signed_to_unit
 from oppai.censoring.regions import Box, Region, bounds, overlap, region_at
@@ -104,6 +105,7 @@ def predict_regions(
         float32 `(height, width, 3)` of each region's box, 0..255.
     """
     size = picture.shape[1], picture.shape[0]
+    progress.begin("restoring tiles", sum(len(tiles) for _, tiles in plan))
     for group in _groups(plan, restorer, batch_size):
         cases = [
             _case(picture, hole, region, tile.crop)

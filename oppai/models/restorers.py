@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from illustkit import progress
 from illustkit.errors import UserError
 from illustkit.images import signed_to_uint8, signed_to_unit, uint8_to_signed
 from illustkit.training.runs import RunKind
@@ -278,6 +279,7 @@ class Restorer(KerasRestorer):
                 signed = np.clip(np.asarray(signed, "float32"), -1, 1)
                 for i, picture in zip(chosen, signed, strict=False):
                     results[i] = picture
+                progress.advance(len(chosen))
         return results
 
     def get_config(self):
@@ -438,6 +440,7 @@ class MosaicRestorer(KerasRestorer):
                     mean, base = (plain + turned[:, ::-1]) / 2, arrays["base"]
                     weight = activity(base, case.hole, case.missing)[..., None]
                     results[i] = base + weight * (mean - base)
+                progress.advance(len(chosen))
         return results
 
     def get_config(self):
