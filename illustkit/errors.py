@@ -1,8 +1,9 @@
 """The errors for what a user can fix, and which errors of the system are such ones."""
 
+import contextlib
 import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 
 class UserError(ValueError):
@@ -96,6 +97,43 @@ def as_user_error(
     if path is None or os.fspath(path) in text:
         return problem
     return UserError(f"{os.fspath(path)}: {' '.join(text.split())}")
+
+
+@contextlib.contextmanager
+def reading(path: str | os.PathLike, fix: str) -> Iterator[None]:
+    """Return a context in which whatever a spoilt file raises becomes one line.
+
+    For formats whose readers raise nearly anything: of weights, of archives, of
+    settings that somebody has changed. Put nothing but the reading into it.
+
+    Example:
+    ```python
+    with reading(path, "Train it again."):
+        model.load_weights(path)
+    ```
+
+    Args:
+        path: The file.
+        fix: How to fix it, a sentence.
+
+    Raises:
+        UserError: For any exception, which is its cause; a `UserError` as it came.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except OSError as error:
+        raise as_user_error(error, path) or _spoilt(path, error, fix) from error
+    except Exception as error:
+        raise _spoilt(path, error, fix) from error
+
+
+def _spoilt(path, error, fix):
+    name = type(error).__name__
+    reason = _first_line(error)
+    reason = name if reason == name else f"{name}: {reason[:200]}"
+    return UserError(f"{os.fspath(path)} cannot be read ({reason}). {fix}")
 
 
 def _is_out_of_device_memory(error):

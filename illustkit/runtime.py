@@ -473,9 +473,17 @@ def worker_index() -> int:
 
 def _tf_config():
     """Return the cluster, and the job and index of this process."""
-    config = json.loads(os.environ.get("TF_CONFIG") or "{}")
-    task = config.get("task", {})
-    return config.get("cluster", {}), task.get("type", JOBS[1]), task.get("index", 0)
+    text = os.environ.get("TF_CONFIG") or "{}"
+    try:
+        config = json.loads(text)
+        cluster, task = config.get("cluster", {}), config.get("task", {})
+        {job: len(cluster.get(job, [])) for job in JOBS}
+        return cluster, task.get("type", JOBS[1]), int(task.get("index", 0))
+    except (AttributeError, RecursionError, TypeError, ValueError):
+        raise UserError(
+            "The environment variable TF_CONFIG is JSON with a cluster and a task: fix "
+            f"it, or unset it to train on this machine alone. Received: {text[:200]!r}"
+        ) from None
 
 
 def own_folder(folder: str | os.PathLike[str]) -> Path:

@@ -11,6 +11,7 @@ from typing import Any
 
 from illustkit.errors import UserError
 from illustkit.files import expand_user, write_whole
+from illustkit.tables import read_json
 from illustkit.training.folder import DATA as DATA
 from illustkit.training.folder import has_trained
 
@@ -181,7 +182,7 @@ def compare_data(
 
 def _read(path):
     try:
-        record = json.loads(path.read_text("utf-8"))
+        record = read_json(path)
         files, history = dict(record["files"]), list(record.get("changes", []))
         return {str(k): str(v) for k, v in files.items()}, history
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from illustkit.errors import UserError
 from illustkit.files import expand_user, write_whole
+from illustkit.tables import read_json
 from illustkit.training.folder import SETTINGS, has_trained
 from illustkit.training.folder import SPLIT as SPLIT
 
@@ -135,7 +136,7 @@ def read_split(path: str | os.PathLike) -> tuple[list[str], list[str]]:
     if path.suffix != ".json":
         path = path / SPLIT
     try:
-        split = json.loads(path.read_text("utf-8"))
+        split = read_json(path)
         training, held_out = split["train"], split.get("held_out", [])
         if not all(isinstance(name, str) for name in [*training, *held_out]):
             raise ValueError("a name is no text")

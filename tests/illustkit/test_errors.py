@@ -1,9 +1,10 @@
 import errno
 import os
+import struct
 
 import pytest
 
-from illustkit.errors import DivergedError, UserError, as_user_error
+from illustkit.errors import DivergedError, UserError, as_user_error, reading
 
 
 def test_an_error_of_the_user_stays_itself():
@@ -67,3 +68,24 @@ def test_a_device_out_of_memory_is_known_without_its_library():
     )
     line = str(as_user_error(kind("OOM when allocating tensor\nHint: ...")))
     assert line.startswith("not enough memory (OOM when allocating tensor).")
+
+
+def test_whatever_a_spoilt_file_raises_is_one_line_that_names_it():
+    for error in (
+        KeyError("a"),
+        struct.error("x\ny"),
+        RecursionError(),
+        OSError("odd"),
+    ):
+        with pytest.raises(
+            UserError, match=r"^a\.npz cannot be read \(.*Fetch it"
+        ) as c:
+            with reading("a.npz", "Fetch it again."):
+                raise error
+        assert c.value.__cause__ is error and "\n" not in str(c.value)
+    with pytest.raises(UserError, match=r"^a\.npz: no such file or folder"):
+        with reading("a.npz", "Fetch it again."):
+            open("a.npz")
+    with pytest.raises(UserError, match="^as it came$"):
+        with reading("a.npz", "Fetch it again."):
+            raise UserError("as it came")

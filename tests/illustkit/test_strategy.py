@@ -91,3 +91,12 @@ def test_seeds_draw_as_those_of_keras_on_one_device():
     for _ in range(2):
         drawn = [keras.random.uniform((3,), seed=s).numpy() for s in (mine, of_keras)]
         assert (drawn[0] == drawn[1]).all()
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[]", '{"task": 3}', '{"cluster": {"worker": 2}}']
+)
+def test_a_spoilt_tf_config_is_named(monkeypatch, text):
+    monkeypatch.setenv("TF_CONFIG", text)
+    with pytest.raises(UserError, match="TF_CONFIG is JSON .*fix it, or unset it"):
+        runtime.n_workers()
