@@ -6,6 +6,7 @@ A JPEG's blocks stand by themselves but for the differences of their means, so t
 coefficients of untouched blocks can be written again as they were read.
 """
 
+import math
 import re
 from dataclasses import dataclass, field
 
@@ -39,8 +40,27 @@ class _Component:
 
 
 @dataclass
+class _Scan:
+    """One pass over some components: which coefficients, and which of their bits."""
+
+    components: list[int]
+    band: tuple[int, int]
+    high: int
+    low: int
+    codes: dict[int, tuple[np.ndarray, np.ndarray]]
+    restart: int
+    data: bytes
+
+    @property
+    def parts(self) -> list[bytes]:
+        """The codes between the restarts."""
+        parts = _RESTART.split(self.data)
+        return [part.replace(b"\xff\0", b"\xff") for part in parts]
+
+
+@dataclass
 class _Jpeg:
-    """What a baseline JPEG's segments say."""
+    """What a JPEG's segments say."""
 
     width: int = 0
     height: int = 0
@@ -50,8 +70,9 @@ class _Jpeg:
     restart: int = 0
     transform: int | None = None
     is_jfif: bool = False
+    progressive: bool = False
     start: int = 0
-    scan: bytes = b""
+    scans: list[_Scan] = field(default_factory=list)
 
     @property
     def units(self) -> tuple[int, int]:
@@ -88,8 +109,7 @@ def with_blocks_of(
 
     Returns:
         The bytes of a baseline JPEG with the segments of `encoded`; `None` for an
-        original of another kind: progressive, arithmetic, 12-bit, CMYK, or of several
-        scans.
+        original of another kind: arithmetic, 12-bit, lossless, CMYK, or damaged.
     """
     try:
         old, new = _parse(original), _parse(encoded)
@@ -116,29 +136,42 @@ def _fit(old, new):
 
 
 def _parse(data):
-    """Read the segments of a baseline JPEG of one scan."""
+    """Read the segments of a JPEG."""
     jpeg, position = _Jpeg(), 2
-    while position + 4 <= len(data):
+    while position + 2 <= len(data):
         if data[position] != 0xFF:
             raise _UnknownError
         marker = data[position + 1]
         if marker == 0xFF:  # a filling byte
             position += 1
             continue
+        if marker == 0xD9:
+            break
         size = int.from_bytes(data[position + 2 : position + 4], "big")
         body = data[position + 4 : position + 2 + size]
         position += 2 + size
         try:
-            if marker == 0xDA:
-                return _parse_scan(jpeg, body, data, position)
-            _parse_segment(jpeg, marker, body)
-        except (IndexError, ValueError) as error:
+            if marker != 0xDA:
+                _parse_segment(jpeg, marker, body)
+                continue
+            end = _SCAN_END.search(data, position)
+            stop = len(data) if end is None else end.start()
+            jpeg.start = jpeg.start or position
+            jpeg.scans.append(_parse_scan(jpeg, body, data[position:stop]))
+            position = stop
+        except (IndexError, KeyError, ValueError) as error:
             raise _UnknownError from error
-    raise _UnknownError
+    whole = list(range(len(jpeg.components)))
+    if not jpeg.scans or not (
+        jpeg.progressive or [scan.components for scan in jpeg.scans] == [whole]
+    ):
+        raise _UnknownError
+    return jpeg
 
 
 def _parse_segment(jpeg, marker, body):
-    if marker in (0xC0, 0xC1):
+    if marker in (0xC0, 0xC1, 0xC2):
+        jpeg.progressive = marker == 0xC2
         jpeg.height, jpeg.width = (
             int.from_bytes(body[i : i + 2], "big") for i in (1, 3)
         )
@@ -159,7 +192,7 @@ def _parse_segment(jpeg, marker, body):
             raise _UnknownError
         if not jpeg.height or not jpeg.width:
             raise _UnknownError
-    elif 0xC2 <= marker <= 0xCF and marker not in (0xC4, 0xC8):
+    elif 0xC3 <= marker <= 0xCF and marker not in (0xC4, 0xC8):
         raise _UnknownError
     elif marker == 0xDB:
         while body:
@@ -179,28 +212,32 @@ def _parse_segment(jpeg, marker, body):
         jpeg.transform = body[11]
 
 
-def _parse_scan(jpeg, body, data, start):
-    n = body[0]
-    names = {c.name: c for c in jpeg.components}
-    if n != len(jpeg.components) or not n or tuple(body[1 + 2 * n :][:3]) != (0, 63, 0):
-        raise _UnknownError
-    for i, component in enumerate(jpeg.components):
-        if body[1 + 2 * i] != component.name or component.name not in names:
-            raise _UnknownError
-        tables = body[2 + 2 * i]
+def _parse_scan(jpeg, body, data):
+    n, names = body[0], [c.name for c in jpeg.components]
+    chosen = [names.index(body[1 + 2 * i]) for i in range(n)]
+    first, last, bits = body[1 + 2 * n : 4 + 2 * n]
+    for i, number in enumerate(chosen):
+        tables, component = body[2 + 2 * i], jpeg.components[number]
         component.dc, component.ac = tables >> 4, 16 | (tables & 15)
-        if component.dc not in jpeg.codes or component.ac not in jpeg.codes:
-            raise _UnknownError
-    end = _SCAN_END.search(data, start)
-    stop = len(data) if end is None else end.start()
-    if end is not None and b"\xff\xda" in data[stop : stop + 2]:
-        raise _UnknownError  # a second scan
-    jpeg.start, jpeg.scan = start, data[start:stop]
     across, down = jpeg.units
     for component in jpeg.components:
         component.columns = across * component.across
         component.rows = down * component.down
-    return jpeg
+    high, low = bits >> 4, bits & 15
+    in_order = chosen == sorted(set(chosen)) and first <= last <= 63
+    if not in_order or (first and n > 1) or (not first and last and jpeg.progressive):
+        raise _UnknownError
+    if not jpeg.progressive and (first, last, bits) != (0, 63, 0):
+        raise _UnknownError
+    # Each scan has the tables that were defined last before it.
+    codes = {}
+    for number in chosen:
+        component = jpeg.components[number]
+        tables = [] if first or high else [component.dc]
+        tables += [component.ac] if last else []
+        for table in tables:
+            codes[number, table > 15] = jpeg.codes[table]
+    return _Scan(chosen, (first, last), high, low, codes, jpeg.restart, data)
 
 
 def _code(counts, symbols):
@@ -237,16 +274,19 @@ def _decode(jpeg):
         int16 `(n, 64)`: the blocks in the order of the file, the coefficients in
         zigzag order, the first one whole.
     """
-    order = _units_of(jpeg)
+    if jpeg.progressive:
+        return _decode_progressive(jpeg)
+    order, (scan,) = _units_of(jpeg), jpeg.scans
     n_units = jpeg.units[0] * jpeg.units[1]
-    per_part = jpeg.restart or n_units
+    per_part = scan.restart or n_units
     n_parts = -(-n_units // per_part)
-    parts = [p.replace(b"\xff\0", b"\xff") for p in _RESTART.split(jpeg.scan)]
+    parts = scan.parts
     if len(parts) < n_parts:
         raise _UnknownError
     part_ends = np.cumsum([len(part) for part in parts[:n_parts]]).tolist()
     blocks = np.zeros((n_units * len(order), 64), np.int16)
-    _read_codes(jpeg, b"".join(parts[:n_parts]), part_ends, per_part, order, blocks)
+    data = b"".join(parts[:n_parts])
+    _read_codes(scan.codes, data, part_ends, per_part, order, blocks)
     # The mean of a block is stored as the difference from the one before.
     by_unit = blocks.reshape(n_units, len(order), 64)
     part = np.arange(n_units) // per_part
@@ -263,7 +303,7 @@ def _decode(jpeg):
     return blocks
 
 
-def _read_codes(jpeg, data, part_ends, per_part, order, blocks):
+def _read_codes(codes, data, part_ends, per_part, order, blocks):
     """Fill in what the codes of the data say, the mean of each block as a difference.
 
     Of every bit the code that would begin there is looked up at once, so that the loop,
@@ -275,7 +315,9 @@ def _read_codes(jpeg, data, part_ends, per_part, order, blocks):
     while unit < n_units:
         chunk = padded[base : base + _CHUNK + _UNIT]
         bits = _windows(chunk)
-        tables = [_steps(jpeg, component, bits) for component in jpeg.components]
+        tables = [
+            _steps(codes[i, False], codes[i, True], bits) for i in range(max(order) + 1)
+        ]
         of_unit = [tables[i] for i in order]
         starts: list[int] = []
         ends: list[int] = []
@@ -303,7 +345,7 @@ def _read_codes(jpeg, data, part_ends, per_part, order, blocks):
         if unit == first:
             raise _UnknownError  # the data end before the picture
         own = blocks[first * len(order) : unit * len(order)]
-        _values(jpeg, order, chunk, bits, np.array(starts), np.array(ends), own)
+        _values(codes, order, chunk, bits, np.array(starts), np.array(ends), own)
         base, position = base + position // 8, position % 8
 
 
@@ -315,12 +357,12 @@ def _windows(chunk):
     return (wide[:, None] >> shifts).astype(np.uint16).reshape(-1)
 
 
-def _steps(jpeg, component, bits):
+def _steps(dc, ac, bits):
     """Return, of every bit, how far a code there leads: in bits and coefficients."""
-    lengths, symbols = jpeg.codes[component.dc]
+    lengths, symbols = dc
     dc_bits = lengths + symbols
     dc_bits[(lengths == 0) | (symbols > 11)] = 0
-    lengths, symbols = jpeg.codes[component.ac]
+    lengths, symbols = ac
     size, run = symbols & 15, symbols >> 4
     step = np.where(size > 0, run + 1, np.where(run == 15, 16, _BLOCK_END))
     step[lengths == 0] = _INVALID
@@ -328,7 +370,7 @@ def _steps(jpeg, component, bits):
     return tuple(table[bits].tobytes() for table in (dc_bits, *steps))
 
 
-def _values(jpeg, order, chunk, bits, starts, ends, blocks):
+def _values(codes, order, chunk, bits, starts, ends, blocks):
     """Fill in the coefficients whose codes begin at the given bits."""
     counts = np.diff(ends, prepend=0)
     block = np.repeat(np.arange(len(ends)), counts)
@@ -337,11 +379,10 @@ def _values(jpeg, order, chunk, bits, starts, ends, blocks):
     component = np.array(order)[np.arange(len(ends)) % len(order)][block]
     lengths = np.zeros(len(starts), np.uint8)
     symbols = np.zeros(len(starts), np.uint8)
-    for i, part in enumerate(jpeg.components):
-        for own, table in ((is_dc, part.dc), (~is_dc, part.ac)):
-            own = own & (component == i)
-            window = bits[starts[own]]
-            lengths[own], symbols[own] = (t[window] for t in jpeg.codes[table])
+    for (i, is_ac), table in codes.items():
+        own = (component == i) & (is_dc != is_ac)
+        window = bits[starts[own]]
+        lengths[own], symbols[own] = (t[window] for t in table)
     if not lengths.all():
         raise _UnknownError
     size = np.where(is_dc, symbols, symbols & 15).astype(np.int64)
@@ -361,6 +402,188 @@ def _values(jpeg, order, chunk, bits, starts, ends, blocks):
     if (place[filled] > 63).any():
         raise _UnknownError
     blocks[block[filled], place[filled]] = value[filled]
+
+
+# Progressive: each scan adds coefficients, or one more bit of them.
+
+
+def _decode_progressive(jpeg):
+    """Return the quantised coefficients of all blocks, as `_decode` does."""
+    order = _units_of(jpeg)
+    columns, rows = jpeg.units
+    blocks = np.zeros((rows * columns * len(order), 64), np.int16)
+    for scan in jpeg.scans:
+        if len(scan.components) > 1:
+            within = np.flatnonzero(np.isin(order, scan.components))
+            units = np.arange(rows * columns)[:, None] * len(order)
+            places, owners = (units + within).ravel(), np.array(order)[within]
+        else:
+            (number,) = scan.components
+            places, owners = _own_blocks(jpeg, number, order), np.array([number])
+        per_unit = len(owners)
+        per_part = (scan.restart or len(places)) * per_unit
+        parts = scan.parts
+        starts = range(0, len(places), per_part)
+        if len(parts) < len(starts):
+            raise _UnknownError
+        for start, data in zip(starts, parts, strict=False):
+            part = places[start : start + per_part]
+            _read_scan(
+                scan, data, owners[np.arange(len(part)) % per_unit], part, blocks
+            )
+    return blocks
+
+
+def _own_blocks(jpeg, number, order):
+    """Return the places of one component's blocks, row by row, without the padding."""
+    part = jpeg.components[number]
+    across = max(c.across for c in jpeg.components)
+    down = max(c.down for c in jpeg.components)
+    width = math.ceil(math.ceil(jpeg.width * part.across / across) / 8)
+    height = math.ceil(math.ceil(jpeg.height * part.down / down) / 8)
+    row, column = np.mgrid[:height, :width]
+    unit = row // part.down * jpeg.units[0] + column // part.across
+    within = row % part.down * part.across + column % part.across
+    return (unit * len(order) + order.index(number) + within).ravel()
+
+
+def _read_scan(scan, data, owners, places, blocks):
+    """Read the codes of a progressive scan up to a restart."""
+    bits = _windows(np.frombuffer(data + bytes(4), np.uint8))
+    try:
+        if scan.band[0]:
+            read = _refine_band if scan.high else _read_band
+            table = scan.codes[scan.components[0], True]
+            read(scan, bits, table, places.tolist(), blocks)
+        elif scan.high:
+            added = (bits[: len(places)] >> 15).astype(np.int16) << scan.low
+            blocks[places, 0] |= added
+        else:
+            _read_means(scan, bits, owners.tolist(), places, blocks)
+    except IndexError as error:  # the data end before the scan
+        raise _UnknownError from error
+
+
+def _reader(table):
+    """Return the code's length, run and size of every 16 bits, quick to look up."""
+    lengths, symbols = table
+    return lengths.tobytes(), (symbols >> 4).tobytes(), (symbols & 15).tobytes()
+
+
+def _read_means(scan, bits, owners, places, blocks):
+    tables = {i: [t.tobytes() for t in t] for (i, _), t in scan.codes.items()}
+    window, position, values = memoryview(bits), 0, []
+    total = dict.fromkeys(tables, 0)
+    for owner in owners:
+        lengths, sizes = tables[owner]
+        code = window[position]
+        size = sizes[code]
+        if not lengths[code] or size > 15:
+            raise _UnknownError
+        position += lengths[code]
+        if size:
+            value = window[position] >> 16 - size
+            total[owner] += value if value >> size - 1 else value - (1 << size) + 1
+            position += size
+        values.append(total[owner])
+    means = np.array(values, np.int64) << scan.low
+    if len(means) and np.abs(means).max() > np.iinfo(np.int16).max:
+        raise _UnknownError
+    blocks[places, 0] = means
+
+
+def _read_band(scan, bits, table, places, blocks):
+    lengths, runs, sizes = _reader(table)
+    window, position = memoryview(bits), 0
+    first, last = scan.band
+    skipped = 0  # blocks that end as the band begins
+    where, which, values = [], [], []
+    for place in places:
+        if skipped:
+            skipped -= 1
+            continue
+        k = first
+        while k <= last:
+            code = window[position]
+            if not lengths[code]:
+                raise _UnknownError
+            position += lengths[code]
+            run, size = runs[code], sizes[code]
+            if size:
+                k += run
+                value = window[position] >> 16 - size
+                position += size
+                where.append(place)
+                which.append(k)
+                values.append(value if value >> size - 1 else value - (1 << size) + 1)
+                k += 1
+            elif run == 15:
+                k += 16
+            else:
+                skipped = (1 << run) - 1
+                if run:
+                    skipped += window[position] >> 16 - run
+                    position += run
+                break
+    if which and max(which) > last:
+        raise _UnknownError
+    shifted = np.array(values, np.int64) << scan.low
+    if len(shifted) and np.abs(shifted).max() > np.iinfo(np.int16).max:
+        raise _UnknownError
+    blocks[where, which] = shifted
+
+
+def _refine_band(scan, bits, table, places, blocks):
+    lengths, runs, sizes = _reader(table)
+    window, position = memoryview(bits), 0
+    first, last = scan.band
+    plus = 1 << scan.low
+    skipped = 0  # blocks in which only known coefficients get a bit
+    band = blocks[places, first : last + 1]
+    length = last + 1 - first
+    rows = band.tolist()
+    for row in rows:
+        k = 0
+        while k < length and not skipped:
+            code = window[position]
+            if not lengths[code]:
+                raise _UnknownError
+            position += lengths[code]
+            run, size = runs[code], sizes[code]
+            new = 0
+            if size:
+                new = plus if window[position] >> 15 else -plus
+                position += 1
+            elif run < 15:
+                skipped = 1 << run
+                if run:
+                    skipped += window[position] >> 16 - run
+                    position += run
+                break
+            while k < length:
+                if value := row[k]:
+                    if window[position] >> 15 and not value & plus:
+                        row[k] += plus if value > 0 else -plus
+                    position += 1
+                elif run:
+                    run -= 1
+                else:
+                    break
+                k += 1
+            if new:
+                if k == length:
+                    raise _UnknownError
+                row[k] = new
+            k += 1
+        if skipped:
+            skipped -= 1
+            while k < length:
+                if value := row[k]:
+                    if window[position] >> 15 and not value & plus:
+                        row[k] += plus if value > 0 else -plus
+                    position += 1
+                k += 1
+    blocks[places, first : last + 1] = rows
 
 
 def _touched(jpeg, changed):

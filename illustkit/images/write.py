@@ -29,7 +29,9 @@ from illustkit.images.read import (
     as_stored,
     is_key,
     palette_alpha,
+    to_rgb,
     upright,
+    without_warnings,
 )
 
 _log = logging.getLogger(__name__)
@@ -105,8 +107,8 @@ def write_picture(path: str | os.PathLike, rgb: np.ndarray, *, like: Picture) ->
       or TIFF is saved as RGB(A), a GIF takes the nearest colour of its palette.
     - CMYK: changed pixels are written without black ink.
     - An extension other than the original's: what that format holds, else 8-bit RGB(A).
-    - A progressive or CMYK JPEG: compressed anew with the same tables; a line says by
-      how much other pixels change.
+    - A progressive JPEG becomes a baseline one with the same blocks. One of CMYK is
+      compressed anew with the same tables; a line says by how much pixels change.
     - An animation: its first frame only; see `illustkit.images.animation`.
 
     Example:
@@ -139,6 +141,8 @@ def write_picture(path: str | os.PathLike, rgb: np.ndarray, *, like: Picture) ->
     except ImageError as error:
         raise ImageError(f"{path}: {error}") from None
     options = dict(like.encoding) if format == like.format else {}
+    if like.data is not None and mode != "CMYK":
+        options.pop("progressive", None)  # its blocks are kept in a baseline JPEG
     if mode != like.mode:
         options.pop("compression", None)  # group4 holds 1 bit only
     if format in HOLDS_EXIF:
@@ -156,7 +160,7 @@ def write_picture(path: str | os.PathLike, rgb: np.ndarray, *, like: Picture) ->
         transparency=transparency,
         **options,
     )
-    if format == "JPEG" and like.data is not None:
+    if format == "JPEG" and like.data is not None and mode == like.mode:
         data = _keep_blocks(path, data, rgb, like)
     return write_bytes(path, data)
 
@@ -164,19 +168,32 @@ def write_picture(path: str | os.PathLike, rgb: np.ndarray, *, like: Picture) ->
 def _keep_blocks(path, data, rgb, like):
     """Put the blocks of the original back into a JPEG where nothing is edited."""
     changed = (rgb != like.rgb).any(axis=-1)
-    kept = with_blocks_of(like.data, data, as_stored(changed, like.orientation))
-    if kept is not None:
+    # The largest units of blocks have 32 pixels, and the next one's colour fades in.
+    far = ~_widened(changed, 33)
+    stored = as_stored(changed, like.orientation)
+    kept = with_blocks_of(like.data, data, stored)
+    if kept is not None and _difference(kept, like, far) == 0:
         return kept
-    with Image.open(io.BytesIO(data)) as image:
-        pixels = upright(np.asarray(image.convert("RGB")), like.orientation)
-    difference = np.abs(pixels.astype(np.int16) - like.rgb).max(axis=-1)
     _log.warning(
-        "%s: is no baseline JPEG and was compressed anew: pixels that were not edited "
-        "differ by up to %d levels. A .png keeps them.",
+        "%s: was compressed anew, since its blocks cannot be kept: pixels that were "
+        "not edited differ by up to %d levels. A .png keeps them.",
         path,
-        difference[~changed].max(initial=0),
+        _difference(data, like, ~changed),
     )
     return data
+
+
+def _widened(mask, n):
+    import cv2
+
+    return cv2.dilate(mask.astype(np.uint8), np.ones((2 * n + 1,) * 2, np.uint8)) > 0
+
+
+def _difference(data, like, where):
+    """Return the largest difference of an encoded picture from the original."""
+    with without_warnings(), Image.open(io.BytesIO(data)) as image:
+        pixels = upright(to_rgb(np.asarray(image), image.mode), like.orientation)
+    return np.abs(pixels.astype(np.int16) - like.rgb).max(axis=-1)[where].max(initial=0)
 
 
 def check_like(path: str | os.PathLike, like: Picture) -> None:
