@@ -539,7 +539,7 @@ class PSNRCurve(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         if rows := self._rows():
-            self.seconds = float(rows[-1][1])
+            self.seconds = rows[-1][1]
 
     def on_epoch_begin(self, epoch, logs=None):
         self.started = time.monotonic()
@@ -560,7 +560,7 @@ class PSNRCurve(keras.callbacks.Callback):
         if worker_index() > 0:  # every worker predicts its part of a batch
             return
         means = [f"{np.mean(v):.3f}" for v in values]
-        rows = [row for row in self._rows() if int(row[0]) <= epoch]
+        rows = [row for row in self._rows() if row[0] <= epoch]
         write_table(
             self.path,
             self.COLUMNS,
@@ -570,4 +570,11 @@ class PSNRCurve(keras.callbacks.Callback):
     def _rows(self):
         if not self.path.exists():
             return []
-        return [list(row.values()) for _, row in read_table(self.path, self.COLUMNS)]
+        rows = read_table(self.path, self.COLUMNS)
+        try:
+            return [
+                [int(row["epoch"]), *(float(row[name]) for name in self.COLUMNS[1:])]
+                for _, row in rows
+            ]
+        except ValueError as error:
+            raise UserError(f"{self.path}: {error}. Delete the file.") from None

@@ -16,9 +16,10 @@ import keras
 import numpy as np
 
 from illustkit._keras_compat import optimizer_of
-from illustkit.errors import DivergedError, UserError
-from illustkit.files import expand_user, write_whole
+from illustkit.errors import DivergedError, UserError, reading
+from illustkit.files import expand_user, read_text, write_whole
 from illustkit.runtime import n_workers, worker_index
+from illustkit.tables import read_json, read_table
 from illustkit.training.folder import BEST as BEST
 from illustkit.training.folder import HISTORY as HISTORY
 from illustkit.training.folder import SETTINGS as SETTINGS
@@ -27,6 +28,7 @@ from illustkit.training.folder import has_trained, refuse_busy
 # Settings that a training may be continued with; `settings.json` records each change.
 MAY_CHANGE = "epochs", "steps", "epoch_steps", "learning_rate", "precision"
 EMPTY = "", "NA"  # cells of the history without a number
+_AGAIN = "Train it again, or name another."
 
 
 class Run:
@@ -62,19 +64,15 @@ class Run:
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = expand_user(folder)
-        try:
-            self.settings = json.loads((self.folder / SETTINGS).read_text("utf-8"))
-        except FileNotFoundError:
+        path = self.folder / SETTINGS
+        if not path.exists():
             raise UserError(
                 f"{self.folder} holds no run: it has no {SETTINGS}. "
                 "Name the folder that a training printed."
-            ) from None
-        except (ValueError, OSError) as error:
-            raise UserError(
-                f"{self.folder / SETTINGS} cannot be read ({error}): "
-                "the run has to be trained again."
-            ) from None
-        self.changes = self.settings.pop("changes", [])
+            )
+        with reading(path, _AGAIN):
+            self.settings = {**read_json(path)}
+            self.changes = [dict(each) for each in self.settings.pop("changes", [])]
 
     @classmethod
     def check(
@@ -198,13 +196,13 @@ class Run:
         path = self.folder / HISTORY
         if not path.exists():
             return {}
-        with open(path, newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
+        rows = [row for _, row in read_table(path, ["epoch"])]
         # Keras writes the columns of a validation even if there is none.
         names = [
             k for k in (rows or [{}])[0] if any(row[k] not in EMPTY for row in rows)
         ]
-        return {name: [_number(row[name]) for row in rows] for name in names}
+        with reading(path, "Delete its spoilt lines."):
+            return {name: [_number(row[name]) for row in rows] for name in names}
 
     def best(self, monitor: str, mode: str = "max") -> float:
         """Return the best value of a logged number, or nan if no epoch defined it.
@@ -265,7 +263,8 @@ class Run:
         """
         done = self.epochs_done
         new_rate = any(
-            change["setting"] == "learning_rate" and change["after_epoch"] == done
+            (change.get("setting"), change.get("after_epoch"))
+            == ("learning_rate", done)
             for change in self.changes
         )
         backup = Backup(self._backup_folder, new_rate=new_rate)
@@ -281,7 +280,7 @@ class Run:
         """Drop the rows of epochs that the backup does not hold; return the rest."""
         history = self.history
         if history and len(history["epoch"]) > n:
-            lines = (self.folder / HISTORY).read_text("utf-8").splitlines(True)
+            lines = read_text(self.folder / HISTORY).splitlines(True)
             write_whole(self.folder / HISTORY, "".join(lines[: n + 1]) if n else "")
         return {k: v[:n] for k, v in history.items()}
 
@@ -366,9 +365,11 @@ def load_run(
         run = expand_user(run)
         if not run.is_file():
             raise UserError(f"There is no file {run}: name a run folder or its file.")
-        return keras.saving.load_model(run, compile=False)
+        with reading(run, _AGAIN):
+            return keras.saving.load_model(run, compile=False)
     run = kind.open(run)
-    model = build(run.settings)
+    with reading(run.folder / SETTINGS, _AGAIN):
+        model = build(run.settings)
     run.load_weights(model, weights)
     return model
 
@@ -391,8 +392,8 @@ def load_weights(model: keras.Model, path: str | os.PathLike[str]) -> None:
     """
     try:
         model.load_weights(path)
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0]
+    except Exception as error:  # h5py, zipfile and Keras raise all kinds
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise UserError(
             f"{path} does not hold this run's weights ({reason}): train again, or "
             "take another run."
@@ -565,8 +566,8 @@ class Backup(keras.callbacks.BackupAndRestore):
         return int(newest.name.split("-")[1]) if newest else 0
 
     def _newest(self):
-        whole = [f for f in self.folder.glob("epoch-*") if f.suffix != ".part"]
-        return max(whole, key=lambda f: int(f.name.split("-")[1]), default=None)
+        whole = [f for f in self.folder.glob("epoch-*") if f.name[6:].isdecimal()]
+        return max(whole, key=lambda f: int(f.name[6:]), default=None)
 
     def on_train_begin(self, logs=None):
         self._restore(logs)
@@ -588,7 +589,10 @@ class Backup(keras.callbacks.BackupAndRestore):
             optimizer.build(self.model.trainable_variables)
         inner = getattr(optimizer, "inner_optimizer", optimizer)
         rate = inner.get_config()["learning_rate"]
-        with optimizer_of(self.model, newest / "latest.weights.h5"):
+        with (
+            reading(newest, "Delete this folder: the run then begins anew."),
+            optimizer_of(self.model, newest / "latest.weights.h5"),
+        ):
             super().on_train_begin(logs)
         if self.new_rate and isinstance(rate, float):  # no schedule
             inner.learning_rate = rate

@@ -345,10 +345,13 @@ def _write(file, info, archive, folder, checksums):
 
 def _extract(file, info, archive, target, checksums):
     """Write one member to a file, check it, and return its SHA-256."""
+    broken = (*_BROKEN, UnicodeError)
     try:
-        with file.open(info) as source, open(target, "wb") as sink:
-            size, digest = _copy(source, sink)
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError) as error:
+        with file.open(info) as source:
+            broken = tuple(set(broken) - {OSError})  # from here the disk's, too
+            with open(target, "wb") as sink:
+                size, digest = _copy(source, sink)
+    except broken as error:
         raise ArchiveError(
             f"{archive}: {info.filename!r} is broken ({error}). Copy the ZIP again."
         ) from None

@@ -461,11 +461,34 @@ def test_other_settings_are_refused_and_more_epochs_taken(tmp_path):
     assert json.loads((tmp_path / "settings.json").read_text())["epochs"] == 9
 
 
+def test_spoilt_files_of_a_run_are_named(tmp_path):
+    run, _ = train(tmp_path, 1)
+    history = tmp_path / "history.csv"
+    whole = history.read_bytes()
+    history.write_bytes(whole + b"1,0.\xff,2.0\n")
+    with pytest.raises(UserError, match="history.csv"):
+        run.best("loss")
+    history.write_bytes(whole)
+    newest = tmp_path / "backup" / "worker-0" / "epoch-00001"
+    for name in ("latest.weights.h5", "training_metadata.json"):
+        data = (newest / name).read_bytes()
+        (newest / name).write_bytes(data[: len(data) // 2])
+        with pytest.raises(UserError, match="epoch-00001.*Delete this folder"):
+            train(tmp_path, 2)
+        (newest / name).write_bytes(data)
+    (newest.parent / "epoch-of-mine").mkdir()
+    assert train(tmp_path, 2)[0].epochs_done == 2
+    for text in ("[]", "7", '{"changes": 7}', '{"changes": [7]}', "{"):
+        (tmp_path / "settings.json").write_text(text)
+        with pytest.raises(UserError, match="settings.json"):
+            Run(tmp_path)
+
+
 def test_folders_without_a_run_are_named(tmp_path):
     with pytest.raises(ValueError, match="holds no run"):
         Run(tmp_path)
     (tmp_path / "settings.json").write_text("{")
-    with pytest.raises(ValueError, match="settings.json cannot be read"):
+    with pytest.raises(ValueError, match="settings.json: is no whole JSON"):
         Run(tmp_path)
 
 
