@@ -194,7 +194,7 @@ class Run:
     def history(self) -> dict[str, list[float]]:
         """Dict from a column's name to its list of floats, one per epoch."""
         path = self.folder / HISTORY
-        if not path.exists():
+        if not path.exists() or not path.stat().st_size:
             return {}
         rows = [row for _, row in read_table(path, ["epoch"])]
         # Keras writes the columns of a validation even if there is none.
