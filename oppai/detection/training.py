@@ -4,13 +4,16 @@ The logistic regression takes the evidence and its products, since the meaning o
 number of steps depends on the number of cells.
 """
 
+import io
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from illustkit.errors import UserError
+from illustkit.files import expand_user, write_whole
+from illustkit.options import check_options
 from illustkit.training.batches import Batches
 from oppai.censoring.block_grid import Grid
 from oppai.censoring.random_censor import draw_censor, draw_grid, through_jpeg
@@ -61,6 +64,9 @@ def train_cell_network(
     Returns:
         The trained `keras.Model`, from cells' features to the logits of their samples.
     """
+    check_options(steps=steps, batch_size=batch_size, seed=seed)
+    if batch_size % 2:
+        raise UserError(f"`batch_size` must be even. Received: {batch_size}")
     views = _Views(pictures, steps, batch_size, seed)
     return fit_network(views, path, "", CHANNELS, DILATIONS, steps=steps, seed=seed)
 
@@ -91,8 +97,10 @@ def fit_network(
     """
     import keras
 
-    keras.utils.set_random_seed(seed)
-    model = build_segmenter(channels, dilations)
+    from illustkit.training.fit import seeded
+
+    with seeded(seed):
+        model = build_segmenter(channels, dilations)
     rate = keras.optimizers.schedules.CosineDecay(
         1e-4, steps, warmup_target=4e-3, warmup_steps=min(60, steps // 2)
     )
@@ -112,11 +120,13 @@ def fit_network(
 
 def add_weights(path: str | os.PathLike[str], weights: dict[str, np.ndarray]) -> None:
     """Add weights to an `.npz`, which is made if there is none."""
-    stored = {}
-    if Path(path).exists():
+    path, stored = expand_user(path), {}
+    if path.exists():
         with np.load(path) as file:
             stored = dict(file)
-    np.savez_compressed(path, **(stored | weights))
+    memory = io.BytesIO()
+    np.savez_compressed(memory, **(stored | weights))
+    write_whole(path, memory.getvalue())
 
 
 def _loss(truth, logits):
@@ -238,6 +248,7 @@ def train_solid_network(
     Returns:
         The trained `keras.Model`, from cells' features to the logits of their samples.
     """
+    check_options(steps=steps, batch_size=batch_size, seed=seed)
     views = _Pictures(pictures, steps, batch_size, seed)
     return fit_network(
         views, path, "flat.", SOLID_CHANNELS, SOLID_DILATIONS, steps=steps, seed=seed
