@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from illustkit.errors import UserError
 from illustkit.samples import draw_character
 from oppai.detection import segmenter
 from oppai.detection.segmenter import (
@@ -108,7 +109,11 @@ def test_samples_of_a_cell_are_in_rows():
 def test_training_writes_weights_that_the_detector_reads(tmp_path, finder_weights):
     path = tmp_path / "weights.npz"
     picture = draw_character(3, (300, 424)).image
+    np.random.seed(7)
+    expected = np.random.random(3)
+    np.random.seed(7)
     train_cell_network([picture], path, steps=1, batch_size=2)
+    np.testing.assert_array_equal(np.random.random(3), expected)  # the caller's own
     finder_weights(path)
     features = np.random.default_rng(0).normal(size=(40, 28, 12)).astype(np.float32)
     probability = hidden_cells(features)
@@ -134,3 +139,14 @@ def test_training_adds_a_network_to_the_weights(tmp_path, finder_weights):
     expected = 1 / (1 + np.exp(-logits[:rows, :columns]))
     np.testing.assert_allclose(probability, expected, atol=2e-3)  # stored as float16
     assert probability.std() > 0.001
+
+
+def test_options_that_cannot_work_are_refused_first(tmp_path):
+    path = tmp_path / "weights.npz"
+    for train in (train_cell_network, train_solid_network):
+        for name in ("steps", "batch_size", "seed"):
+            with pytest.raises(UserError, match=f"`{name}` must be .*Received: -1"):
+                train([], path, **{name: -1})
+    with pytest.raises(UserError, match="`batch_size` must be even. Received: 3"):
+        train_cell_network([], path, batch_size=3)
+    assert not path.exists()
