@@ -27,7 +27,7 @@ from illustkit.images import read_picture
 from illustkit.options import check_number
 
 N_PICTURES = 1024
-_OF_FIT = "cache", "verbose", "callbacks", "strategy"
+_OF_FIT = "cache", "verbose", "callbacks"
 
 
 def run_experiment(

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from illustkit.errors import UserError
-from illustkit.files import expand_user
+from illustkit.files import check_writable, expand_user
 from illustkit.images.formats import EXTENSIONS
 from illustkit.images.write import write_bytes
 
@@ -174,7 +174,7 @@ def check_output(
 
     Raises:
         UserError: If the extension names a format that cannot hold the picture or the
-            note, or the path is a folder.
+            note, the path is a folder, or its folder cannot be written to.
     """
     path = expand_user(path)
     kind = path.suffix.lower()
@@ -195,6 +195,7 @@ def check_output(
             f"{path}: a {kind} has {most} pixels a side at most. Write a .png instead. "
             f"Received: {'x'.join(map(str, size))}"
         )
+    check_writable(path.parent)
     return path
 
 
@@ -215,7 +216,7 @@ def read_note(path: str | os.PathLike) -> str | None:
     from PIL import Image
 
     try:
-        with Image.open(path) as image:
+        with without_warnings(), Image.open(path, formats=FORMATS) as image:
             if image.format == "PNG":
                 image.load()
                 return getattr(image, "text", {}).get(_KEY)
@@ -223,7 +224,7 @@ def read_note(path: str | os.PathLike) -> str | None:
             if isinstance(comment, bytes):
                 return comment.decode("utf-8", "replace")
             comment = image.getexif().get_ifd(_EXIF).get(_COMMENT)
-    except (OSError, ValueError, SyntaxError, AttributeError):
+    except Exception:  # Pillow raises nearly anything at a damaged file
         return None
     if isinstance(comment, bytes) and comment.startswith(b"UNICODE\0"):
         return comment[8:].decode("utf-16-be", "replace")

@@ -21,7 +21,7 @@ from diffusion.watermark import read_note
 from illustkit.deprecation import renamed_keywords
 from illustkit.errors import UserError
 from illustkit.figures import check_figure
-from illustkit.files import expand_user
+from illustkit.files import check_writable, expand_user
 from illustkit.options import check_options
 from illustkit.tables import write_json
 
@@ -92,8 +92,10 @@ def evaluate_pictures(
     check_mae(definition, channels)
     check_options(image_size=image_size, batch_size=batch_size)
     for path in output, figure:
-        if path is not None and expand_user(path).is_dir():
-            raise UserError(f"{path}: is a folder. Name a file in it.")
+        if path is not None:
+            if expand_user(path).is_dir():
+                raise UserError(f"{path}: is a folder. Name a file in it.")
+            check_writable(expand_user(path).parent)
     if figure is not None:
         check_figure(figure)
     for source in generated, training:

@@ -9,25 +9,39 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from diffusion.icons import CHANNELS
 from diffusion.network.unet import UNet
 from diffusion.process import (
+    OBJECTIVES,
+    VERSIONS,
     check_objective,
     loss_weights,
     predict_x0,
     q_sample,
     target,
 )
-from diffusion.schedules import make_schedule
+from diffusion.schedules import SCHEDULES, make_schedule
 from illustkit.deprecation import renamed_keywords
 from illustkit.errors import UserError
 from illustkit.images import uint8_to_signed
-from illustkit.options import check_options
+from illustkit.options import check_choice, check_number, check_options
 from illustkit.runtime import precision as precision_scope
 from illustkit.runtime import replicas
+from illustkit.training.folder import SETTINGS
 from illustkit.training.runs import Run, RunKind
 from illustkit.training.trainable import Trainable
 
 LOSSES = "l1", "mse"
+MOST_TIMESTEPS = 1_000_000
+CHOICES = {
+    "schedule": SCHEDULES,
+    "objective": OBJECTIVES,
+    "loss": LOSSES,
+    "version": VERSIONS,
+}
+"""What a run's settings may be, by their names."""
+NEEDED = *CHOICES, "channels", "timesteps", "dim", "dim_mults", "image_size"
+NEEDED += "dropout", "self_condition"
 AVERAGE = "average.weights.h5"
 DIFFUSER = RunKind("diffusion model", frozenset({"timesteps"}))
 
@@ -173,6 +187,40 @@ class Diffuser(Trainable):
         return model
 
 
+def _check_settings(run: Run) -> None:
+    """Raise a `UserError` unless a run's settings describe a model."""
+    of = run.settings
+    try:
+        for name in NEEDED:
+            if of[name] is None:
+                raise UserError(f"`{name}` is missing")
+        for name in ("schedule", "objective", "loss", "version"):
+            check_choice(name, of[name], CHOICES[name])
+        check_choice("channels", of["channels"], CHANNELS)
+        check_options(timesteps=of["timesteps"], self_condition=of["self_condition"])
+        check_number("timesteps", of["timesteps"], most=MOST_TIMESTEPS)
+        check_number("min_snr_gamma", of["min_snr_gamma"], above=0)
+        check_number("dim", of["dim"], whole=True, least=4)
+        for name in ("dropout", "self_condition"):
+            check_number(name, of[name], least=0, most=1)
+        for name in ("dim_mults", "image_size"):
+            if not isinstance(of[name], list) or not of[name]:
+                raise UserError(f"`{name}` is a list of numbers. Received: {of[name]}")
+            for number in of[name]:
+                check_number(name, number, whole=True, least=1)
+        if len(of["image_size"]) != 2 or of["dim"] % 2:
+            raise UserError("`image_size` is a pair, and `dim` is even.")
+    except KeyError as error:
+        raise UserError(
+            f"{run.folder / SETTINGS} lacks {error}: train again, or name another run."
+        ) from None
+    except UserError as error:
+        raise UserError(
+            f"{run.folder / SETTINGS} describes no model ({error}): train again, or "
+            "name another run."
+        ) from None
+
+
 def build_diffuser(settings: Mapping[str, Any]) -> Diffuser:
     """Build the untrained model that a run's settings describe.
 
@@ -220,6 +268,7 @@ def load_diffuser(
     """
     check_options(precision=precision)
     run = DIFFUSER.open(run)
+    _check_settings(run)
     with precision_scope(precision):
         diffuser = build_diffuser(run.settings)
     run.load_weights(diffuser.average, AVERAGE)

@@ -15,14 +15,16 @@ from diffusion.network.model import load_diffuser
 from diffusion.sampling.generate import sample
 from diffusion.training.train import train
 from diffusion.watermark import WATERMARK, add_watermark, enlarged, write_marked
+from illustkit.errors import UserError
 from illustkit.figures import sheet
-from illustkit.files import expand_user, write_whole
+from illustkit.files import check_writable, expand_user, write_whole
 from illustkit.images import write_image
 from illustkit.samples import draw_face_icon
 from illustkit.training.runs import Run
 
 N_ICONS = 158  # as many as the preprint's illustrator had drawn
 SIDE = 32  # pixels of an icon
+FILES = "index.html", "grid.png", "drawn.png", "neighbours.png", "evaluation.json"
 
 
 def demo(
@@ -63,9 +65,14 @@ def demo(
         Path of the page.
 
     Raises:
-        ValueError: If the folder holds another demo; see `diffusion.train`.
+        UserError: If the folder holds other files or another demo; see
+            `diffusion.train`.
     """
     folder, progress = expand_user(folder), verbose != 0
+    check_writable(folder)
+    files = [name for name in FILES if (folder / name).exists()]
+    if files and not (folder / "run").is_dir():
+        raise UserError(f"{folder}: holds another {files[0]}. Name another folder.")
     drawn = draw_icons(folder / "icons", n_icons)
     run = train(
         folder / "icons",

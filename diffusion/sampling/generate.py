@@ -32,7 +32,7 @@ from diffusion.schedules import Schedule
 from diffusion.watermark import OPACITY, WATERMARK, add_watermark, shown, write_marked
 from illustkit.errors import UserError
 from illustkit.figures import sheet
-from illustkit.files import expand_user, write_whole
+from illustkit.files import check_writable, expand_user, write_whole
 from illustkit.images import read_picture, signed_to_uint8, write_image
 from illustkit.options import check_choice, check_number, check_options
 from illustkit.tables import read_json, write_json
@@ -294,7 +294,8 @@ def sample_folder(
         List of the paths of the files.
 
     Raises:
-        UserError: See `sample`; or if the folder holds pictures of other settings.
+        UserError: See `sample`; or if the folder holds pictures of other settings, or
+            cannot be written to.
     """
     folder = expand_user(folder)
     first, progress = options.pop("first", 0), options.pop("progress", True)
@@ -307,6 +308,7 @@ def sample_folder(
     check_number("n", n, whole=True, least=1)
     check_number("first", first, whole=True, least=0)
     check_number("grid", grid, whole=True, least=0)
+    check_writable(folder)
     model = model if isinstance(model, Diffuser) else load_diffuser(model)
     shape = (*sample_size(model, options.get("image_size"))[::-1], model.channels)
     if watermark is not None:
@@ -412,8 +414,6 @@ def differs(folder: Path, settings: Mapping[str, Any]) -> str:
         folder: The folder; it need not exist.
         settings: Dict that `sample_settings` returned.
     """
-    if folder.exists() and not folder.is_dir():
-        return "is a file"
     icons = any((folder / ICONS).glob("*"))
     if not holds_samples(folder):
         names = [name for name in (SETTINGS, GRID) if (folder / name).exists()]

@@ -14,18 +14,22 @@ from tqdm import tqdm
 
 from diffusion.evaluation.features import load_extractor
 from diffusion.icons import CHANNELS, icon_files, read_icons
-from diffusion.network.model import DIFFUSER, LOSSES, build_diffuser
-from diffusion.process import OBJECTIVES, VERSIONS
+from diffusion.network.model import (
+    CHOICES,
+    DIFFUSER,
+    MOST_TIMESTEPS,
+    build_diffuser,
+)
 from diffusion.sampling.generate import most_steps
 from diffusion.sampling.samplers import dpm_timesteps
-from diffusion.schedules import SCHEDULES, make_schedule
+from diffusion.schedules import make_schedule
 from diffusion.training.callbacks import Averaging, KeepAverage, SampleGrids
 from diffusion.training.presets import PRESETS, DiffusionPreset
 from illustkit.errors import UserError
-from illustkit.files import expand_user
+from illustkit.files import check_writable, expand_user
 from illustkit.images import list_images
 from illustkit.options import check_choice, check_number, check_options
-from illustkit.runtime import own_folder, worker_index
+from illustkit.runtime import KINDS, own_folder, worker_index
 from illustkit.training.batches import Batches
 from illustkit.training.fingerprint import compare_data
 from illustkit.training.fit import Devices, choose_devices, fit_run, is_quiet
@@ -47,6 +51,7 @@ _LIMITS: dict[str, dict[str, Any]] = {
     "min_snr_gamma": {"above": 0},
     "clip": {"above": 0},
     "ema_decay": {"least": 0, "below": 1},
+    "timesteps": {"most": MOST_TIMESTEPS},
     "ema_every": {"whole": True, "least": 1},
     "warm_up": {"whole": True, "least": 0},
 }
@@ -116,6 +121,7 @@ def train(
         images,
         run,
         preset=preset,
+        strategy=strategy,
         sample_every=sample_every,
         n_samples=n_samples,
         sample_steps=sample_steps,
@@ -190,6 +196,7 @@ def check_training(
     run: str | os.PathLike,
     *,
     preset: str = "preprint",
+    strategy: str = "auto",
     sample_every: int = 1,
     n_samples: int = 25,
     sample_steps: int | None = None,
@@ -202,6 +209,7 @@ def check_training(
         images: See `train`.
         run: See `train`.
         preset: See `train`.
+        strategy: See `train`.
         sample_every: See `train`.
         n_samples: See `train`.
         sample_steps: See `train`.
@@ -215,6 +223,7 @@ def check_training(
         UserError: See `train`.
     """
     check_options(sample_every=sample_every)
+    check_choice("strategy", strategy, KINDS)
     least = 1 if metrics is None else 4  # as KID takes
     check_number("n_samples", n_samples, whole=True, least=least)
     run = expand_user(run)
@@ -223,6 +232,7 @@ def check_training(
             f"{run} lies in {images}: the icons that it makes would be learned. "
             "Name a `run` elsewhere."
         )
+    check_writable(run)
     choose_settings(preset, **settings)
     if has_trained(run):
         # A training of fewer steps than an epoch has made its epochs shorter.
@@ -288,10 +298,8 @@ def choose_settings(preset: str = "preprint", **settings: Any) -> DiffusionPrese
     chosen = dataclasses.replace(chosen, image_size=_pair(chosen.image_size))
     check_options(**dataclasses.asdict(chosen))
     check_choice("channels", chosen.channels, CHANNELS)
-    check_choice("version", chosen.version, VERSIONS)
-    check_choice("schedule", chosen.schedule, SCHEDULES)
-    check_choice("objective", chosen.objective, OBJECTIVES)
-    check_choice("loss", chosen.loss, LOSSES)
+    for name, choices in CHOICES.items():
+        check_choice(name, getattr(chosen, name), choices)
     for name, limits in _LIMITS.items():
         check_number(name, getattr(chosen, name), **limits)
     if chosen.dim % 2:

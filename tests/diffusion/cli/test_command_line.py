@@ -130,8 +130,17 @@ MISTAKES = [
     (["train", "icons", "--metrics", "none.npz"], "none.npz: no such file"),
     (["train", "icons", "--run", "icons/run"], "Name a --run elsewhere"),
     (["train", "a.png"], "a.png: is a file, not a folder"),
-    (["train", "icons", "--strategy", "gpu9"], "Received: kind='gpu9'"),
+    (["train", "icons", "--strategy", "gpu9"], "--strategy must be one of auto"),
     (["train", "icons", "--run", "other"], "other"),
+    (["train", "icons", "--run", "a.png"], "a.png: is a file, not a folder"),
+    (["train", "icons", "--timesteps", "1000000000"], "--timesteps must be at most"),
+    (["demo", "--output", "a.png"], "a.png: is a file, not a folder"),
+    (["demo", "--output", "theirs"], "theirs: holds another index.html"),
+    (
+        ["interpolate", "RUN", "a.png", "a.png", "--output", "a.png/b.png"],
+        "a.png: is a",
+    ),
+    (["evaluate", "icons", "icons", "--output", "a.png/b.json"], "a.png: is a file"),
     (["sample", "nowhere"], "nowhere holds no run"),
     (["sample", "other"], "something else than a diffusion model"),
     (["sample", "RUN", "--n", "0"], "Received: 0"),
@@ -142,7 +151,7 @@ MISTAKES = [
     (["sample", "RUN", "--opacity", "2"], "opacity=2"),
     (["sample", "RUN", "--watermark-text", ""], "text=''"),
     (["sample", "RUN", "--font", "none.ttf"], "none.ttf: no such file of a --font"),
-    (["sample", "RUN", "--output", "a.png"], "a.png: is a file. Name another folder"),
+    (["sample", "RUN", "--output", "a.png"], "a.png: is a file, not a folder"),
     (["sample", "RUN", "--output", "other"], "other: holds another settings.json"),
     (["sample", "a.png"], "a.png"),
     (["sample", "RUN", "--steps", "21"], "Received: steps=21"),
@@ -199,6 +208,8 @@ def test_mistakes_end_in_one_line_and_exit_code_2(
     write_image("white.png", np.full((16, 16, 3), 255, np.uint8))
     (tmp_path / "broken.png").touch()
     (tmp_path / "mine.json").write_text("[]")
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "index.html").touch()
     (tmp_path / "few").mkdir()
     for i in range(5):
         shutil.copy("a.png" if i < 3 else "broken.png", tmp_path / "few" / f"{i}.png")

@@ -8,6 +8,7 @@ from keras import ops
 import diffusion.network.model
 from diffusion.network.model import Diffuser, load_diffuser
 from diffusion.training.train import NoisedIcons
+from illustkit.errors import UserError
 
 SLIM = {"image_size": (6, 4), "dim": 4}
 
@@ -207,3 +208,32 @@ def test_both_networks_of_a_loaded_model_are_the_average(slim, trained):
             ops.convert_to_numpy(own), ops.convert_to_numpy(average)
         )
     assert (loaded.image_size, loaded.channels) == ((16, 16), 3)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"dim": value} for value in ("x", -8, 2, 7, None, 8.5)),
+        *({"dim_mults": value} for value in (3, [], ["a"], [0], None)),
+        *({"image_size": value} for value in (None, 16, [16], ["a", "b"], [0, 16])),
+        *({"timesteps": value} for value in (-1, 1e9, 2.5, "x", None)),
+        *({"self_condition": value} for value in ("a", 2, -1)),
+        *({"channels": 7}, {"version": "9"}, {"schedule": "x"}, {"objective": []}),
+        *({"loss": "q"}, {"min_snr_gamma": "w"}, {"dropout": {}}),
+    ],
+    ids=str,
+)
+def test_settings_that_describe_no_model_are_one_line(trained, tmp_path, change):
+    settings = {**trained.settings, **change}
+    (tmp_path / "settings.json").write_text(json.dumps(settings))
+    with pytest.raises(UserError, match="settings.json describes no model") as error:
+        load_diffuser(tmp_path)
+    assert str(tmp_path) in str(error.value) and "\n" not in str(error.value)
+
+
+def test_settings_that_lack_one_are_one_line(trained, tmp_path):
+    for name in ("dim", "loss", "image_size", "self_condition"):
+        settings = {k: v for k, v in trained.settings.items() if k != name}
+        (tmp_path / "settings.json").write_text(json.dumps(settings))
+        with pytest.raises(UserError, match=f"settings.json lacks '{name}'"):
+            load_diffuser(tmp_path)

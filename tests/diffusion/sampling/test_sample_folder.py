@@ -155,7 +155,7 @@ def test_a_folder_of_something_else_is_left_alone(model, trained, tmp_path):
         assert (folder / name).read_text() == text
         assert len(list(folder.rglob("*.*"))) == 1
     (tmp_path / "file").touch()
-    with pytest.raises(ValueError, match="file: is a file. Name another folder"):
+    with pytest.raises(ValueError, match="file: is a file, not a folder"):
         sample_folder(model, 1, tmp_path / "file", **OPTIONS)
 
 
