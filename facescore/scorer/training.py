@@ -232,6 +232,11 @@ def train_scorer(
     Run.check(folder, record, kind=SCORER)
     gone: list[Rating] = []
     rated, sources = rated_crops(crops, ratings, gone=gone)
+    if len(rated) < chosen.batch_size:  # before they are all read
+        raise UserError(
+            f"{crops}: {len(rated)} rated crops do not fill one batch of "
+            f"{chosen.batch_size}: take a smaller `batch_size`, or more crops."
+        )
     damaged: dict[int, str] = {}
     with tqdm(total=len(rated), unit="crop", leave=False, disable=quiet) as bar:
         stored = store_crops(
