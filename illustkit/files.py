@@ -299,7 +299,7 @@ def name_within(folder: str | os.PathLike, path: str | os.PathLike) -> str:
 
     Example:
     ```python
-    name_within("pictures", "/home/me/pictures/a/1.png")    # "a/1.png", from /home/me
+    name_within("pictures", "./pictures/a/1.png")    # "a/1.png"
     ```
 
     Args:
@@ -347,7 +347,8 @@ def named_file(folder: str | os.PathLike, name: str) -> Path:
     own = Path(name)
     stays = name and not own.anchor and ".." not in own.parts
     path = expand_user(folder) / own
-    return path if stays and path.is_file() else inside(folder, name)
+    # `Path.is_file` raises where a name is too long.
+    return path if stays and os.path.isfile(path) else inside(folder, name)
 
 
 def leads_outside(folder: str | os.PathLike, path: str | os.PathLike) -> bool:

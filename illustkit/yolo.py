@@ -252,8 +252,7 @@ def upright_boxes(
 
     Example:
     ```python
-    size, orientation = stored_size(path)
-    boxes = upright_boxes(boxes, size, orientation)
+    upright_boxes([(24, 8, 56, 16)], (64, 40), 6)    # [[24., 24., 32., 56.]]
     ```
 
     Args:
