@@ -15,8 +15,8 @@ from diffusion.watermark import shown
 from illustkit.errors import UserError, as_user_error
 from illustkit.files import expand_user
 from illustkit.images import list_images, read_picture
+from illustkit.images.animation import count_frames
 from illustkit.images.cache import PictureWriter, file_stamps, store_pictures
-from illustkit.images.formats import FORMATS
 from illustkit.images.read import Picture, picture_size
 from illustkit.tables import read_json
 
@@ -202,20 +202,16 @@ def _read(item, channels):
     """Return a picture's samples, and whether its file has more frames."""
     if isinstance(item, np.ndarray):
         return item, False
-    return as_channels(read_picture(item), channels), _is_animated(item)
+    return as_channels(read_picture(item), channels), is_animated(item)
 
 
-def _is_animated(path):
-    """Return whether a picture file has frames; a photograph's preview is none."""
-    from PIL import Image
+def is_animated(path: str | os.PathLike) -> bool:
+    """Return whether a file has more frames than the one that is read.
 
-    try:
-        with Image.open(path, formats=FORMATS) as image:
-            return image.format != "MPO" and getattr(image, "is_animated", False)
-    except Exception:
-        # Pillow raises nearly anything at a spoilt file, of which `read_picture` read
-        # what there is.
-        return False
+    A photograph's second picture (MPO) is a preview, no frame.
+    """
+    n, name = count_frames(path)
+    return n > 1 and name != "MPO"
 
 
 def fit_icon(picture: np.ndarray, image_size: Sequence[int]) -> np.ndarray:

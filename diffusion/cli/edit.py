@@ -50,6 +50,7 @@ def interpolate(
         model = editing.load_diffuser(run)
         mark = marking(watermark, watermark_text, opacity, font)
         editing.check_row(output, model, n + 2, **mark)
+        _say_frames(first, second)
         pictures = editing.interpolate_pictures(
             model, first, second, n=n, t=t, seed=seed
         )
@@ -80,8 +81,18 @@ def inpaint(
         model = editing.load_diffuser(run)
         mark = marking(watermark, watermark_text, opacity, font)
         editing.check_row(output, model, n, **mark)
+        _say_frames(picture, mask)
         pictures = editing.inpaint_picture(
             model, picture, mask, n=n, steps=steps, seed=seed
         )
         editing.write_row(output, pictures, **mark)
         typer.echo(f"Look at {output.resolve()}")
+
+
+def _say_frames(*paths: Path) -> None:
+    """Print a line for each file of several frames, of which the first is taken."""
+    from diffusion.icons import is_animated
+
+    for path in paths:
+        if is_animated(path):
+            typer.echo(f"First of its frames alone: {path} is animated.")

@@ -215,8 +215,9 @@ def _check_settings(run: Run) -> None:
             f"{run.folder / SETTINGS} lacks {error}: train again, or name another run."
         ) from None
     except UserError as error:
+        text = str(error).replace("`", "")  # no options, but lines of a file
         raise UserError(
-            f"{run.folder / SETTINGS} describes no model ({error}): train again, or "
+            f"{run.folder / SETTINGS} describes no model ({text}): train again, or "
             "name another run."
         ) from None
 

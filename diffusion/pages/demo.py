@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from diffusion.evaluation.report import evaluate_pictures
+from diffusion.evaluation.report import LEAST, evaluate_pictures
 from diffusion.network.model import load_diffuser
 from diffusion.sampling.generate import sample
 from diffusion.training.train import train
@@ -19,6 +19,8 @@ from illustkit.errors import UserError
 from illustkit.figures import sheet
 from illustkit.files import check_writable, expand_user, write_whole
 from illustkit.images import write_image
+from illustkit.options import check_choice, check_number, check_options
+from illustkit.runtime import KINDS
 from illustkit.samples import draw_face_icon
 from illustkit.training.runs import Run
 
@@ -70,8 +72,12 @@ def demo(
     """
     folder, progress = expand_user(folder), verbose != 0
     check_writable(folder)
+    check_number("n", n, whole=True, least=LEAST)
+    check_number("n_icons", n_icons, whole=True, least=LEAST)
+    check_options(seed=seed, precision=(settings or {}).get("precision"))
+    check_choice("strategy", strategy, KINDS)
     files = [name for name in FILES if (folder / name).exists()]
-    if files and not (folder / "run").is_dir():
+    if files and not (folder / "icons" / "drawn-0000.png").exists():
         raise UserError(f"{folder}: holds another {files[0]}. Name another folder.")
     drawn = draw_icons(folder / "icons", n_icons)
     run = train(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 import diffusion.sampling.editing
@@ -135,6 +136,8 @@ MISTAKES = [
     (["train", "icons", "--run", "a.png"], "a.png: is a file, not a folder"),
     (["train", "icons", "--timesteps", "1000000000"], "--timesteps must be at most"),
     (["demo", "--output", "a.png"], "a.png: is a file, not a folder"),
+    (["demo", "--strategy", "x"], "--strategy must be one of auto"),
+    (["demo", "--precision", "x"], "--precision must be one of float32"),
     (["demo", "--output", "theirs"], "theirs: holds another index.html"),
     (
         ["interpolate", "RUN", "a.png", "a.png", "--output", "a.png/b.png"],
@@ -238,6 +241,11 @@ def test_an_edited_picture_is_replaced_when_asked_alone(walked, icons):
     command = "interpolate", "a-run", icons / "0.png", icons / "1.png", "--n", 1
     done(*command, "--output", out)
     first = out.read_bytes()
+    frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "blue")]
+    frames[0].save(walked / "moving.gif", save_all=True, append_images=frames[1:])
+    moving = "interpolate", "a-run", icons / "0.png", walked / "moving.gif"
+    told = done(*moving, "--n", 1, "--output", walked / "moving.png")
+    assert "moving.gif is animated" in told
     result = run(*command, "--output", out, "--seed", 1)
     assert result.exit_code == 2 and "--overwrite" in result.stderr
     assert out.read_bytes() == first
