@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -246,7 +247,7 @@ def to_pixels(fractions: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
 
 
 def upright_boxes(
-    boxes: np.ndarray, stored_size: tuple[int, int], orientation: int
+    boxes: Any, stored_size: tuple[int, int], orientation: int
 ) -> np.ndarray:
     """Turn boxes the way that EXIF turns their picture.
 

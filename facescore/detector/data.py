@@ -226,7 +226,7 @@ def labelled_images(
         images = [images]
     paths: list[Path] = []
     for path in map(expand_user, images):
-        if not path.exists():
+        if not (path.exists() or path.is_symlink()):  # a dead link is left out later
             raise UserError(f"{path}: no such file or folder. Check the path.")
         paths += list_images(path) if path.is_dir() else [path]
     paths = list(dict.fromkeys(paths))

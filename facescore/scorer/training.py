@@ -249,10 +249,8 @@ def train_scorer(
     reasons = [f"{path}: is gone." for path, _ in gone] + list(damaged.values())
     if reasons and not quiet:
         print(f"{len(reasons)} rated crops are left out:", *reasons, sep="\n")
-    rated, sources = (
-        [value for i, value in enumerate(values) if i not in damaged]
-        for values in (rated, sources)
-    )
+    rated = [rating for i, rating in enumerate(rated) if i not in damaged]
+    sources = [source for i, source in enumerate(sources) if i not in damaged]
     names = crop_names(crops, rated)
     data = compare_data(folder, names, [path for path, _ in rated], source=crops)
     if data.report and not quiet:
