@@ -22,8 +22,8 @@ Precision = Annotated[
 Steps = Annotated[
     int | None,
     typer.Option(
-        help="Network evaluations per picture; by default 50, or as many as the model "
-        "has timesteps."
+        help="Network evaluations per picture; by default 50, or fewer where the "
+        "model has fewer timesteps."
     ),
 ]
 Sampler = Annotated[
@@ -39,7 +39,11 @@ ImageSize = Annotated[
     typer.Option(help="64 or WIDTHxHEIGHT, for a network that takes any size."),
 ]
 CompareSize = Annotated[
-    str | None, typer.Option("--image-size", help="Compare at 128 or WIDTHxHEIGHT.")
+    str | None,
+    typer.Option(
+        "--image-size",
+        help="Compare at 128 or WIDTHxHEIGHT; by default the median size.",
+    ),
 ]
 Watermark = Annotated[
     bool,
