@@ -53,6 +53,7 @@ def evaluate(
         opened = run if run == "default" else Run(run)
         restorer = load_restorer(opened)
         patches = evaluation.held_out_patches(opened, images, metadata)
+        print(patches.report)
         censors: dict[str, Any] = {**_CENSORS, "picture_blur": 0}
         if isinstance(opened, Run):
             output = output or opened.folder / "evaluation.csv"

@@ -93,7 +93,7 @@ def import_annotations(
         try:
             items.append(names.item(picture, labels, number=len(items)))
         except UserError as error:
-            problems.append(f"{picture.place}: {error}.")
+            problems.append(f"{picture.place}: {str(error).removesuffix('.')}.")
     entries, invalid = parse_entries(items)
     problems += [f"{source}: {problem}" for problem in invalid]
     if not entries and not problems:

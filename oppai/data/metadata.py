@@ -239,7 +239,7 @@ def _safe_path(item, key, *, folders):
     if reason is None and "/" in text and not folders:
         reason = "is in a folder"
     if any("\ud800" <= c <= "\udfff" for c in text):
-        reason = "is no text in UTF-8"
+        reason = "is no text in UTF-8 (rename the file)"
     if reason is not None:
         raise UserError(f"has an unsafe {key!r}, which {reason}: {_short(text)}")
     return text

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import os
 
 import pytest
 
@@ -80,6 +81,17 @@ def test_a_renamed_picture_stays_on_its_side(tmp_path, run):
     data = compare_data(run, *new)
     split = split_run(run, new[0], stored_as=data.renamed)
     assert split[1] == [f"q{name[1:]}" for name in held_out]
+
+
+def test_names_of_any_bytes(tmp_path, run):
+    paths = [tmp_path / os.fsdecode(name) for name in (b"\x8a\x47.png", b"a\n.png")]
+    for path in paths:
+        path.write_bytes(b"1")
+    names = relative_names(paths, tmp_path)
+    compare_data(run, names, paths).write(run)
+    write_split(run, names[:1], names[1:])
+    assert compare_data(run, names, paths).report == ""
+    assert split_run(run, names) == (names[:1], names[1:])
 
 
 def test_a_damaged_record_is_named(tmp_path, run):

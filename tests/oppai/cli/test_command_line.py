@@ -96,6 +96,7 @@ def test_evaluate_prints_the_table_and_writes_a_csv(shown, tmp_path):
     done = run("evaluate", *pictures, *options, "--output", tmp_path / "e.csv")
     assert done.exit_code == 0, done.output
     assert "Navier-Stokes" in done.output and "irregular" in done.output
+    assert "patches from" in done.output  # what was left out is listed there
     assert (tmp_path / "e.csv").read_text().startswith("kind,hole_ratio,method")
 
 
