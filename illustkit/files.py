@@ -69,6 +69,30 @@ def check_writable(folder: str | os.PathLike) -> None:
         )
 
 
+def check_file(path: str | os.PathLike) -> Path:
+    """Refuse a file that cannot be written, before the work for it begins.
+
+    Example:
+    ```python
+    path = check_file("~/out/table.csv")
+    ```
+
+    Args:
+        path: The file; one that exists may be replaced.
+
+    Returns:
+        The path, "~" expanded.
+
+    Raises:
+        UserError: If it is a folder, or in a place that cannot be written.
+    """
+    path = expand_user(path)
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder. Name a file in it.")
+    check_writable(path.parent)
+    return path
+
+
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[Path]:
     r"""Give a temporary neighbour of a file, which takes the file's name at the end.
@@ -247,6 +271,12 @@ def unsafe_name(name: str, *, portable: bool = False) -> str | None:
         return "leaves its folder"
     if any(ord(c) < 32 for c in name):
         return "holds a control character"
+    try:
+        longest = max(len(os.fsencode(part)) for part in parts)
+    except UnicodeEncodeError:  # surrogates that stand for no byte
+        return "holds half a character"
+    if longest > 255:
+        return "is too long"
     if not portable:
         return None
     if any(part in ("", ".") for part in parts):
@@ -255,8 +285,6 @@ def unsafe_name(name: str, *, portable: bool = False) -> str | None:
         return "is a path elsewhere on some systems"
     if any(part != part.strip() for part in parts):
         return "begins or ends with a blank"
-    if max(len(part.encode()) for part in parts) > 255:
-        return "is too long"
     return None
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from illustkit.errors import UserError
-from illustkit.files import expand_user, write_whole
+from illustkit.files import check_file, write_whole
 from illustkit.options import check_choice, check_number, check_options, check_range
 from illustkit.training.runs import Run
 from illustkit.training.split import read_split
@@ -231,8 +231,8 @@ def check_censors(
     check_range("blocks", blocks, whole=True, least=1)
     for kind in kinds:
         check_choice("kind", kind, KINDS)
-    if output is not None and expand_user(output).is_dir():
-        raise UserError(f"{output}: is a folder. Name the CSV to write in `output`.")
+    if output is not None:
+        check_file(output)
 
 
 class _Case(NamedTuple):

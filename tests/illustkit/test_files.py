@@ -9,6 +9,8 @@ import pytest
 from illustkit.errors import UserError
 from illustkit.files import (
     cache_folder,
+    check_file,
+    check_writable,
     fetch_pinned,
     inside,
     leads_outside,
@@ -114,7 +116,9 @@ def test_leftovers_of_these_files_alone_go(tmp_path):
         (" a.png", True, False),
         ("a./b", True, True),
         ("con.png", True, False),
-        ("x" * 256, True, False),
+        ("x" * 256, False, False),
+        ("あ" * 86, False, False),
+        ("half \ud83d.png", False, False),
         ("a/../b", False, False),
         ("../b", False, False),
         ("/b", False, False),
@@ -249,3 +253,20 @@ def test_names_that_are_no_text_come_back_from_a_table(tmp_path):
 def test_a_byte_order_mark_is_no_part_of_a_text(tmp_path):
     path = write_whole(tmp_path / "table.csv", b"\xef\xbb\xbffile,score\n")
     assert read_text(path) == "file,score\n"
+
+
+def test_places_that_cannot_be_written_are_told_before_the_work(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    assert check_file(tmp_path / "new" / "deep" / "a.csv").name == "a.csv"
+    assert check_file(tmp_path / "file") == tmp_path / "file"
+    with pytest.raises(UserError, match="is a folder. Name a file in it"):
+        check_file(tmp_path)
+    with pytest.raises(UserError, match="file: is a file, not a folder"):
+        check_file(tmp_path / "file" / "a.csv")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert check_file("~/a.csv") == tmp_path / "a.csv"
+    # A test may run as root, whom no permission stops.
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(UserError, match="new: cannot be written to"):
+        check_writable(tmp_path / "new")
+    assert not (tmp_path / "new").exists()
