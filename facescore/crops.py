@@ -451,7 +451,7 @@ def read_crop_table(
         except UserError as error:
             raise UserError(f"{folder / CROP_TABLE}, line {line}: {error}") from None
         rows.append(row)
-    files = {path for path in named if path.is_file()}
+    files = {path for path in named if os.path.isfile(path)}
     moved: dict[str, list[Path]] = {}
     if len(files) < len(named):
         for path in list_images(folder, allow_empty=True):

@@ -14,6 +14,7 @@ from illustkit.deprecation import renamed_keywords
 from illustkit.errors import UserError
 from illustkit.files import expand_user, name_within, named_file
 from illustkit.images import picture_size
+from illustkit.images.formats import MAX_SIDE
 from illustkit.images.read import stored_size
 from illustkit.tables import read_json, write_json
 from illustkit.yolo import LabelError as LabelError
@@ -388,9 +389,9 @@ class _Entry(NamedTuple):
 
 def _entry(image, picture, target, notes):
     size = int(image["width"]), int(image["height"])
-    if min(size) < 1:
-        raise UserError(f"a size of {size}")
-    if not picture.is_file():
+    if min(size) < 1 or max(size) > MAX_SIDE:
+        raise UserError(f"a size of {str(size):.80}")
+    if not os.path.isfile(picture):
         return _Entry(target, size, 1)
     stored, orientation = stored_size(picture)
     seen = stored[::-1] if orientation in (5, 6, 7, 8) else stored

@@ -22,7 +22,7 @@ from diffusion.process import (
 )
 from diffusion.schedules import SCHEDULES, make_schedule
 from illustkit.deprecation import renamed_keywords
-from illustkit.errors import UserError
+from illustkit.errors import UserError, reading
 from illustkit.images import uint8_to_signed
 from illustkit.options import check_choice, check_number, check_options
 from illustkit.runtime import precision as precision_scope
@@ -270,7 +270,8 @@ def load_diffuser(
     check_options(precision=precision)
     run = DIFFUSER.open(run)
     _check_settings(run)
-    with precision_scope(precision):
+    fix = "Train it again, or name another."
+    with precision_scope(precision), reading(run.folder / SETTINGS, fix):
         diffuser = build_diffuser(run.settings)
     run.load_weights(diffuser.average, AVERAGE)
     diffuser.unet.set_weights(diffuser.average.get_weights())

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from illustkit.errors import UserError
-from illustkit.files import replacing, write_whole
+from illustkit.errors import UserError, reading
+from illustkit.files import inside, replacing, write_whole
+from illustkit.tables import read_json
 
 GALLERY = "gallery.html"
 _PAGES = Path(__file__).parents[1] / "pages"
@@ -212,10 +213,14 @@ def gather_top(
     digits = max(2, len(str(max((p.rank for p in chosen), default=0))))
     targets = [output / TOP / _top_name(p, digits) for p in chosen]
     listed = output / _TOP_LIST
-    earlier = json.loads(listed.read_text("utf-8")) if listed.exists() else []
-    for name in earlier:
-        if "/" not in name and "\\" not in name:
-            (output / TOP / name).unlink(missing_ok=True)
+    earlier: list[Path] = []
+    if listed.exists():
+        with reading(listed, "Delete it, and what it listed."):
+            names = [str(name) for name in read_json(listed)]
+            names = [name for name in names if "/" not in name and "\\" not in name]
+            earlier = [inside(output / TOP, name) for name in names]
+    for path in earlier:
+        path.unlink(missing_ok=True)
     (output / TOP).mkdir(parents=True, exist_ok=True)
     # The list is written before the files, so that a kill leaves none unlisted.
     write_whole(listed, json.dumps([target.name for target in targets]))

@@ -143,7 +143,7 @@ def ratings_from_csv(
         except UserError:
             return False
         # Among names of such bytes one more may have been, whose file is gone.
-        return picture.is_file() or _has_raw_names(picture.parent)
+        return os.path.isfile(picture) or _has_raw_names(picture.parent)
 
     try:
         rows = read_table(path, _COLUMNS, exists=exists)
@@ -159,7 +159,7 @@ def ratings_from_csv(
             if picture in lines:
                 raise UserError(f"{row['file']} is in line {lines[picture]} too.")
             lines[picture] = number
-            if picture.is_file():
+            if os.path.isfile(picture):
                 ratings.append(Rating(picture, score))
             elif gone is None:
                 raise UserError(f"there is no picture {picture}.")

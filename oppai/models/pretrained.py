@@ -4,13 +4,12 @@ import io
 import json
 import logging
 import os
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from illustkit.errors import UserError
+from illustkit.errors import UserError, reading
 from illustkit.files import write_whole
 
 if TYPE_CHECKING:
@@ -81,16 +80,12 @@ def load_shipped(path: str | os.PathLike[str] = DEFAULT) -> "MosaicRestorer":
     from oppai.models.mosaic_unet import MosaicUNet
     from oppai.models.restorers import MosaicRestorer
 
-    try:
+    with reading(path, "Install the package again."):
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         settings = json.loads(arrays.pop(_CONFIG).tobytes())
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise UserError(
-            f"{path} holds no restorer ({error}): install the package again."
-        ) from error
-    with precision("float32"):
-        network = MosaicUNet(**settings)
+        with precision("float32"):
+            network = MosaicUNet(**settings)
     names = {variable.path: variable for variable in network.weights}
     if set(names) != set(arrays):
         differing = sorted(set(names) ^ set(arrays))[0]
