@@ -47,18 +47,24 @@ export async function pictureProblem(i) {
   try {
     await answer(await fetch(pictureUrl(i, 160), { cache: "no-store" }));
   } catch (error) {
-    return error.message;
+    return reasonOf(error);
   }
   return "";
 }
 
-let toastTimer;
-export function complain(error) {
+// `fetch` says "Failed to fetch" where nobody answers.
+export function reasonOf(error) {
   const lost = error instanceof TypeError;
-  tell(lost ? "The server does not answer: start the command again." : error.message);
+  return lost ? "The server does not answer: start the command again." : error.message;
 }
 
-export function tell(text) {
+let toastTimer;
+export function complain(error) {
+  tell(reasonOf(error), true);
+}
+
+export function tell(text, bad = false) {
+  $("#toast").classList.toggle("bad", bad);
   $("#toast").textContent = text;
   $("#toast").hidden = false;
   clearTimeout(toastTimer);

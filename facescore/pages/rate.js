@@ -21,7 +21,7 @@ async function start() {
     const i = queue.names.indexOf(name);
     if (i >= 0) write(i, body.score);
   }
-  if (lost.length) tell(`${lost.length} scores that were not saved before are saved now.`);
+  if (lost.length) tell(`Not saved before, and saved now: ${lost.length}.`);
   $("#folder").textContent = queue.folder;
   $("#table").textContent = queue.table;
   for (let score = 1; score <= 5; score++) {

@@ -1,8 +1,8 @@
 // The review: which picture is shown, what is saved, what the keys do.
 
 import {
-  $, announce, complain, get, keysOn, pictureProblem, pictureUrl, post, progress, say, tell,
-  toggleHelp, toggleTheme,
+  $, announce, complain, get, keysOn, pictureProblem, pictureUrl, post, progress, reasonOf, say,
+  tell, toggleHelp, toggleTheme,
 } from "./common.js";
 import { colour, Editor } from "./editor.js";
 import { Saver } from "./saver.js";
@@ -52,7 +52,7 @@ async function start() {
     const i = names.indexOf(name);
     if (i >= 0) saver.put(i, { ...body, i });
   }
-  if (lost.length) tell(`${lost.length} changes that were not saved before are saved now.`);
+  if (lost.length) tell(`Not saved before, and saved now: ${lost.length}.`);
   await saver.running;
   choose();
   $("canvas").focus({ preventScroll: true });
@@ -99,7 +99,8 @@ async function go(place, step = null) {
     else await damaged(i);
     if (image && step) apply(step);
   } catch (error) {
-    return complain(error);
+    if (visit === mine) say("This picture could not be fetched", reasonOf(error));
+    return;
   }
   describe();
   for (const next of [at + 1, at + 2]) if (next < order.length) load(order[next]);

@@ -185,6 +185,7 @@ def test_nothing_is_lost_while_the_server_is_gone(browser, folder):
         port = server.port
     press(browser, "0")  # nobody answers
     until(lambda: "1 picture is not saved yet" in text(browser, "#unsaved"))
+    until(lambda: "The server does not answer" in text(browser, "#notice"))
     assert "0 of 5 accepted" in text(browser, ".progress")
     cell = browser.find_element(By.CSS_SELECTOR, "[aria-label='Picture 1']")
     assert cell.get_attribute("data-state") == "unsaved"

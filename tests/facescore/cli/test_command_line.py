@@ -395,6 +395,15 @@ def test_options_that_would_do_nothing_are_refused(patched, tmp_path, monkeypatc
                 "imgsz", "image-size"
             ) in result.stderr.replace("--imgsz", "--image-size")
     assert not (tmp_path / "out").exists()
+    # Beside a trained detector the cascade is compared without them, and a line says so.
+    (tmp_path / "in" / "a.txt").write_text("0 0.5 0.5 0.5 0.5\n")
+    both = "--detector", "cascade", "--detector", "runs/bright"
+    output = done(
+        *("evaluate-detector", tmp_path / "in", *both, "--imgsz", 64),
+        *("--output", tmp_path / "evaluation", "--shrink", 0.9),
+    )
+    assert "cascade: searched without image_size, which it lacks." in output
+    assert "runs/bright" in output and "undefined" in output  # no detection: precision
 
 
 def test_names_that_are_no_text_go_through_every_command(patched, walked, tmp_path):

@@ -119,7 +119,9 @@ def test_a_run_keeps_its_split_when_data_come_or_move(folder):
     (folder / "set" / "new.txt").write_text("")
     train_detector(folder / "set", run, **settings)
     (folder / "set").rename(folder / "moved")
-    train_detector(folder / "moved", run, **{**settings, "epochs": 3})
+    longer = {**settings, "epochs": 3, "epoch_size": 6}  # more pictures, longer epochs
+    run = train_detector(folder / "moved", run, **longer)
+    assert [change["setting"] for change in run.changes][-2:] == ["epoch_size", "epochs"]
     after = json.loads((run.folder / "split.json").read_text())
     for side in before:
         assert [name for name in after[side] if name in before[side]] == before[side]
