@@ -143,6 +143,14 @@ def train(
     options: dict[str, Any] = {"may_change": ("start_from",), "kind": RESTORER}
     Run.check(run, stored, **options)
     entries = load_metadata(metadata)
+    paths = find_pictures(entries, images)[0]
+    # Built before the patches are cut: a network that cannot be built costs no time.
+    with devices.building(seed):
+        restorer = _build(chosen, network)
+        if not has_trained(run):
+            _begin_with(restorer, start_from)
+    if restorer.features is None and not is_quiet(verbose):
+        print("No VGG16 weights given: training without perceptual and style terms.")
     patches = build_patches(
         entries,
         images,
@@ -154,7 +162,6 @@ def train(
     if not is_quiet(verbose):
         print(patches.report)
     names = sorted(set(patches.names))
-    paths = find_pictures(entries, images)[0]
     data = compare_data(run, names, [paths[name] for name in names], source=images)
     if data.report and not is_quiet(verbose):
         print(data.report)
@@ -180,17 +187,12 @@ def train(
         fixed=True,
         **censors,
     )
-    with devices.building(seed):
-        restorer = _build(chosen, network)
-        if not has_trained(run):
-            _begin_with(restorer, start_from)
+    with devices.building():
         rate = chosen.learning_rate
         if chosen.schedule == "cosine":
             steps = chosen.epochs * len(batches)
             rate = keras.optimizers.schedules.CosineDecay(rate, steps)
         restorer.compile(OPTIMIZERS[chosen.optimizer](rate))
-    if restorer.features is None and not is_quiet(verbose):
-        print("No VGG16 weights given: training without perceptual and style terms.")
     started = Run.start(run, stored, **options)
     if worker_index() == 0:
         write_split(started.folder, training, held_out)
@@ -437,6 +439,11 @@ def train_mosaic(
     quiet = is_quiet(verbose)
     if data.report and not quiet:
         print(data.report)
+    # Built before the pictures are read: a network that cannot be built costs no time.
+    with devices.building(seed):
+        restorer = MosaicRestorer(MosaicUNet(**network))
+        if not has_trained(run):
+            _begin_with(restorer, start_from)
     pictures, left_out = _read_all(paths, progress=not quiet)
     if left_out and not quiet:
         print("\n".join([f"{len(left_out)} pictures are left out:", *left_out]))
@@ -450,10 +457,7 @@ def train_mosaic(
     batches = CensoredCrops(
         [*pictures.values(), *drawn], steps, batch_size, patch=image_size, seed=seed
     )
-    with devices.building(seed):
-        restorer = MosaicRestorer(MosaicUNet(**network))
-        if not has_trained(run):
-            _begin_with(restorer, start_from)
+    with devices.building():
         rate = WarmupStableDecay(learning_rate, 2 * steps, epochs * steps)
         # Without clipping, one step in a thousand made this network diverge; with
         # Adam's usual epsilon of 1e-7 still one in three thousand: weights whose

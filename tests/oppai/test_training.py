@@ -170,7 +170,9 @@ def test_nothing_is_stored_before_the_checks(pictures, tmp_path):
         training.train(pictures, wrong, tmp_path / "run", **TINIEST)
     with pytest.raises(ValueError, match="divisible"):
         train(pictures, tmp_path / "run", image_size=17, batch_size=4)
-    assert not (tmp_path / "run" / "settings.json").exists()
+    with pytest.raises(UserError, match="neither a run's folder"):
+        train(pictures, tmp_path / "run", start_from=tmp_path / "no.h5")
+    assert not (tmp_path / "run").exists()
 
 
 def test_another_run_in_the_folder_is_not_overwritten(trained, pictures):
