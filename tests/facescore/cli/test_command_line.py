@@ -395,7 +395,7 @@ def test_options_that_would_do_nothing_are_refused(patched, tmp_path, monkeypatc
                 "imgsz", "image-size"
             ) in result.stderr.replace("--imgsz", "--image-size")
     assert not (tmp_path / "out").exists()
-    # Beside a trained detector the cascade is compared without them, and a line says so.
+    # Beside a trained detector the cascade is compared without them, as a line says.
     (tmp_path / "in" / "a.txt").write_text("0 0.5 0.5 0.5 0.5\n")
     both = "--detector", "cascade", "--detector", "runs/bright"
     output = done(

@@ -121,7 +121,8 @@ def test_a_run_keeps_its_split_when_data_come_or_move(folder):
     (folder / "set").rename(folder / "moved")
     longer = {**settings, "epochs": 3, "epoch_size": 6}  # more pictures, longer epochs
     run = train_detector(folder / "moved", run, **longer)
-    assert [change["setting"] for change in run.changes][-2:] == ["epoch_size", "epochs"]
+    changed = [change["setting"] for change in run.changes]
+    assert changed[-2:] == ["epoch_size", "epochs"]
     after = json.loads((run.folder / "split.json").read_text())
     for side in before:
         assert [name for name in after[side] if name in before[side]] == before[side]
