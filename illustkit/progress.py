@@ -22,9 +22,8 @@ def begin(stage: str, total: int) -> None:
 
     Example:
     ```python
-    begin("predicting", len(tiles))
-    for tile in tiles:
-        predict(tile)
+    begin("counting", 3)
+    for number in range(3):
         advance()
     ```
 
@@ -52,7 +51,7 @@ def listening(listener: Listener) -> Iterator[None]:
     Example:
     ```python
     with listening(lambda stage, done, total: print(stage, done, total)):
-        oppai.restore("large.png")
+        begin("counting", 3)
     ```
 
     Args:
@@ -72,9 +71,8 @@ def inner_bar(name: str, *, delay: float = 2.0, show: bool = True) -> Iterator[N
 
     Example:
     ```python
-    for path in tqdm(paths):
-        with inner_bar(path.name):
-            restore(path)
+    with inner_bar("large.png"):
+        begin("counting", 3)
     ```
 
     Args:
@@ -87,7 +85,8 @@ def inner_bar(name: str, *, delay: float = 2.0, show: bool = True) -> Iterator[N
         return
     from tqdm import tqdm
 
-    start, bars = time.monotonic(), []
+    start = time.monotonic()
+    bars: list[tqdm] = []
 
     def listener(stage, done, total):
         if not bars and time.monotonic() - start < delay:

@@ -69,7 +69,7 @@ def count_frames(path: str | os.PathLike) -> tuple[int, str]:
 
     Example:
     ```python
-    n, format = count_frames("a.gif")     # 3, "GIF"
+    count_frames("a.gif")     # (3, "GIF")
     ```
 
     Args:
@@ -179,7 +179,8 @@ def write_animation(
 
     Example:
     ```python
-    write_animation("out.gif", animation.frames, like=animation)
+    animation = read_animation("a.gif")
+    write_animation("backwards.gif", animation.frames[::-1], like=animation)
     ```
 
     Args:

@@ -97,7 +97,7 @@ def with_blocks_of(
 
     Example:
     ```python
-    data = with_blocks_of(original, encoded, (edited != pixels).any(axis=-1))
+    data = with_blocks_of(original, encoded, changed)
     ```
 
     Args:

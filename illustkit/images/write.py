@@ -201,8 +201,8 @@ def check_like(path: str | os.PathLike, like: Picture) -> None:
 
     Example:
     ```python
-    picture = read_picture("transparent.png")
-    check_like("out.webp", picture)    # .jpg: no transparency
+    picture = read_picture("picture.png")
+    check_like("out.jpg", picture)    # an error if the picture is transparent
     ```
 
     Args:

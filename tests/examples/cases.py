@@ -4,11 +4,13 @@ import contextlib
 import dataclasses
 import functools
 import importlib
+import io
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from . import stage
 
@@ -50,6 +52,12 @@ def value(item: Any) -> Make:
 @functools.cache
 def drawn() -> np.ndarray:
     return stage.character(7)
+
+
+def jpeg(picture: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(picture).save(stream, "JPEG")
+    return stream.getvalue()
 
 
 @functools.cache
@@ -657,6 +665,13 @@ CASES: dict[str, Case] = {
             "SHA256": value(_sha256(b"<xml/>")),
         },
         prepare=served_file,
+    ),
+    "illustkit:with_blocks_of": Case(
+        values={
+            "original": lambda: jpeg(drawn()),
+            "encoded": lambda: jpeg(drawn()),
+            "changed": value(np.zeros((848, 600), bool)),
+        }
     ),
     "illustkit:StoredPictures": Case(values={"pictures": stored_pictures}),
     "illustkit:store_pictures": Case(files=("pictures",)),

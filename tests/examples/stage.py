@@ -149,6 +149,14 @@ def _spoilt(path: Path) -> None:
     path.write_bytes(png[:33] + chunk + png[33:])  # after the signature and IHDR
 
 
+def _animation(path: Path) -> None:
+    """Three frames of 320×240 pixels."""
+    from PIL import Image
+
+    frames = [Image.fromarray(character(i, (320, 240))) for i in range(3)]
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=100)
+
+
 def _masks(path: Path, n: int = 6) -> None:
     """Masks of the names of the pictures."""
     from illustkit.images import write_image
@@ -224,6 +232,7 @@ def _vgg(path: Path) -> None:
 
 
 FILES: dict[str, Callable[[Path], None]] = {
+    "a.gif": _animation,
     "a.png": _picture(censored),
     "b.png": _picture(lambda: censored(8)),
     "b_mask.png": _picture(mask),
