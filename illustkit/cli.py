@@ -168,7 +168,8 @@ def end_with_left_out(command: str, left_out: Sequence[str]) -> None:
 
     Example:
     ```python
-    end_with_left_out("oppai", ["a.png: is empty. Fetch it again."])
+    left_out = []                           # or ["a.png: is empty. Fetch it again."]
+    end_with_left_out("oppai", left_out)    # nothing, or the line and exit code 1
     ```
 
     Args:

@@ -63,11 +63,11 @@ def as_user_error(
     Example:
     ```python
     try:
-        restore(path)
+        open("none.png")
     except Exception as error:
-        if (problem := as_user_error(error, path)) is None:
+        if (problem := as_user_error(error, "none.png")) is None:
             raise
-        left_out.append(str(problem))
+        print(problem)    # none.png: no such file or folder. Check the path.
     ```
 
     Args:
@@ -108,8 +108,11 @@ def reading(path: str | os.PathLike, fix: str) -> Iterator[None]:
 
     Example:
     ```python
-    with reading(path, "Train it again."):
-        model.load_weights(path)
+    import json
+    from pathlib import Path
+
+    with reading("meta.json", "Fetch it again."):
+        entries = json.loads(Path("meta.json").read_text())
     ```
 
     Args:

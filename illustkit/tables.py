@@ -23,7 +23,7 @@ def read_json(path: str | os.PathLike) -> Any:
 
     Example:
     ```python
-    settings = read_json("runs/first/settings.json")
+    entries = read_json("meta.json")
     ```
 
     Args:
@@ -74,8 +74,9 @@ def read_table(
 
     Example:
     ```python
+    write_table("ratings.csv", ["file", "score"], [["a.png", 5], ["b.png", 2]])
     for line, row in read_table("ratings.csv", ["file", "score"]):
-        print(line, row["file"], row["score"])
+        print(line, row["file"], row["score"])    # 2 a.png 5
     ```
 
     Args:

@@ -123,8 +123,10 @@ def without_proxies() -> Iterator[None]:
 
     Example:
     ```python
+    import urllib.request
+
     with without_proxies():
-        page.launch(server_name="127.0.0.1")
+        print(urllib.request.getproxies())    # {}
     ```
     """
     names = [name for name in os.environ if name.lower() in _PROXIES]
