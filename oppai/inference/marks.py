@@ -222,7 +222,7 @@ def read_mask(
 
     Example:
     ```python
-    alpha = mask_alpha(read_mask("a_mask.png", picture), picture.shape)
+    alpha = mask_alpha(read_mask("b_mask.png", picture), picture.shape)
     ```
 
     Args:

@@ -212,7 +212,7 @@ def test_a_restorer_is_given_the_grids_of_mosaics_alone():
         ({"boxes": boxes(2), "batch_size": 0}, "`batch_size` must be"),
         ({"boxes": boxes(2), "blur_size": -1}, "`blur_size` must be at least 0"),
         ({"boxes": boxes(2), "blend": 2}, "`blend` must be at least 0 and at most 1"),
-        ({"boxes": boxes(2), "output": "."}, "is a folder. Name the CSV"),
+        ({"boxes": boxes(2), "output": "."}, "is a folder. Name a file"),
     ],
 )
 def test_mistakes(options, words):
