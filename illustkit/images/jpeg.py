@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from illustkit import progress
+
 # The end of a scan: any marker but a stuffed byte, a restart and a filling byte.
 _SCAN_END = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _RESTART = re.compile(rb"\xff+[\xd0-\xd7]")
@@ -311,13 +313,18 @@ def _read_codes(codes, data, part_ends, per_part, order, blocks):
     """
     n_units = len(blocks) // len(order)
     padded = np.frombuffer(data + bytes(_UNIT + 8), np.uint8)
+    progress.begin("reading blocks", n_units)
     unit, base, position = 0, 0, 0  # position: in bits, from the byte `base`
     while unit < n_units:
         chunk = padded[base : base + _CHUNK + _UNIT]
         bits = _windows(chunk)
-        tables = [
-            _steps(codes[i, False], codes[i, True], bits) for i in range(max(order) + 1)
-        ]
+        tables: list = []
+        for i in range(max(order) + 1):
+            # Both chroma components have the same tables.
+            same = i and all(codes[i, k] is codes[i - 1, k] for k in (False, True))
+            tables.append(
+                tables[-1] if same else _steps(codes[i, False], codes[i, True], bits)
+            )
         of_unit = [tables[i] for i in order]
         starts: list[int] = []
         ends: list[int] = []
@@ -347,6 +354,7 @@ def _read_codes(codes, data, part_ends, per_part, order, blocks):
         own = blocks[first * len(order) : unit * len(order)]
         _values(codes, order, chunk, bits, np.array(starts), np.array(ends), own)
         base, position = base + position // 8, position % 8
+        progress.advance(unit - first)
 
 
 def _windows(chunk):
@@ -412,7 +420,9 @@ def _decode_progressive(jpeg):
     order = _units_of(jpeg)
     columns, rows = jpeg.units
     blocks = np.zeros((rows * columns * len(order), 64), np.int16)
+    progress.begin("reading blocks", len(jpeg.scans))
     for scan in jpeg.scans:
+        progress.advance()
         if len(scan.components) > 1:
             within = np.flatnonzero(np.isin(order, scan.components))
             units = np.arange(rows * columns)[:, None] * len(order)
@@ -614,10 +624,12 @@ def _encode(jpeg, blocks):
         differences.reshape(-1, len(order))[:, own] = steps.reshape(means.shape)
     codes = {name: _codes_of(*table) for name, table in jpeg.codes.items()}
     parts = []
+    progress.begin("writing blocks", len(blocks))
     for start in range(0, len(blocks), _BLOCKS):
         own = np.s_[start : start + _BLOCKS]
         component = order[np.arange(start, start + len(blocks[own])) % len(order)]
         parts.append(_bits(jpeg, codes, blocks[own], differences[own], component))
+        progress.advance(len(blocks[own]))
     bits = np.concatenate(parts)
     bits = np.pad(bits, (0, -len(bits) % 8), constant_values=1)
     return np.packbits(bits).tobytes().replace(b"\xff", b"\xff\0")
