@@ -195,7 +195,13 @@ def check_labels(
 
 
 def _read_rows(path, columns, face_class=None):
-    return yolo.read_rows(path, columns=columns, classes=(NAME,), only=face_class)
+    try:
+        return yolo.read_rows(path, columns=columns, classes=(NAME,), only=face_class)
+    except LabelError as error:
+        advice = f"{NAME}. `face_class` takes another."
+        raise LabelError(
+            [problem.replace(f"{NAME}.", advice) for problem in error.problems]
+        ) from None
 
 
 def _pixels(rows, image_size):

@@ -167,8 +167,7 @@ def _parse_row(words, columns, classes):
     values = tuple(float(word) for word in words)
     if classes is not None and values[0] not in range(len(classes)):
         raise UserError(
-            f"class {words[0]}: the only class is 0, {classes[0]}. Choose another, "
-            f"such as with --class {words[0]}."
+            f"class {words[0]}: the only class is 0, {classes[0]}."
             if len(classes) == 1
             else f"class {words[0]}: there are {len(classes)}, counted from 0."
         )

@@ -236,7 +236,8 @@ def test_coco_boxes_of_a_turned_picture(tmp_path, size):
 def test_one_class_of_several_is_the_face(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("15 0.5 0.5 0.5 0.5\n3 0.5 0.5 0.1 0.1\n")
-    assert "--class 15" in check_labels([tmp_path / "a.png"])[0]
+    assert "class 15: " in check_labels([tmp_path / "a.png"])[0]
+    assert "`face_class` takes another." in check_labels([tmp_path / "a.png"])[1]
     assert check_labels([tmp_path / "a.png"], face_class=15) == []
     same(read_labels(path, SIZE, face_class=15), [(50, 25, 150, 75)])
     assert label_kind(path, face_class=2) == "no face"

@@ -127,7 +127,7 @@ def test_one_class_of_several(tmp_path):
     assert read_rows(path, only=15).tolist() == [[15, 0.5, 0.5, 0.5, 0.5]]
     assert read_rows(path, only=15, classes=["face"]).shape == (1, 5)
     assert read_rows(path, only=2).shape == (0, 5)
-    with pytest.raises(LabelError, match="--class 3"):
+    with pytest.raises(LabelError, match="class 3: the only class is 0, face"):
         read_rows(path, classes=["face"])
 
 

@@ -1,5 +1,6 @@
 import json
 import math
+import random
 import shutil
 
 import numpy as np
@@ -116,7 +117,9 @@ def test_a_crop_that_cannot_be_read_is_left_out_and_named(crops, tmp_path, capsy
     broken = tmp_path / "crops/1/broken.png"
     broken.write_bytes(b"no picture")
     settings = {**TINIEST, "batch_size": 4, "epochs": 1, "verbose": 2}
+    states = random.getstate(), np.random.get_state()[1].tolist()
     train_scorer(tmp_path / "crops", tmp_path / "run", **settings)
+    assert states == (random.getstate(), np.random.get_state()[1].tolist())
     output = capsys.readouterr().out
     assert "1 rated crops are left out:" in output and "broken.png: " in output
     broken.unlink()
