@@ -1,5 +1,6 @@
 """Labels of faces: YOLO text files beside the pictures, to and from COCO's JSON."""
 
+import json
 import math
 import os
 from collections.abc import Iterable
@@ -12,11 +13,17 @@ from facescore.boxes import Boxes, as_boxes, box_areas, clip_boxes, convert_boxe
 from illustkit import yolo
 from illustkit.deprecation import renamed_keywords
 from illustkit.errors import UserError
-from illustkit.files import expand_user, name_within, named_file
+from illustkit.files import (
+    expand_user,
+    name_within,
+    named_file,
+    read_text,
+    write_whole,
+)
 from illustkit.images import picture_size
 from illustkit.images.formats import MAX_SIDE
 from illustkit.images.read import stored_size
-from illustkit.tables import read_json, write_json
+from illustkit.tables import read_json
 from illustkit.yolo import LabelError as LabelError
 from illustkit.yolo import label_path as label_path
 from illustkit.yolo import upright_boxes
@@ -214,6 +221,7 @@ def to_coco(
     *,
     root: PathLike | None = None,
     face_class: int | None = None,
+    overwrite: bool = False,
     left_out: list[str] | None = None,
 ) -> tuple[int, int]:
     """Write the labels of pictures as one COCO file.
@@ -232,6 +240,7 @@ def to_coco(
         root: Folder that `file_name` is relative to. Defaults to the nearest that
             holds all pictures.
         face_class: See `read_labels`.
+        overwrite: Replace another file that is there. Defaults to `False`.
         left_out: List that receives a line for each problem of a picture that cannot
             be written. Defaults to none: nothing is written then, and all are raised.
 
@@ -240,7 +249,8 @@ def to_coco(
 
     Raises:
         LabelError: Naming every problem of the pictures and labels, file and line.
-        UserError: If a picture is outside `root`, or there is none.
+        UserError: If a picture is outside `root`, or there is none, or another file is
+            there.
     """
     paths = [expand_user(image) for image in images]
     root = expand_user(root) if root else _common_folder(paths)
@@ -280,7 +290,13 @@ def to_coco(
     _tell(problems, left_out)
     categories = [{"id": 1, "name": NAME}]
     record = {"images": entries, "annotations": faces, "categories": categories}
-    write_json(path, record)
+    path = expand_user(path)
+    text = json.dumps(record, ensure_ascii=False, indent=1)
+    if path.exists() and not overwrite and read_text(path) != text:
+        raise UserError(
+            f"{path}: another file is here. Give `overwrite`, or another place."
+        )
+    write_whole(path, text)
     return len(entries), len(faces)
 
 

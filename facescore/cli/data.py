@@ -96,6 +96,9 @@ def export_coco(
     folder: Annotated[Path, typer.Argument(help="Folder of labelled pictures.")],
     path: Annotated[Path, typer.Argument(help="The JSON to write.")],
     face_class: FaceClass = None,
+    overwrite: Annotated[
+        bool, typer.Option(help="Replace another file that is there.")
+    ] = False,
 ) -> None:
     """Write a folder's labels as one COCO file."""
     with user_errors():
@@ -108,6 +111,7 @@ def export_coco(
             path,
             root=folder,
             face_class=face_class,
+            overwrite=overwrite,
             left_out=left_out,
         )
         print(f"{n_faces} faces in {n_pictures} labelled pictures: {path}")

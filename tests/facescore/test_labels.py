@@ -143,6 +143,10 @@ def test_coco_round_trip(tmp_path):
     left_out = []
     assert to_coco(images, tmp_path / "faces.json", left_out=left_out) == (3, 4)
     assert len(left_out) == 1 and "damaged.png" in left_out[0]
+    images.pop()
+    assert to_coco(images, tmp_path / "faces.json") == (3, 4)  # the same again
+    with pytest.raises(ValueError, match="faces.json: another file is here"):
+        to_coco(images[:2], tmp_path / "faces.json", root=tmp_path / "in")
     data = json.loads((tmp_path / "faces.json").read_text())
     assert [i["file_name"] for i in data["images"]] == ["0/0.png", "1/1.png", "1/3.png"]
     first = data["annotations"][0]
