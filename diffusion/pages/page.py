@@ -235,10 +235,11 @@ def import_gradio() -> Any:
         raise UserError(
             f"The page needs Gradio ({error}): pip install 'gradio>=6'"
         ) from error
-    if int(gradio.__version__.split(".")[0]) < 6:
+    # A folder that an installation left behind is a module without a version.
+    version = getattr(gradio, "__version__", "0")
+    if int(version.split(".")[0]) < 6:
         raise UserError(
-            f"The page needs Gradio 6, not {gradio.__version__}: "
-            "pip install --upgrade 'gradio>=6'"
+            f"The page needs Gradio 6, not {version}: pip install --upgrade 'gradio>=6'"
         )
     return gradio
 
