@@ -10,7 +10,7 @@ import numpy as np
 
 from facescore.boxes import Face
 from facescore.detector.prediction import IMAGE_SIZE, IOU, ultralytics_names
-from facescore.ranking.duplicates import group_duplicates
+from facescore.ranking.duplicates import BITS, group_duplicates
 from facescore.ranking.output import (
     GALLERY,
     gather_top,
@@ -242,8 +242,7 @@ def rank_folder(
     check_choice("picture_score", picture_score, PICTURE_SCORES)
     check_number("workers", workers, whole=True, least=1)
     check_number("top_k", top_k, whole=True, least=1)
-    if duplicates is not None:
-        group_duplicates([], threshold=duplicates)  # refuses a wrong one at once
+    check_number("duplicates", duplicates, whole=True, least=0, most=BITS // 2 - 1)
     images = _images(folder, output)
     rate = FaceScorer(
         scorer,

@@ -46,7 +46,7 @@ class _ScoringNetwork(keras.Model):
         return cls(**config)
 
 
-def _check_size(image_size: ImageSize, least: int) -> tuple[int, int]:
+def check_size(image_size: ImageSize, least: int) -> tuple[int, int]:
     """Return (width, height); raise if a side is smaller than the network takes."""
     pair = (image_size,) * 2 if isinstance(image_size, int) else tuple(image_size)
     if len(pair) != 2 or any(n != int(n) or n < least for n in pair):
@@ -250,6 +250,8 @@ class AlexNet(_ScoringNetwork):
         (2018), years 2 and 3.
     """
 
+    least_side = 11  # of a picture, pixels
+
     def __init__(
         self,
         image_size: ImageSize = 360,
@@ -259,7 +261,7 @@ class AlexNet(_ScoringNetwork):
         dtype: Any = None,
         **kwargs: Any,
     ) -> None:
-        width, height = _check_size(image_size, least=11)
+        width, height = check_size(image_size, self.least_side)
 
         def conv(filters, kernel, name, strides=1, padding="same"):
             return layers.Conv2D(
@@ -338,6 +340,8 @@ class AnimeCNN(_ScoringNetwork):
         The article, year 1 (`anime_train.py`).
     """
 
+    least_side = 8  # of a picture, pixels
+
     def __init__(
         self,
         image_size: ImageSize = (144, 96),
@@ -346,7 +350,7 @@ class AnimeCNN(_ScoringNetwork):
         dtype: Any = None,
         **kwargs: Any,
     ) -> None:
-        width, height = _check_size(image_size, least=8)
+        width, height = check_size(image_size, self.least_side)
         if width % 8 or height % 8:
             raise UserError(f"Sides are multiples of 8. Received: {image_size}")
         picture = x = keras.Input((height, width, 3), name="picture")
@@ -412,6 +416,8 @@ class SmallNet(_ScoringNetwork):
         He et al., "Deep Residual Learning for Image Recognition" (2016).
     """
 
+    least_side = 16  # of a picture, pixels
+
     def __init__(
         self,
         image_size: ImageSize = 96,
@@ -424,7 +430,7 @@ class SmallNet(_ScoringNetwork):
         dtype: Any = None,
         **kwargs: Any,
     ) -> None:
-        width, height = _check_size(image_size, least=16)
+        width, height = check_size(image_size, self.least_side)
 
         def conv(x, filters, kernel, name, strides=1):
             x = layers.Conv2D(

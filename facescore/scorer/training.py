@@ -1,6 +1,7 @@
 """Train a scorer on crops and one person's ratings."""
 
 import dataclasses
+import inspect
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
-from facescore.crops import MARGIN
+from facescore.crops import MARGIN, crop_region
 from facescore.scorer.agreement import mean_absolute_error, spearman
 from facescore.scorer.data import (
     CropBatches,
@@ -29,6 +30,7 @@ from facescore.scorer.model import (
     build_scorer,
     threshold_biases,
 )
+from facescore.scorer.networks import check_size
 from illustkit._keras_compat import sync_jax_state
 from illustkit.errors import UserError
 from illustkit.files import expand_user
@@ -213,6 +215,7 @@ def train_scorer(
         The article, years 1 to 3, for the presets of their names.
     """
     check_options(seed=seed, holdout=holdout)
+    crop_region((0, 0, 1, 1), margin=margin, square=square)  # refuses a wrong margin
     chosen = choose_scorer_settings(preset, **settings)
     devices = choose_devices(
         strategy, batch_size=chosen.batch_size, precision=chosen.precision
@@ -340,6 +343,12 @@ def choose_scorer_settings(preset: str = "small", **settings: Any) -> ScorerPres
     for name in ("shift", "turn", "brightness"):
         check_number(name, getattr(chosen, name), least=0)
     check_number("blur", chosen.blur, least=0, most=1)
+    network = NETWORKS[chosen.network]
+    check_size(chosen.image_size, network.least_side)
+    names = inspect.signature(network).parameters.keys() - {"image_size", "kwargs"}
+    for name in options:
+        check_choice("network_options", name, sorted(names))
+    check_number("hidden_units", options.get("hidden_units"), whole=True, least=1)
     if isinstance(chosen.image_size, int):
         chosen = dataclasses.replace(chosen, image_size=(chosen.image_size,) * 2)
     return chosen

@@ -154,6 +154,12 @@ def test_the_presets_of_the_article():
         ({"learning_rate": -1}, "`learning_rate` must be over 0"),
         ({"batch_size": 0}, "`batch_size` must be"),
         ({"image_size": (8, 0)}, "`image_size` must be"),
+        ({"image_size": 8}, "of 16 pixels or more"),
+        ({"network_options": {"colour": 1}}, "`network_options` must be one of"),
+        (
+            {"network_options": {"hidden_units": 0}, "network": "alexnet"},
+            "hidden_units",
+        ),
         ({"zoom": (1.2, 0.8)}, "Received: 1.2, 0.8: exchange"),
     ],
 )
