@@ -46,13 +46,19 @@ class _ScoringNetwork(keras.Model):
         return cls(**config)
 
 
-def check_size(image_size: ImageSize, least: int) -> tuple[int, int]:
-    """Return (width, height); raise if a side is smaller than the network takes."""
+def check_size(
+    image_size: ImageSize, least: int, multiple_of: int = 1
+) -> tuple[int, int]:
+    """Return (width, height); raise if the network does not take such a side."""
     pair = (image_size,) * 2 if isinstance(image_size, int) else tuple(image_size)
     if len(pair) != 2 or any(n != int(n) or n < least for n in pair):
         raise UserError(
             f"`image_size` is a side, or (width, height), of {least} pixels or more. "
             f"Received: {image_size}"
+        )
+    if any(n % multiple_of for n in pair):
+        raise UserError(
+            f"`image_size` is a multiple of {multiple_of}. Received: {image_size}"
         )
     width, height = pair
     return int(width), int(height)
@@ -250,7 +256,7 @@ class AlexNet(_ScoringNetwork):
         (2018), years 2 and 3.
     """
 
-    least_side = 11  # of a picture, pixels
+    sides = 11, 1  # of a picture: the least, and what they are multiples of
 
     def __init__(
         self,
@@ -261,7 +267,7 @@ class AlexNet(_ScoringNetwork):
         dtype: Any = None,
         **kwargs: Any,
     ) -> None:
-        width, height = check_size(image_size, self.least_side)
+        width, height = check_size(image_size, *self.sides)
 
         def conv(filters, kernel, name, strides=1, padding="same"):
             return layers.Conv2D(
@@ -340,7 +346,7 @@ class AnimeCNN(_ScoringNetwork):
         The article, year 1 (`anime_train.py`).
     """
 
-    least_side = 8  # of a picture, pixels
+    sides = 8, 8  # of a picture: the least, and what they are multiples of
 
     def __init__(
         self,
@@ -350,9 +356,7 @@ class AnimeCNN(_ScoringNetwork):
         dtype: Any = None,
         **kwargs: Any,
     ) -> None:
-        width, height = check_size(image_size, self.least_side)
-        if width % 8 or height % 8:
-            raise UserError(f"Sides are multiples of 8. Received: {image_size}")
+        width, height = check_size(image_size, *self.sides)
         picture = x = keras.Input((height, width, 3), name="picture")
         for i, filters in enumerate((32, 32, 64), 1):
             x = layers.Conv2D(
@@ -416,7 +420,7 @@ class SmallNet(_ScoringNetwork):
         He et al., "Deep Residual Learning for Image Recognition" (2016).
     """
 
-    least_side = 16  # of a picture, pixels
+    sides = 16, 1  # of a picture: the least, and what they are multiples of
 
     def __init__(
         self,
@@ -430,7 +434,7 @@ class SmallNet(_ScoringNetwork):
         dtype: Any = None,
         **kwargs: Any,
     ) -> None:
-        width, height = check_size(image_size, self.least_side)
+        width, height = check_size(image_size, *self.sides)
 
         def conv(x, filters, kernel, name, strides=1):
             x = layers.Conv2D(

@@ -343,8 +343,8 @@ def choose_scorer_settings(preset: str = "small", **settings: Any) -> ScorerPres
     for name in ("shift", "turn", "brightness"):
         check_number(name, getattr(chosen, name), least=0)
     check_number("blur", chosen.blur, least=0, most=1)
-    network = NETWORKS[chosen.network]
-    check_size(chosen.image_size, network.least_side)
+    network: Any = NETWORKS[chosen.network]
+    check_size(chosen.image_size, *network.sides)
     names = inspect.signature(network).parameters.keys() - {"image_size", "kwargs"}
     for name in options:
         check_choice("network_options", name, sorted(names))

@@ -166,7 +166,7 @@ def test_a_network_comes_back_from_its_file(network, tmp_path):
         (lambda: LocalResponseNormalization(k=0), "k=0"),
         (lambda: CoverAllMaxPool(2, 3), "pool_size=2, strides=3"),
         (lambda: AlexNet(10), "11 pixels or more. Received: 10"),
-        (lambda: AnimeCNN((96, 100)), r"multiples of 8. Received: \(96, 100\)"),
+        (lambda: AnimeCNN((96, 100)), r"a multiple of 8. Received: \(96, 100\)"),
         (lambda: SmallNet((32, 32, 32)), "Received: "),
     ],
 )
