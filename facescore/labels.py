@@ -258,15 +258,16 @@ def to_coco(
     faces: list[dict[str, Any]] = []
     problems: list[str] = []
     for image in paths:
-        name = name_within(root, image)
+        name, label = name_within(root, image), label_path(image)
         try:
+            if label_kind(label, face_class=face_class) == UNLABELLED:
+                continue
             size = picture_size(image)
-            boxes = read_labels(label_path(image), size, face_class=face_class)
+            boxes = read_labels(label, size, face_class=face_class)
         except UserError as error:
             problems += error.problems
             continue
-        if boxes is None:
-            continue
+        boxes = np.zeros((0, 4)) if boxes is None else boxes
         entries.append(
             {
                 "id": len(entries) + 1,

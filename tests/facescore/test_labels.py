@@ -137,6 +137,9 @@ def test_coco_round_trip(tmp_path):
             write_labels(label_path(images[-1]), truths[i], SIZE)
     images.append(tmp_path / "in" / "damaged.png")
     images[-1].write_bytes(b"no picture")
+    (tmp_path / "in" / "unlabelled.png").symlink_to("gone.png")
+    images.insert(0, tmp_path / "in" / "unlabelled.png")
+    write_labels(label_path(images[-1]), [], SIZE)
     with pytest.raises(LabelError, match="damaged.png"):
         to_coco(images, tmp_path / "faces.json")
     assert not (tmp_path / "faces.json").exists()
