@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from illustkit.cli import end_with_left_out, user_errors
+from illustkit.cli import end_with_left_out, given, user_errors
 from oppai.cli.options import NAME, BatchSize, Overwrite, Restorer, parse_numbers
 
 
@@ -39,6 +39,10 @@ def restore(
     feather: Annotated[
         float, typer.Option(help="Width of the soft rim of hard edges, pixels.")
     ] = 8,
+    fill: Annotated[
+        bool,
+        typer.Option(help="Restore what is marked even where nothing hides it."),
+    ] = False,
     batch_size: BatchSize = 8,
     output: Annotated[
         Path | None,
@@ -54,7 +58,7 @@ def restore(
     The results are new files beside the pictures; those that exist are skipped.
     """
     with user_errors(NAME):
-        from oppai.inference.files import NOTHING, restore_files
+        from oppai.inference.files import restore_files
 
         boxes = [parse_numbers(text, 4, "--box") for text in box] if box else None
         colour = None
@@ -73,6 +77,7 @@ def restore(
                 tolerance=tolerance,
                 blend=blend,
                 feather=feather,
+                **given(fill=fill or None),
                 batch_size=batch_size,
             )
         except KeyboardInterrupt:
@@ -84,8 +89,8 @@ def restore(
             raise typer.Exit(130) from None
         for path in report.written:
             print(path)
-        for path in report.unmarked:
-            typer.echo(f"{NAME}: {path}: {NOTHING}.", err=True)
+        for path, reason in report.unmarked:
+            typer.echo(f"{NAME}: {path}: {reason}", err=True)
         for path in report.skipped:
             line = f"{path}: exists already and was skipped; --overwrite replaces it."
             typer.echo(f"{NAME}: {line}", err=True)

@@ -1,7 +1,9 @@
 """Restore files and whole folders; results are written beside the pictures."""
 
+import contextlib
 import logging
 import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,9 +24,10 @@ from illustkit.images.animation import (
 from illustkit.images.formats import format_of
 from illustkit.images.write import check_like
 from illustkit.options import check_number
+from illustkit.progress import inner_bar
 from oppai.data.metadata import load_metadata
 from oppai.detection.find_censored import find_censored
-from oppai.inference.marks import check_boxes, painted_mask
+from oppai.inference.marks import NothingCensoredError, check_boxes, painted_mask
 from oppai.inference.restore import restore
 
 if TYPE_CHECKING:
@@ -45,13 +48,14 @@ class RestoreReport:
     Attributes:
         written: Paths of the restored pictures, in order.
         skipped: Paths of the results that exist already, and stay.
-        unmarked: Paths of the pictures that show nothing censored; nothing is written.
+        unmarked: Pairs (path, reason) of the pictures that show nothing censored, or
+            nothing where they are marked; nothing is written.
         left_out: Pairs (path, reason) of the pictures that were not restored.
     """
 
     written: list[Path] = field(default_factory=list)
     skipped: list[Path] = field(default_factory=list)
-    unmarked: list[Path] = field(default_factory=list)
+    unmarked: list[tuple[Path, str]] = field(default_factory=list)
     left_out: list[tuple[Path, str]] = field(default_factory=list)
 
     @property
@@ -80,7 +84,7 @@ class RestoreReport:
 
     def __str__(self) -> str:
         lines = [self.counts]
-        lines += [f"  {path}: {NOTHING}" for path in self.unmarked]
+        lines += [f"  {path}: {reason}" for path, reason in self.unmarked]
         lines += [f"  {problem}" for problem in self.problems]
         return "\n".join(lines)
 
@@ -131,7 +135,8 @@ def restore_files(
         overwrite: Replace files that exist; the pictures themselves too where
             `output` is their folder. Defaults to `False`.
         progress: Show a progress bar. Defaults to `True`.
-        **options: `blend`, `feather`, `tolerance` and `batch_size` of `restore`.
+        **options: `blend`, `feather`, `tolerance`, `fill` and `batch_size` of
+            `restore`.
 
     Returns:
         A `RestoreReport`.
@@ -144,7 +149,7 @@ def restore_files(
     from tqdm import tqdm
 
     _check_options(boxes, metadata, masks, mask_colour, options)
-    marks = _Marks(boxes, metadata, masks, mask_colour, options.get("tolerance", 0))
+    marks = _Marks(boxes, metadata, masks, mask_colour)
     jobs = _jobs(paths, output, marks.folder)
     _check_targets(jobs, overwrite)
     remove_leftovers([target for _, target in jobs], older_than=_OLD)
@@ -158,10 +163,12 @@ def restore_files(
             taken.add(place)
             if target.exists() and not overwrite:
                 report.skipped.append(target)
-            elif _restore_file(source, target, load, marks, options):
-                report.written.append(target)
-            else:
-                report.unmarked.append(source)
+                continue
+            with inner_bar(source.name, show=progress), _naming(source):
+                _restore_file(source, target, load, marks, options)
+            report.written.append(target)
+        except NothingCensoredError as error:
+            report.unmarked.append((source, str(error)))
         except _NoRestorerError as error:
             raise error.problem from None
         except Exception as error:
@@ -169,6 +176,23 @@ def restore_files(
                 raise
             report.left_out.append((source, str(problem)))
     return report
+
+
+@contextlib.contextmanager
+def _naming(source):
+    """Tell what `restore` warns of with the picture's name, and of each picture."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        try:
+            yield
+        finally:
+            lines = [w for w in caught if w.filename == __file__]
+            others = [w for w in caught if w.filename != __file__]
+    for line in lines:
+        _log.warning("%s: %s", source, line.message)
+    for other in others:
+        place = other.filename, other.lineno
+        warnings.warn_explicit(other.message, other.category, *place)
 
 
 class _NoRestorerError(Exception):
@@ -243,58 +267,52 @@ def _check_targets(jobs, overwrite):
 
 
 def _restore_file(source, target, load, marks, options):
-    """Restore and write one file; return whether anything was censored."""
+    """Restore and write one file."""
     format_of(target)
     n, format = count_frames(source)
     if n > 1 and format in ANIMATED:
         check_frames(target, n, source)
-        return _restore_animation(source, target, load, marks, options)
+        _restore_animation(source, target, load, marks, options)
+        return
     if n > 1:
         _log.warning("%s: of its %d pictures, the first is restored.", source, n)
     picture = read_picture(source)
     check_like(target, picture)
     marked = marks.find(source, picture.rgb.shape)
     restored = _restore_rgb(picture.rgb, picture.alpha, marked, load, options)
-    if restored is None:
-        return False
     write_picture(target, restored, like=picture)
-    return True
 
 
 def _restore_animation(source, target, load, marks, options):
     """Restore every frame in which something is censored."""
     animation = read_animation(source)
     marked = marks.find(source, animation.frames[0].shape)
-    frames = []
+    frames, reason = [], None
     for frame in animation.frames:
         rgb, alpha = frame[..., :3], frame[..., 3]
-        if not marks.any_paint(rgb):
-            frames.append(frame)
-            continue
         alpha = None if (alpha == 255).all() else alpha
-        restored = _restore_rgb(rgb, alpha, marked, load, options)
-        if restored is None:
+        try:
+            restored = _restore_rgb(rgb, alpha, marked, load, options)
+        except NothingCensoredError as error:
             frames.append(frame)
+            reason = error
         else:
             frames.append(np.concatenate([restored, frame[..., 3:]], axis=-1))
     if all(a is b for a, b in zip(frames, animation.frames, strict=True)):
-        if marks.paint is not None:
-            raise UserError(f"no frame is painted in the colour {tuple(marks.paint)}")
-        return False
+        raise reason
     write_animation(target, frames, like=animation)
-    return True
 
 
 def _restore_rgb(rgb, alpha, marked, load, options):
-    """Return restored colours, or `None` where nothing censored is found."""
+    """Return restored colours; raise where nothing is censored."""
     shown = _over_white(rgb, alpha)
     if not marked:
         found = find_censored(shown)
         if not found.regions:
-            return None
+            raise NothingCensoredError(NOTHING)
         marked = {"found": found}
     elif "boxes" in marked and not len(marked["boxes"]):
-        return None
+        raise NothingCensoredError("the metadata has no box for it")
     restored = restore(shown, restorer=load(), **marked, **options)
     changed = (restored != shown).any(axis=-1, keepdims=True)
     return np.where(changed, _under_alpha(restored, alpha), rgb)
@@ -322,7 +340,9 @@ def _jobs(paths, output, mask_folder):
     paths = [paths] if isinstance(paths, (str, os.PathLike)) else paths
     paths = list(dict.fromkeys(expand_user(path) for path in paths))
     if missing := [path for path in paths if not path.exists()]:
-        raise UserError([f"{path}: no such file or folder." for path in missing])
+        raise UserError(
+            [f"{path}: no such file or folder. Check the path." for path in missing]
+        )
     output = None if output is None else expand_user(output)
     is_file = output is not None and output.suffix and not output.is_dir()
     if len(paths) == 1 and is_file and not paths[0].is_dir():
@@ -368,9 +388,8 @@ def _is_result(path):
 class _Marks:
     """Finds what is to be restored in each picture."""
 
-    def __init__(self, boxes, metadata, masks, mask_colour, tolerance=0):
+    def __init__(self, boxes, metadata, masks, mask_colour):
         self.fixed = {"boxes": boxes, "mask_colour": mask_colour}
-        self.paint, self.tolerance = mask_colour, tolerance
         self.entries = self.masks = self.folder = None
         if metadata is not None:
             if isinstance(metadata, (str, os.PathLike)):
@@ -387,12 +406,6 @@ class _Marks:
                 self.folder, self.masks = masks, {}
                 for path in list_images(masks):
                     self.masks.setdefault(path.stem, []).append(path)
-
-    def any_paint(self, rgb):
-        """Whether a frame is painted on, if paint is what marks it."""
-        if self.paint is None:
-            return True
-        return painted_mask(rgb, self.paint, tolerance=self.tolerance, grow=0).any()
 
     def find(self, source, shape):
         """Return the argument of `restore` that marks this picture."""

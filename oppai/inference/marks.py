@@ -24,6 +24,10 @@ _RIM = 1.5
 _ALIKE = 16
 
 
+class NothingCensoredError(UserError):
+    """Report that nothing is marked or found, or that it shows no known censor."""
+
+
 def boxes_alpha(
     shape: Sequence[int], boxes: Sequence[Sequence[float]], *, feather: float = 8
 ) -> np.ndarray:

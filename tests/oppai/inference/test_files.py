@@ -1,5 +1,6 @@
 import json
 import os
+import warnings
 
 import numpy as np
 import pytest
@@ -7,10 +8,13 @@ from PIL import Image, ImageCms, ImageSequence
 
 from illustkit.errors import UserError
 from illustkit.images import uint8_to_signed
+from illustkit.progress import listening
 from oppai.censoring.regions import Region
-from oppai.detection.find_censored import Found
+from oppai.detection.find_censored import Found, find_censored
 from oppai.inference.files import restore_files
 from oppai.inference.marks import mask_alpha
+from oppai.inference.restore import restore
+from oppai.models.pretrained import load_restorer
 from oppai.models.restorers import BaseRestorer
 
 BOX = (10, 12, 22, 24)
@@ -198,9 +202,10 @@ def test_boxes_come_from_the_metadata_by_name(tmp_path):
         restored = np.asarray(Image.open(path))
         changed = (restored == (200, 30, 90)).all(axis=-1)
         assert (changed == inside(changed.shape)).all()
+    none = tmp_path / "in/none.png"
     left_out = {p.name: reason for p, reason in report.left_out}
     assert "50x40" in left_out["other.png"] and "40x50" in left_out["other.png"]
-    assert [path.name for path in report.unmarked] == ["none.png"]
+    assert report.unmarked == [(none, "the metadata has no box for it")]
     assert "no entries" in left_out["unknown.png"]
 
 
@@ -211,7 +216,7 @@ def test_paint_by_its_colour(tmp_path):
     save(tmp_path / "in/b.png", noise())
     report = run(tmp_path / "in", boxes=None, mask_colour=(0, 255, 0))
     assert [path.name for path in report.written] == ["a.png"]
-    assert "Nothing is painted" in report.left_out[0][1]
+    assert "Nothing is painted" in report.unmarked[0][1]
     restored = np.asarray(Image.open(report.written[0]))
     assert not (restored == (0, 255, 0)).all(axis=-1).any()
 
@@ -302,7 +307,8 @@ def test_pictures_that_show_nothing_are_not_copied(tmp_path, monkeypatch):
     save(tmp_path / "plain.png", noise() * 0)
     report = run(tmp_path, boxes=None)
     assert report.written == [tmp_path / "restored/a.png"]
-    assert report.unmarked == [tmp_path / "plain.png"] and not report.left_out
+    assert [path.name for path, _ in report.unmarked] == ["plain.png"]
+    assert not report.left_out
     assert str(report).startswith("1 restored, 1 show nothing censored.\n")
     assert "plain.png: nothing censored was found" in str(report)
     (tmp_path / "a.png").unlink()
@@ -396,6 +402,19 @@ def test_every_frame_of_an_animation_is_restored(tmp_path, kind, monkeypatch):
     assert "JPEG holds one frame" in str(still) and not still.written
 
 
+def test_a_warning_names_each_picture(tmp_path, monkeypatch, caplog):
+    def warn(shown, **options):
+        warnings.warn("a part is left as it is", stacklevel=2)
+        return shown
+
+    monkeypatch.setattr("oppai.inference.files.restore", warn)
+    for name in ("a.png", "b.png"):
+        save(tmp_path / name, noise())
+    assert len(run(tmp_path).written) == 2
+    for name in ("a.png", "b.png"):
+        assert f"{name}: a part is left as it is" in caplog.text
+
+
 def test_pages_that_are_not_restored_are_told(tmp_path, caplog):
     images = [Image.fromarray(noise(seed=i)) for i in range(3)]
     images[0].save(tmp_path / "a.tif", save_all=True, append_images=images[1:])
@@ -408,3 +427,12 @@ def test_nothing_to_do(tmp_path):
         run(tmp_path)
     with pytest.raises(ValueError, match="No picture"):
         run([])
+
+
+def test_progress_inside_a_picture_is_told():
+    heard = set()
+    with listening(lambda stage, done, total: heard.add((stage, done == total))):
+        find_censored(noise(96, 96))
+        restore(noise(), boxes=[BOX], restorer=load_restorer("default"), fill=True)
+    for stage in ("looking for grids", "restoring tiles"):
+        assert (stage, True) in heard, heard
