@@ -117,7 +117,7 @@ MISTAKES = [
     (["evaluate", "a", "b.json", "--kind", "blur"], "--kind must be one of mosaic"),
     (["evaluate", "a", "b.json", "--rim", "x"], "--rim must be one of hard, soft"),
     (["evaluate", "a", "b.json", "--seed", "-1"], "--seed must be a whole number"),
-    (["evaluate", "a", "b.json", "--output", "."], "in --output"),
+    (["evaluate", "a", "b.json", "--output", "."], ".: is a folder. Name a file"),
     (["train", "a", "b.json", "--learning-rate", "-1"], "--learning-rate must be over"),
     (["train", "a", "b.json", "--batch-size", "0"], "--batch-size must be a whole"),
     (["train", "a", "b.json", "--epochs", "-2"], "--epochs must be a whole number"),
