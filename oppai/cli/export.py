@@ -22,7 +22,7 @@ def export(
     overwrite: Overwrite = False,
 ) -> None:
     """Export a restorer's network to ONNX or TFLite, and say what it costs."""
-    with user_errors(NAME):
+    with user_errors(NAME, goes_on=False):
         from oppai.inference.export import (
             check_export,
             export_restorer,

@@ -57,36 +57,28 @@ def restore(
 
     The results are new files beside the pictures; those that exist are skipped.
     """
-    with user_errors(NAME):
+    with user_errors(NAME, goes_on=not overwrite):
         from oppai.inference.files import restore_files
 
         boxes = [parse_numbers(text, 4, "--box") for text in box] if box else None
         colour = None
         if mask_colour is not None:
             colour = parse_numbers(mask_colour, 3, "--mask-colour", whole=True)
-        try:
-            report = restore_files(
-                pictures,
-                restorer=run,
-                output=output,
-                boxes=boxes,
-                metadata=metadata,
-                masks=mask,
-                mask_colour=colour,
-                overwrite=overwrite,
-                tolerance=tolerance,
-                blend=blend,
-                feather=feather,
-                **given(fill=fill or None),
-                batch_size=batch_size,
-            )
-        except KeyboardInterrupt:
-            if not overwrite:
-                raise
-            typer.echo(
-                f"{NAME}: stopped. With --overwrite the command begins anew.", err=True
-            )
-            raise typer.Exit(130) from None
+        report = restore_files(
+            pictures,
+            restorer=run,
+            output=output,
+            boxes=boxes,
+            metadata=metadata,
+            masks=mask,
+            mask_colour=colour,
+            overwrite=overwrite,
+            tolerance=tolerance,
+            blend=blend,
+            feather=feather,
+            **given(fill=fill or None),
+            batch_size=batch_size,
+        )
         for path in report.written:
             print(path)
         for path, reason in report.unmarked:
