@@ -180,6 +180,23 @@ def end_with_left_out(command: str, left_out: Sequence[str]) -> None:
         _fail(command, left_out, 1)
 
 
+def tell(command: str, lines: Sequence[str]) -> None:
+    """Print lines on stderr, with the names of options as they are typed.
+
+    Example:
+    ```python
+    tell("oppai", ["a.png: exists already; `overwrite` replaces it."])
+    ```
+
+    Args:
+        command: Name of the command, which begins each line.
+        lines: The lines.
+    """
+    for text in lines:
+        line = _as_typed(" ".join(text.split()))
+        typer.echo(f"{command}: {line}", err=True)
+
+
 def _as_typed(line):
     """Name the options of the command as they are typed: --batch-size."""
     options = {
@@ -193,9 +210,7 @@ def _as_typed(line):
 def _fail(command, problems, code):
     if _TRACEBACK.get() and sys.exc_info()[1] is not None:
         python_traceback.print_exc()
-    for problem in problems:
-        line = _as_typed(" ".join(problem.split()))
-        typer.echo(f"{command}: {line}", err=True)
+    tell(command, problems)
     raise typer.Exit(code) from None
 
 

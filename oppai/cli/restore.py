@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from illustkit.cli import end_with_left_out, given, user_errors
+from illustkit.cli import end_with_left_out, given, tell, user_errors
 from oppai.cli.options import NAME, BatchSize, Overwrite, Restorer, parse_numbers
 
 
@@ -81,11 +81,12 @@ def restore(
         )
         for path in report.written:
             print(path)
-        for path, reason in report.unmarked:
-            typer.echo(f"{NAME}: {path}: {reason}", err=True)
-        for path in report.skipped:
-            line = f"{path}: exists already and was skipped; --overwrite replaces it."
-            typer.echo(f"{NAME}: {line}", err=True)
+        lines = [f"{path}: {reason}" for path, reason in report.unmarked]
+        lines += [
+            f"{path}: exists already and was skipped; `overwrite` replaces it."
+            for path in report.skipped
+        ]
         if sum(report.numbers.values()) > 1 or not report.written:
-            typer.echo(f"{NAME}: {report.counts}", err=True)
+            lines.append(report.counts)
+        tell(NAME, lines)
         end_with_left_out(NAME, report.problems)

@@ -234,3 +234,16 @@ def test_the_version_is_shown():
     from illustkit import __version__
 
     assert run("--version").output == f"oppai {__version__}\n"
+
+
+def test_what_shows_no_censor_is_told_with_the_option(tmp_path, monkeypatch):
+    from oppai.inference.files import RestoreReport
+
+    unmarked = [(tmp_path / "a.png", "shows no mosaic. `fill` fills it anyway.")]
+    monkeypatch.setattr(
+        "oppai.inference.files.restore_files",
+        lambda *args, **options: RestoreReport(unmarked=unmarked),
+    )
+    done = run("restore", tmp_path)
+    assert done.exit_code == 0
+    assert "a.png: shows no mosaic. --fill fills it anyway." in done.stderr
