@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 FLOORS = {
     "illustkit": [
         {"_keras_compat", "_moved", "errors", "deprecation"},
-        {"files", "runtime", "options"},
+        {"files", "runtime", "options", "progress"},
         {"_lazy"},
         {"images", "tables", "tensors", "yolo"},
         {"samples", "training", "figures", "cli"},
