@@ -27,7 +27,9 @@ from illustkit.deprecation import renamed_options
 
 app = app_with("Label faces in rounds: start, then review, train, label.")
 
-Folder = Annotated[Path, typer.Argument(help="Folder of the pictures.")]
+Folder = Annotated[
+    Path, typer.Argument(help="Folder of the pictures; linked ones too.")
+]
 DetectorRun = Annotated[Path, typer.Option(help="Folder of the detector's training.")]
 _RUN = Path("runs/detector")
 

@@ -26,7 +26,9 @@ from illustkit.cli import Host, given
 
 
 def crop(
-    folder: Annotated[Path, typer.Argument(help="Folder of pictures.")],
+    folder: Annotated[
+        Path, typer.Argument(help="Folder of pictures; linked ones too.")
+    ],
     output: Annotated[Path, typer.Argument(help="Folder for crops and crops.csv.")],
     detector: Annotated[
         str, typer.Option(help="labels (the text files), cascade, or a run folder.")

@@ -100,7 +100,9 @@ def train_scorer(
 
 
 def score(
-    pictures: Annotated[list[Path], typer.Argument(help="Files or folders.")],
+    pictures: Annotated[
+        list[Path], typer.Argument(help="Files or folders; links are followed.")
+    ],
     scorer: ScorerRun = _RUN,
     detector: DetectorOrNone = "cascade",
     output: Annotated[
@@ -231,7 +233,9 @@ def evaluate_scorer(
 
 
 def rank(
-    folder: Annotated[Path, typer.Argument(help="Folder of pictures.")],
+    folder: Annotated[
+        Path, typer.Argument(help="Folder of pictures; linked ones too.")
+    ],
     scorer: ScorerRun = _RUN,
     detector: DetectorOrNone = "cascade",
     output: Annotated[Path, typer.Option(help="Folder for table and gallery.")] = Path(

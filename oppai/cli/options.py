@@ -10,7 +10,9 @@ from illustkit.errors import UserError
 NAME = "oppai"
 METADATA = Path("oppai_dataset/oppai_meta.json")
 
-Images = Annotated[Path, typer.Argument(help="Folder of the pictures.")]
+Images = Annotated[
+    Path, typer.Argument(help="Folder of the pictures; linked ones too.")
+]
 Metadata = Annotated[Path, typer.Argument(help="JSON with the pictures' boxes.")]
 MetadataFile = Annotated[Path, typer.Argument(help="The metadata.")]
 Restorer = Annotated[

@@ -10,7 +10,9 @@ from oppai.cli.options import NAME, BatchSize, Overwrite, Restorer, parse_number
 
 
 def restore(
-    pictures: Annotated[list[Path], typer.Argument(help="Files or folders.")],
+    pictures: Annotated[
+        list[Path], typer.Argument(help="Files or folders; links are followed.")
+    ],
     run: Restorer = "default",
     box: Annotated[
         list[str] | None,
