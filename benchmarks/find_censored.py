@@ -44,9 +44,6 @@ def main():
     parser.add_argument(
         "--steps", type=int, default=6000, help="training steps for mosaics"
     )
-    parser.add_argument(
-        "--solid-steps", type=int, default=8000, help="for white, light and black"
-    )
     arguments = parser.parse_args()
     paths = list_images(arguments.clipart)
     held_out = paths[::8]
@@ -55,37 +52,29 @@ def main():
         held_out = [path for path in paths if path.name in names]
     if arguments.train:
         training = [path for path in paths if path not in held_out]
-        steps = arguments.steps, arguments.solid_steps
-        return train(training, arguments.train, *steps)
+        return train(training, arguments.train, arguments.steps)
     mosaics(held_out, arguments.n)
     upper_bound(held_out, arguments.n)
-    solid(held_out, arguments.n)
     clean(clean_pictures(paths, held_out, arguments.clean))
     speed(held_out[0])
 
 
-def train(paths, weights, steps, solid_steps):
-    """Train both networks and the regression on clip art and drawn characters.
+def train(paths, weights, steps):
+    """Train the network and the regression on clip art and drawn characters.
 
-    A sixth of the pictures is held out from the network that finds white, light and
-    black. The threshold of `oppai.detection.solid` was chosen on these.
+    `solid_quality.py` trains what finds white, light and black.
     """
     from oppai.detection import segmenter
-    from oppai.detection.training import (
-        train_cell_network,
-        train_evidence,
-        train_solid_network,
-    )
+    from oppai.detection.training import train_cell_network, train_evidence
 
     pictures, rng = [read_image(path) for path in paths], np.random.default_rng(1)
     train_cell_network(pictures + characters(100_000, 80, rng), weights, steps=steps)
     segmenter.WEIGHTS = Path(weights)  # the search uses the new weights
     segmenter.load_weights.cache_clear()
     segmenter.load_segmenter.cache_clear()
-    train_evidence(pictures[::2] + characters(200_000, 100, rng), weights)
-    five_sixths = [picture for n, picture in enumerate(pictures) if n % 6 != 3]
-    drawn = characters(300_000, 300, np.random.default_rng(2))
-    train_solid_network(five_sixths + drawn, weights, steps=solid_steps)
+    checked = characters(400_000, 200, rng)  # some wear checks
+    pictures = pictures[::2] + characters(200_000, 100, rng)
+    train_evidence(pictures, weights, clean=checked)
 
 
 def characters(first, n, rng):
@@ -228,25 +217,6 @@ def grid_is_right(result, grid):
         for a, o, b in zip(best.origin, grid.origin, grid.block, strict=True)
     ]
     return True, max(off) <= 0.02, max(off) <= 0.02 and max(shift) <= 1
-
-
-def solid(paths, n):
-    """Print the table of white, light and black: how many are found, and their IoU."""
-    results = {"light": [], "white": [], "black": []}
-    for seed in range(3 * n):
-        picture = read_image(paths[seed % len(paths)])
-        case = draw_censor(picture, np.random.default_rng(seed), mosaics=0)
-        mask = find_censored(case.image).mask > 127
-        results[case.kind].append(iou(case.mask > 127, mask))
-    print("| other censors | pictures | found, IoU over 0.6 | IoU of these |")
-    print("|-|-|-|-|")
-    for kind, values in results.items():
-        values = np.array(values)
-        good = values[values > 0.6]
-        fraction = f"{len(good) / len(values):.0%}" if len(values) else "–"
-        mean = f"{good.mean():.3f}" if len(good) else "–"
-        print(f"| {kind} | {len(values)} | {fraction} | {mean} |")
-    print()
 
 
 def clean(kinds):

@@ -1,10 +1,16 @@
 """Find white and black bars, white-out and lights."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
 from oppai.censoring.regions import Region, bounds, region_at
+from oppai.detection.overlay import (
+    difference,
+    gather_overlay_evidence,
+    weigh_overlay,
+)
 from oppai.detection.segmenter import predict_cells, steps, to_cells
 
 SIDE = 192  # pixels of the longer side
@@ -65,28 +71,47 @@ def hidden_pixels(picture: np.ndarray) -> np.ndarray:
 
 
 _LEAST = 0.002  # least area, as a fraction of the picture
-_SURE = 2.5  # mean log odds that fewer than 1 % of unseen clean pictures reach
-_OPEN = (
-    0.15,
-    4.0,
-)  # fraction of the rim of the same colour, and the log odds needed then
-_BESIDE = 1.0  # log odds needed beside a region that is surely hidden
+_BESIDE = 1.0  # log odds of the network from which a region is looked at
+# Log odds of the evidence above those of any clean picture that they were chosen on.
+_SURE = {"white": 2.5, "black": 3.1, "light": 3.0}
 _MOST = 6.0  # cap of the log odds
 _BAND = 0.1, 0.9  # probabilities between which the pixels' own colours decide
 _FADING = 0.06  # widest rim, as a fraction of the picture's shorter side
 _FADED = 0.9  # fraction of the greatest mean difference at which the rim ends
-_SAME = 6  # levels: the noise of a JPEG
 _ALIKE = 24, 110  # levels from the region's colour: up to it inside, beyond it outside
 
 
 def find_solid(picture: np.ndarray) -> list[Region]:
     """Find the regions that white, light or black hides.
 
+    A network proposes them; `oppai.detection.overlay` weighs whether a region was laid
+    over the picture or belongs to it.
+
     Args:
         picture: uint8 RGB `(height, width, 3)`.
 
     Returns:
         List of `Region` of the kinds "white", "black" and "light".
+    """
+    weighed = []
+    for region, evidence in propose_solid(picture):
+        log_odds = weigh_overlay(evidence, region.kind)
+        region = replace(region, confidence=1 / (1 + math.exp(-log_odds)))
+        weighed.append((log_odds > _SURE[region.kind], region))
+    # Beside a sure region, another as dark or as bright belongs to the same censor.
+    kinds = {region.kind == "black" for sure, region in weighed if sure}
+    return [region for _, region in weighed if (region.kind == "black") in kinds]
+
+
+def propose_solid(picture: np.ndarray) -> list[tuple[Region, np.ndarray]]:
+    """Propose regions that white, light or black may hide.
+
+    Args:
+        picture: uint8 RGB `(height, width, 3)`.
+
+    Returns:
+        List of `(region, evidence)`, the evidence as `gather_overlay_evidence`
+        measures it.
     """
     import cv2
 
@@ -95,7 +120,7 @@ def find_solid(picture: np.ndarray) -> list[Region]:
         (probability > 0.5).astype(np.uint8)
     )
     _, wider = cv2.connectedComponents((probability > _BAND[0]).astype(np.uint8))
-    candidates = []
+    proposed = []
     for k, (*_, area) in enumerate(stats.tolist()):
         own = labels == k
         if not (k and area >= _LEAST * probability.size):
@@ -104,35 +129,14 @@ def find_solid(picture: np.ndarray) -> list[Region]:
         if log_odds > _BESIDE:
             around = (wider == wider[own][0]) & (labels == 0)
             alone = np.where(own, probability, around * probability.clip(max=0.3))
-            region = _pixels(picture, alone, 1 / (1 + math.exp(-log_odds)))
+            region = _pixels(picture, alone)
             if region is not None:
-                # A colour that goes on beyond the rim is background more often.
-                is_open = _same_beyond(picture, region) > _OPEN[0]
-                sure = log_odds > (_OPEN[1] if is_open else _SURE)
-                candidates.append((sure, region))
-    # Beside a sure region, another as dark or as bright belongs to the same censor.
-    kinds = {region.kind == "black" for sure, region in candidates if sure}
-    return [region for _, region in candidates if (region.kind == "black") in kinds]
+                evidence = gather_overlay_evidence(picture, region, log_odds)
+                proposed.append((region, evidence))
+    return proposed
 
 
-def _same_beyond(picture, region):
-    """Return the fraction of the pixels just outside a region that have its colour."""
-    import cv2
-
-    hole, (x, y) = region.mask, region.box[:2]
-    n = max(1, round(0.01 * min(picture.shape[:2])))
-    left, top = max(0, x - n), max(0, y - n)
-    around = picture[top : y + hole.shape[0] + n, left : x + hole.shape[1] + n]
-    mask = np.zeros(around.shape[:2], np.uint8)
-    mask[y - top : y - top + hole.shape[0], x - left : x - left + hole.shape[1]] = hole
-    rim = cv2.dilate(mask, np.ones((2 * n + 1,) * 2, np.uint8)) > mask
-    if not rim.any():
-        return 1.0
-    gap = np.abs(around[rim] - _colour(around, mask > 0)).max(1)
-    return float((gap <= _SAME).mean())
-
-
-def _pixels(picture, probability, confidence):
+def _pixels(picture, probability):
     """Return the `Region` of the picture's pixels, or `None`.
 
     Where the network is not sure, near the rim, pixels of the region's colour belong to
@@ -153,14 +157,14 @@ def _pixels(picture, probability, confidence):
         return None
     colour = _colour(picture, sure if sure.any() else hole)
     rim = (probability > _BAND[0]) & ~sure
-    gap = np.abs(picture[rim] - colour).max(1)
+    gap = difference(picture[rim], colour)
     hole[rim] = (gap <= _ALIKE[0]) | (hole[rim] & (gap <= _ALIKE[1]))
     if not hole.any():
         return None
     x, y, right, bottom = bounds(hole)
     hole, colours = hole[y:bottom, x:right], picture[y:bottom, x:right]
     kind = _kind(colours[hole])
-    return region_at((left + x, top + y), hole, kind=kind, confidence=confidence)
+    return region_at((left + x, top + y), hole, kind=kind)
 
 
 def with_rim(picture: np.ndarray, region: Region) -> Region:

@@ -83,9 +83,13 @@ def test_pictures_vary_and_their_pixels_stay(character):
     assert any((p == p[..., :1]).all() for p in seen)
 
 
-@pytest.mark.parametrize("kind", ["white", "black", "light"])
-@pytest.mark.parametrize("box", BARS)
-def test_what_hides_a_character_is_found(character, box, kind):
+@pytest.mark.parametrize(
+    "kind, box",
+    # White upon a pale dress is not sure to be a white-out.
+    [("white", box) for box in BARS[:2]]
+    + [(kind, box) for kind in ("black", "light") for box in BARS],
+)
+def test_what_hides_a_character_is_found(character, kind, box):
     picture, share = censored(character, box, kind)
     before = picture.copy()
     found = find_censored(picture)
@@ -96,9 +100,8 @@ def test_what_hides_a_character_is_found(character, box, kind):
 
 
 def test_regions_share_no_pixel_and_make_up_the_mask(character):
-    picture, share = censored(character, BARS[1], "white")
-    picture, other = censored(picture, (150, 90, 240, 170), "white")
-    picture, third = censored(picture, BARS[2], "black")
+    picture, share = censored(character, BARS[0], "white")
+    picture, other = censored(picture, (40, 260, 180, 400), "black")
     found = find_censored(picture)
     assert {region.kind for region in found.regions} == {"white", "black"}
     count = np.zeros(share.shape, int)
@@ -106,7 +109,7 @@ def test_regions_share_no_pixel_and_make_up_the_mask(character):
         left, top, right, bottom = region.box
         count[top:bottom, left:right] += region.mask
     np.testing.assert_array_equal(count == 1, found.mask == 255)
-    assert count.max() == 1 and iou(count > 0, share + other + third > 0.5) > 0.9
+    assert count.max() == 1 and iou(count > 0, share + other > 0.5) > 0.9
 
 
 def test_regions_lie_where_the_mask_says(character):
@@ -116,6 +119,50 @@ def test_regions_lie_where_the_mask_says(character):
     whole[region.slices] = region.mask
     assert 0.5 < region.confidence < 1
     assert region.kind == "black" and iou(whole, share > 0.5) > 0.93
+
+
+def drawn_cloud(seed):
+    """A white cloud without an outline in a sky above hills."""
+    rng = np.random.default_rng(seed)
+    y = np.linspace(0, 1, SIZE[1])[:, None, None]
+    sky = (1 - y) * np.array((90, 150, 230)) + y * np.array((190, 220, 250))
+    picture = np.ascontiguousarray(sky.repeat(SIZE[0], 1).astype(np.uint8))
+    for x in (40, 160, 270):
+        colour = rng.integers(40, 170, 3).tolist()
+        cv2.ellipse(picture, (x, SIZE[1]), (120, 90), 0, 0, 360, colour, -1)
+    x, y = rng.integers((90, 80), (210, 180)).tolist()
+    for _ in range(5):
+        dx, dy, radius = rng.integers((-50, -12, 22), (50, 12, 46)).tolist()
+        cv2.circle(picture, (x + dx, y + dy), radius, (255,) * 3, -1, cv2.LINE_AA)
+    return picture
+
+
+def drawn_window(seed):
+    """A white window with a title and some lines over a colourful desk."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(40, 220, (6, 8, 3), np.uint8)
+    picture = cv2.resize(coarse, (512, 384), interpolation=cv2.INTER_CUBIC)
+    for _ in range(12):
+        x, y, radius = rng.integers((0, 0, 8), (512, 384, 50)).tolist()
+        colour = rng.integers(0, 256, 3).tolist()
+        cv2.circle(picture, (x, y), radius, colour, -1, cv2.LINE_AA)
+    x, y = rng.integers((20, 20), (200, 100)).tolist()
+    cv2.rectangle(picture, (x, y), (x + 280, y + 220), (255,) * 3, -1)
+    cv2.rectangle(picture, (x, y), (x + 280, y + 18), (200, 200, 205), -1)
+    for k, text in enumerate(("notes", "a line of text", "and one more")):
+        cv2.putText(picture, text, (x + 8, y + 13 + 24 * k), 0, 0.4, (30,) * 3, 1)
+    return picture
+
+
+@pytest.mark.parametrize("seed", [32, 83, 213, 289, 383])
+def test_nothing_is_found_in_drawn_characters(seed):
+    assert not find_solid(draw_character(seed, (600, 848)).image)
+
+
+@pytest.mark.parametrize("draw", [drawn_cloud, drawn_window])
+@pytest.mark.parametrize("seed", range(3))
+def test_white_things_are_no_white_out(draw, seed):
+    assert not find_solid(draw(seed))
 
 
 @pytest.mark.parametrize("kind, widest", [("black", 4), ("light", 20)])
