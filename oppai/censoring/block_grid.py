@@ -53,6 +53,11 @@ class Grid:
         (width, height), (x, y) = self.block, self.origin
         return (round(width), round(height)), (round(x), round(y))
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether block and origin are whole pixels."""
+        return all(value % 1 == 0 for value in (*self.block, *self.origin))
+
     def moved(self, x: float, y: float) -> "Grid":
         """Return the grid as it lies in a picture whose corner is at (-x, -y)."""
         return Grid(self.block, (self.origin[0] + x, self.origin[1] + y))

@@ -16,6 +16,7 @@ def draw_censor(
     mosaics: float = 0.7,
     blocks: tuple[int, int] = (4, 32),
     grid: Grid | None = None,
+    fractional: float = 0.0,
     jpeg: float = 0.35,
 ) -> Censored:
     """Censor a picture somewhere, with a censor of some kind.
@@ -36,6 +37,8 @@ def draw_censor(
         mosaics: Fraction of mosaics. Defaults to 0.7.
         blocks: Least and greatest side of a block in pixels. Defaults to `(4, 32)`.
         grid: The `Grid` of the mosaics, instead of a drawn one. Defaults to `None`.
+        fractional: Fraction of mosaics whose blocks are no whole pixels wide. Defaults
+            to 0.
         jpeg: Fraction of pictures that have been through a JPEG of quality 60 to 100.
             Defaults to 0.35.
 
@@ -47,7 +50,8 @@ def draw_censor(
     ratio = (0.15, 0.65) if is_mosaic else (0.06, 0.35)
     mask = draw_mask((width, height), rng, hole_ratio=ratio)
     if is_mosaic:
-        kind, grid = "mosaic", draw_grid(rng, blocks) if grid is None else grid
+        kind = "mosaic"
+        grid = draw_grid(rng, blocks, fractional) if grid is None else grid
         censored = blend(picture, _mosaic(picture, grid, rng), mask)
     else:
         grid = None
@@ -63,19 +67,29 @@ def draw_censor(
     return Censored(censored, mask, grid, kind)
 
 
-def draw_grid(rng: np.random.Generator, blocks: tuple[int, int] = (4, 32)) -> Grid:
+def draw_grid(
+    rng: np.random.Generator,
+    blocks: tuple[int, int] = (4, 32),
+    fractional: float = 0.0,
+) -> Grid:
     """Draw a mosaic's grid; small blocks are as likely as large ones.
 
     Args:
         rng: `np.random.Generator`.
         blocks: Least and greatest side in pixels.
+        fractional: Fraction of grids whose blocks are no whole pixels wide; width and
+            height then differ by up to 5 %, as where a number of blocks is given.
+            Defaults to 0.
 
     Returns:
-        A `Grid` of whole pixels.
+        A `Grid`.
     """
     least, most = blocks
     width = least * (most / least) ** rng.random()
     height = width * (2 ** rng.uniform(-1, 1) if rng.random() < 0.2 else 1)
+    if fractional and rng.random() < fractional:
+        width, height = np.clip((width, height * rng.uniform(0.95, 1.05)), least, most)
+        return Grid((width, height), (rng.uniform(0, width), rng.uniform(0, height)))
     x, y = (int(np.clip(np.rint(v), least, most)) for v in (width, height))
     return Grid((x, y), (int(rng.integers(0, x)), int(rng.integers(0, y))))
 
@@ -136,8 +150,7 @@ def _mosaic(picture, grid, rng):
     height, width = picture.shape[:2]
     (bx, by), (x, y) = grid.block, grid.origin
     if rng.random() < 0.1:  # programs without a filter sample one pixel of a block
-        at_x = _middles(width, int(bx), int(x))
-        at_y = _middles(height, int(by), int(y))
+        at_x, at_y = _middles(width, bx, x), _middles(height, by, y)
         return blurred[at_y][:, at_x]
     means = np.rint(block_means(blurred, grid))
     rows, columns = spreading(height, by, y), spreading(width, bx, x)
@@ -146,8 +159,8 @@ def _mosaic(picture, grid, rng):
 
 def _middles(length, block, origin):
     pixel = np.arange(length)
-    middle = (pixel - origin) // block * block + origin + block // 2
-    return np.clip(middle, 0, length - 1)
+    middle = (pixel + 0.5 - origin) // block * block + origin + block / 2
+    return np.clip(np.floor(middle).astype(int), 0, length - 1)
 
 
 def through_jpeg(picture: np.ndarray, quality: int) -> np.ndarray:

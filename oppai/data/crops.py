@@ -21,6 +21,9 @@ from illustkit.errors import UserError
 from oppai.censoring.block_grid import Grid
 from oppai.censoring.regions import Box
 
+# Pixels of a block from which on those at its rim are not read.
+_RIMMED = 6
+
 
 def expand_box(
     image_size: tuple[int, int],
@@ -202,9 +205,29 @@ class Crop:
         """
         return resize(crop_padded(picture, self.box), self.size, at_once=self.patch)
 
-    def take_mosaic(self, picture: np.ndarray) -> np.ndarray:
-        """Cut as `take` does, but enlarge by nearest pixels, so that blocks stay."""
-        return resize(crop_padded(picture, self.box), self.size, filter="nearest")
+    def take_mosaic(self, picture: np.ndarray, grid: Grid | None = None) -> np.ndarray:
+        """Cut as `take` does, but enlarge by nearest pixels, so that blocks stay.
+
+        Args:
+            picture: As in `take`.
+            grid: The picture's `Grid`. Where its blocks are no whole pixels wide, every
+                pixel of the crop is taken from its own block, and not from the block's
+                rim, over which a picture that was resized fades. Defaults to `None`.
+
+        Returns:
+            As `take`.
+        """
+        pixels = crop_padded(picture, self.box)
+        if grid is None or grid.is_whole:
+            return resize(pixels, self.size, filter="nearest")
+        grid = grid.moved(-self.box[0], -self.box[1])
+        columns, rows = (
+            _pixels_of_blocks(length, size, block, origin)
+            for length, size, block, origin in zip(
+                pixels.shape[1::-1], self.size, grid.block, grid.origin, strict=True
+            )
+        )
+        return pixels[rows][:, columns]
 
     def take_hole(self, hole: np.ndarray) -> np.ndarray:
         """Return the crop's pixels that a hole touches: bool, of the crop's size."""
@@ -246,6 +269,19 @@ class Crop:
         left, top, right, bottom = self.box
         scale = self.size[0] / (right - left), self.size[1] / (bottom - top)
         return grid.moved(-left, -top).scaled(*scale)
+
+
+def _pixels_of_blocks(length, size, block, origin):
+    """Return from which of `length` pixels each of `size` is taken, by its block."""
+    place = (np.arange(size) + 0.5) * length / size
+    number = np.floor((place - origin) / block)
+    first, last = (
+        np.ceil(origin + block * (number + n) - 0.5).astype(int) for n in (0, 1)
+    )
+    rim = (last - first >= _RIMMED).astype(int)
+    inner = first + np.floor((place - origin - block * number) / block * (last - first))
+    inner = np.clip(inner, first + rim, last - 1 - rim).astype(int)
+    return np.clip(inner, 0, length - 1)
 
 
 def crop_padded(array: np.ndarray, box: Box) -> np.ndarray:
@@ -309,6 +345,9 @@ def resize(
     height, width = picture.shape[:2]
     if at_once and size != (width, height):
         return resampled(*size, size[0] < width)
+    if size[1] < height and size[0] > width:  # shrunk first: it may be a long line
+        picture = resampled(width, size[1], True)
+        return resampled(*size, False)
     if size[0] != width:
         picture = resampled(size[0], height, size[0] < width)
     if size[1] != height:

@@ -75,7 +75,7 @@ def take_case(
     lost = crop.take_hole(missing & hole)
     if grid is not None:
         mosaic = inside & ~lost
-        seen = np.where(mosaic[..., None], crop.take_mosaic(picture), seen)
+        seen = np.where(mosaic[..., None], crop.take_mosaic(picture, grid), seen)
         grid = crop.grid(grid)
     return Case(seen, inside, grid, lost)
 
