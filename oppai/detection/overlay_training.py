@@ -98,11 +98,10 @@ def censor_somewhere(
         case = draw_censor(picture, rng, mosaics=0)
         return np.asarray(case.image), case.mask > 127, case.kind
     image, hole = picture.copy(), np.zeros(picture.shape[:2], bool)
-    sides = [int(np.ceil(n * rng.uniform(0.3, 1))) for n in hole.shape]
-    y, x = (
-        int(rng.integers(0, n - side + 1))
-        for n, side in zip(hole.shape, sides, strict=True)
-    )
+    height, width = picture.shape[:2]
+    sides = [int(np.ceil(n * rng.uniform(0.3, 1))) for n in (height, width)]
+    y = int(rng.integers(0, height - sides[0] + 1))
+    x = int(rng.integers(0, width - sides[1] + 1))
     crop = np.s_[y : y + sides[0], x : x + sides[1]]
     case = draw_censor(np.ascontiguousarray(picture[crop]), rng, mosaics=0, jpeg=0)
     image[crop], hole[crop] = case.image, case.mask > 127

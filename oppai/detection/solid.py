@@ -73,7 +73,7 @@ def hidden_pixels(picture: np.ndarray) -> np.ndarray:
 _LEAST = 0.002  # least area, as a fraction of the picture
 _BESIDE = 1.0  # log odds of the network from which a region is looked at
 # Log odds of the evidence above those of any clean picture that they were chosen on.
-_SURE = {"white": 2.5, "black": 3.1, "light": 3.0}
+_SURE = {"white": 2.8, "black": 3.1, "light": 3.0}
 _MOST = 6.0  # cap of the log odds
 _BAND = 0.1, 0.9  # probabilities between which the pixels' own colours decide
 _FADING = 0.06  # widest rim, as a fraction of the picture's shorter side
