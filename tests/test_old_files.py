@@ -212,7 +212,8 @@ def test_a_run_of_train_mosaic_and_its_exported_weights_restore(unpacked):
     picture, hidden = given.pop("picture"), given.pop("hidden")
     restorer = oppai.load_restorer("whole")
     assert_close(restorer.network(given), expected["network"])
-    restored = oppai.restore(picture, mask=hidden, restorer=restorer, feather=4)
+    missing = oppai.Censored(None, hidden)
+    restored = oppai.restore(picture, found=missing, restorer=restorer, feather=4)
     assert_close(restored, expected["restored"])
 
     for variable in restorer.weights:
@@ -239,7 +240,9 @@ def test_the_restorer_of_the_package_gives_the_same_picture():
     import oppai
 
     given, expected = arrays("default_restorer")
-    restored = oppai.restore(given["picture"], mask=given["hidden"], feather=4)
+    restored = oppai.restore(
+        given["picture"], mask=given["hidden"], feather=4, fill=True
+    )
     assert_close(restored, expected["restored"])
 
 

@@ -25,13 +25,17 @@ class Found:
 def find_censored(image: str | os.PathLike[str] | np.ndarray) -> Found:
     """Find the censored regions of a picture.
 
-    A mosaic has steps on a grid of whole pixels, blocks of 4 to 32, and nothing between
-    them. Where picture and mosaic have one colour, both look alike, so that the
-    mosaic's rim is a guess there.
+    A mosaic has steps on a grid, blocks of 4 to 32 pixels, and nothing between them.
+    Blocks need not be whole pixels wide, as where a part of the picture was shrunk to
+    15×15 pixels and enlarged again. Where picture and mosaic have one colour, both look
+    alike, so that the mosaic's rim is a guess there.
 
     A network finds lights (white that fades out, or lets something through), white-out
-    and black bars of any form in the picture at 192 pixels. Regions that are smaller
-    than 0.2 % of the picture, or that touch a mosaic, are not found.
+    and black bars of any form in the picture at 192 pixels. A second one weighs whether
+    they were laid over the picture: whether lines and colours end at the rim. It would
+    rather miss one than take a cloud or a window for one. White upon what is nearly
+    white, thin strokes and faint lights are often missed: mark them. Regions that are
+    smaller than 0.2 % of the picture, or that touch a mosaic, are not found.
 
     A picture that shows next to nothing outside the regions is enlarged pixel art or a
     drawn form, and is not reported as censored.

@@ -5,24 +5,25 @@ from dataclasses import replace
 
 import numpy as np
 
+from illustkit import progress
 from oppai.censoring.block_grid import Grid
 from oppai.censoring.regions import Box, Region, bounds, region_at
-from oppai.detection.lattice import (
-    best_comb,
-    coarsest_grid,
-    find_grids,
+from oppai.detection.combs import best_comb, same_lines
+from oppai.detection.evidence import (
     gather_evidence,
     grid_scores,
     is_grid,
     step_profiles,
     weigh,
 )
+from oppai.detection.lattice import coarsest_grid, find_grids
 from oppai.detection.segmenter import (
     DILATIONS,
     SAMPLES,
     grid_features,
     hidden_cells,
 )
+from oppai.detection.straight import Straight, straighten
 
 # A region that may be a mosaic, and its evidence as of `gather_evidence`.
 Candidate = tuple[Region, np.ndarray]
@@ -115,7 +116,8 @@ _FEW = 2_000  # cells of a picture that is examined as a whole at once
 _WIDEST = 40_000  # cells of a view that grows no more, however far a region goes on
 _WHOLE = 200_000  # cells of a picture that is searched again for more of a mosaic
 _LEAST = 24  # samples of a region
-_SURE = 1 / (1 + np.exp(-0.3))  # confidence from which a region counts as a mosaic
+_ATTEMPTS = 4  # grids that are tried in a place, each fitted to what the last one found
+SURE = 1 / (1 + np.exp(-0.3))  # confidence from which a region counts as a mosaic
 
 
 class MosaicSearch:
@@ -123,12 +125,14 @@ class MosaicSearch:
 
     Args:
         grey: uint8 `(height, width)`.
+        marked: bool `(height, width)`, where somebody says that it is: grids are fitted
+            to what is there. Defaults to `None`.
     """
 
-    def __init__(self, grey: np.ndarray) -> None:
-        self.grey = grey
+    def __init__(self, grey: np.ndarray, marked: np.ndarray | None = None) -> None:
+        self.grey, self.marked = grey, marked
         self._done: set = set()
-        self._wholes: dict = {}  # the network's view of the whole picture, by grid
+        self._views: dict[Grid, _View] = {}
 
     def refined(self, grid: Grid, place: Box) -> list[Candidate]:
         """Return the candidates in a place, on the grid that explains the first best.
@@ -140,50 +144,98 @@ class MosaicSearch:
         Returns:
             List of `Candidate`.
         """
-        for _ in range(3):
+        for attempt in range(_ATTEMPTS):
             if not {grid, (grid, place)}.isdisjoint(self._done):
                 break
             self._done.add((grid, place))
+            view = self._view(grid)
             better, margin, goes_on = grid, _MARGIN, True
             while goes_on and better == grid:
-                candidates, goes_on = self._segment(grid, place, margin)
+                candidates, goes_on = view.segment(view.straight.box(place), margin)
                 if candidates:
-                    better = _fit_grid(self.grey, candidates[0][0])
+                    better = self._fit_grid(candidates[0][0], grid)
                 margin *= 4
-            if better == grid:
+            if better == grid or (attempt == _ATTEMPTS - 1 and _near(better, grid)):
                 return candidates
             grid = better
         return []
 
-    def whole(self, candidates: Sequence[Candidate]) -> list[Region]:
+    def whole(self, candidates: Sequence[Candidate], least: float) -> list[Region]:
         """Return all regions of the mosaic of some candidates, on its coarsest grid.
 
         Args:
             candidates: The candidates of one place, as of `refined`.
+            least: Confidence over which a region counts.
 
         Returns:
             List of `Region`.
         """
         height, width = self.grey.shape
         grid = candidates[0][0].grid if candidates else None
-        if grid is None or (candidates[0][0].confidence or 0) <= _SURE:
+        if grid is None or (candidates[0][0].confidence or 0) <= least:
             return []
+        view = self._view(grid)
         if height * width < _WHOLE * np.prod(grid.block):
             self._done.add(grid)
             # A region that the network drops when it sees the whole picture is none.
-            candidates, _ = self._segment(grid, (0, 0, width, height), 0)
-        regions = [r for r, _ in candidates if (r.confidence or 0) > _SURE]
+            candidates, _ = view.segment((0, 0, *view.grey.shape[::-1]), 0)
+        regions = [r for r, _ in candidates if (r.confidence or 0) > least]
         if regions:
             grid = coarsest_grid(self.grey, regions[0])
         return [replace(region, grid=grid) for region in regions]
 
-    def _segment(self, grid, place, margin):
+    def _view(self, grid):
+        if grid not in self._views:
+            self._views = {grid: _View(straighten(self.grey, grid))}
+        return self._views[grid]
+
+    def _fit_grid(self, region, grid):
+        """Return the grid that explains the steps in a region best."""
+        if self.marked is not None:
+            inner = region.mask & self.marked[region.slices]
+            region = replace(region, mask=inner) if inner.any() else region
+        sides = []
+        for axis, (profile, start) in enumerate(
+            zip(step_profiles(self.grey, region), region.box[:2], strict=True)
+        ):
+            block, origin, _ = best_comb(profile)
+            own, phase = grid.block[axis], grid.origin[axis]
+            # Of combs with the same lines, one of whole pixels is the likelier.
+            same = same_lines(len(profile), (block, origin), (own, phase - start))
+            if same and not (block % 1 == 0 and own % 1):
+                block, origin = own, phase - start
+            sides.append((block, origin + start))
+        return Grid(*zip(*sides, strict=True))
+
+
+def _near(first, second):
+    """Return whether two grids are one, fitted to other steps."""
+    pairs = zip(first.block, second.block, strict=True)
+    return all(abs(a / b - 1) < 0.02 for a, b in pairs)
+
+
+class _View:
+    """A picture on whose grid the network looks."""
+
+    def __init__(self, straight: Straight) -> None:
+        self.straight = straight
+        self.grey, self.grid = straight.grey, straight.grid
+        self._whole = None  # the network's view of the whole picture
+
+    def segment(self, place: Box, margin: int) -> tuple[list[Candidate], bool]:
         """Return the candidates in and around a place, and whether they go on beyond.
 
-        The one with the most sides on the grid is first.
+        Args:
+            place: Box in the straight picture.
+            margin: Cells examined around it.
+
+        Returns:
+            `(candidates, goes on)`; the regions lie in the picture itself. The one with
+            the most sides on the grid is first.
         """
         import cv2
 
+        grid = self.grid
         height, width = self.grey.shape
         left, top, right, bottom = place
         (block_x, block_y), _ = grid.whole
@@ -195,7 +247,7 @@ class MosaicSearch:
                 min(width, right + margin * block_x),
                 min(height, bottom + margin * block_y),
             )
-        features, probability, (x, y) = self._look(grid, view)
+        features, probability, (x, y) = self._look(view)
         _, labels, stats, _ = cv2.connectedComponentsWithStats(
             (probability > 0.5).astype(np.uint8)
         )
@@ -219,9 +271,11 @@ class MosaicSearch:
             if region is not None:
                 scores = grid_scores(self.grey, region)
                 seen = features[samples], middles[b:d, a:c], own, inside
-                evidence = gather_evidence(*seen, grid, scores)
+                evidence = gather_evidence(*seen, self.straight.own, scores)
                 confidence = float(1 / (1 + np.exp(-weigh(evidence))))
-                candidates.append((replace(region, confidence=confidence), evidence))
+                own = self.straight.back(replace(region, confidence=confidence))
+                if own is not None:
+                    candidates.append((own, evidence))
         candidates.sort(key=lambda c: (is_grid(c[1]), c[1][0]), reverse=True)
         goes_on = probability.size <= _WIDEST * SAMPLES**2 and _touch_rim(
             boxes,
@@ -230,13 +284,13 @@ class MosaicSearch:
         )
         return candidates if candidates and is_grid(candidates[0][1]) else [], goes_on
 
-    def _look(self, grid, view):
+    def _look(self, view):
         height, width = self.grey.shape
-        if height * width > _FEW * np.prod(grid.block):
-            return _look(self.grey, grid, view)
-        if grid not in self._wholes:
-            self._wholes[grid] = _look(self.grey, grid, view)
-        return self._wholes[grid]
+        if height * width > _FEW * np.prod(self.grid.block):
+            return _look(self.grey, self.grid, view)
+        if self._whole is None:
+            self._whole = _look(self.grey, self.grid, view)
+        return self._whole
 
 
 def _touch_rim(boxes, shape, beyond):
@@ -247,16 +301,6 @@ def _touch_rim(boxes, shape, beyond):
         for _, a, b, w, h in boxes
     ]
     return bool((np.array(near, bool).reshape(-1, 4) & (np.array(beyond) > 0)).any())
-
-
-def _fit_grid(grey, region):
-    """Return the grid that explains the steps in a region best."""
-    sides = []
-    profiles = step_profiles(grey, region)
-    for profile, start in zip(profiles, region.box[:2], strict=True):
-        block, origin, _ = best_comb(profile)
-        sides.append((block, origin + start))
-    return Grid(*zip(*sides, strict=True))
 
 
 def _look(grey, grid, view):
@@ -297,11 +341,17 @@ def _middles(grey, grid, start, shape):
     return grey[at[0]][:, at[1]].astype(int)
 
 
-def find_mosaics(picture: np.ndarray) -> list[Region]:
+def find_mosaics(
+    picture: np.ndarray, *, least: float = SURE, marked: np.ndarray | None = None
+) -> list[Region]:
     """Find the mosaics of a picture, whatever else it shows.
 
     Args:
         picture: uint8 RGB `(height, width, 3)`.
+        least: Confidence over which a region counts as a mosaic. Defaults to what
+            fewer than 1 in 200 clean pictures reach.
+        marked: bool `(height, width)`, where somebody says that it is. Defaults to
+            `None`.
 
     Returns:
         List of `Region` of the kind "mosaic"; no two share a pixel.
@@ -309,14 +359,17 @@ def find_mosaics(picture: np.ndarray) -> list[Region]:
     import cv2
 
     grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
-    search, regions = MosaicSearch(grey), []
+    search, regions = MosaicSearch(grey, marked), []
     taken = np.zeros(grey.shape, bool)
-    for grid, windows in find_grids(grey):
+    grids = find_grids(grey)
+    progress.begin("looking at grids", len(grids))
+    for grid, windows in grids:
+        progress.advance()
         for place in _places(windows, grey.shape):
             left, top, right, bottom = place
             if taken[top:bottom, left:right].mean() > 0.3:
                 continue
-            for region in search.whole(search.refined(grid, place)):
+            for region in search.whole(search.refined(grid, place), least):
                 under = taken[region.slices]
                 if (region.mask & under).sum() < 0.3 * region.mask.sum():
                     region.mask[under] = False

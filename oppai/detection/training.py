@@ -17,7 +17,7 @@ from illustkit.options import check_options
 from illustkit.training.batches import Batches
 from oppai.censoring.block_grid import Grid
 from oppai.censoring.random_censor import draw_censor, draw_grid, through_jpeg
-from oppai.detection.lattice import with_products
+from oppai.detection.evidence import with_products
 from oppai.detection.mosaic import find_candidates
 from oppai.detection.segmenter import (
     CHANNELS,
@@ -350,13 +350,17 @@ def _crop(shape, rng, least):
 
 
 def train_evidence(
-    pictures: Sequence[np.ndarray], path: str | os.PathLike[str], *, seed: int = 0
+    pictures: Sequence[np.ndarray],
+    path: str | os.PathLike[str],
+    *,
+    clean: Sequence[np.ndarray] = (),
+    seed: int = 0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Learn the weights of the evidence and add them to the finder's weights.
 
     Each picture is searched twice: as it is or, every second time, as a JPEG of low
     quality, and with a mosaic. A candidate is true if at least half of it is mosaic and
-    its grid is right.
+    its grid is right; a mosaic on a wrong grid is left out.
 
     Example:
     ```python
@@ -367,14 +371,21 @@ def train_evidence(
         pictures: List of uint8 RGB arrays without censors, if there are enough,
             other ones than the network was trained on.
         path: The `.npz` of the finder's weights.
+        clean: More such pictures, with patterns that are much like mosaics; they are
+            searched without one. Defaults to none.
         seed: Int. Defaults to 0.
 
     Returns:
-        `(evidence, truth)`: float32 `(n, 14)` and bool `(n,)`, of all candidates.
+        `(evidence, truth)`: float32 `(n, 16)` and bool `(n,)`, of all candidates.
     """
     labelled = []
     for n, picture in enumerate(pictures):
         labelled += label_candidates(picture, np.random.default_rng((seed, n)))
+    for n, picture in enumerate(clean):
+        if n % 3 == 0:
+            rng = np.random.default_rng((seed, 1, n))
+            picture = through_jpeg(picture, int(rng.integers(50, 96)))
+        labelled += [(evidence, False) for _, evidence in find_candidates(picture)]
     return fit_evidence(labelled, path)
 
 
@@ -394,17 +405,63 @@ def label_candidates(
     if rng.random() < 0.5:
         clean = through_jpeg(picture, int(rng.integers(10, 96)))
     labelled = [(evidence, False) for _, evidence in find_candidates(clean)]
-    grid = draw_grid(rng)
-    if rng.random() < 0.3:
+    grid = draw_grid(rng, fractional=0.5)
+    if rng.random() < 0.2:
         # As programs draw them: from the corner, where a JPEG has its blocks too.
         side = int(rng.choice((8, 8, 8, 16, 16, 24, 32)))
         grid = Grid((side, side))
     case = draw_censor(picture, rng, mosaics=1, grid=grid, jpeg=0.5)
-    for region, evidence in find_candidates(np.asarray(case.image)):
-        hole = case.mask[region.slices] > 127
-        is_mosaic = (hole & region.mask).sum() > 0.5 * region.mask.sum()
-        labelled.append((evidence, region.grid == grid and bool(is_mosaic)))
+    censored, mask = np.asarray(case.image), case.mask
+    if rng.random() < 0.25:
+        censored, mask, grid = _resized(censored, mask, grid, rng)
+    for region, evidence in find_candidates(censored):
+        hole = mask[region.slices] > 127
+        inside = (hole & region.mask).sum() / region.mask.sum()
+        right = region.grid and same_grid(region.grid, grid, region.box)
+        # A mosaic on another grid, as of two blocks, teaches nothing about mosaics.
+        if right or inside < 0.2:
+            labelled.append((evidence, bool(inside > 0.5 and right)))
     return labelled
+
+
+def _resized(censored, mask, grid, rng):
+    """Resize a censored picture, as web sites do."""
+    import cv2
+
+    scale = 2 ** rng.uniform(-0.7, 0.7)
+    height, width = mask.shape
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    ways = cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4, cv2.INTER_AREA
+    way = ways[rng.integers(4)]
+    resized = cv2.resize(censored, size, interpolation=way)
+    mask = cv2.resize(mask, size, interpolation=cv2.INTER_LINEAR)
+    x, y = size[0] / width, size[1] / height
+    if min(grid.block[0] * x, grid.block[1] * y) < 4:
+        return censored, mask, grid
+    return resized, mask, grid.scaled(x, y)
+
+
+def same_grid(first: Grid, second: Grid, box: Sequence[float]) -> bool:
+    """Return whether two grids are one within a box.
+
+    Their blocks differ by at most one in a hundred, their lines in the box's middle by
+    at most a pixel.
+
+    Args:
+        first: A `Grid`.
+        second: Another.
+        box: `(left, top, right, bottom)` in pixels.
+
+    Returns:
+        Bool.
+    """
+    for axis in (0, 1):
+        a, b = first.block[axis], second.block[axis]
+        middle = (box[axis] + box[axis + 2]) / 2
+        shift = (middle - first.origin[axis]) % a - (middle - second.origin[axis]) % b
+        if abs(a / b - 1) > 0.01 or abs((shift + b / 2) % b - b / 2) > 1:
+            return False
+    return True
 
 
 def fit_evidence(
@@ -417,7 +474,7 @@ def fit_evidence(
         path: The `.npz` of the finder's weights.
 
     Returns:
-        `(evidence, truth)`: float32 `(n, 14)` and bool `(n,)`.
+        `(evidence, truth)`: float32 `(n, 16)` and bool `(n,)`.
     """
     evidence = np.stack([numbers for numbers, _ in labelled])
     truth = np.array([is_mosaic for _, is_mosaic in labelled])
@@ -429,7 +486,7 @@ def fit_evidence(
 
 
 def fit_logistic(
-    x: np.ndarray, truth: np.ndarray, *, decay: float = 3.0
+    x: np.ndarray, truth: np.ndarray, *, decay: float = 10.0
 ) -> tuple[np.ndarray, float]:
     """Fit a logistic regression with scikit-learn, which only this training needs.
 
@@ -437,7 +494,7 @@ def fit_logistic(
         x: float `(n, m)`.
         truth: bool `(n,)`.
         decay: Half of it times the sum of the squared weights is added to the loss, the
-            sum of the cross entropies. Defaults to 3.
+            sum of the cross entropies. Defaults to 10.
 
     Returns:
         `(weights, bias)`, float64.

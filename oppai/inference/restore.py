@@ -1,6 +1,7 @@
 """Restore the censored regions of one picture of any size."""
 
 import os
+import warnings
 from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -10,10 +11,11 @@ import numpy as np
 from illustkit.errors import UserError
 from illustkit.images import read_image
 from oppai.censoring.censor import blend as mix
-from oppai.censoring.regions import Censored, Region, bounds, region_at
+from oppai.censoring.regions import Censored, Region, bounds
 from oppai.detection.find_censored import Found, find_censored
-from oppai.detection.mosaic import find_mosaics
+from oppai.detection.recognise import mosaics_under, unknown_parts
 from oppai.inference.marks import (
+    NothingCensoredError,
     boxes_alpha,
     fill_painted,
     mask_alpha,
@@ -25,9 +27,11 @@ from oppai.inference.tiling import plan_tiles, predict_regions
 if TYPE_CHECKING:
     from oppai.models.restorers import BaseRestorer
 
-# Pixels around what is marked in which its mosaic is searched.
-_AROUND = 100
 _NOTHING = "Nothing censored was found: mark it with boxes, a mask or paint."
+_UNKNOWN = (
+    "What is marked shows no mosaic, white-out, light or bar, and is left as it is. "
+    "`fill` fills it anyway."
+)
 
 
 def restore(
@@ -41,6 +45,7 @@ def restore(
     tolerance: int = 0,
     blend: float | None = None,
     feather: float = 8,
+    fill: bool = False,
     batch_size: int = 8,
 ) -> np.ndarray:
     """Restore the marked regions of a picture and keep every other pixel.
@@ -54,7 +59,9 @@ def restore(
     the package's own, gets each mosaic at the scale on which it was trained.
 
     With nothing marked, `oppai.find_censored` finds what is censored. It also finds the
-    blocks of marked mosaics for a restorer that sees them.
+    blocks of marked mosaics for a restorer that sees them. Such a restorer leaves alone
+    what is marked and shows no mosaic, white-out, light or bar: so restoring twice
+    changes nothing.
 
     Example:
     ```python
@@ -90,6 +97,8 @@ def restore(
             package's own). Paint has no content to blend with, so it is 1 there.
         feather: Width in pixels of the soft rim outside boxes, paint and the hard
             edges of masks. Defaults to `8`.
+        fill: Restore what is marked even where it shows no known censor, as if its
+            content were missing. Defaults to `False`.
         batch_size: Tiles that are predicted at once. Defaults to `8`.
 
     Returns:
@@ -97,8 +106,10 @@ def restore(
 
     Raises:
         UserError: If what to restore is given twice; if nothing is given and nothing is
-            found; if it lies outside the picture, has another size, is nothing or is
-            the whole picture.
+            found; if what is marked lies outside the picture, has another size, is
+            nothing or is the whole picture.
+        NothingCensoredError: If nothing is found, or what is marked shows no known
+            censor; a `UserError`.
         ImageError: If a path is no readable picture.
 
     Reference:
@@ -137,7 +148,7 @@ def restore(
         painted = painted_mask(picture, mask_colour, tolerance=tolerance)
         alpha = mask_alpha(painted, picture.shape, feather=feather)
         if not alpha.any():
-            raise UserError(
+            raise NothingCensoredError(
                 f"Nothing is painted in the colour {tuple(mask_colour)}. A JPEG needs "
                 f"a tolerance. Received: tolerance={tolerance}"
             )
@@ -153,7 +164,10 @@ def restore(
     if not restorer.sees_mosaics:
         mosaics = []
     elif mosaics is None:
-        mosaics = _mosaics_under(picture, hole) if hole.any() else []
+        mosaics = mosaics_under(picture, hole) if hole.any() else []
+        if found is None and not fill:
+            alpha = _known(picture, alpha, mosaics)
+            hole = alpha > 0
     plan = plan_tiles(hole, restorer, mosaics)
     output = picture.copy()
     predictions = predict_regions(picture, hole, plan, restorer, batch_size)
@@ -173,6 +187,23 @@ def load_default() -> "BaseRestorer":
     return load_shipped()
 
 
+def _known(picture, alpha, mosaics):
+    """Return the alpha of the marked parts that show a known censor."""
+    unknown = unknown_parts(picture, alpha > 127, mosaics)
+    if not unknown.any():
+        return alpha
+    import cv2
+
+    # Every soft rim belongs to the part that it surrounds.
+    _, labels = cv2.connectedComponents((alpha > 0).astype(np.uint8))
+    keep = np.unique(labels[(alpha > 127) & ~unknown])
+    alpha = np.where(np.isin(labels, keep) & ~unknown, alpha, 0)
+    if not alpha.any():
+        raise NothingCensoredError(_UNKNOWN)
+    warnings.warn(f"In a part: {_UNKNOWN}", stacklevel=3)
+    return alpha
+
+
 def _with_rims(picture, found):
     """Return a mask of the regions, with the rims over which white and black fade."""
     from oppai.detection.solid import with_rim
@@ -189,7 +220,7 @@ def _hidden(picture, found, feather):
     """Return the alpha of a `Found` or a `Censored`, and the mosaics it knows."""
     if isinstance(found, Found):
         if not found.regions:
-            raise UserError(_NOTHING)
+            raise NothingCensoredError(_NOTHING)
         mosaics = [region for region in found.regions if region.grid is not None]
         return _with_rims(picture, found), mosaics
     alpha = mask_alpha(found.mask, picture.shape, feather=feather)
@@ -201,32 +232,6 @@ def _hidden(picture, found, feather):
     left, top, right, bottom = box
     mask = found.mask[top:bottom, left:right] > 0
     return alpha, [Region(box, mask, "mosaic", found.grid)]
-
-
-def _mosaics_under(picture, hole):
-    """Find the mosaics under what is marked: a list of `Region`."""
-    mosaics = []
-    for left, top, right, bottom in _crops(hole):
-        for region in find_mosaics(picture[top:bottom, left:right]):
-            x, y = region.box[0] + left, region.box[1] + top
-            grid = region.grid.moved(left, top)
-            mosaics.append(region_at((x, y), region.mask, kind="mosaic", grid=grid))
-    return mosaics
-
-
-def _crops(hole):
-    """Return boxes around each connected component, or a smaller one around all."""
-    import cv2
-
-    near = cv2.dilate(hole.astype(np.uint8), np.ones((17, 17), np.uint8))
-    stats = cv2.connectedComponentsWithStats(near)[2][1:, :4]
-    corners = np.hstack([stats[:, :2], stats[:, :2] + stats[:, 2:]])
-    corners = np.vstack([corners, [*corners[:, :2].min(0), *corners[:, 2:].max(0)]])
-    corners += np.array([-_AROUND, -_AROUND, _AROUND, _AROUND])
-    corners = corners.clip(0, hole.shape[::-1] * 2)
-    areas = np.prod(corners[:, 2:] - corners[:, :2], axis=1)
-    chosen = corners[:-1] if areas[:-1].sum() < areas[-1] else corners[-1:]
-    return chosen.tolist()
 
 
 def _alpha_of(mask, picture, feather):

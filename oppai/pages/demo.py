@@ -220,7 +220,7 @@ def _restore_held_out(i, picture, entry, restorers, settings, folder):
     # The soft rim is hole as well: all of it is replaced, and the feather lies outside.
     censored[cut], hole[cut] = patch.image, patch.mask > 0
     own, restorer = restorers
-    marked = {"mask": hole, "feather": 2 * scale}
+    marked = {"mask": hole, "feather": 2 * scale, "fill": True}
     prediction = restore(censored, restorer=restorer, blend=1.0, **marked)
     mixed = restore(censored, restorer=restorer, **marked)
     by_own = restore(censored, restorer=own, **marked)

@@ -1,12 +1,13 @@
 """What `oppai.restore` promises, shown with predictors whose answer is known."""
 
+import cv2
 import numpy as np
 import pytest
 
 import oppai
 from illustkit.images import uint8_to_signed
 from illustkit.samples import draw_character
-from oppai.inference.restore import restore
+from oppai.inference.restore import NothingCensoredError, restore
 from oppai.models.restorers import BaseRestorer
 
 
@@ -360,3 +361,58 @@ def test_a_restorer_of_any_size_restores_several_scales_of_missing_content():
     np.testing.assert_array_equal(restored[~mask], picture[~mask])
     assert all(n % 8 == 0 for patch, _ in restorer.seen for n in patch.shape[:2])
     assert max(max(patch.shape) for patch, _ in restorer.seen) < 384 + 100
+
+
+def of_15_blocks(picture, box):
+    """Shrink a part to 15x15 pixels and enlarge it again, as most programs do."""
+    left, top, right, bottom = box
+    small = cv2.resize(
+        picture[top:bottom, left:right], (15, 15), interpolation=cv2.INTER_AREA
+    )
+    censored = picture.copy()
+    censored[top:bottom, left:right] = cv2.resize(
+        small, (right - left, bottom - top), interpolation=cv2.INTER_NEAREST
+    )
+    return censored
+
+
+def psnr(result, truth, box):
+    left, top, right, bottom = box
+    error = (result.astype(float) - truth)[top:bottom, left:right]
+    return 10 * np.log10(255**2 / (error**2).mean())
+
+
+@pytest.fixture(scope="module")
+def fractional():
+    """A character, a part of it in blocks of 160/15 by 151/15 pixels, restored."""
+    truth, box = draw_character(3, (300, 424)).image, (70, 40, 230, 191)
+    censored = of_15_blocks(truth, box)
+    return truth, box, censored, restore(censored)
+
+
+def test_blocks_that_are_no_whole_pixels_wide_are_found_and_restored(fractional):
+    truth, box, censored, restored = fractional
+    (region,) = oppai.find_censored(censored).regions
+    assert region.grid.block == pytest.approx((160 / 15, 151 / 15), rel=0.01)
+    assert psnr(restored, truth, box) > psnr(censored, truth, box) + 1.5
+    marked = restore(censored, boxes=[box])
+    assert psnr(marked, truth, box) > psnr(censored, truth, box) + 1.5
+
+
+def test_restoring_twice_changes_nothing(fractional):
+    _, box, _, restored = fractional
+    for marks in ({}, {"boxes": [box]}):
+        with pytest.raises(NothingCensoredError):
+            restore(restored, **marks)
+
+
+def test_a_marked_part_that_shows_no_censor_is_left_and_named():
+    truth = draw_character(5, (300, 424)).image
+    censored = of_15_blocks(truth, (40, 20, 200, 180))
+    plain = (100, 300, 180, 380)
+    with pytest.warns(UserWarning, match="left as it is"):
+        restored = restore(censored, boxes=[(40, 20, 200, 180), plain])
+    np.testing.assert_array_equal(restored[300:380], truth[300:380])
+    with pytest.raises(NothingCensoredError, match="`fill`"):
+        restore(truth, boxes=[plain])
+    assert (restore(truth, boxes=[plain], fill=True) != truth).any()

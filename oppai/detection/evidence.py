@@ -1,0 +1,152 @@
+"""The evidence that a region is a mosaic: counts of steps on its grid, weighed."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from oppai.censoring.block_grid import Grid
+from oppai.censoring.regions import Region
+from oppai.detection.combs import comb_score, long_steps
+from oppai.detection.segmenter import SAMPLES, load_weights, steps
+
+_LEVELS = 2, 6, 12  # grey levels from which a difference counts as a step
+_MOST = 600  # cells: more of them are no further evidence
+_REACH = 3.0  # standard deviations: nothing further out was seen in training
+_FULL = 12  # samples of 16 that are hidden in a cell that counts as inside
+NAMES = (
+    *(f"{name}, {level} levels" for level in _LEVELS for name in ("sides", "whole")),
+    "lines",
+    "colours",
+    "sureness",
+    "least of the grid's scores",
+    "mean of the grid's scores",
+    "grid of a JPEG",
+    "size of a block",
+    "cells",
+    "oblong",
+    "whole pixels",
+)
+_LINES, _COLOURS = NAMES.index("lines"), NAMES.index("colours")
+
+
+def gather_evidence(
+    on: np.ndarray,
+    middles: np.ndarray,
+    probability: np.ndarray,
+    inside: np.ndarray,
+    grid: Grid,
+    scores: Sequence[float],
+) -> np.ndarray:
+    """Measure the evidence that a region of a picture is a mosaic.
+
+    Args:
+        on: float `(4 rows, 4 columns, 2)`, the steps on the grid along x and y, as
+            `grid_features` scales them.
+        middles: int `(rows, columns)`, grey of each cell's middle.
+        probability: float32 `(4 rows, 4 columns)`, 0..1, of the network.
+        inside: bool `(4 rows, 4 columns)`, the region's samples.
+        grid: The `Grid`.
+        scores: What `grid_scores` returns.
+
+    Returns:
+        float32 `(16,)`, named in `NAMES`.
+    """
+    rows, columns = middles.shape
+    sure = np.clip(probability[inside], 1e-3, 1 - 1e-3)
+    inside = inside.reshape(rows, SAMPLES, columns, SAMPLES).sum((1, 3)) >= _FULL
+    # As if the region had no more than so many cells, of the same kind.
+    n_cells = int(np.count_nonzero(inside))
+    shrink = min(1.0, _MOST / max(n_cells, 1))
+    beside_x = inside[:, 1:] & inside[:, :-1]
+    beside_y = inside[1:] & inside[:-1]
+    values, n_lines = [], 0
+    for level in np.log1p(_LEVELS) / 3:
+        left = (on[:, ::SAMPLES, 0] > level).reshape(rows, SAMPLES, columns).sum(1)
+        top = (on[::SAMPLES, :, 1] > level).reshape(rows, columns, SAMPLES).sum(2)
+        left, top = left[:, 1:] * beside_x, top[1:] * beside_y
+        whole = int((left == SAMPLES).sum() + (top == SAMPLES).sum())
+        touched = int(np.count_nonzero(left) + np.count_nonzero(top))
+        values += [np.log1p(shrink * whole), whole / max(touched, 1)]
+        n_lines = n_lines or min(
+            (left == SAMPLES).any(0).sum(), (top == SAMPLES).any(1).sum()
+        )
+    n_colours = len(np.unique(middles[inside] // 6))
+    block = np.sqrt(grid.block[0] * grid.block[1])
+    values += [
+        np.log1p(max(min(n_lines, 2), np.sqrt(shrink) * n_lines)),
+        np.log1p(n_colours),
+        np.log(sure / (1 - sure)).mean() / 4,
+        min(scores),
+        sum(scores) / 2,
+        float(_is_jpeg_grid(grid)),
+        np.log2(block) - 3,
+        np.log1p(shrink * n_cells),
+        abs(np.log2(grid.block[0] / grid.block[1])),
+        float(sum(side % 1 == 0 for side in grid.block)),
+    ]
+    return np.array(values, np.float32)
+
+
+def weigh(evidence: np.ndarray) -> float:
+    """Return the log odds that a region is a mosaic."""
+    weights = load_weights()
+    x = (evidence - weights["evidence.mean"]) / weights["evidence.scale"]
+    return float(with_products(x) @ weights["evidence.w"] + weights["evidence.b"])
+
+
+def with_products(x: np.ndarray) -> np.ndarray:
+    """Return clipped numbers `(…, n)` and their products: `(…, n + n (n + 1) / 2)`."""
+    x = np.clip(x, -_REACH, _REACH)
+    i, j = np.triu_indices(x.shape[-1])
+    return np.concatenate([x, x[..., i] * x[..., j]], -1)
+
+
+def is_grid(evidence: np.ndarray) -> bool:
+    """Return whether a region has two lines of a grid each way, and four colours."""
+    return bool(evidence[_LINES] >= np.log1p(2) and evidence[_COLOURS] >= np.log1p(4))
+
+
+def grid_scores(grey: np.ndarray, region: Region) -> list[float]:
+    """Return the fraction of a region's long sharp steps on its grid, less chance.
+
+    Args:
+        grey: uint8 `(height, width)`.
+        region: A `Region` with a grid.
+
+    Returns:
+        `[along x, along y]`, 1 where all steps lie on the grid.
+    """
+    grid = _grid_of(region)
+    return [
+        comb_score(profile, block, origin - start)
+        for profile, start, block, origin in zip(
+            step_profiles(grey, region),
+            region.box[:2],
+            grid.block,
+            grid.origin,
+            strict=True,
+        )
+    ]
+
+
+def step_profiles(grey: np.ndarray, region: Region) -> list[np.ndarray]:
+    """Return the means of a region's long sharp steps on its columns and its rows."""
+    inside, mask = grey[region.slices], region.mask
+    (block_x, block_y), _ = _grid_of(region).whole
+    profiles = []
+    for view, hole, length in ((inside, mask, block_y), (inside.T, mask.T, block_x)):
+        sharp = steps(np.ascontiguousarray(view))[1]
+        long = long_steps(sharp, max(3, length // 2))
+        profiles.append((long * hole).sum(0) / np.maximum(hole.sum(0), 8))
+    return profiles
+
+
+def _grid_of(region: Region) -> Grid:
+    if region.grid is None:
+        raise ValueError(f"Only a mosaic has a grid. Received: {region.kind}")
+    return region.grid
+
+
+def _is_jpeg_grid(grid):
+    """Return whether the blocks of a JPEG may make the grid."""
+    return not any(value % 8 for pair in (grid.block, grid.origin) for value in pair)
