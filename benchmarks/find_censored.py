@@ -72,9 +72,24 @@ def train(paths, weights, steps):
     segmenter.WEIGHTS = Path(weights)  # the search uses the new weights
     segmenter.load_weights.cache_clear()
     segmenter.load_segmenter.cache_clear()
-    checked = characters(400_000, 200, rng)  # some wear checks
+    clean = characters(400_000, 200, rng)  # some wear checks
+    clean += [with_bars(picture, rng) for picture in pictures[1::2] + clean]
     pictures = pictures[::2] + characters(200_000, 100, rng)
-    train_evidence(pictures, weights, clean=checked)
+    train_evidence(pictures, weights)
+    train_evidence(pictures, weights, whole=False, clean=clean)
+
+
+def with_bars(picture, rng):
+    """Lay one to four plain rectangles over a picture, at multiples of some pixels."""
+    picture, unit = picture.copy(), rng.choice((1, 4, 5, 8, 10, 16, 20, 25, 32))
+    for _ in range(rng.integers(1, 5)):
+        (y0, y1), (x0, x1) = (
+            np.sort(rng.integers(0, max(2, n // unit), 2)) * unit
+            for n in picture.shape[:2]
+        )
+        colours = 0, 255, rng.integers(0, 256, 3)
+        picture[y0:y1, x0:x1] = colours[rng.integers(3)]
+    return picture
 
 
 def characters(first, n, rng):

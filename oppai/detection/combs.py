@@ -27,7 +27,9 @@ def on_comb(
 
 
 @lru_cache(maxsize=32)
-def comb_bank(length: int, least: float, most: float) -> tuple[np.ndarray, np.ndarray]:
+def comb_bank(
+    length: int, least: float, most: float, whole: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the combs of a window: every block and origin that can be told apart.
 
     Two neighbouring blocks put the lines at a window's ends half a pixel apart.
@@ -36,21 +38,27 @@ def comb_bank(length: int, least: float, most: float) -> tuple[np.ndarray, np.nd
         length: Of the window in pixels.
         least: Least block in pixels.
         most: Greatest block.
+        whole: Only combs of whole pixels. Defaults to `False`.
 
     Returns:
         `(combs, keys)`: float32 `(length, n)` of 0 and 1, and `(block, origin)` of
-        each, float64 `(n, 2)`. Origins lie near the window's middle.
+        each, float64 `(n, 2)`. Origins lie near the window's middle; those of whole
+        pixels in the first block.
     """
+    pixels = np.arange(length)[:, None]
+    if whole:
+        sides = range(int(least), int(most) + 1)
+        keys = np.array([(float(p), float(o)) for p in sides for o in range(p)])
+        return on_comb(pixels, *keys.T).astype(np.float32), keys
     n = int(np.ceil(length * np.log(most / least)))
     blocks = least * (most / least) ** (np.arange(n + 1) / n)
     # Whole blocks are by far the most frequent.
-    whole = np.arange(np.ceil(least), np.floor(most) + 1)
-    blocks = np.unique(np.r_[blocks, whole])
+    blocks = np.unique(np.r_[blocks, np.arange(np.ceil(least), np.floor(most) + 1)])
     middle = length // 2
     counts = np.ceil(2 * blocks - 0.5).astype(int)
     steps = np.concatenate([np.arange(n) / 2 for n in counts])
     keys = np.stack([blocks.repeat(counts), middle + steps], 1)
-    combs = on_comb(np.arange(length)[:, None], *keys.T)
+    combs = on_comb(pixels, *keys.T)
     return combs.astype(np.float32), keys
 
 
@@ -121,7 +129,9 @@ def _whole_if_equal(at, weight, fitted, most):
     return fitted
 
 
-def best_comb(profile: np.ndarray, *, tie: float = 0.1) -> tuple[float, float, float]:
+def best_comb(
+    profile: np.ndarray, *, tie: float = 0.1, whole: bool = False
+) -> tuple[float, float, float]:
     """Return the block and origin that explain one profile of steps best.
 
     A fraction of the block explains the same steps as well: of the best combs the one
@@ -130,6 +140,7 @@ def best_comb(profile: np.ndarray, *, tie: float = 0.1) -> tuple[float, float, f
     Args:
         profile: float `(length,)`, mean steps on each line of pixels.
         tie: By how much a larger block's score may be lower. Defaults to 0.1.
+        whole: Only combs of whole pixels. Defaults to `False`.
 
     Returns:
         `(block, origin, score)`; the score is 0 if nothing fits.
@@ -138,6 +149,14 @@ def best_comb(profile: np.ndarray, *, tie: float = 0.1) -> tuple[float, float, f
     length = len(profile)
     if length < 12:
         return 4, 0, 0.0
+    if whole:
+        (scores,), keys = bank_scores(
+            profile[None], LEAST, min(MOST, length // 2), whole
+        )
+        best = np.flatnonzero(scores >= scores.max() - tie)
+        best = best[keys[best, 0] == keys[best, 0].max()]
+        k = best[scores[best].argmax()]
+        return float(keys[k, 0]), float(keys[k, 1]), float(scores[k])
     n = next(n for n in _LENGTHS if n <= length)
     # All combs in the busiest part; the whole profile tells which is meant.
     sums = np.cumsum(np.append(0, profile))
@@ -153,7 +172,7 @@ def best_comb(profile: np.ndarray, *, tie: float = 0.1) -> tuple[float, float, f
 
 
 def bank_scores(
-    profiles: np.ndarray, least: float, most: float
+    profiles: np.ndarray, least: float, most: float, whole: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
     """Score all combs of a bank on some profiles.
 
@@ -161,12 +180,13 @@ def bank_scores(
         profiles: float32 `(n, length)`, capped.
         least: Least block.
         most: Greatest block.
+        whole: Only combs of whole pixels. Defaults to `False`.
 
     Returns:
         `(scores, keys)`: float32 `(n, combs)`, and `(block, origin)` of each comb. In
         the profiles whose best comb has fewer than three lines such combs score 0.
     """
-    combs, keys = comb_bank(profiles.shape[1], least, most)
+    combs, keys = comb_bank(profiles.shape[1], least, most, whole)
     chance = (1 / keys[:, 0]).astype(np.float32)
     total = np.maximum(profiles.sum(1, keepdims=True), 1e-6)
     # (fraction - chance) / (1 - chance)

@@ -26,6 +26,7 @@ NAMES = (
     "oblong",
     "whole pixels",
 )
+_OF_ANY = 2  # numbers that say nothing where blocks are whole pixels wide
 _LINES, _COLOURS = NAMES.index("lines"), NAMES.index("colours")
 
 
@@ -87,11 +88,30 @@ def gather_evidence(
     return np.array(values, np.float32)
 
 
-def weigh(evidence: np.ndarray) -> float:
-    """Return the log odds that a region is a mosaic."""
-    weights = load_weights()
-    x = (evidence - weights["evidence.mean"]) / weights["evidence.scale"]
-    return float(with_products(x) @ weights["evidence.w"] + weights["evidence.b"])
+def weigh(evidence: np.ndarray, *, whole: bool) -> float:
+    """Return the log odds that a region is a mosaic.
+
+    Args:
+        evidence: float32 `(16,)` of `gather_evidence`.
+        whole: Whether only grids of whole pixels were searched: there are fewer, so
+            that less evidence will do.
+
+    Returns:
+        Float.
+    """
+    weights, name = load_weights(), weights_of(whole)
+    x = (relevant(evidence, whole) - weights[f"{name}.mean"]) / weights[f"{name}.scale"]
+    return float(with_products(x) @ weights[f"{name}.w"] + weights[f"{name}.b"])
+
+
+def weights_of(whole: bool) -> str:
+    """Return what the names of the weights begin with."""
+    return "evidence" if whole else "any_evidence"
+
+
+def relevant(evidence: np.ndarray, whole: bool) -> np.ndarray:
+    """Return the numbers that are weighed: among whole pixels all but the last two."""
+    return evidence[..., :-_OF_ANY] if whole else evidence
 
 
 def with_products(x: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Grids of mosaics: windows of a picture vote for them by periodic steps."""
 
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -69,18 +70,19 @@ class _Votes:
 
 
 def find_grids(
-    grey: np.ndarray, *, least: float = 0.4, most: int = 16
+    grey: np.ndarray, *, whole: bool, least: float = 0.4, most: int = 16
 ) -> list[tuple[Grid, list[tuple[int, int, int]]]]:
     """Find grids that many windows of a picture agree on, the likeliest first.
 
     In every window the profile of long sharp steps along x, and along y, is compared
-    with all combs of 4 to 32 pixels, whole or not; the score is the fraction of the
-    steps that lies on the best comb, less chance. The grid of the surest window is
-    fitted to more and more of the picture around it, and takes the windows that agree
-    with it; then the next one's.
+    with all combs of 4 to 32 pixels; the score is the fraction of the steps that lies
+    on the best comb, less chance. Windows with the same grid of whole pixels vote for
+    it. Of other grids, that of the surest window is fitted to more and more of the
+    picture around it, and takes the windows that agree with it; then the next one's.
 
     Args:
         grey: uint8 `(height, width)`.
+        whole: Whether blocks are whole pixels wide and high, or any size.
         least: Least score of a window along either side. Defaults to 0.4.
         most: Number of grids at most. Defaults to 16.
 
@@ -89,9 +91,11 @@ def find_grids(
     """
     turned = np.ascontiguousarray(grey.T)
     sharp = steps(grey)[1], steps(turned)[1]
-    found = list(_windows(sharp, grey.shape, least))
+    found = list(_windows(sharp, grey.shape, least, whole))
     if not found:
         return []
+    if whole:
+        return _most_voted(found, most)
     votes = _Votes(*(np.concatenate(v) for v in zip(*found, strict=True)))
     weight = votes.score * votes.place[:, 2] ** 2
     free, grids = np.ones(len(weight), bool), []
@@ -108,6 +112,21 @@ def find_grids(
         grids.append((float(weight[own].sum()), grid, windows))
     grids.sort(key=lambda g: -g[0])
     return [(grid, windows) for _, grid, windows in grids[:most]]
+
+
+def _most_voted(found, most):
+    """Return the grids of whole pixels for which the most windows vote."""
+    votes: dict[tuple, float] = defaultdict(float)
+    windows: dict[tuple, list] = defaultdict(list)
+    for places, blocks, lines, scores, _ in found:
+        for place, block, line, score in zip(
+            places.tolist(), blocks, lines, scores.tolist(), strict=True
+        ):
+            key = (*block, *(line % block))
+            votes[key] += score * place[2] ** 2
+            windows[key].append(tuple(place))
+    best = sorted(votes, key=votes.__getitem__, reverse=True)[:most]
+    return [(Grid(k[:2], k[2:]), windows[k]) for k in best]
 
 
 def _fitted(votes, seed, sharp):
@@ -139,7 +158,7 @@ def _fitted(votes, seed, sharp):
     return Grid((blocks[0], blocks[1]), (origins[0], origins[1]))
 
 
-def _windows(sharp, shape, least):
+def _windows(sharp, shape, least, whole):
     """Yield the fields of `_Votes` of all windows whose score is high enough."""
     n = sum(size <= min(shape) for size, *_ in _SCALES)
     progress.begin("looking for grids", n)
@@ -152,7 +171,7 @@ def _windows(sharp, shape, least):
         )
         for i, j, x_profile, y_profile in _busy(x_sums, y_sums, size):
             corner = np.stack([j, i], 1) * (size // _STRIDES)
-            pairs = [_best(p, lo, hi) for p in (x_profile, y_profile)]
+            pairs = [_best(p, lo, hi, whole) for p in (x_profile, y_profile)]
             score = np.minimum(pairs[0][0], pairs[1][0])
             (good,) = np.nonzero(score > least)
             if len(good):
@@ -163,8 +182,8 @@ def _windows(sharp, shape, least):
                 yield place, keys[..., 0], line, score[good], lengths
 
 
-def _best(profiles, lo, hi):
-    scores, keys = bank_scores(profiles, lo, hi)
+def _best(profiles, lo, hi, whole):
+    scores, keys = bank_scores(profiles, lo, hi, whole)
     k = scores.argmax(1)
     return scores[np.arange(len(k)), k], keys[k]
 

@@ -116,6 +116,9 @@ _FEW = 2_000  # cells of a picture that is examined as a whole at once
 _WIDEST = 40_000  # cells of a view that grows no more, however far a region goes on
 _WHOLE = 200_000  # cells of a picture that is searched again for more of a mosaic
 _LEAST = 24  # samples of a region
+# Least score on a grid of whole pixels that needs no look at others, and by how much
+# these have to be better.
+_EXPLAINED, _BETTER = 0.8, 0.1
 _ATTEMPTS = 4  # grids that are tried in a place, each fitted to what the last one found
 SURE = 1 / (1 + np.exp(-0.3))  # confidence from which a region counts as a mosaic
 
@@ -125,12 +128,15 @@ class MosaicSearch:
 
     Args:
         grey: uint8 `(height, width)`.
+        whole: Whether blocks are whole pixels wide and high, or any size.
         marked: bool `(height, width)`, where somebody says that it is: grids are fitted
             to what is there. Defaults to `None`.
     """
 
-    def __init__(self, grey: np.ndarray, marked: np.ndarray | None = None) -> None:
-        self.grey, self.marked = grey, marked
+    def __init__(
+        self, grey: np.ndarray, *, whole: bool, marked: np.ndarray | None = None
+    ) -> None:
+        self.grey, self.is_whole, self.marked = grey, whole, marked
         self._done: set = set()
         self._views: dict[Grid, _View] = {}
 
@@ -144,7 +150,8 @@ class MosaicSearch:
         Returns:
             List of `Candidate`.
         """
-        for attempt in range(_ATTEMPTS):
+        attempts = 3 if self.is_whole else _ATTEMPTS
+        for attempt in range(attempts):
             if not {grid, (grid, place)}.isdisjoint(self._done):
                 break
             self._done.add((grid, place))
@@ -155,7 +162,8 @@ class MosaicSearch:
                 if candidates:
                     better = self._fit_grid(candidates[0][0], grid)
                 margin *= 4
-            if better == grid or (attempt == _ATTEMPTS - 1 and _near(better, grid)):
+            is_last = attempt == attempts - 1 and not self.is_whole
+            if better == grid or (is_last and _near(better, grid)):
                 return candidates
             grid = better
         return []
@@ -186,7 +194,7 @@ class MosaicSearch:
 
     def _view(self, grid):
         if grid not in self._views:
-            self._views = {grid: _View(straighten(self.grey, grid))}
+            self._views = {grid: _View(straighten(self.grey, grid), self.is_whole)}
         return self._views[grid]
 
     def _fit_grid(self, region, grid):
@@ -198,7 +206,7 @@ class MosaicSearch:
         for axis, (profile, start) in enumerate(
             zip(step_profiles(self.grey, region), region.box[:2], strict=True)
         ):
-            block, origin, _ = best_comb(profile)
+            block, origin, _ = best_comb(profile, whole=self.is_whole)
             own, phase = grid.block[axis], grid.origin[axis]
             # Of combs with the same lines, one of whole pixels is the likelier.
             same = same_lines(len(profile), (block, origin), (own, phase - start))
@@ -217,8 +225,8 @@ def _near(first, second):
 class _View:
     """A picture on whose grid the network looks."""
 
-    def __init__(self, straight: Straight) -> None:
-        self.straight = straight
+    def __init__(self, straight: Straight, whole: bool) -> None:
+        self.straight, self.is_whole = straight, whole
         self.grey, self.grid = straight.grey, straight.grid
         self._whole = None  # the network's view of the whole picture
 
@@ -272,7 +280,8 @@ class _View:
                 scores = grid_scores(self.grey, region)
                 seen = features[samples], middles[b:d, a:c], own, inside
                 evidence = gather_evidence(*seen, self.straight.own, scores)
-                confidence = float(1 / (1 + np.exp(-weigh(evidence))))
+                log_odds = weigh(evidence, whole=self.is_whole)
+                confidence = float(1 / (1 + np.exp(-log_odds)))
                 own = self.straight.back(replace(region, confidence=confidence))
                 if own is not None:
                     candidates.append((own, evidence))
@@ -359,30 +368,48 @@ def find_mosaics(
     import cv2
 
     grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
-    search, regions = MosaicSearch(grey, marked), []
+    regions: list[Region] = []
     taken = np.zeros(grey.shape, bool)
-    grids = find_grids(grey)
-    progress.begin("looking at grids", len(grids))
-    for grid, windows in grids:
-        progress.advance()
-        for place in _places(windows, grey.shape):
-            left, top, right, bottom = place
-            if taken[top:bottom, left:right].mean() > 0.3:
-                continue
-            for region in search.whole(search.refined(grid, place), least):
-                under = taken[region.slices]
-                if (region.mask & under).sum() < 0.3 * region.mask.sum():
-                    region.mask[under] = False
-                    under |= region.mask
-                    regions.append(region)
+    # Blocks of whole pixels are the most frequent and the surest to tell.
+    for whole in (True, False):
+        search = MosaicSearch(grey, whole=whole, marked=marked)
+        grids = find_grids(grey, whole=whole)
+        progress.begin("looking at grids", len(grids))
+        for grid, windows in grids:
+            progress.advance()
+            for place in _places(windows, grey.shape):
+                left, top, right, bottom = place
+                if taken[top:bottom, left:right].mean() > 0.3:
+                    continue
+                for region in search.whole(search.refined(grid, place), least):
+                    if whole and _fits_better(grey, region):
+                        continue
+                    under = taken[region.slices]
+                    if (region.mask & under).sum() < 0.3 * region.mask.sum():
+                        region.mask[under] = False
+                        under |= region.mask
+                        regions.append(region)
     return regions
 
 
-def find_candidates(picture: np.ndarray) -> list[Candidate]:
+def _fits_better(grey, region):
+    """Return whether blocks that are no whole pixels wide explain a region's steps.
+
+    Three blocks of 10.67 pixels are one of 32.
+    """
+    own = min(grid_scores(grey, region))
+    if own >= _EXPLAINED:
+        return False
+    scores = [best_comb(profile)[2] for profile in step_profiles(grey, region)]
+    return min(scores) > own + _BETTER
+
+
+def find_candidates(picture: np.ndarray, *, whole: bool) -> list[Candidate]:
     """Return every region that the network takes for a mosaic, true or not.
 
     Args:
         picture: uint8 RGB `(height, width, 3)`.
+        whole: Whether blocks are whole pixels wide and high, or any size.
 
     Returns:
         List of `Candidate`.
@@ -390,10 +417,10 @@ def find_candidates(picture: np.ndarray) -> list[Candidate]:
     import cv2
 
     grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
-    search = MosaicSearch(grey)
+    search = MosaicSearch(grey, whole=whole)
     return [
         candidate
-        for grid, windows in find_grids(grey)
+        for grid, windows in find_grids(grey, whole=whole)
         for place in _places(windows, grey.shape)
         for candidate in search.refined(grid, place)
     ]

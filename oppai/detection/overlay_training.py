@@ -27,11 +27,6 @@ def train_overlay(
 
     Each picture is searched as it is, varied, and twice with a censor.
 
-    Example:
-    ```python
-    train_overlay(pictures, "oppai/weights/censor_finder.npz")
-    ```
-
     Args:
         pictures: List of uint8 RGB arrays without censors, if there are enough, other
             ones than the network was trained on.

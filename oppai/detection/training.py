@@ -17,7 +17,7 @@ from illustkit.options import check_options
 from illustkit.training.batches import Batches
 from oppai.censoring.block_grid import Grid
 from oppai.censoring.random_censor import draw_censor, draw_grid, through_jpeg
-from oppai.detection.evidence import with_products
+from oppai.detection.evidence import relevant, weights_of, with_products
 from oppai.detection.mosaic import find_candidates
 from oppai.detection.segmenter import (
     CHANNELS,
@@ -353,6 +353,7 @@ def train_evidence(
     pictures: Sequence[np.ndarray],
     path: str | os.PathLike[str],
     *,
+    whole: bool = True,
     clean: Sequence[np.ndarray] = (),
     seed: int = 0,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -360,7 +361,7 @@ def train_evidence(
 
     Each picture is searched twice: as it is or, every second time, as a JPEG of low
     quality, and with a mosaic. A candidate is true if at least half of it is mosaic and
-    its grid is right; a mosaic on a wrong grid is left out.
+    its grid is right. Among grids of any size, a mosaic on a wrong grid is left out.
 
     Example:
     ```python
@@ -371,32 +372,40 @@ def train_evidence(
         pictures: List of uint8 RGB arrays without censors, if there are enough,
             other ones than the network was trained on.
         path: The `.npz` of the finder's weights.
+        whole: Whether grids of whole pixels are searched, or of any size, some in
+            pictures that were resized afterwards. Defaults to `True`.
         clean: More such pictures, with patterns that are much like mosaics; they are
             searched without one. Defaults to none.
         seed: Int. Defaults to 0.
 
     Returns:
         `(evidence, truth)`: float32 `(n, 16)` and bool `(n,)`, of all candidates.
+
+    Raises:
+        UserError: If there is no true candidate, or no false one.
     """
     labelled = []
     for n, picture in enumerate(pictures):
-        labelled += label_candidates(picture, np.random.default_rng((seed, n)))
+        rng = np.random.default_rng((seed, n))
+        labelled += label_candidates(picture, rng, whole=whole)
     for n, picture in enumerate(clean):
         if n % 3 == 0:
             rng = np.random.default_rng((seed, 1, n))
             picture = through_jpeg(picture, int(rng.integers(50, 96)))
-        labelled += [(evidence, False) for _, evidence in find_candidates(picture)]
-    return fit_evidence(labelled, path)
+        found = find_candidates(picture, whole=whole)
+        labelled += [(evidence, False) for _, evidence in found]
+    return fit_evidence(labelled, path, whole=whole)
 
 
 def label_candidates(
-    picture: np.ndarray, rng: np.random.Generator
+    picture: np.ndarray, rng: np.random.Generator, *, whole: bool = True
 ) -> list[tuple[np.ndarray, bool]]:
     """Collect what the network takes for mosaics, without and with one.
 
     Args:
         picture: uint8 RGB array without censors.
         rng: `np.random.Generator`.
+        whole: As of `train_evidence`. Defaults to `True`.
 
     Returns:
         List of `(evidence, truth)`.
@@ -404,22 +413,23 @@ def label_candidates(
     clean = picture
     if rng.random() < 0.5:
         clean = through_jpeg(picture, int(rng.integers(10, 96)))
-    labelled = [(evidence, False) for _, evidence in find_candidates(clean)]
-    grid = draw_grid(rng, fractional=0.5)
-    if rng.random() < 0.2:
+    found = find_candidates(clean, whole=whole)
+    labelled = [(evidence, False) for _, evidence in found]
+    grid = draw_grid(rng, fractional=0.0 if whole else 0.5)
+    if rng.random() < (0.3 if whole else 0.2):
         # As programs draw them: from the corner, where a JPEG has its blocks too.
         side = int(rng.choice((8, 8, 8, 16, 16, 24, 32)))
         grid = Grid((side, side))
     case = draw_censor(picture, rng, mosaics=1, grid=grid, jpeg=0.5)
     censored, mask = np.asarray(case.image), case.mask
-    if rng.random() < 0.25:
+    if not whole and rng.random() < 0.25:
         censored, mask, grid = _resized(censored, mask, grid, rng)
-    for region, evidence in find_candidates(censored):
+    for region, evidence in find_candidates(censored, whole=whole):
         hole = mask[region.slices] > 127
         inside = (hole & region.mask).sum() / region.mask.sum()
         right = region.grid and same_grid(region.grid, grid, region.box)
         # A mosaic on another grid, as of two blocks, teaches nothing about mosaics.
-        if right or inside < 0.2:
+        if whole or right or inside < 0.2:
             labelled.append((evidence, bool(inside > 0.5 and right)))
     return labelled
 
@@ -465,28 +475,44 @@ def same_grid(first: Grid, second: Grid, box: Sequence[float]) -> bool:
 
 
 def fit_evidence(
-    labelled: Sequence[tuple[np.ndarray, bool]], path: str | os.PathLike[str]
+    labelled: Sequence[tuple[np.ndarray, bool]],
+    path: str | os.PathLike[str],
+    *,
+    whole: bool = True,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Fit the regression to labelled evidence and add it to the weights.
 
     Args:
         labelled: List of `(evidence, truth)`.
         path: The `.npz` of the finder's weights.
+        whole: As of `train_evidence`. Defaults to `True`.
 
     Returns:
         `(evidence, truth)`: float32 `(n, 16)` and bool `(n,)`.
+
+    Raises:
+        UserError: If all are true, or none.
     """
+    truth = np.array([is_mosaic for _, is_mosaic in labelled], bool)
+    if truth.all() or not truth.any():
+        raise UserError(
+            "The regression needs mosaics and what is much like one. Give more "
+            f"pictures. Received: {truth.sum()} of {len(truth)} candidates are mosaics"
+        )
     evidence = np.stack([numbers for numbers, _ in labelled])
-    truth = np.array([is_mosaic for _, is_mosaic in labelled])
-    mean, scale = evidence.mean(0), evidence.std(0) + 1e-3
-    weights, bias = fit_logistic(with_products((evidence - mean) / scale), truth)
+    seen = relevant(evidence, whole)
+    mean, scale = seen.mean(0), seen.std(0) + 1e-3
+    x = with_products((seen - mean) / scale)
+    # There are fewer examples of grids of any size.
+    weights, bias = fit_logistic(x, truth, decay=3.0 if whole else 10.0)
     learned = {"mean": mean, "scale": scale, "w": weights, "b": bias}
-    add_weights(path, {f"evidence.{k}": np.float32(v) for k, v in learned.items()})
+    name = weights_of(whole)
+    add_weights(path, {f"{name}.{k}": np.float32(v) for k, v in learned.items()})
     return evidence, truth
 
 
 def fit_logistic(
-    x: np.ndarray, truth: np.ndarray, *, decay: float = 10.0
+    x: np.ndarray, truth: np.ndarray, *, decay: float = 3.0
 ) -> tuple[np.ndarray, float]:
     """Fit a logistic regression with scikit-learn, which only this training needs.
 
@@ -494,7 +520,7 @@ def fit_logistic(
         x: float `(n, m)`.
         truth: bool `(n,)`.
         decay: Half of it times the sum of the squared weights is added to the loss, the
-            sum of the cross entropies. Defaults to 10.
+            sum of the cross entropies. Defaults to 3.
 
     Returns:
         `(weights, bias)`, float64.

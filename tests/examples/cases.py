@@ -725,7 +725,8 @@ CASES: dict[str, Case] = {
         prepare=finder_weights, smaller=(('.npz"', '.npz", steps=1, batch_size=2'),)
     ),
     "oppai:train_evidence": Case(
-        prepare=finder_weights, values={"pictures": lambda: [patch(), patch(8)]}
+        prepare=finder_weights,
+        values={"pictures": lambda: [stage.character(3, (200, 283))]},
     ),
     "oppai:irregular_mask": Case(values={"picture": lambda: patch().copy()}),
     "oppai:pack": Case(without=("gdrive/MyDrive/oppai/oppai_dataset.zip",)),

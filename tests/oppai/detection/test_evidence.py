@@ -98,7 +98,8 @@ def test_a_larger_part_of_the_same_kind_says_the_same():
     on, share = np.tile(on, (4, 4, 1)), np.tile(share, (4, 4))
     large = gather_evidence(on, np.tile(middles, (4, 4)), share, share > 0.5, *rest)
     np.testing.assert_allclose(large, small, atol=0.03)
-    assert weigh(large) == pytest.approx(weigh(small), abs=0.3)
+    sizes = [weigh(seen, whole=True) for seen in (small, large)]
+    assert sizes[1] == pytest.approx(sizes[0], abs=0.3)
 
 
 def test_the_regression_is_where_the_loss_is_least():
@@ -118,37 +119,37 @@ def test_the_regression_is_where_the_loss_is_least():
     assert weights[3] == pytest.approx(-2, abs=0.5)
 
 
-def test_training_adds_weights_that_weigh_reads(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "whole, name, n", [(True, "evidence", 14), (False, "any_evidence", 16)]
+)
+def test_training_adds_weights_that_weigh_reads(whole, name, n, tmp_path, monkeypatch):
     path = tmp_path / "weights.npz"
     path.write_bytes(segmenter.WEIGHTS.read_bytes())
     rng = np.random.default_rng(0)
     seen = rng.normal(size=(60, len(NAMES))).astype(np.float32)
     region = region_at((0, 0), np.ones((9, 9), bool), grid=Grid((8, 8)))
     found = ([(region, e) for e in rows] for rows in np.split(seen, 6))
-    monkeypatch.setattr(training, "find_candidates", lambda _: next(found))
+    monkeypatch.setattr(training, "find_candidates", lambda *_, **__: next(found))
     monkeypatch.setattr(training, "draw_grid", lambda *_, **__: Grid((8, 8)))
-    whole = np.full((80, 80), 255, np.uint8)
+    mask = np.full((80, 80), 255, np.uint8)
     monkeypatch.setattr(
         training,
         "draw_censor",
-        lambda picture, *_, grid, **__: Censored(picture, whole, grid, "mosaic"),
+        lambda picture, *_, grid, **__: Censored(picture, mask, grid, "mosaic"),
     )
     pictures = [rng.integers(0, 256, (80, 80, 3), np.uint8) for _ in range(3)]
-    evidence, truth = train_evidence(pictures, path)
+    evidence, truth = train_evidence(pictures, path, whole=whole)
     # Ten of each clean picture, and of each mosaic that kept its grid.
     assert len(evidence) >= 40 and not truth[:10].any() and truth.any()
     monkeypatch.setattr(segmenter, "WEIGHTS", path)
     segmenter.load_weights.cache_clear()
     weights = segmenter.load_weights()
-    odds = weigh(seen[0])
+    odds = weigh(seen[0], whole=whole)
     segmenter.load_weights.cache_clear()
-    x = [
-        (v - m) / s
-        for v, m, s in zip(
-            seen[0], evidence.mean(0), evidence.std(0) + 1e-3, strict=True
-        )
-    ]
-    x += [x[i] * x[j] for i in range(len(NAMES)) for j in range(i, len(NAMES))]
-    expected = sum(a * b for a, b in zip(x, weights["evidence.w"], strict=True))
-    assert odds == pytest.approx(expected + weights["evidence.b"], rel=1e-3, abs=1e-4)
+    mean, scale = evidence.mean(0), evidence.std(0) + 1e-3
+    x = [(v - m) / s for v, m, s in zip(seen[0], mean, scale, strict=True)][:n]
+    x += [x[i] * x[j] for i in range(n) for j in range(i, n)]
+    expected = sum(a * b for a, b in zip(x, weights[f"{name}.w"], strict=True))
+    expected += weights[f"{name}.b"]
+    assert odds == pytest.approx(expected, rel=1e-3, abs=1e-4)
     assert weights["share.w"].any()
