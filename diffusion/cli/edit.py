@@ -42,7 +42,7 @@ def interpolate(
     overwrite: Overwrite = False,
 ) -> None:
     """Make the pictures between two pictures."""
-    with user_errors(NAME):
+    with user_errors(NAME, goes_on=False):
         from diffusion.sampling import editing
 
         output = expand_user(output)
@@ -73,7 +73,7 @@ def inpaint(
     overwrite: Overwrite = False,
 ) -> None:
     """Fill in the white part of a mask to fit the rest of the picture."""
-    with user_errors(NAME):
+    with user_errors(NAME, goes_on=False):
         from diffusion.sampling import editing
 
         output = expand_user(output)

@@ -38,7 +38,7 @@ def evaluate(
 
     An earlier evaluation of that name is replaced; no other file is.
     """
-    with user_errors(NAME):
+    with user_errors(NAME, goes_on=False):
         from diffusion.evaluation.report import evaluate_pictures, format_evaluation
 
         output = expand_user(output)
@@ -84,7 +84,7 @@ def validity(
     image_size: CompareSize = None,
 ) -> None:
     """The preprint's table 1: is NWI higher for new work than for another domain?"""
-    with user_errors(NAME):
+    with user_errors(NAME, goes_on=False):
         from diffusion.evaluation.report import format_validity, validity_table
 
         rows = validity_table(
