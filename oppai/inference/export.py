@@ -64,8 +64,8 @@ def export_restorer(
             once the new one is whole. The folder must exist.
         image_size: Side of the pictures in pixels, divisible by what the network
             shrinks by. The export itself takes 1 GB of memory (TFLite) or 3 to 4
-            (ONNX) for any size; running it takes more with each pixel, see `least_memory`.
-            Defaults to 256.
+            (ONNX) for any size; running it takes more with each pixel, see
+            `least_memory`. Defaults to 256.
 
     Returns:
         The path.
