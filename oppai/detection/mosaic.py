@@ -382,7 +382,7 @@ def find_mosaics(
                 if taken[top:bottom, left:right].mean() > 0.3:
                     continue
                 for region in search.whole(search.refined(grid, place), least):
-                    if whole and _fits_better(grey, region):
+                    if _fits_better(grey, region) if whole else _is_judged(region.grid):
                         continue
                     under = taken[region.slices]
                     if (region.mask & under).sum() < 0.3 * region.mask.sum():
@@ -402,6 +402,14 @@ def _fits_better(grey, region):
         return False
     scores = [best_comb(profile)[2] for profile in step_profiles(grey, region)]
     return min(scores) > own + _BETTER
+
+
+def _is_judged(grid):
+    """Return whether a grid was judged among those of whole pixels, as a JPEG's is."""
+    near = (abs(side / 8 - round(side / 8)) < 0.02 for side in grid.block)
+    sides = zip(grid.block, grid.origin, strict=True)
+    exact = any(block % 8 == 0 and origin % 8 == 0 for block, origin in sides)
+    return grid.is_whole or (exact and all(near))
 
 
 def find_candidates(picture: np.ndarray, *, whole: bool) -> list[Candidate]:
