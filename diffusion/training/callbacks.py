@@ -124,7 +124,6 @@ class KeepAverage(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if worker_index() > 0:
             return
-        sync_jax_state(self.model)
         # Keras asks for a name that ends so.
         part = self.run.folder / f"part-{AVERAGE}"
         self.model.average.save_weights(part)
@@ -186,7 +185,6 @@ class SampleGrids(keras.callbacks.Callback):
         return names
 
     def _measure(self):
-        sync_jax_state(self.model)
         step = int(np.asarray(self.model.optimizer.iterations))
         options = {"steps": self.steps, "seed": self.seed, "progress": False}
         pictures = sample(self.model, self.n, sampler="dpm++", **options)

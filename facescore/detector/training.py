@@ -19,7 +19,6 @@ from facescore.detector.evaluation import draw_faces, measure
 from facescore.detector.losses import DETECTOR, build_detector
 from facescore.detector.network import refold
 from facescore.detector.prediction import Detector, load_network
-from illustkit._keras_compat import sync_jax_state
 from illustkit.errors import UserError
 from illustkit.figures import sheet
 from illustkit.files import expand_user
@@ -143,7 +142,6 @@ class HeldOutFaces(keras.callbacks.Callback):
         self.detector: Detector | None = None
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        sync_jax_state(self.model)
         network = self.model.network
         if self.detector is None:
             self.detector = Detector(network)

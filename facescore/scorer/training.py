@@ -31,7 +31,6 @@ from facescore.scorer.model import (
     threshold_biases,
 )
 from facescore.scorer.networks import check_size
-from illustkit._keras_compat import sync_jax_state
 from illustkit.errors import UserError
 from illustkit.files import expand_user
 from illustkit.options import check_choice, check_number, check_options, check_range
@@ -142,7 +141,6 @@ class HeldOutScores(keras.callbacks.Callback):
         self.crops = crops
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        sync_jax_state(self.model)
         step = 256
         predicted = np.concatenate(
             [
