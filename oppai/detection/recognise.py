@@ -8,8 +8,7 @@ from oppai.censoring.regions import Region, overlap, region_at
 from oppai.detection.mosaic import find_mosaics
 from oppai.detection.solid import hidden_pixels
 
-# Pixels around a part in which its mosaic is searched, or twice its side if that is
-# less than the network needs to see.
+# Pixels around a part that are looked at with it, at least.
 _AROUND = 100
 # Confidence from which a region counts: somebody marked it, so it needs to be no surer.
 _MARKED = 0.1
@@ -88,7 +87,7 @@ def _is_plain(picture, box, part):
     around = np.ascontiguousarray(picture[y0:y1, x0:x1])
     mask = np.zeros(around.shape[:2], bool)
     mask[top - y0 : bottom - y0, left - x0 : right - x0] = part
-    if _share_of_one_colour(around, mask):
+    if _has_one_colour(around, mask):
         return True
     import cv2
 
@@ -98,7 +97,8 @@ def _is_plain(picture, box, part):
     return bool((probability[mask] > 0.5).mean() >= _COVERED)
 
 
-def _share_of_one_colour(picture, mask):
+def _has_one_colour(picture, mask):
+    """Return whether most of a part has one colour that its surroundings lack."""
     colours = picture[mask].astype(np.int16)
     gap = np.abs(colours - np.median(colours, axis=0)).max(1)
     if (gap <= _SAME).mean() < _PLAIN:
