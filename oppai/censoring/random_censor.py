@@ -17,14 +17,17 @@ def draw_censor(
     blocks: tuple[int, int] = (4, 32),
     grid: Grid | None = None,
     fractional: float = 0.0,
+    blurs: float = 0.0,
+    sigmas: tuple[float, float] = (3, 20),
     jpeg: float = 0.35,
 ) -> Censored:
     """Censor a picture somewhere, with a censor of some kind.
 
     Mosaics have blocks that are square or not, of averaged or sampled colours, on a
-    grid that starts anywhere; the others are light, white-out and black bars. The hole
-    is a rectangle, an ellipse, a turned rectangle or a free form, its rim hard or soft;
-    some pictures have been through a JPEG afterwards.
+    grid that starts anywhere. Blurs are Gaussian or, every third, the mean over a
+    square. The others are light, white-out and black bars. The hole is a rectangle, an
+    ellipse, a turned rectangle or a free form, its rim hard or soft; some pictures have
+    been through a JPEG afterwards.
 
     Example:
     ```python
@@ -39,6 +42,9 @@ def draw_censor(
         grid: The `Grid` of the mosaics, instead of a drawn one. Defaults to `None`.
         fractional: Fraction of mosaics whose blocks are no whole pixels wide. Defaults
             to 0.
+        blurs: Fraction of blurs. Defaults to 0.
+        sigmas: Least and greatest standard deviation of a blur in pixels. Defaults to
+            `(3, 20)`.
         jpeg: Fraction of pictures that have been through a JPEG of quality 60 to 100.
             Defaults to 0.35.
 
@@ -46,13 +52,18 @@ def draw_censor(
         A `Censored`.
     """
     height, width = picture.shape[:2]
-    is_mosaic = rng.random() < mosaics
-    ratio = (0.15, 0.65) if is_mosaic else (0.06, 0.35)
+    chance, sigma = rng.random(), None
+    is_mosaic, is_blur = chance < mosaics, mosaics <= chance < mosaics + blurs
+    ratio = (0.15, 0.65) if is_mosaic or is_blur else (0.06, 0.35)
     mask = draw_mask((width, height), rng, hole_ratio=ratio)
     if is_mosaic:
         kind = "mosaic"
         grid = draw_grid(rng, blocks, fractional) if grid is None else grid
         censored = blend(picture, _mosaic(picture, grid, rng), mask)
+    elif is_blur:
+        kind, grid = "blur", None
+        sigma = sigmas[0] * (sigmas[1] / sigmas[0]) ** rng.random()
+        censored = blend(picture, _blur(picture, sigma, rng), mask)
     else:
         grid = None
         kind = ("light", "white", "black")[rng.choice(3, p=(0.35, 0.4, 0.25))]
@@ -64,7 +75,7 @@ def draw_censor(
             censored = blend(picture, filling, mask)
     if rng.random() < jpeg:
         censored = through_jpeg(censored, int(rng.integers(60, 101)))
-    return Censored(censored, mask, grid, kind)
+    return Censored(censored, mask, grid, kind, sigma)
 
 
 def draw_grid(
@@ -155,6 +166,18 @@ def _mosaic(picture, grid, rng):
     means = np.rint(block_means(blurred, grid))
     rows, columns = spreading(height, by, y), spreading(width, bx, x)
     return means[rows.argmax(1)][:, columns.argmax(1)].astype(np.uint8)
+
+
+def _blur(picture, sigma, rng):
+    import cv2
+
+    if rng.random() < 0.35:
+        # The mean over n pixels has the variance (n² − 1) / 12.
+        n = max(3, round((12 * sigma**2 + 1) ** 0.5))
+        return cv2.blur(picture, (n, n), borderType=cv2.BORDER_REPLICATE)
+    if rng.random() < 0.5:
+        return gaussian_blur(picture, sigma)
+    return cv2.GaussianBlur(picture, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
 
 
 def _middles(length, block, origin):

@@ -28,13 +28,17 @@ class Censored:
         image: uint8 RGB `(height, width, 3)`; `None` where only a mask was drawn.
         mask: uint8 `(height, width)`, 255 = hidden, 0 = valid, between = soft rim.
         grid: The mosaic's `Grid`; `None` without a mosaic. Defaults to `None`.
-        kind: "mosaic", "light", "white", "black" or "missing". Defaults to "missing".
+        kind: "mosaic", "blur", "light", "white", "black" or "missing". Defaults to
+            "missing".
+        sigma: Standard deviation of a blur in pixels; `None` without one, or where it
+            is not known. Defaults to `None`.
     """
 
     image: np.ndarray | None
     mask: np.ndarray
     grid: Grid | None = None
     kind: str = "missing"
+    sigma: float | None = None
 
     def __iter__(self) -> Iterator[np.ndarray | None]:
         return iter((self.image, self.mask))
@@ -47,10 +51,12 @@ class Region:
     Args:
         box: `(left, top, right, bottom)` in pixels of the picture, half-open.
         mask: bool array of the box's size, true where the picture is hidden.
-        kind: "mosaic", "light", "white", "black" or "missing". Defaults to "missing".
+        kind: "mosaic", "blur", "light", "white", "black" or "missing". Defaults to
+            "missing".
         grid: A mosaic's `Grid` in the picture, else `None`. Defaults to `None`.
         confidence: Probability, 0 to 1, that the region is censored, of a detector;
             `None` where it was marked by hand. Defaults to `None`.
+        sigma: A blur's standard deviation in pixels, else `None`. Defaults to `None`.
     """
 
     box: Box
@@ -58,6 +64,7 @@ class Region:
     kind: str = "missing"
     grid: Grid | None = None
     confidence: float | None = None
+    sigma: float | None = None
 
     @property
     def slices(self) -> tuple[slice, slice]:

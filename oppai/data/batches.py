@@ -14,6 +14,7 @@ from oppai.censoring.random_censor import draw_censor
 from oppai.censoring.regions import Censored
 from oppai.data.crops import Crop, crop_padded, resize
 from oppai.data.mosaic_inputs import (
+    blur_scale,
     mosaic_inputs,
     network_scale,
     stack_inputs,
@@ -155,8 +156,10 @@ class CensoredPatches(Batches):
         return censored, mask, truth
 
 
-# Sides of blocks in pixels; scales of the pictures and how often each is drawn.
+# Sides of blocks and standard deviations of blurs, in pixels; scales of the pictures
+# and how often each is drawn.
 BLOCKS = (4, 12)
+SIGMAS = (2, 6)
 LEVELS = (1, 0.7, 0.5)
 LEVEL_ODDS = (0.5, 0.3, 0.2)
 
@@ -165,7 +168,9 @@ class CensoredCrops(Batches):
     """Make random crops of pictures with random censors, as `MosaicUNet` takes them.
 
     Mosaics have blocks of 4 to 12 pixels in the picture or in the shrunk picture, and
-    are brought to the network's scale (`oppai.data.mosaic_inputs.network_scale`).
+    are brought to the network's scale (`oppai.data.mosaic_inputs.network_scale`). So
+    are blurs, of 2 to 6 pixels there, by a standard deviation that is up to a quarter
+    wrong, as where it is estimated.
 
     Args:
         pictures: List of uint8 RGB arrays.
@@ -173,6 +178,9 @@ class CensoredCrops(Batches):
         batch_size: Crops in a batch.
         patch: Side of a crop in pixels. Defaults to 128.
         mosaics: Fraction of mosaics. Defaults to 0.8.
+        fractional: Fraction of mosaics whose blocks are no whole pixels wide. Defaults
+            to 0.
+        blurs: Fraction of blurs. Defaults to 0.
         seed: Int. Defaults to 0.
     """
 
@@ -184,12 +192,15 @@ class CensoredCrops(Batches):
         *,
         patch: int = 128,
         mosaics: float = 0.8,
+        fractional: float = 0.0,
+        blurs: float = 0.0,
         seed: int = 0,
     ) -> None:
         super().__init__(
             steps * batch_size, batch_size=batch_size, seed=seed, shuffle=False
         )
         self.patch, self.mosaics = patch, mosaics
+        self.fractional, self.blurs = fractional, blurs
         self.levels = [
             [_shrunk(picture, scale) for picture in pictures] for scale in LEVELS
         ]
@@ -198,13 +209,25 @@ class CensoredCrops(Batches):
         return as_batch([self._draw(rng) for _ in indices])
 
     def _draw(self, rng):
-        grid, window = None, (self.patch, self.patch)
-        if rng.random() < self.mosaics:
+        grid, blurs, scales, sigma = None, 0.0, (1.0, 1.0), SIGMAS[0]
+        chance = rng.random()
+        if chance < self.mosaics:
             grid = self._draw_grid(rng)
-            x, y = network_scale(grid)
-            window = round(self.patch / x), round(self.patch / y)
-        truth = self._crop(window, rng)
-        case = draw_censor(truth, rng, mosaics=grid is not None, grid=grid)
+            scales = network_scale(grid)
+        elif chance < self.mosaics + self.blurs:
+            blurs = 1.0
+            sigma = SIGMAS[0] * (SIGMAS[1] / SIGMAS[0]) ** rng.random()
+            scales = (blur_scale(sigma * 1.25 ** rng.uniform(-1, 1)),) * 2
+        x, y = scales
+        truth = self._crop((round(self.patch / x), round(self.patch / y)), rng)
+        case = draw_censor(
+            truth,
+            rng,
+            mosaics=grid is not None,
+            grid=grid,
+            blurs=blurs,
+            sigmas=(sigma, sigma),
+        )
         crop = Crop((0, 0, *truth.shape[1::-1]), (self.patch, self.patch))
         return cropped(case, crop), crop.take(truth)
 
@@ -212,6 +235,9 @@ class CensoredCrops(Batches):
         sides = [BLOCKS[0] * (BLOCKS[1] / BLOCKS[0]) ** rng.random()] * 2
         if rng.random() < 0.1:
             sides[rng.integers(2)] *= 2 ** rng.uniform(-1, 1)
+        if self.fractional and rng.random() < self.fractional:
+            block = np.clip(np.array(sides) * [1, rng.uniform(0.95, 1.05)], 3, 16)
+            return Grid(block, rng.random(2) * block)
         block = [int(np.clip(np.rint(side), 3, 16)) for side in sides]
         # Detected grids are a little off, and small pictures hold no whole block.
         aligned = rng.random() < 0.85
@@ -288,7 +314,12 @@ def as_batch(
     Returns:
         `(x, y)` as `MosaicRestorer.fit` takes them.
     """
-    inputs = [mosaic_inputs(np.asarray(c.image), c.mask, c.grid) for c, _ in cases]
+    inputs = []
+    for case, _ in cases:
+        # Nothing is missing under a blur.
+        missing = np.zeros(case.mask.shape, bool) if case.kind == "blur" else None
+        picture = np.asarray(case.image)
+        inputs.append(mosaic_inputs(picture, case.mask, case.grid, missing))
     return stack_inputs(inputs), np.stack([truth for _, truth in cases])
 
 
@@ -305,7 +336,10 @@ def cropped(case: Censored, crop: Crop) -> Censored:
     picture, hole, grid, _ = take_case(
         crop, np.asarray(case.image), case.mask > 0, case.grid
     )
-    return Censored(picture, np.where(hole, 255, 0).astype(np.uint8), grid, case.kind)
+    mask = np.where(hole, 255, 0).astype(np.uint8)
+    scale = crop.size[0] / (crop.box[2] - crop.box[0])
+    sigma = case.sigma and case.sigma * scale
+    return Censored(picture, mask, grid, case.kind, sigma)
 
 
 def _shrunk(picture, scale):

@@ -23,6 +23,8 @@ DIVISOR = 16
 MARGIN = 24
 # Sides of blocks that the network was trained on, in pixels.
 SIDES = (4, 8)
+# Standard deviation of a blur that the network was trained on, in pixels.
+SIGMA = 2.0
 
 
 class Case(NamedTuple):
@@ -99,6 +101,15 @@ def network_scale(grid: Grid | None) -> tuple[float, float]:
     return x, y
 
 
+def blur_scale(sigma: float) -> float:
+    """Return the factor that brings a blur of that standard deviation to 2 pixels.
+
+    A stronger blur is the same problem in a smaller picture. A weaker one is not
+    enlarged.
+    """
+    return min(1.0, SIGMA / sigma)
+
+
 def network_side(block: float) -> int:
     """Return the side, 4 or 8, to which blocks of that many pixels are brought."""
     return SIDES[block > math.sqrt(SIDES[0] * SIDES[1])]
@@ -153,9 +164,10 @@ def mosaic_inputs(
 
     The base is what a filter can do: the picture where it is valid, its block means
     upsampled where there is a mosaic, a smooth filling where content is missing. The
-    network adds to it. The hints are the hole, its missing pixels, cosine and sine of
-    the position in the block for x and y, and the octaves of the block's width and
-    height over 8 pixels; the last six are 0 outside mosaics.
+    network adds to it. A blur is a hole without a grid in which nothing is missing; its
+    base is the blurred picture. The hints are the hole, its missing pixels, cosine and
+    sine of the position in the block for x and y, and the octaves of the block's width
+    and height over 8 pixels; the last six are 0 outside mosaics.
 
     Example:
     ```python
