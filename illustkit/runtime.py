@@ -287,7 +287,9 @@ def get_strategy(kind: str = "auto") -> Any:
             "tpu" without a TPU.
     """
     if kind not in KINDS:
-        raise UserError(f"`kind` must be one of {KINDS}. Received: kind={kind!r}")
+        raise UserError(
+            f"`strategy` must be one of {', '.join(KINDS)}. Received: {kind!r}"
+        )
     import keras
 
     if keras.backend.backend() != "tensorflow":

@@ -11,7 +11,7 @@ from illustkit.training.dropout import ReplicaSeed
 
 
 def test_unknown_kind_names_the_kinds():
-    with pytest.raises(ValueError, match="'auto', 'one'.*Received: kind='gpu9'"):
+    with pytest.raises(ValueError, match="`strategy` must be one of auto, .*: 'gpu9'"):
         runtime.get_strategy("gpu9")
 
 
