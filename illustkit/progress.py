@@ -7,6 +7,7 @@ nothing happens.
 
 import contextlib
 import contextvars
+import sys
 import time
 from collections.abc import Callable, Iterator
 
@@ -69,6 +70,9 @@ def listening(listener: Listener) -> Iterator[None]:
 def inner_bar(name: str, *, delay: float = 2.0, show: bool = True) -> Iterator[None]:
     """Show a second bar for what is told inside, once that takes long.
 
+    Where stderr is no terminal, a bar would print a line at each step: there a line
+    names each stage once.
+
     Example:
     ```python
     with inner_bar("large.png"):
@@ -87,9 +91,16 @@ def inner_bar(name: str, *, delay: float = 2.0, show: bool = True) -> Iterator[N
 
     start = time.monotonic()
     bars: list[tqdm] = []
+    stages: set[str] = set()
+    is_terminal = sys.stderr.isatty()
 
     def listener(stage, done, total):
         if not bars and time.monotonic() - start < delay:
+            return
+        if not is_terminal:
+            if stage not in stages:
+                stages.add(stage)
+                tqdm.write(f"{name}: {stage}", file=sys.stderr)
             return
         if not bars:
             bars.append(tqdm(leave=False, unit="step"))

@@ -25,15 +25,27 @@ def test_a_listener_hears_each_step():
     assert heard == [*counted, ("more", 0, 2), ("more", 2, 2)]
 
 
-def test_the_bar_is_shown_once_it_takes_long(monkeypatch):
-    for delay, shown in ((0, True), (60, False)):
-        stream = io.StringIO()
-        monkeypatch.setattr(sys, "stderr", stream)
-        with progress.inner_bar("a.png", delay=delay):
-            work()
-        assert ("a.png: counting" in stream.getvalue()) == shown
-    stream = io.StringIO()
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def shown(monkeypatch, stream, **options):
+    """Return what a bar writes to `stream` in the place of stderr."""
     monkeypatch.setattr(sys, "stderr", stream)
-    with progress.inner_bar("a.png", delay=0, show=False):
+    with progress.inner_bar("a.png", **options):
         work()
-    assert stream.getvalue() == ""
+        work()
+    return stream.getvalue()
+
+
+def test_the_bar_is_shown_once_it_takes_long(monkeypatch):
+    text = shown(monkeypatch, Terminal(), delay=0)
+    assert "a.png: counting" in text and "3/3" in text
+    assert shown(monkeypatch, Terminal(), delay=60) == ""
+    assert shown(monkeypatch, Terminal(), delay=0, show=False) == ""
+
+
+def test_without_a_terminal_a_line_names_the_stage_once(monkeypatch):
+    assert shown(monkeypatch, io.StringIO(), delay=0) == "a.png: counting\n"
+    assert shown(monkeypatch, io.StringIO(), delay=60) == ""
