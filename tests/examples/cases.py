@@ -350,19 +350,6 @@ def fetched_metadata(patch: pytest.MonkeyPatch, stack: contextlib.ExitStack) -> 
     cached.write_bytes(data)
 
 
-def no_vgg(patch: pytest.MonkeyPatch, stack: contextlib.ExitStack) -> None:
-    """VGG16 has random weights, as nothing is downloaded."""
-    import keras
-
-    from oppai.models import vgg
-
-    network = keras.applications.VGG16
-    patch.setattr(
-        keras.applications, "VGG16", lambda *a, **k: network(**{**k, "weights": None})
-    )
-    assert vgg
-
-
 def finder_weights(patch: pytest.MonkeyPatch, stack: contextlib.ExitStack) -> None:
     """A copy of the finder's weights, to write to."""
     import shutil
@@ -538,6 +525,14 @@ def slim_network() -> Any:
     return Slim()
 
 
+def gradio_page() -> Any:
+    from diffusion.pages.page import import_gradio
+
+    with import_gradio().Blocks() as page:
+        pass  # it can be launched once it has been left
+    return page
+
+
 DIFFUSION = {
     "a": lambda: signed(1, 16, 16, 3),
     "b": lambda: signed(1, 16, 16, 3)[:, ::-1],
@@ -550,7 +545,7 @@ DIFFUSION = {
     "model": icon_network,
     "network": slim_network,
     "noise": lambda: signed(2, 16, 16, 3),
-    "page": lambda: importlib.import_module("gradio").Blocks(),
+    "page": gradio_page,
     "picture": lambda: icons(1, 64)[0],
     "pictures": icons,
     "schedule": schedule,
@@ -627,6 +622,19 @@ def marked_icon(patch: pytest.MonkeyPatch, stack: contextlib.ExitStack) -> None:
 
     marked = diffusion.add_watermark(icons(1)[0])
     diffusion.write_marked("new/icons/icon-00000.png", marked)
+
+
+def closed_page(patch: pytest.MonkeyPatch, stack: contextlib.ExitStack) -> None:
+    """The user of Gradio's page presses Ctrl-C at once, and no page stays open."""
+    import types
+
+    from diffusion.pages.page import import_gradio
+
+    def press(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    patch.setattr("diffusion.pages.serve.time", types.SimpleNamespace(sleep=press))
+    stack.callback(import_gradio().close_all, verbose=False)
 
 
 def tiny_experiment(patch: pytest.MonkeyPatch, stack: contextlib.ExitStack) -> None:
@@ -742,8 +750,7 @@ CASES: dict[str, Case] = {
             "truth": lambda: signed(2, 32, 32, 3),
             "prediction": lambda: signed(2, 32, 32, 3)[:, ::-1],
             "mask": lambda: valid(2, 32, 32),
-        },
-        prepare=no_vgg,
+        }
     ),
     "oppai:psnr_in_hole": Case(
         values={
@@ -923,9 +930,15 @@ CASES: dict[str, Case] = {
         prepare=tiny_diffusion,
         smaller=(('"diffusion-demo"', '"diffusion-demo", n_icons=6, n=4, steps=2'),),
     ),
-    "diffusion:build_page": Case(needs="gradio"),
-    "diffusion:serve": Case(needs="gradio"),
-    "diffusion:launch": Case(needs="gradio"),
+    "diffusion:build_page": Case(
+        needs="gradio",
+        prepare=closed_page,
+        values={"launch": name_of("diffusion.pages.serve", "launch")},
+    ),
+    "diffusion:serve": Case(
+        needs="gradio", prepare=closed_page, smaller=(("port=7860", "port=0"),)
+    ),
+    "diffusion:launch": Case(needs="gradio", prepare=closed_page),
     "diffusion:train": Case(
         prepare=tiny_diffusion,
         without=("runs/icons",),
