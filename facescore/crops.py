@@ -4,10 +4,10 @@ import math
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -28,6 +28,7 @@ from illustkit.tables import read_table, write_table
 MARGIN = 0.30, 0.15, 0.0
 OUTSIDE = "edge", "white"
 
+PathLike = TypeVar("PathLike", str, Path)
 Margin = Sequence[float]  # (top, sides, bottom) as fractions of the face
 
 
@@ -201,6 +202,36 @@ def failure(path: str | os.PathLike, error: Exception) -> str:
     if (problem := as_user_error(error, path)) is None:
         raise error
     return " ".join(str(problem).split())
+
+
+def read_each(
+    paths: Iterable[PathLike],
+    left_out: list[tuple[PathLike, str]] | None = None,
+    progress: Callable[[int], object] | None = None,
+) -> Iterator[tuple[PathLike, np.ndarray]]:
+    """Read pictures one by one, without those that cannot be read.
+
+    Args:
+        paths: Paths of pictures.
+        left_out: List that receives pairs (path, reason) of the pictures that cannot
+            be read. Defaults to none: the first of them raises its error.
+        progress: Called with the number of a picture before it is read. Defaults to
+            none.
+
+    Yields:
+        `(path, image)`: the path as given, and uint8 RGB `(height, width, 3)`.
+    """
+    for number, path in enumerate(paths, 1):
+        if progress is not None:
+            progress(number)
+        try:
+            image = read_image(path)
+        except Exception as error:
+            if left_out is None:
+                raise
+            left_out.append((path, failure(path, error)))
+        else:
+            yield path, image
 
 
 def _margin(margin):

@@ -9,12 +9,12 @@ import cv2
 import numpy as np
 
 from facescore.boxes import Boxes, as_boxes, box_areas, clip_boxes
-from facescore.crops import failure
+from facescore.crops import failure, read_each
 from facescore.detector.prediction import GREY
 from facescore.labels import check_labels, label_path, read_labels
 from illustkit.errors import UserError
 from illustkit.files import expand_user
-from illustkit.images import file_stamps, list_images, read_image, store_pictures
+from illustkit.images import file_stamps, list_images, store_pictures
 from illustkit.images.cache import StoredPictures
 from illustkit.training.batches import Batches
 
@@ -280,21 +280,15 @@ def build_pictures(
     there = [path for path in paths if path not in gone]
 
     def fill(writer):
-        damaged = writer.details.setdefault("left_out", {})
-        for number, path in enumerate(there, 1):
-            if progress is not None:
-                progress(number)
-            try:
-                image = read_image(path)
-            except Exception as error:
-                damaged[path] = failure(path, error)
-                continue
+        damaged: list[tuple[str, str]] = []
+        for path, image in read_each(there, damaged, progress):
             height, width = image.shape[:2]
             scale = min(1.0, side / max(height, width))
             if scale < 1:
                 size = max(1, round(width * scale)), max(1, round(height * scale))
                 image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
             writer.add(image, path=path, size=(width, height), scale=scale)
+        writer.details["left_out"] = dict(damaged)
 
     stored = store_pictures(
         cache,

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from facescore.boxes import Boxes, Face, as_boxes, iou_matrix, shrink
-from facescore.crops import failure
+from facescore.crops import read_each
 from facescore.detector.data import labelled_images
 from facescore.detector.prediction import (
     as_detector,
@@ -20,7 +20,7 @@ from facescore.detector.prediction import (
 from facescore.labels import label_path, read_labels
 from illustkit.errors import UserError
 from illustkit.figures import save_figure, sheet
-from illustkit.images import read_image, write_image
+from illustkit.images import write_image
 
 COCO_THRESHOLDS = tuple(np.linspace(0.5, 0.95, 10))
 RECALLS = np.linspace(0, 1, 101)
@@ -274,16 +274,7 @@ def evaluate_detector(
     truths: list[Any] = []
 
     def samples():
-        for number, path in enumerate(paths, 1):
-            if progress is not None:
-                progress(number)
-            try:
-                image = read_image(path)
-            except Exception as error:
-                if left_out is None:
-                    raise
-                left_out.append((path, failure(path, error)))
-                continue
+        for path, image in read_each(paths, left_out, progress):
             size = image.shape[1::-1]
             truths.append(read_labels(label_path(path), size, face_class=face_class))
             if len(examples) < n_examples and sheet_path is not None:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from facescore.boxes import as_boxes, as_face, shrink
-from facescore.crops import failure, fit_crop
+from facescore.crops import fit_crop, read_each
 from facescore.scorer.agreement import Agreement, agreement, checked, spearman
 from facescore.scorer.data import (
     SCORES,
@@ -29,7 +29,7 @@ from facescore.scorer.prediction import (
 from illustkit.errors import UserError
 from illustkit.figures import save_figure
 from illustkit.files import expand_user
-from illustkit.images import list_images, read_image
+from illustkit.images import list_images
 from illustkit.options import check_number
 from illustkit.tables import write_table
 from illustkit.training.runs import Run, format_figure
@@ -455,14 +455,10 @@ def _score_files(paths, scorer, left_out, progress, step=64):
     """Return a dict from the files that can be read to their scores."""
     predictions = {}
     for start in range(0, len(paths), step):
-        batch = {}
-        for path in paths[start : start + step]:
-            try:
-                batch[path] = fit_crop(read_image(path), scorer.image_size)
-            except Exception as error:
-                if left_out is None:
-                    raise
-                left_out.append((path, failure(path, error)))
+        batch = {
+            path: fit_crop(image, scorer.image_size)
+            for path, image in read_each(paths[start : start + step], left_out)
+        }
         predictions |= zip(batch, score_cut(list(batch.values()), scorer), strict=True)
         if progress is not None:
             progress(min(start + step, len(paths)))
@@ -547,16 +543,7 @@ def evaluate_stability(
     rate = FaceScorer(scorer, detector, **options)
 
     def pictures():
-        for number, i in enumerate(chosen, 1):
-            try:
-                image = read_image(paths[i])
-            except Exception as error:
-                if left_out is None:
-                    raise
-                left_out.append((paths[i], failure(paths[i], error)))
-                continue
+        for _, image in read_each((paths[i] for i in chosen), left_out, progress):
             yield image, rate.find([image])[0]
-            if progress is not None:
-                progress(number)
 
     return stability(pictures(), scorer=rate.scorer)

@@ -4,8 +4,15 @@ import numpy as np
 import pytest
 
 from facescore.boxes import Face
-from facescore.crops import crop_face, crop_faces, crop_folder, crop_region
+from facescore.crops import (
+    crop_face,
+    crop_faces,
+    crop_folder,
+    crop_region,
+    read_each,
+)
 from facescore.labels import label_path, write_labels
+from illustkit.errors import UserError
 from illustkit.images import read_image, write_image
 
 
@@ -143,3 +150,24 @@ def test_a_folder_and_its_table(tmp_path):
     assert sorted(names) == ["3/a.jpg_0.png", "3/a.png_0.png", "5/b_0.png", "c_0.png"]
     with pytest.raises(ValueError, match="outside that of the pictures"):
         crop_folder(folder, folder / "crops")
+
+
+def test_pictures_are_read_without_the_damaged_ones(tmp_path):
+    paths = [tmp_path / name for name in ("a.png", "b.png", "c.png")]
+    write_image(paths[0], numbered(3, 4))
+    paths[1].write_text("no picture")
+    write_image(paths[2], numbered(5, 2))
+    left_out, numbers = [], []
+    read = list(read_each(paths, left_out, numbers.append))
+    assert [path for path, _ in read] == [paths[0], paths[2]]
+    np.testing.assert_array_equal(read[1][1], numbered(5, 2))
+    assert [path for path, _ in left_out] == [paths[1]] and numbers == [1, 2, 3]
+    assert left_out[0][1].startswith(f"{paths[1]}: is not a picture")
+    with pytest.raises(UserError, match="b.png"):
+        list(read_each(paths))
+
+
+def test_a_bug_in_reading_condemns_no_picture(monkeypatch):
+    monkeypatch.setattr("facescore.crops.read_image", lambda path: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        list(read_each(["a.png"], []))
