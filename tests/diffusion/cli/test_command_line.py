@@ -1,38 +1,24 @@
 import json
 import shutil
-import subprocess
-import sys
 from inspect import getfullargspec
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
 import diffusion.sampling.editing
 from diffusion.cli.main import COMMANDS, app
 from diffusion.watermark import read_note
 from illustkit.images import list_images, read_image, write_image
 from illustkit.training.runs import Run
+from tests.commands import commands_of, imported
 
-runner = CliRunner()
+run, done = commands_of(app)
 
 
 def signature(command):
     return getfullargspec(command).args
-
-
-def run(*arguments):
-    return runner.invoke(app, [str(a) for a in arguments])
-
-
-def done(*arguments):
-    result = run(*arguments)
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    assert result.exit_code == 0, result.output
-    return result.output
 
 
 @pytest.fixture
@@ -285,12 +271,8 @@ def test_every_command_that_writes_a_mark_takes_a_font(walked, icons, monkeypatc
 
 
 def test_help_has_examples_and_loads_nothing_heavy():
-    code = (
-        "import sys, diffusion, diffusion.__main__; "
-        "print({'keras', 'cv2', 'numpy', 'PIL', 'matplotlib'} & set(sys.modules))"
-    )
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert shown.stdout.strip() == "set()", shown.stderr
+    code = "import diffusion, diffusion.__main__"
+    assert not imported(code, "keras", "cv2", "numpy", "PIL", "matplotlib")
     names = [command.__name__.replace("_", "-") for command, _ in COMMANDS]
     assert {"train", "sample", "interpolate", "inpaint"} <= set(names)
     for name in names:
@@ -302,8 +284,8 @@ def test_old_options_still_work_and_say_so(walked, icons):
     first, second = icons / "0.png", icons / "1.png"
     out = walked / "between.png"
     arguments = "interpolate", "a-run", first, second, "--n", 1, "--t", 2
-    output = done(*arguments, f"--out={out}")
-    assert "--out is deprecated: use --output." in output and out.exists()
+    result = run(*arguments, f"--out={out}")
+    assert "--out is deprecated: use --output." in result.stderr and out.exists()
     assert "--out " not in done("sample", "--help")
     for name, old in (("evaluate", "--mae"), ("serve", "--size"), ("demo", "--folder")):
         assert old not in done(name, "--help")

@@ -3,13 +3,9 @@ import dataclasses
 import json
 import os
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 import facescore.annotation.loop
 import facescore.detector.losses
@@ -22,9 +18,10 @@ from facescore.scorer.data import write_ratings
 from facescore.scorer.training import SCORER_PRESETS
 from illustkit.images import list_images, write_image
 from illustkit.training.runs import Run
+from tests.commands import commands_of, imported
 from tests.facescore.slim import Slim
 
-runner = CliRunner()
+run, done = commands_of(app)
 BOX = 16, 8, 40, 32
 
 
@@ -50,18 +47,6 @@ class Trained(Bright):
     def detect_all(self, images, *, confidence=0.25, **options):
         found = [self.detect(image) for image in images]
         return [[f for f in faces if f.confidence >= confidence] for faces in found]
-
-
-def run(*arguments):
-    return runner.invoke(app, [str(a) for a in arguments])
-
-
-def done(*arguments):
-    result = run(*arguments)
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    assert result.exit_code == 0, result.output
-    return result.stdout
 
 
 @pytest.fixture(scope="module")
@@ -321,12 +306,8 @@ def test_every_wrong_label_has_a_line_of_its_own(tmp_path):
 
 
 def test_help_has_examples_and_loads_nothing_heavy():
-    code = (
-        "import sys, facescore, facescore.__main__; "
-        "print({'keras', 'cv2', 'numpy', 'PIL', 'matplotlib'} & set(sys.modules))"
-    )
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert shown.stdout.strip() == "set()", shown.stderr
+    code = "import facescore, facescore.__main__"
+    assert not imported(code, "keras", "cv2", "numpy", "PIL", "matplotlib")
     names = [[f.__name__.replace("_", "-")] for f, *_ in COMMANDS] + [["demo"]]
     names += [["annotate", step] for step in ("start", "review", "train", "label")]
     for name in names:
@@ -338,7 +319,6 @@ def test_the_cascade_loads_no_keras(tmp_path):
     """Detecting, cropping, suggesting and ranking take 0.6 s, and not 7 with Keras."""
     write_image(tmp_path / "in" / "a.png", np.full((48, 64, 3), 90, "uint8"))
     code = f"""
-import sys
 from pathlib import Path
 from facescore.annotation import loop
 from facescore.boxes import Face
@@ -364,16 +344,8 @@ for line in (
 ):
     app(line.split(), standalone_mode=False)
 rank_folder("in", scorer=Scorer(), output="ranking", progress=False)
-print({{"keras", "tensorflow", "jax"}} & set(sys.modules))
 """
-    shown = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
-        capture_output=True,
-        text=True,
-    )
-    assert shown.stdout.splitlines()[-1:] == ["set()"], shown.stderr
+    assert not imported(code, "keras", "tensorflow", "jax", cwd=tmp_path)
     labels = [
         (tmp_path / "found" / "labels" / "a.txt").read_text(),
         *(p.read_text() for p in (tmp_path / "in").glob(".facescore/*/*/a.txt")),
