@@ -66,17 +66,13 @@ def _oppai(slim):
     from oppai.losses import BOOK_WEIGHTS
     from oppai.models.pconv_unet import PConvUNet
     from oppai.models.restorers import Restorer
-    from oppai.models.vgg import FrozenFeatures, build_vgg, pool_features
+    from oppai.models.vgg import FrozenFeatures, build_vgg
     from oppai.presets import BOOK
 
     side, network = BOOK.image_size, {}
     if slim:
         side, network = 64, {"widths": (4, 8), "strides": (1, 4), "kernels": (3, 5)}
-        vgg = keras.Sequential()
-        for block in (1, 2, 3):
-            vgg.add(keras.layers.Conv2D(4, 3, padding="same", activation="relu"))
-            vgg.add(keras.layers.MaxPooling2D(name=f"block{block}_pool"))
-        features = FrozenFeatures(pool_features(vgg))
+        features = FrozenFeatures(build_vgg(widths=(4, 4, 4)))
     else:
         features = FrozenFeatures(build_vgg())
     model = Restorer(PConvUNet(side, **network), BOOK_WEIGHTS, features=features)

@@ -12,7 +12,9 @@ class Preset:
         image_size: Side of a patch in pixels.
         network: Keyword arguments of `oppai.PConvUNet`, without the size.
         losses: "book" (the chapter's equation 2) or "paper" (equation 1).
-        vgg_weights: "imagenet", a file, or `None` for no perceptual and style terms.
+        vgg_weights: "package" (VGG16's blocks 1 to 3, which come with the package),
+            "imagenet" (Keras' download), a file, or `None` for no perceptual and style
+            terms.
         optimizer: "rmsprop" or "adam".
         learning_rate: Learning rate of the optimizer.
         schedule: "constant", or "cosine" down to zero over all epochs.
@@ -31,7 +33,7 @@ class Preset:
     image_size: int = 256
     network: dict[str, Any] = field(default_factory=dict)
     losses: str = "book"
-    vgg_weights: str | None = "imagenet"
+    vgg_weights: str | None = "package"
     optimizer: str = "rmsprop"
     learning_rate: float = 1e-4
     schedule: str = "constant"
@@ -49,7 +51,7 @@ class Preset:
 
 BOOK = Preset()
 """The chapter's settings: a network of 256×256, RMSprop 1e-4, batches of 32, 150 epochs
-of 3,973 pictures, 3 to 4 minutes per epoch on a TPU. VGG16's weights are downloaded."""
+of 3,973 pictures, 3 to 4 minutes per epoch on a TPU."""
 
 _FEWER_EPOCHS = replace(
     BOOK,

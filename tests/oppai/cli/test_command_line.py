@@ -131,6 +131,8 @@ MISTAKES = [
     (["annotate", "export", "no.json", "a", "--to", "voc"], "--to must be one of coco"),
     (["unpack", "a.zip", "--max-gigabytes", "nan"], "--max-gigabytes must be over 0"),
     (["download", "no.json", "--pause", "0"], "--pause must be at least 1"),
+    (["convert-vgg", "no.h5", "a.npz"], "No file of VGG16 weights at no.h5"),
+    (["convert-vgg", "no.h5", "a.npz", "--blocks", "6"], "--blocks must be"),
     (["demo", "--preset", "huge", "--images", "a", "--metadata", "b"], "'tiny'"),
 ]
 

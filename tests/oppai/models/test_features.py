@@ -11,7 +11,6 @@ from oppai.models.vgg import (
     FrozenFeatures,
     build_vgg,
     load_vgg_features,
-    pool_features,
 )
 from tests.oppai.test_losses import gradient
 
@@ -22,13 +21,7 @@ TENSORFLOW = keras.backend.backend() == "tensorflow"
 def light_vgg(dtype=None, largest=1e4):
     """A stand-in with few channels whose activations are as large as VGG16's."""
     keras.utils.set_random_seed(0)
-    vgg = keras.Sequential()
-    for block, (filters, repeats) in enumerate(((4, 2), (4, 2), (8, 3)), 1):
-        options = {"padding": "same", "activation": "relu", "dtype": dtype}
-        for _ in range(repeats):
-            vgg.add(keras.layers.Conv2D(filters, 3, **options))
-        vgg.add(keras.layers.MaxPooling2D(dtype=dtype, name=f"block{block}_pool"))
-    network = pool_features(vgg)
+    network = build_vgg(widths=(4, 4, 8), dtype=dtype)
     network.set_weights([np.abs(w) for w in network.get_weights()])
     top = float(ops.max(network(np.ones((1, 16, 16, 3), "float32"))[-1]))
     gain = (largest / top) ** (1 / 7)  # seven convolutions, ReLU between

