@@ -42,11 +42,20 @@ class GlobalClipping:
     def _clip_gradients(self, grads: list[Any]) -> list[Any]:
         if not self.global_clipnorm:  # type: ignore[attr-defined]  # the optimizer's
             return super()._clip_gradients(grads)  # type: ignore[misc]  # likewise
-        squares = [ops.sum(ops.square(ops.cast(g, "float32"))) for g in _summed(grads)]
-        norm = ops.sqrt(sum(squares))
-        limit = self.global_clipnorm  # type: ignore[attr-defined]
-        scale = limit / ops.maximum(norm, limit)
-        return [g if g is None else g * ops.cast(scale, g.dtype) for g in grads]
+        return clip_by_whole_norm(grads, self.global_clipnorm)  # type: ignore[attr-defined]
+
+
+def clip_by_whole_norm(grads: list[Any], limit: float) -> list[Any]:
+    """Clip gradients by the norm of all of them, summed over the replicas.
+
+    Args:
+        grads: The gradients of one replica, or `None`s.
+        limit: The norm above which they are scaled down to it.
+    """
+    squares = [ops.sum(ops.square(ops.cast(g, "float32"))) for g in _summed(grads)]
+    norm = ops.sqrt(sum(squares))
+    scale = limit / ops.maximum(norm, limit)
+    return [g if g is None else g * ops.cast(scale, g.dtype) for g in grads]
 
 
 def _summed(grads: list[Any]) -> list[Any]:

@@ -109,7 +109,7 @@ class Trainable(BuiltFromOneReplica):
                 total = total + weight * ops.mean(value)
         for loss in self.losses:  # regularisers
             total = total + ops.sum(ops.cast(loss, "float32"))
-        return total / _replicas_in_sync()
+        return total / replicas_in_sync()
 
     def get_metrics_result(self):
         # Called in the step, after `compute_loss`: what the step logs decides what the
@@ -120,7 +120,8 @@ class Trainable(BuiltFromOneReplica):
         return result
 
 
-def _replicas_in_sync():
+def replicas_in_sync() -> int:
+    """Return the number of replicas that share a batch; 1 without a strategy."""
     if keras.backend.backend() != "tensorflow":
         return 1
     import tensorflow as tf

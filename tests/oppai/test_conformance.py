@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from oppai.layers import PConv2D, PConv2DTranspose
+from oppai.models.discriminators import PatchGAN
 from oppai.models.mosaic_unet import Completion, MosaicUNet
 from oppai.models.pconv_unet import PConvUNet
 from oppai.models.restorers import MosaicRestorer, Restorer
@@ -42,6 +43,11 @@ FULL = {
 COMPLETED = [(2, 8, 8, n) for n in (4, 3, 3, 8)] + [(2, 8, 8), (2, 8, 8)]
 CASES = [
     ("illustkit.training.dropout.Dropout", {"rate": 0.5, "seed": 1}, (2, 8, 8, 3)),
+    (
+        "illustkit.training.adversarial.SpectralConv2D",
+        {"filters": 3, "kernel_size": 4, "strides": 2},
+        (2, 8, 8, 3),
+    ),
     ("oppai.models.vgg.SignedToCaffe", {}, (2, 8, 8, 3)),
     ("oppai.models.mosaic_unet.Completion", {"consistency": "gate"}, COMPLETED),
     ("oppai.layers.PConv2D", {"filters": 2, "kernel_size": 3}, PAIR),
@@ -83,6 +89,7 @@ def objects_of_oppai():
     yield Completion(dtype="mixed_bfloat16")
     yield chapter
     yield unet
+    yield PatchGAN(3, filters=2, n_layers=1, dtype="mixed_bfloat16")
     yield Restorer(chapter, {"valid": 1.0})
     yield MosaicRestorer(unet)
 
