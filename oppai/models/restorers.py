@@ -338,7 +338,9 @@ class MosaicRestorer(KerasRestorer):
 
     Its loss has two terms, both inside the hole and averaged per picture: the
     Charbonnier distance √(d² + 10⁻⁶), and log(mse + 4·10⁻⁵), whose mean is that of the
-    PSNR but for a factor. Both are on the signed scale.
+    PSNR but for a factor. Both are on the signed scale. A third term, "perceptual", is
+    L1 between VGG16's features of the restored picture (truth around the hole) and of
+    the truth, summed over the taps; it needs `features`.
 
     Example:
     ```python
@@ -352,6 +354,7 @@ class MosaicRestorer(KerasRestorer):
         network: An `oppai.MosaicUNet`.
         term_weights: Dict from a loss term's name to its weight.
             Defaults to `{"charbonnier": 1.0, "log_mse": 0.1}`.
+        features: As in `Restorer`. Defaults to `None`.
         **kwargs: Passed to `keras.Model`.
 
     Call arguments:
@@ -359,6 +362,10 @@ class MosaicRestorer(KerasRestorer):
 
     Returns:
         The picture, signed scale, `(batch, height, width, 3)`.
+
+    Raises:
+        UserError: If "perceptual" is a term and no features are given; after loading,
+            at `fit`.
 
     Reference:
         Charbonnier et al., "Two deterministic half-quadratic regularization algorithms
@@ -372,11 +379,16 @@ class MosaicRestorer(KerasRestorer):
         self,
         network: keras.Model,
         term_weights: Mapping[str, float] | None = None,
+        *,
+        features: Any = None,
         **kwargs: Any,
     ) -> None:
         weights = term_weights or {"charbonnier": 1.0, "log_mse": 0.1}
+        if features is None:
+            _check_features(weights)
         super().__init__(weights, monitors=MONITORS, **kwargs)
         self.network = network
+        self.features = None if features is _NOT_SAVED else features
         self.built = True
 
     @property
@@ -398,6 +410,9 @@ class MosaicRestorer(KerasRestorer):
             "charbonnier": ops.sum(distance, (1, 2, 3)) / count,
             "log_mse": ops.log(mse + 4e-5),
         }
+        if "perceptual" in self.term_weights:
+            terms["perceptual"] = self._perceptual(truth, prediction, 1 - hole)
+        terms = {name: terms[name] for name in self.term_weights}
         if training:
             return terms
         completed = losses.composite(truth, ops.clip(prediction, -1, 1), 1 - hole)
@@ -405,6 +420,14 @@ class MosaicRestorer(KerasRestorer):
         terms["psnr"] = metrics.psnr_in_hole(*pictures, 1 - hole)
         terms["ssim"] = metrics.ssim_in_hole(*pictures, 1 - hole)
         return terms
+
+    def _perceptual(self, truth, prediction, mask):
+        if self.features is None:
+            _check_features(self.term_weights)
+        of_truth = self.features(truth)
+        restored = self.features(losses.composite(truth, prediction, mask))
+        # Outside the hole nothing is predicted: the composite stands for both.
+        return losses.perceptual_loss(of_truth, restored, restored) / 2
 
     def crop_of(self, hole, grid):
         box = bounds(hole) or (0, 0, 1, 1)
@@ -455,7 +478,7 @@ class MosaicRestorer(KerasRestorer):
         network = keras.saving.deserialize_keras_object(config.pop("network"))
         # Files of version 0.1 call them parts.
         weights = config.pop("part_weights", None) or config.pop("term_weights")
-        return cls(network, weights, **config)
+        return cls(network, weights, features=_NOT_SAVED, **config)
 
 
 def _by_size(cases):
