@@ -13,7 +13,7 @@ import pytest
 from illustkit import _keras_compat
 from illustkit.runtime import precision
 from illustkit.training.optimizers import ClippedSGD
-from illustkit.training.runs import Backup, History
+from illustkit.training.callbacks import Backup, History
 from tests.conftest import ROOT
 
 TENSORFLOW = keras.backend.backend() == "tensorflow"

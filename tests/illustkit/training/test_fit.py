@@ -37,7 +37,7 @@ def test_devices_build_a_seeded_model_in_a_precision():
         assert layer.compute_dtype == "bfloat16"
     np.testing.assert_array_equal(*kernels)
     assert keras.config.dtype_policy().name == "float32"
-    with pytest.raises(ValueError, match="`kind` must be one of"):
+    with pytest.raises(ValueError, match="`strategy` must be one of"):
         choose_devices("two", batch_size=3)
 
 
