@@ -12,8 +12,8 @@ import pytest
 
 from illustkit import _keras_compat
 from illustkit.runtime import precision
-from illustkit.training.optimizers import ClippedSGD
 from illustkit.training.callbacks import Backup, History
+from illustkit.training.optimizers import ClippedSGD
 from tests.conftest import ROOT
 
 TENSORFLOW = keras.backend.backend() == "tensorflow"
