@@ -13,6 +13,7 @@ from . import pixiv as pixiv
 from . import presets as presets
 from . import training as training
 from .censoring.block_grid import Grid as Grid
+from .censoring.censor import add_blur as add_blur
 from .censoring.censor import add_light as add_light
 from .censoring.censor import add_mosaic as add_mosaic
 from .censoring.masks import irregular_mask as irregular_mask

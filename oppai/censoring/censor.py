@@ -2,7 +2,8 @@
 
 A mask is uint8 `(height, width)`: 255 = hidden, 0 = valid, between = soft rim.
 Censoring is one sum, `out = picture·(1 - a) + filling·a` with `a = mask / 255`, so that
-pixels above 0 and only those change. The filling is a mosaic, white, or added light.
+pixels above 0 and only those change. The filling is a mosaic, a blur, white, or added
+light.
 
 Faults of the chapter's code that are fixed here:
 
@@ -20,17 +21,25 @@ Reference:
     The chapter ("DeepCreamPyで学ぶモザイク除去", chapter 10), "Overall plan", step 2.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from illustkit.errors import UserError
 from oppai.censoring.block_grid import Grid
-from oppai.censoring.filters import blur_kernel, check_picture, pixelate
+from oppai.censoring.filters import (
+    blur_kernel,
+    check_picture,
+    gaussian_blur,
+    pixelate,
+)
 from oppai.censoring.masks import box_mask
 from oppai.censoring.regions import Censored
 
-KINDS = ("mosaic", "light", "white")
+KINDS = ("mosaic", "light", "white", "blur")
+# Box blurs one after another that make each blur.
+_BOXES = {"gaussian": 3, "box": 1}
 
 
 def add_mosaic(
@@ -114,6 +123,45 @@ def add_light(
     return Censored(image, mask, kind="light")
 
 
+def add_blur(
+    patch: np.ndarray,
+    box: Sequence[float],
+    *,
+    sigma: float = 6,
+    filter: str = "gaussian",
+    blur_size: float = 10,
+    coverage: float = 0.8,
+) -> Censored:
+    """Blur the middle of a box.
+
+    Example:
+    ```python
+    censored = add_blur(patch, (64, 80, 192, 176), sigma=8)
+    restored = oppai.restore(censored)
+    ```
+
+    Args:
+        patch: uint8 RGB `(height, width, 3)`; it is not changed.
+        box: `(left, top, right, bottom)` in pixels of the patch.
+        sigma: Standard deviation of the blur in pixels. Defaults to 6.
+        filter: `"gaussian"`, or `"box"`, the mean over a square, which is `√12 · sigma`
+            pixels wide. Defaults to `"gaussian"`.
+        blur_size: Standard deviation in pixels of the mask's rim. Defaults to 10.
+        coverage: Fraction of the box's sides that is covered. Defaults to 0.8.
+
+    Returns:
+        A `Censored`: `image`, uint8 `(height, width, 3)`, `mask`, uint8
+        `(height, width)` with 255 = hidden, and `sigma`. It unpacks as image and mask.
+
+    Raises:
+        UserError: If the patch, the box or an option is out of range.
+    """
+    size = check_picture(patch)
+    mask = box_mask(size, box, blur_size=blur_size, coverage=coverage)
+    image = censor(patch, mask, kind="blur", sigma=sigma, filter=filter)
+    return Censored(image, mask, kind="blur", sigma=sigma)
+
+
 def censor(
     patch: np.ndarray,
     mask: np.ndarray,
@@ -123,6 +171,8 @@ def censor(
     picture_blur: float = 5,
     strength: float = 1.0,
     origin: tuple[int, int] = (0, 0),
+    sigma: float = 6,
+    filter: str = "gaussian",
 ) -> np.ndarray:
     """Censor a picture under any mask.
 
@@ -136,12 +186,14 @@ def censor(
         patch: uint8 RGB `(height, width, 3)`; it is not changed.
         mask: uint8 `(height, width)`, 255 = hidden, 0 = valid. Pixels at 0 are kept
             bit-exact.
-        kind: `"mosaic"`; `"light"`, white added through the mask; or `"white"`, white
-            blended through the mask. Defaults to `"mosaic"`.
+        kind: `"mosaic"`; `"blur"`; `"light"`, white added through the mask; or
+            `"white"`, white blended through the mask. Defaults to `"mosaic"`.
         block: Side of a mosaic block in pixels. Defaults to 8.
         picture_blur: Standard deviation of the blur before the mosaic. Defaults to 5.
         strength: Brightness of the light, 1 = plain white. Defaults to 1.
         origin: `(x, y)` of a corner of the mosaic's grid. Defaults to `(0, 0)`.
+        sigma: Standard deviation of a blur in pixels. Defaults to 6.
+        filter: `"gaussian"` or `"box"`, of a blur. Defaults to `"gaussian"`.
 
     Returns:
         uint8 `(height, width, 3)`.
@@ -154,9 +206,17 @@ def censor(
         raise UserError(f"`kind` is one of {KINDS}. Received: {kind!r}")
     if not 0 < strength <= 1:
         raise UserError(f"`strength` lies in (0, 1]. Received: {strength}")
+    if filter not in _BOXES:
+        raise UserError(f"`filter` is one of {tuple(_BOXES)}. Received: {filter!r}")
+    if not 0 < sigma < math.inf:
+        raise UserError(f"`sigma` is a number of pixels over 0. Received: {sigma}")
+    boxes = _BOXES[filter]
     # Blocks and blur at the hole's rim reach so far; beyond, nothing needs computing.
-    blur_reach = len(blur_kernel(float(picture_blur))) // 2
-    reach = int(block) + blur_reach if kind == "mosaic" else 0
+    reach = 0
+    if kind == "mosaic":
+        reach = int(block) + len(blur_kernel(float(picture_blur))) // 2
+    elif kind == "blur":
+        reach = len(blur_kernel(float(sigma), boxes)) // 2
     rows, columns = (_hole_span(mask, axis, reach) for axis in (1, 0))
     picture, mask = patch[rows, columns], mask[rows, columns]
     output = patch.copy()
@@ -165,6 +225,9 @@ def censor(
     if kind == "mosaic":
         corner = origin[0] - columns.start, origin[1] - rows.start
         filling = pixelate(picture, block, picture_blur=picture_blur, origin=corner)
+        output[rows, columns] = blend(picture, filling, mask)
+    elif kind == "blur":
+        filling = gaussian_blur(picture, sigma, boxes)
         output[rows, columns] = blend(picture, filling, mask)
     elif kind == "white":
         output[rows, columns] = blend(picture, np.full_like(picture, 255), mask)

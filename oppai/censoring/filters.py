@@ -44,7 +44,7 @@ def pixelate(
     return means.repeat(columns, axis=1).repeat(rows, axis=0)
 
 
-def gaussian_blur(picture: np.ndarray, sigma: float) -> np.ndarray:
+def gaussian_blur(picture: np.ndarray, sigma: float, boxes: int = 3) -> np.ndarray:
     """Blur a picture as Pillow's `GaussianBlur(radius=sigma)`, the chapter's, does.
 
     One separable OpenCV filter with the kernel of Pillow's three box blurs costs a
@@ -54,6 +54,7 @@ def gaussian_blur(picture: np.ndarray, sigma: float) -> np.ndarray:
     Args:
         picture: uint8 `(height, width)` or `(height, width, channels)`.
         sigma: Standard deviation in pixels; 0 returns the picture itself.
+        boxes: Number of box blurs, as in `blur_kernel`. Defaults to 3.
 
     Returns:
         uint8 of the same shape.
@@ -61,7 +62,7 @@ def gaussian_blur(picture: np.ndarray, sigma: float) -> np.ndarray:
     Raises:
         UserError: If `sigma` is negative.
     """
-    kernel = blur_kernel(float(sigma))
+    kernel = blur_kernel(float(sigma), boxes)
     if len(kernel) == 1:
         return picture
     import cv2
@@ -71,7 +72,7 @@ def gaussian_blur(picture: np.ndarray, sigma: float) -> np.ndarray:
 
 
 @lru_cache(maxsize=64)
-def blur_kernel(sigma: float) -> np.ndarray:
+def blur_kernel(sigma: float, boxes: int = 3) -> np.ndarray:
     """Return the kernel of the Gaussian blur that the chapter uses, which is Pillow's.
 
     Pillow's radius is the standard deviation; three box blurs with fractional ends
@@ -79,6 +80,8 @@ def blur_kernel(sigma: float) -> np.ndarray:
 
     Args:
         sigma: Standard deviation in pixels, from 0 up.
+        boxes: Number of box blurs, one after another: 3 stand for a Gaussian, 1 is the
+            mean over a square. Defaults to 3.
 
     Returns:
         float64 array of odd length with sum 1.
@@ -92,12 +95,14 @@ def blur_kernel(sigma: float) -> np.ndarray:
     """
     if not sigma >= 0 or math.isinf(sigma):
         raise UserError(f"A blur is a number of pixels from 0 up. Received: {sigma}")
-    variance = sigma**2 / 3
+    variance = sigma**2 / boxes
     whole = int((math.sqrt(12 * variance + 1) - 1) / 2)
     end = (2 * whole + 1) * (whole * (whole + 1) - 3 * variance)
     end /= 6 * (variance - (whole + 1) ** 2)
     box = np.r_[end, np.ones(2 * whole + 1), end] / (2 * (whole + end) + 1)
-    kernel = np.convolve(np.convolve(box, box), box) if sigma else np.ones(1)
+    kernel = np.ones(1)
+    for _ in range(boxes if sigma else 0):
+        kernel = np.convolve(kernel, box)
     kernel.setflags(write=False)  # the cache hands it out again
     return kernel
 

@@ -13,7 +13,7 @@ Box = tuple[int, int, int, int]
 
 @dataclass(frozen=True, eq=False)
 class Censored:
-    """A censored picture, its mask, and the grid of its mosaic.
+    """A censored picture, its mask, and its mosaic's grid or its blur's strength.
 
     `oppai.restore` takes it as it is. It unpacks as image and mask.
 

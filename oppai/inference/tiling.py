@@ -12,7 +12,13 @@ from illustkit.errors import UserError
 from illustkit.images import signed_to_unit
 from oppai.censoring.regions import Box, Region, bounds, overlap, region_at
 from oppai.data.crops import Crop, cover_box
-from oppai.data.mosaic_inputs import Case, crop_around, network_scale, take_case
+from oppai.data.mosaic_inputs import (
+    Case,
+    blur_scale,
+    crop_around,
+    network_scale,
+    take_case,
+)
 
 if TYPE_CHECKING:
     from oppai.models.restorers import BaseRestorer
@@ -48,12 +54,12 @@ class Tile:
 
 
 def plan_tiles(
-    hole: np.ndarray, restorer: "BaseRestorer", mosaics: Sequence[Region] = ()
+    hole: np.ndarray, restorer: "BaseRestorer", censors: Sequence[Region] = ()
 ) -> list[tuple[Region, list[Tile]]]:
     """Divide what is hidden into regions, and cover each with tiles.
 
     A restorer of patches of a fixed size gets squares with context, as in training. One
-    that takes any size gets each mosaic at the scale on which it was trained.
+    that takes any size gets each mosaic and blur at the scale it was trained on.
 
     Example:
     ```python
@@ -63,7 +69,7 @@ def plan_tiles(
     Args:
         hole: bool `(height, width)`, all that is hidden.
         restorer: A `BaseRestorer`.
-        mosaics: The `Region`s of the mosaics in it. Defaults to none.
+        censors: The `Region`s of the mosaics and blurs in it. Defaults to none.
 
     Returns:
         List of `(Region, tiles)`. The regions share no pixel and cover the hole.
@@ -80,7 +86,7 @@ def plan_tiles(
             f"Received: a picture of {hole.shape[1]}x{hole.shape[0]} pixels"
         )
     if restorer.image_size is None:
-        regions = split_by_mosaic(hole, mosaics)
+        regions = split_by_censor(hole, censors)
         return [(region, _scaled_tiles(region, restorer.divisor)) for region in regions]
     return _square_tiles(hole, restorer.image_size, restorer.minimum)
 
@@ -152,27 +158,28 @@ def _case(picture, hole, region, crop) -> Case:
     inside = np.s_[y:bottom, x:right]
     around = hole[inside]
     moved = replace(crop, box=(left - x, top - y, right - x, bottom - y))
-    if region.grid is None:
+    if region.grid is None and region.sigma is None:
         return take_case(moved, picture[inside], around)
     missing = around.copy()
     height, width = around.shape
     here, there = overlap((x, y, x + width, y + height), region.box)
     missing[here] &= ~region.mask[there]
-    return take_case(moved, picture[inside], around, region.grid.moved(-x, -y), missing)
+    grid = region.grid and region.grid.moved(-x, -y)
+    return take_case(moved, picture[inside], around, grid, missing)
 
 
-# Any size: each mosaic at its own scale.
+# Any size: each mosaic and blur at its own scale.
 
 
-def split_by_mosaic(hole: np.ndarray, mosaics: Sequence[Region] = ()) -> list[Region]:
-    """Divide what is hidden by the mosaics that lie in it.
+def split_by_censor(hole: np.ndarray, censors: Sequence[Region] = ()) -> list[Region]:
+    """Divide what is hidden by the mosaics and blurs that lie in it.
 
-    Hidden pixels near a mosaic belong to it, even outside its region; those far from
-    any are missing content.
+    Hidden pixels near a mosaic or blur belong to it, even outside its region; those far
+    from any are missing content.
 
     Args:
         hole: bool `(height, width)`.
-        mosaics: `Region`s with grids. Defaults to none.
+        censors: `Region`s with grids or `sigma`. Defaults to none.
 
     Returns:
         List of `Region`, which share no pixel and cover the hole.
@@ -186,7 +193,7 @@ def split_by_mosaic(hole: np.ndarray, mosaics: Sequence[Region] = ()) -> list[Re
         left, top, width, height = stats[label, :4].tolist()
         inside = np.s_[top : top + height, left : left + width]
         group = hole[inside] & (labels[inside] == label)
-        owners = _owners(group, (left, top, left + width, top + height), mosaics)
+        owners = _owners(group, (left, top, left + width, top + height), censors)
         for owner in np.unique(owners[group]):
             own = group & (owners == owner)
             x, y, right, down = bounds(own) or (0, 0, 0, 0)  # never empty
@@ -194,18 +201,19 @@ def split_by_mosaic(hole: np.ndarray, mosaics: Sequence[Region] = ()) -> list[Re
             if owner < 0:
                 regions.append(region_at(corner, mask))
             else:
-                grid = mosaics[owner].grid
-                regions.append(region_at(corner, mask, kind="mosaic", grid=grid))
+                censor = censors[owner]
+                fields = {"grid": censor.grid, "sigma": censor.sigma}
+                regions.append(region_at(corner, mask, kind=censor.kind, **fields))
     return regions
 
 
-def _owners(group, box, mosaics):
-    """Return for every pixel of a group the number of its mosaic, or -1."""
+def _owners(group, box, censors):
+    """Return for every pixel of a group the number of its censor, or -1."""
     owners = np.full(group.shape, -1)
     sizes = {}
-    for number, mosaic in enumerate(mosaics):
-        here, there = overlap(box, mosaic.box)
-        own = mosaic.mask[there] & group[here]
+    for number, censor in enumerate(censors):
+        here, there = overlap(box, censor.box)
+        own = censor.mask[there] & group[here]
         if own.any():
             owners[here][own] = number
             sizes[number] = np.count_nonzero(own)
@@ -241,6 +249,8 @@ def _scaled_tiles(region, divisor):
 def _scales(region):
     if region.grid is not None:
         return network_scale(region.grid)
+    if region.sigma is not None:
+        return (blur_scale(region.sigma),) * 2
     import cv2
 
     # Across a wide hole the network sees no rim.

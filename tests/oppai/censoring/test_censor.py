@@ -3,8 +3,8 @@ import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
 from oppai.censoring.block_grid import Grid
-from oppai.censoring.censor import add_light, add_mosaic, blend, censor
-from oppai.censoring.filters import gaussian_blur, pixelate
+from oppai.censoring.censor import add_blur, add_light, add_mosaic, blend, censor
+from oppai.censoring.filters import blur_kernel, gaussian_blur, pixelate
 from oppai.censoring.masks import box_mask, irregular_mask
 
 
@@ -65,6 +65,36 @@ def test_blur_is_pillows(sigma):
     assert np.abs(ours - np.asarray(blurred))[inner].max() <= 2
 
 
+@pytest.mark.parametrize("sigma", [0.4, 3, 7.3, 20])
+@pytest.mark.parametrize("boxes", [1, 3])
+def test_a_blur_has_the_standard_deviation_that_was_asked_for(sigma, boxes):
+    kernel = blur_kernel(sigma, boxes)
+    x = np.arange(len(kernel)) - len(kernel) // 2
+    assert kernel.sum() == pytest.approx(1)
+    np.testing.assert_allclose(kernel, kernel[::-1], atol=1e-12)
+    assert (kernel * x**2).sum() == pytest.approx(sigma**2)
+
+
+@pytest.mark.parametrize(
+    "filter, pillow",
+    # A box of 2·5 + 1 pixels has the variance (11² − 1) / 12 = 10.
+    [("gaussian", ImageFilter.GaussianBlur(4)), ("box", ImageFilter.BoxBlur(5))],
+)
+def test_a_box_is_blurred_as_pillow_blurs(filter, pillow):
+    y, x = np.mgrid[:90, :100]
+    picture = np.stack([127 + 120 * np.sin((x + c * y) / 9) for c in range(3)], -1)
+    picture = picture.astype(np.uint8)
+    sigma = 4 if filter == "gaussian" else 10**0.5
+    censored = add_blur(
+        picture, (30, 20, 80, 70), sigma=sigma, filter=filter, blur_size=0, coverage=1
+    )
+    assert censored.kind == "blur" and censored.sigma == sigma and censored.grid is None
+    expected = np.asarray(Image.fromarray(picture).filter(pillow)).astype(int)
+    expected[censored.mask == 0] = picture[censored.mask == 0]
+    assert np.abs(censored.image - expected).max() <= 2
+    assert (censored.mask == 255).sum() == 50 * 50
+
+
 @pytest.mark.parametrize("block, sigma", [(9, 4), (2, 6)])
 def test_mosaic_blurs_first(block, sigma):
     # Smooth, so that Pillow's rounding after each of its boxes changes little.
@@ -109,7 +139,7 @@ def test_thin_boxes_are_hidden_too(box):
     assert mask.min() == 0
 
 
-@pytest.mark.parametrize("kind", ["mosaic", "light", "white"])
+@pytest.mark.parametrize("kind", ["mosaic", "light", "white", "blur"])
 def test_valid_pixels_stay_and_the_caller_keeps_his_array(picture, mask, kind):
     before = picture.copy()
     picture.setflags(write=False)
@@ -215,6 +245,8 @@ def test_irregular_masks_follow_the_generator_and_feather_inwards():
         lambda p, m: censor(p, m, block=2.5),
         lambda p, m: censor(p, m, picture_blur=-1),
         lambda p, m: censor(p, m, kind="light", strength=0),
+        lambda p, m: censor(p, m, kind="blur", sigma=0),
+        lambda p, m: add_blur(p, (0, 0, 9, 9), filter="median"),
         lambda p, m: add_mosaic(p, (70, 0, 80, 9)),
         lambda p, m: add_mosaic(p, (9, 0, 8, 9)),
         lambda p, m: add_mosaic(p, (0, 0, float("nan"), 9)),

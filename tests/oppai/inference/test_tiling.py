@@ -9,7 +9,7 @@ from oppai.censoring.censor import censor
 from oppai.censoring.masks import box_mask
 from oppai.censoring.regions import Region
 from oppai.inference.restore import restore
-from oppai.inference.tiling import plan_tiles, predict_regions, split_by_mosaic
+from oppai.inference.tiling import plan_tiles, predict_regions, split_by_censor
 from oppai.models.restorers import BaseRestorer
 
 
@@ -50,7 +50,7 @@ def test_regions_are_disjoint_and_are_all_that_is_marked():
     hole = marked((200, 200), *boxes)
     first, second = Grid((8, 8)), Grid((5, 5), (1, 2))
     mosaics = [region((12, 12, 40, 48), first), region((40, 12, 58, 48), second)]
-    regions = split_by_mosaic(hole, mosaics)
+    regions = split_by_censor(hole, mosaics)
     count = np.zeros((200, 200), int)
     for part in regions:
         count[part.slices] += part.mask
@@ -96,6 +96,28 @@ def test_each_mosaic_is_seen_at_the_scale_of_training():
     list(predict_regions(picture, hole, plan_tiles(hole, spy, mosaics), spy))
     for (_, _, grid, _), side in zip(spy.cases, (8, 4), strict=True):
         np.testing.assert_allclose(grid.block, (side, side), rtol=0.02)
+
+
+@pytest.mark.parametrize("sigma, shrunk_by", [(1, 1), (2, 1), (5, 2.5), (16, 8)])
+def test_a_blur_is_seen_at_two_pixels_and_nothing_in_it_is_missing(sigma, shrunk_by):
+    box, beside = (48, 48, 208, 208), (260, 100, 300, 140)
+    hole = marked((320, 320), box, beside)
+    mask = np.ones((160, 160), bool)
+    spy, picture = Spy(), draw_character(2, size=(320, 320)).image
+    plan = plan_tiles(hole, spy, [Region(box, mask, "blur", sigma=sigma)])
+    blurred, other = (part for part, _ in plan)
+    assert (blurred.kind, blurred.sigma, other.kind) == ("blur", sigma, "missing")
+    crop = plan[0][1][0].crop
+    for axis in (0, 1):
+        side = crop.box[axis + 2] - crop.box[axis]
+        assert side / crop.size[axis] == pytest.approx(shrunk_by, rel=0.02)
+    list(predict_regions(picture, hole, plan, spy))
+    _, inside, grid, missing = spy.cases[0]
+    assert grid is None and inside.any()
+    # What another region hides is missing; the blurred part is not.
+    in_crop = crop.take_hole(marked(hole.shape, beside))
+    np.testing.assert_array_equal(missing, in_crop)
+    np.testing.assert_array_equal(inside, crop.take_hole(hole))
 
 
 def test_what_another_region_hides_counts_as_missing():
