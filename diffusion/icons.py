@@ -17,7 +17,8 @@ from illustkit.files import expand_user
 from illustkit.images import list_images, read_picture
 from illustkit.images.animation import count_frames
 from illustkit.images.cache import PictureWriter, file_stamps, store_pictures
-from illustkit.images.read import Picture, picture_size
+from illustkit.images.opening import picture_size
+from illustkit.images.read import Picture
 from illustkit.tables import read_json
 
 CHANNELS = (1, 3, 4)

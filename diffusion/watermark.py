@@ -24,7 +24,7 @@ import numpy as np
 from illustkit.errors import UserError
 from illustkit.files import check_writable, expand_user
 from illustkit.images.formats import EXTENSIONS, FORMATS
-from illustkit.images.read import without_warnings
+from illustkit.images.opening import without_warnings
 from illustkit.images.write import write_bytes
 
 WATERMARK = "AI-generated"

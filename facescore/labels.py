@@ -22,7 +22,7 @@ from illustkit.files import (
 )
 from illustkit.images import picture_size
 from illustkit.images.formats import MAX_SIDE
-from illustkit.images.read import stored_size
+from illustkit.images.opening import stored_size
 from illustkit.tables import read_json
 from illustkit.yolo import LabelError as LabelError
 from illustkit.yolo import label_path as label_path

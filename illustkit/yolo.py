@@ -258,7 +258,8 @@ def upright_boxes(
     Args:
         boxes: `(n, 4)`, `(left, top, right, bottom)` in stored pixels.
         stored_size: (width, height) of the stored picture, in pixels.
-        orientation: EXIF's 1 (upright) to 8; see `illustkit.images.read.stored_size`.
+        orientation: EXIF's 1 (upright) to 8; see
+            `illustkit.images.opening.stored_size`.
 
     Returns:
         float64 `(n, 4)` in pixels of the upright picture.

@@ -8,9 +8,9 @@ from .formats import FORMATS as FORMATS
 from .formats import MAX_PIXELS as MAX_PIXELS
 from .formats import ImageError as ImageError
 from .formats import check_image as check_image
+from .listing import list_images as list_images
+from .opening import picture_size as picture_size
 from .read import Picture as Picture
-from .read import list_images as list_images
-from .read import picture_size as picture_size
 from .read import read_image as read_image
 from .read import read_picture as read_picture
 from .scales import signed_to_caffe as signed_to_caffe

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from illustkit.images.colours import as_stored, upright
 from illustkit.images.formats import (
     FORMATS,
     HOLDS_EXIF,
@@ -21,13 +22,8 @@ from illustkit.images.formats import (
     format_of,
     reason_of,
 )
-from illustkit.images.read import (
-    as_stored,
-    encoding_of,
-    open_picture,
-    upright,
-    without_warnings,
-)
+from illustkit.images.opening import open_picture, without_warnings
+from illustkit.images.read import encoding_of
 from illustkit.images.write import nearest_entries, save_bytes, write_bytes
 
 _log = logging.getLogger(__name__)

@@ -12,6 +12,14 @@ import numpy as np
 from PIL import Image
 
 from illustkit.files import write_whole
+from illustkit.images.colours import (
+    GREY,
+    as_stored,
+    is_key,
+    palette_alpha,
+    to_rgb,
+    upright,
+)
 from illustkit.images.formats import (
     HOLDS,
     HOLDS_EXIF,
@@ -23,16 +31,8 @@ from illustkit.images.formats import (
     reason_of,
 )
 from illustkit.images.jpeg import with_blocks_of
-from illustkit.images.read import (
-    GREY,
-    Picture,
-    as_stored,
-    is_key,
-    palette_alpha,
-    to_rgb,
-    upright,
-    without_warnings,
-)
+from illustkit.images.opening import without_warnings
+from illustkit.images.read import Picture
 
 _log = logging.getLogger(__name__)
 

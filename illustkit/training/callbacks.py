@@ -1,7 +1,5 @@
 """Callbacks of every training: what they save, and when they stop it."""
 
-from __future__ import annotations
-
 import csv
 import json
 import math
@@ -11,7 +9,6 @@ import shutil
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -19,9 +16,6 @@ import numpy as np
 from illustkit._keras_compat import optimizer_of
 from illustkit.errors import DivergedError, UserError, reading
 from illustkit.runtime import n_workers, worker_index
-
-if TYPE_CHECKING:
-    from illustkit.training.runs import Run
 
 
 class StopOnNaN(keras.callbacks.Callback):
@@ -32,16 +26,16 @@ class StopOnNaN(keras.callbacks.Callback):
     before the callbacks that save.
 
     Args:
-        run: The `Run` that is trained, to say what is kept. Defaults to `None`.
+        backup: The training's `Backup`, to say what is kept. Defaults to `None`.
 
     Raises:
         FloatingPointError: If the loss, a weight or the optimizer's state is not
             finite.
     """
 
-    def __init__(self, run: Run | None = None) -> None:
+    def __init__(self, backup: "Backup | None" = None) -> None:
         super().__init__()
-        self.run = run
+        self.backup = backup
 
     def on_train_batch_end(self, batch, logs=None):
         loss = (logs or {}).get("loss")
@@ -69,7 +63,7 @@ class StopOnNaN(keras.callbacks.Callback):
                 )
 
     def _advice(self):
-        done = self.run.epochs_done if self.run else 0
+        done = self.backup.epochs_done if self.backup else 0
         kept = f"The state after epoch {done} is kept: go on from it"
         return (
             f"{kept if done else 'No epoch is kept: train again'} with a smaller "

@@ -263,7 +263,7 @@ class Run:
             for change in self.changes
         )
         backup = Backup(self._backup_folder, new_rate=new_rate)
-        callbacks: list[keras.callbacks.Callback] = [StopOnNaN(self)]
+        callbacks: list[keras.callbacks.Callback] = [StopOnNaN(backup)]
         if worker_index() == 0:
             history = self._keep_epochs(backup.epochs_done)
             if monitor is not None:

@@ -235,7 +235,7 @@ class _Names:
 
     def _upright(self, path, picture):
         """Return a picture's upright size, and its boxes in upright pixels."""
-        from illustkit.images.read import stored_size
+        from illustkit.images.opening import stored_size
 
         stored, orientation = stored_size(path)
         seen = stored[::-1] if orientation in (5, 6, 7, 8) else stored

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from illustkit.images.read import stored_size
+from illustkit.images.opening import stored_size
 from illustkit.yolo import (
     LabelError,
     label_path,

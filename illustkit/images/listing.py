@@ -1,0 +1,69 @@
+"""List the pictures of a folder."""
+
+import os
+import re
+from pathlib import Path
+
+from illustkit.errors import as_user_error
+from illustkit.files import walk_folder
+from illustkit.images.formats import EXTENSIONS, ImageError, check_path
+
+
+def list_images(
+    folder: str | os.PathLike, recursive: bool = True, *, allow_empty: bool = False
+) -> list[Path]:
+    """List a folder's picture files in natural order ("2.png" before "10.png").
+
+    Files are chosen by extension. Hidden files and folders (".…") are left out. Links
+    to folders are followed; no file is listed twice by them.
+
+    Example:
+    ```python
+    for path in list_images("pictures"):
+        image = read_image(path)
+    ```
+
+    Args:
+        folder: The folder.
+        recursive: Whether to look in sub-folders too. Defaults to `True`.
+        allow_empty: Whether to return `[]` for no picture, instead of an error.
+            Defaults to `False`.
+
+    Returns:
+        List of `Path`, each beginning with `folder`.
+
+    Raises:
+        ImageError: If there is no such folder, or no picture in it.
+    """
+    folder = check_path(folder)
+    if not folder.is_dir():
+        what = "is a file, not a folder" if folder.exists() else "no such folder"
+        raise ImageError(f"{folder}: {what}. Give the folder that holds the pictures.")
+    try:
+        if recursive:
+            walk = list(walk_folder(folder))
+        else:
+            with os.scandir(folder) as entries:
+                walk = [(folder, [e.name for e in entries if not e.is_dir()])]
+    except OSError as error:
+        raise as_user_error(error, folder) or error from None
+    paths = [
+        parent / name
+        for parent, names in walk
+        for name in names
+        if not name.startswith(".") and Path(name).suffix.lower() in EXTENSIONS
+    ]
+    if not paths and not allow_empty:
+        raise ImageError(
+            f"{folder}: no pictures here. Put files in it that end in "
+            f"{', '.join(EXTENSIONS)}."
+        )
+    return sorted(paths, key=lambda path: _natural(path.relative_to(folder)))
+
+
+def _natural(path):
+    # "a10b" -> ["a", 10, "b"]; the plain name settles what differs in case only.
+    parts = [re.split(r"(\d+)", part.casefold()) for part in path.parts]
+    return [
+        [int(p) if p.isdecimal() else p for p in part] for part in parts
+    ], path.parts
