@@ -55,6 +55,10 @@ BOOK_WEIGHTS = {
 }
 """Equation (2): the chapter's weights, for a signed U-Net and a Caffe-scale VGG16."""
 
+PIX2PIX_WEIGHTS = {"l1": 100.0}
+"""L1 over the whole picture with the weight of Isola et al. (2017), equation 4; their
+adversarial term is added by `oppai.train(..., adversarial="pix2pix")`."""
+
 FEATURE_TERMS = ("perceptual", "style_out", "style_comp")
 """The terms that need VGG16."""
 

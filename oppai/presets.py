@@ -11,7 +11,8 @@ class Preset:
     Args:
         image_size: Side of a patch in pixels.
         network: Keyword arguments of `oppai.PConvUNet`, without the size.
-        losses: "book" (the chapter's equation 2) or "paper" (equation 1).
+        losses: "book" (the chapter's equation 2), "paper" (equation 1), or "pix2pix"
+            (L1 alone, with a weight of 100).
         vgg_weights: "package" (VGG16's blocks 1 to 3, which come with the package),
             "imagenet" (Keras' download), a file, or `None` for no perceptual and style
             terms.
@@ -28,6 +29,13 @@ class Preset:
         minimum: Smallest side of a square cut from a picture, in pixels.
         blend: Fraction of the prediction in a restored picture.
         precision: "float32", "mixed_bfloat16" or "mixed_float16".
+        adversarial: "pix2pix" for a `oppai.models.discriminators.PatchGAN` beside the
+            losses, or `None`. With it `losses` defaults to "pix2pix" and `optimizer` to
+            "adam", whose first moment then decays by 0.5.
+        adversarial_loss: Name in `illustkit.training.adversarial.LOSSES`.
+        discriminator: Keyword arguments of the PatchGAN, without the channels.
+        discriminator_learning_rate: Learning rate of the discriminator, which falls as
+            the network's does; of "adam" only.
     """
 
     image_size: int = 256
@@ -47,7 +55,14 @@ class Preset:
     minimum: int = 256
     blend: float = 0.5
     precision: str = "float32"
+    adversarial: str | None = None
+    adversarial_loss: str = "bce"
+    discriminator: dict[str, Any] = field(default_factory=dict)
+    discriminator_learning_rate: float = 2e-4
 
+
+ADVERSARIAL = {"pix2pix": {"losses": "pix2pix", "optimizer": "adam"}}
+"""Settings that a way of adversarial training changes, unless they are named."""
 
 BOOK = Preset()
 """The chapter's settings: a network of 256×256, RMSprop 1e-4, batches of 32, 150 epochs

@@ -20,6 +20,7 @@ from illustkit.options import check_choice, check_number, check_options, check_r
 from illustkit.runtime import own_folder, worker_index
 from illustkit.samples import draw_character
 from illustkit.tables import read_table, write_table
+from illustkit.training.adversarial import LOSSES, AdversarialAdam
 from illustkit.training.batches import Batches, even_batch_size
 from illustkit.training.fingerprint import compare_data
 from illustkit.training.fit import choose_devices, fit_run, is_quiet
@@ -38,18 +39,20 @@ from oppai.censoring.censor import blend
 from oppai.data.batches import CensoredCrops, CensoredPatches, held_out_cases
 from oppai.data.dataset import build_patches
 from oppai.data.metadata import find_pictures, load_metadata
+from oppai.losses import FEATURE_TERMS
+from oppai.models.discriminators import build_trained
 from oppai.models.mosaic_unet import MosaicUNet
 from oppai.models.restorers import (
     MOSAIC_RESTORER,
     RESTORER,
     WEIGHT_SETS,
     MosaicRestorer,
-    build_restorer,
 )
 from oppai.models.vgg import load_vgg_features
-from oppai.presets import PRESETS, Preset
+from oppai.presets import ADVERSARIAL, PRESETS, Preset
 
 OPTIMIZERS = {"rmsprop": keras.optimizers.RMSprop, "adam": keras.optimizers.Adam}
+OF_ADVERSARIAL = ("adversarial_loss", "discriminator", "discriminator_learning_rate")
 
 
 def train(
@@ -80,6 +83,12 @@ def train(
     Liu et al. train in two phases. The second begins from the weights of the first,
     with the encoder's BatchNorm frozen and a smaller learning rate.
 
+    With `adversarial="pix2pix"` the network also learns to deceive a discriminator
+    that judges every patch of its predictions beside the censored picture (the
+    chapter's third exercise). Its loss is then the adversarial one plus 100·L1, unless
+    `losses` is named. `oppai.load_restorer` gives the network without the
+    discriminator.
+
     Example:
     ```python
     run = oppai.train("images", "oppai_meta.json", "runs/first", preset="tiny")
@@ -92,6 +101,9 @@ def train(
         freeze_batchnorm=True,
         learning_rate=5e-5,
     )
+    sharper = oppai.train(
+        "images", "oppai_meta.json", "runs/pix2pix", adversarial="pix2pix"
+    )
     ```
 
     Args:
@@ -103,8 +115,8 @@ def train(
         seed: Int; decides the split, the first weights and every censor.
         holdout: Fraction of the pictures to hold out. Defaults to 0.1.
         start_from: `Run`, run folder or `.weights.h5` of the same network to begin
-            from. Pictures that it held out may be trained on. Defaults to random
-            weights.
+            from. Pictures that it held out may be trained on. A discriminator always
+            begins with random weights. Defaults to random weights.
         freeze_batchnorm: Whether the averages of the encoder's BatchNorm stay as they
             are, for the second phase. Defaults to `False`.
         cache: Folder for the cut patches. Defaults to one in the run.
@@ -134,7 +146,7 @@ def train(
     if freeze_batchnorm:
         network["encoder_batchnorm_frozen"] = True
     stored = {
-        **dataclasses.asdict(chosen),
+        **_stored(chosen),
         "network": network,
         "seed": seed,
         "holdout": holdout,
@@ -146,10 +158,12 @@ def train(
     paths = find_pictures(entries, images)[0]
     # Built before the patches are cut: a network that cannot be built costs no time.
     with devices.building(seed):
-        restorer = _build(chosen, network)
+        trained = build_trained(stored)
+        restorer = getattr(trained, "generator", trained)
+        _give_features(restorer, chosen)
         if not has_trained(run):
             _begin_with(restorer, start_from)
-    if restorer.features is None and not is_quiet(verbose):
+    if _lacks_features(chosen) and not is_quiet(verbose):
         print("No VGG16 weights given: training without perceptual and style terms.")
     patches = build_patches(
         entries,
@@ -192,7 +206,7 @@ def train(
         if chosen.schedule == "cosine":
             steps = chosen.epochs * len(batches)
             rate = keras.optimizers.schedules.CosineDecay(rate, steps)
-        restorer.compile(OPTIMIZERS[chosen.optimizer](rate))
+        trained.compile(make_optimizer(chosen, rate))
     started = Run.start(run, stored, **options)
     if worker_index() == 0:
         write_split(started.folder, training, held_out)
@@ -203,7 +217,7 @@ def train(
             SampleSheets(validation, started.pictures, sheet_every),
         ]
     return fit_run(
-        restorer,
+        trained,
         batches,
         started,
         epochs=chosen.epochs,
@@ -237,11 +251,18 @@ def choose_settings(preset: str = "tiny", **settings: Any) -> Preset:
     if preset in PRESETS:
         network = {**PRESETS[preset].network, **settings.get("network", {})}
         settings["network"] = network
+    adversarial = settings.get("adversarial")
+    check_choice("adversarial", adversarial, tuple(ADVERSARIAL))
+    if adversarial is not None:
+        settings = {**ADVERSARIAL[adversarial], **settings}
+    elif unused := sorted(set(OF_ADVERSARIAL) & set(settings)):
+        raise UserError(f"`{unused[0]}` needs `adversarial` to be set.")
     chosen = choose_preset(PRESETS, preset, settings)
     choices: dict[str, Collection[str]] = {
         "losses": WEIGHT_SETS,
         "optimizer": OPTIMIZERS,
         "schedule": ("constant", "cosine"),
+        "adversarial_loss": LOSSES,
     }
     for name, allowed in choices.items():
         check_choice(name, getattr(chosen, name), sorted(allowed))
@@ -251,6 +272,9 @@ def choose_settings(preset: str = "tiny", **settings: Any) -> Preset:
     check_number("picture_blur", chosen.picture_blur, least=0)
     check_number("minimum", chosen.minimum, whole=True, least=1)
     check_number("blend", chosen.blend, least=0, most=1)
+    check_number(
+        "discriminator_learning_rate", chosen.discriminator_learning_rate, above=0
+    )
     return chosen
 
 
@@ -272,11 +296,33 @@ def censor_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {name: settings[name] for name in names}
 
 
-def _build(chosen, network):
-    features = load_vgg_features(chosen.vgg_weights)
-    restorer = build_restorer({**dataclasses.asdict(chosen), "network": network})
-    restorer.features = features
-    return restorer
+def _stored(chosen):
+    """Return the settings to store; older runs have none of an adversarial training."""
+    stored = dataclasses.asdict(chosen)
+    if chosen.adversarial is None:
+        stored = {k: v for k, v in stored.items() if k not in OF_ADVERSARIAL}
+        del stored["adversarial"]
+    return stored
+
+
+def _needs_features(chosen):
+    return bool(set(FEATURE_TERMS) & set(WEIGHT_SETS[chosen.losses]))
+
+
+def _lacks_features(chosen):
+    return _needs_features(chosen) and chosen.vgg_weights is None
+
+
+def _give_features(restorer, chosen):
+    if _needs_features(chosen):
+        restorer.features = load_vgg_features(chosen.vgg_weights)
+
+
+def make_optimizer(chosen, rate):
+    if chosen.adversarial is None or chosen.optimizer != "adam":
+        return OPTIMIZERS[chosen.optimizer](rate)
+    ratio = chosen.discriminator_learning_rate / chosen.learning_rate
+    return AdversarialAdam(rate, discriminator_rate=ratio)
 
 
 def _as_setting(start_from):
@@ -290,12 +336,21 @@ def _begin_with(restorer, start_from):
     """Load the weights of a run, or of a file, before the restorer is compiled."""
     if start_from is None:
         return
-    if isinstance(start_from, Run):
-        start_from.load_weights(restorer)
-        return
-    path = expand_user(start_from)
+    path = expand_user(getattr(start_from, "folder", start_from))
     if path.is_dir():
-        Run(path).load_weights(restorer)
+        run = Run(path)
+        if run.settings.get("adversarial") is None:
+            run.load_weights(restorer)
+            return
+        trained = build_trained(run.settings)
+        run.load_weights(trained)
+        try:
+            restorer.set_weights(trained.generator.get_weights())
+        except ValueError as error:
+            raise UserError(
+                f"{path} holds another network ({error}): name the same settings of "
+                "the network, or begin from another run."
+            ) from None
     elif path.is_file() and path.name.endswith(".weights.h5"):
         load_weights(restorer, path)
     else:

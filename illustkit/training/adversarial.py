@@ -145,7 +145,8 @@ class Adversarial(Trainable):
         if both := sorted(set(own) & set(weights)):
             raise ValueError(f"The generator has terms of its own named {both}")
         monitors = generator.monitors if isinstance(generator, Trainable) else ()
-        super().__init__({**own, **weights}, monitors, **kwargs)
+        # Each network casts its own inputs.
+        super().__init__({**own, **weights}, monitors, **{"autocast": False, **kwargs})
         # The generator is the first: `AdversarialAdam` counts on it.
         self.generator = generator
         self.discriminator = discriminator
@@ -249,7 +250,8 @@ class Adversarial(Trainable):
         if not training:
             return penalty()
         due = ops.equal(self.steps_done.value % self.r1_every, 0)
-        none = ops.zeros_like(ops.cast(real, "float32")[(..., *[0] * _rank(real))])
+        first = (slice(None), *[0] * (len(real.shape) - 1))
+        none = ops.zeros_like(ops.cast(real, "float32")[first])
         result = ops.cond(due, lambda: self.r1_every * penalty(), lambda: none)
         self.steps_done.assign(self.steps_done + 1)
         return result
@@ -425,11 +427,6 @@ def _gradient(function, x):
         tape.watch(x)
         value = function(x)
     return tape.gradient(value, x)
-
-
-def _rank(x):
-    """Return the number of axes after the batch's."""
-    return len(x.shape) - 1
 
 
 def _mean(logits):

@@ -40,7 +40,7 @@ def train(
     image_size: Annotated[
         int | None, typer.Option(help="Side of a patch, pixels.")
     ] = None,
-    losses: Annotated[str | None, typer.Option(help="book or paper.")] = None,
+    losses: Annotated[str | None, typer.Option(help="book, paper or pix2pix.")] = None,
     vgg_weights: Annotated[
         str | None,
         typer.Option(
@@ -55,6 +55,18 @@ def train(
     input_skip: Annotated[
         bool | None, typer.Option(help="Add the input to the output.")
     ] = None,
+    adversarial: Annotated[
+        str | None,
+        typer.Option(help="pix2pix: train against a discriminator of patches."),
+    ] = None,
+    adversarial_loss: Annotated[
+        str | None,
+        typer.Option(help="bce, hinge, least_squares or relativistic."),
+    ] = None,
+    spectral_norm: Annotated[
+        bool,
+        typer.Option("--spectral-norm", help="Spectral norm of the discriminator."),
+    ] = False,
     precision: Precision = None,
     strategy: Strategy = "auto",
     holdout: Annotated[
@@ -92,8 +104,12 @@ def train(
             learning_rate=learning_rate,
             image_size=image_size,
             losses=losses,
+            adversarial=adversarial,
+            adversarial_loss=adversarial_loss,
             precision=precision,
         )
+        if spectral_norm:
+            settings["discriminator"] = {"spectral_norm": True}
         if vgg_weights is not None:
             settings["vgg_weights"] = None if vgg_weights == "none" else vgg_weights
         network = given(upsampling=upsampling, residual=residual, input_skip=input_skip)

@@ -1,5 +1,7 @@
 """The discriminator of pix2pix, and restorers that train against one."""
 
+import inspect
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -12,6 +14,7 @@ from illustkit.training.adversarial import Adversarial, SpectralConv2D
 from illustkit.training.trainable import replicas_in_sync
 from oppai.layers import one_of
 from oppai.losses import composite
+from oppai.models.restorers import KerasRestorer, build_restorer
 
 NORMS = ("batch", "none")
 
@@ -210,3 +213,40 @@ class AdversarialRestorer(Adversarial):
     def discriminator_inputs(self, x, samples):
         seen = x["base"] if self.generator.sees_mosaics else uint8_to_signed(x[0])
         return ops.concatenate([ops.cast(seen, samples.dtype), samples], axis=-1)
+
+
+def build_trained(settings: Mapping[str, Any]) -> KerasRestorer | AdversarialRestorer:
+    """Build the untrained model that a run of `oppai.train` fits, without VGG16.
+
+    Args:
+        settings: Dict, as `Run.settings`.
+
+    Returns:
+        What `build_restorer` returns, as the generator of an `AdversarialRestorer` if
+        the run is adversarial.
+
+    Raises:
+        UserError: If a setting of the discriminator is unknown, or the patches are too
+            small for it.
+    """
+    restorer = build_restorer(settings)
+    if settings.get("adversarial") is None:
+        return restorer
+    options = settings["discriminator"]
+    names = set(inspect.signature(PatchGAN.__init__).parameters)
+    names -= {"self", "channels", "kwargs"}
+    if unknown := sorted(set(options) - names):
+        raise UserError(
+            f"`discriminator` has the settings {sorted(names)}. Received: {unknown}"
+        )
+    discriminator = PatchGAN(**options)
+    sides = np.atleast_1d(restorer.image_size)
+    if min(sides) < discriminator.smallest:
+        raise UserError(
+            f"`image_size` must be at least {discriminator.smallest} for a "
+            f"discriminator with n_layers={discriminator.n_layers}: take larger "
+            f"patches, or discriminator={{'n_layers': 1}}. Received: {min(sides)}"
+        )
+    return AdversarialRestorer(
+        restorer, discriminator, adversarial_loss=settings["adversarial_loss"]
+    )

@@ -115,7 +115,8 @@ def load_restorer(run: "str | os.PathLike[str] | Run") -> "KerasRestorer":
 
     Returns:
         A `Restorer` without VGG16: it restores; to train it on, set its `features` if
-        its loss has terms of VGG16. "default" and runs of `train_mosaic` give a
+        its loss has terms of VGG16. An adversarial run gives the generator alone.
+        "default" and runs of `train_mosaic` give a
         `MosaicRestorer`.
 
     Raises:
@@ -130,13 +131,9 @@ def load_restorer(run: "str | os.PathLike[str] | Run") -> "KerasRestorer":
         return load_shipped()
     # Keras has to know the classes in a `.keras` file.
     from illustkit.training.runs import Run, load_run
+    from oppai.models.discriminators import build_trained
     from oppai.models.mosaic_unet import MosaicUNet
-    from oppai.models.restorers import (
-        MOSAIC_RESTORER,
-        RESTORER,
-        MosaicRestorer,
-        build_restorer,
-    )
+    from oppai.models.restorers import MOSAIC_RESTORER, RESTORER, MosaicRestorer
 
     if not isinstance(run, Run) and Path(run).suffix != ".keras":
         run = Run(run)
@@ -144,4 +141,5 @@ def load_restorer(run: "str | os.PathLike[str] | Run") -> "KerasRestorer":
         return load_run(
             run, MOSAIC_RESTORER, lambda s: MosaicRestorer(MosaicUNet(**s["network"]))
         )
-    return load_run(run, RESTORER, build_restorer)
+    trained = load_run(run, RESTORER, build_trained)
+    return getattr(trained, "generator", trained)  # of an adversarial training

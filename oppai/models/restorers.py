@@ -27,7 +27,11 @@ from oppai.data.mosaic_inputs import (
 from oppai.models.pconv_unet import PConvUNet
 
 MONITORS = ("psnr", "ssim")
-WEIGHT_SETS = {"book": losses.BOOK_WEIGHTS, "paper": losses.PAPER_WEIGHTS}
+WEIGHT_SETS = {
+    "book": losses.BOOK_WEIGHTS,
+    "paper": losses.PAPER_WEIGHTS,
+    "pix2pix": losses.PIX2PIX_WEIGHTS,
+}
 _NOT_SAVED = "not saved"  # the features of a restorer that is loaded
 RESTORER = RunKind("restorer", frozenset({"blend", "minimum"}))
 MOSAIC_RESTORER = RunKind("mosaic restorer", frozenset({"patch", "samples"}))
@@ -189,7 +193,8 @@ class Restorer(KerasRestorer):
     Args:
         network: A model from `[picture, mask]` to a picture, signed scale.
         term_weights: Dict from a loss term's name to its weight; see `oppai.losses`.
-            Without `features`, the terms that need them have to be left out.
+            "l1" is the sum of "valid" and "hole", L1 over the whole picture. Without
+            `features`, the terms that need them have to be left out.
         features: Frozen feature network (`oppai.models.vgg`), or `None`. It is not
             saved with the model: set the attribute to train a loaded restorer on.
             Defaults to `None`.
@@ -256,6 +261,7 @@ class Restorer(KerasRestorer):
         if self.features is None:
             _check_features(self.term_weights)
         terms = losses.loss_terms(truth, prediction, mask, features=self.features)
+        terms["l1"] = terms["valid"] + terms["hole"]
         terms = {name: terms[name] for name in self.term_weights}
         if training:
             return terms

@@ -3,6 +3,7 @@ import dataclasses
 import json
 import shutil
 
+import keras
 import numpy as np
 import pytest
 
@@ -13,6 +14,7 @@ from oppai import training
 from oppai.data.metadata import Entry, load_metadata, save_metadata
 from oppai.evaluation.evaluate import held_out_patches
 from oppai.models.pretrained import load_restorer
+from oppai.models.restorers import Restorer
 from oppai.presets import BOOK, PRESETS
 
 TINIEST = {
@@ -29,6 +31,10 @@ TINIEST = {
     "holdout": 0.3,
     "verbose": 0,
 }
+
+
+PIX2PIX = {"adversarial": "pix2pix"}
+SMALL_JUDGE = {**PIX2PIX, "discriminator": {"filters": 4, "n_layers": 1}}
 
 
 @pytest.fixture(scope="module")
@@ -75,21 +81,79 @@ def test_the_run_holds_what_restoring_and_evaluating_need(trained, pictures):
 def test_training_again_resumes_to_the_weights_of_an_unbroken_run(
     trained, pictures, tmp_path
 ):
-    import keras
-
-    class Stop(keras.callbacks.Callback):
-        def on_epoch_begin(self, epoch, logs=None):
-            if epoch == 1:
-                raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        train(pictures, tmp_path / "run", callbacks=[Stop()])
+        train(pictures, tmp_path / "run", callbacks=[StopAfterOne()])
     assert Run(tmp_path / "run").epochs_done == 1
     resumed = train(pictures, tmp_path / "run")
     assert resumed.history == trained.history
     expected = load_restorer(trained).get_weights()
     for a, b in zip(expected, load_restorer(resumed).get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+class StopAfterOne(keras.callbacks.Callback):
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == 1:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.usefixtures("eagerly")
+def test_an_adversarial_training_resumes_and_leaves_the_generator(
+    pictures, trained, tmp_path
+):
+    whole = train(pictures, tmp_path / "whole", **SMALL_JUDGE)
+    terms = {"loss", "l1", "adversarial", "discriminator"}
+    logged = terms | {f"val_{name}" for name in terms | {"psnr", "ssim"}}
+    assert set(whole.history) == logged | {"epoch"}
+    settings = whole.settings
+    assert (settings["losses"], settings["adversarial_loss"]) == ("pix2pix", "bce")
+    assert not {"adversarial", *training.OF_ADVERSARIAL} & set(trained.settings)
+    assert (whole.pictures / "epoch-0002.png").exists()
+    with pytest.raises(KeyboardInterrupt):
+        train(pictures, tmp_path / "run", **SMALL_JUDGE, callbacks=[StopAfterOne()])
+    resumed = train(pictures, tmp_path / "run", **SMALL_JUDGE)
+    assert resumed.history == whole.history
+    restorer = load_restorer(resumed)
+    assert type(restorer) is Restorer and restorer.term_weights == {"l1": 100.0}
+    expected = load_restorer(whole).get_weights()
+    for a, b in zip(expected, restorer.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    # A training begins from its generator, and it from one without a discriminator.
+    still = {"start_from": whole, "learning_rate": 1e-30, "epochs": 1}
+    begun = train(pictures, tmp_path / "next", **still)
+    after = load_restorer(begun).network.trainable_variables
+    before = load_restorer(whole).network.trainable_variables
+    for a, b in zip(before, after, strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
+    with pytest.raises(UserError, match="holds another network"):
+        wider = {"network": {**TINIEST["network"], "widths": (4, 12)}}
+        train(pictures, tmp_path / "third", start_from=whole, **wider)
+
+
+@pytest.mark.parametrize(
+    "discriminator, message",
+    [
+        ({}, "`image_size` must be at least 24 .*n_layers=3.*Received: 16"),
+        ({"depth": 3}, r"`discriminator` has the settings .*Received: \['depth'\]"),
+        ({"n_layers": 0}, "`n_layers` must be at least 1"),
+    ],
+)
+def test_a_discriminator_that_cannot_judge_is_named(
+    pictures, tmp_path, discriminator, message
+):
+    with pytest.raises(UserError, match=message):
+        train(pictures, tmp_path / "run", **PIX2PIX, discriminator=discriminator)
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_adversarial_training_has_the_losses_and_optimizer_of_pix2pix():
+    chosen = training.choose_settings("book", **PIX2PIX)
+    assert (chosen.losses, chosen.optimizer) == ("pix2pix", "adam")
+    optimizer = training.make_optimizer(chosen, chosen.learning_rate)
+    assert optimizer.beta_1 == 0.5
+    assert optimizer.discriminator_rate * chosen.learning_rate == pytest.approx(2e-4)
+    named = training.choose_settings("book", **PIX2PIX, losses="book")
+    assert named.losses == "book"
 
 
 def test_the_book_preset_is_the_chapter():
@@ -117,6 +181,10 @@ def test_the_book_preset_is_the_chapter():
         ({"picture_blur": -1}, "`picture_blur` must be at least 0"),
         ({"minimum": 0}, "`minimum` must be .*at least 1"),
         ({"blend": 1.5}, "`blend` must be .*at most 1"),
+        ({"adversarial": "cycle"}, "`adversarial` must be one of pix2pix"),
+        ({"adversarial_loss": "bce"}, "`adversarial_loss` needs `adversarial`"),
+        (PIX2PIX | {"adversarial_loss": "l9"}, "`adversarial_loss` must be .*hinge"),
+        (PIX2PIX | {"discriminator_learning_rate": 0}, "must be over 0"),
     ],
 )
 def test_wrong_settings_are_named(settings, message):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from illustkit.errors import UserError
 from illustkit.images import read_image, write_image
 from oppai.cli.main import app
 from oppai.pages.demo import demo, draw_samples
@@ -249,3 +250,20 @@ def test_what_shows_no_censor_is_told_with_the_option(tmp_path, monkeypatch):
     done = run("restore", tmp_path)
     assert done.exit_code == 0
     assert "a.png: shows no mosaic. --fill fills it anyway." in done.stderr
+
+
+def test_the_options_of_an_adversarial_training_arrive(monkeypatch, tmp_path):
+    from oppai import training
+
+    given = {}
+
+    def train(*paths, **settings):
+        given.update(settings)
+        raise UserError("seen")
+
+    monkeypatch.setattr(training, "train", train)
+    options = ["--adversarial", "pix2pix", "--spectral-norm", "--adversarial-loss"]
+    done = run("train", tmp_path, tmp_path / "meta.json", *options, "hinge")
+    assert (done.exit_code, done.stderr) == (2, "oppai: seen\n")
+    assert given["adversarial"] == "pix2pix" and given["adversarial_loss"] == "hinge"
+    assert given["discriminator"] == {"spectral_norm": True}
