@@ -60,7 +60,7 @@ def compare(restorer, size, rounds):
     from oppai.inference.export import export_restorer
 
     network = restorer.network
-    batches = list(prepared(size, "hints" in names(network)))
+    batches = list(prepared(size, "grid" in names(network)))
     runners, megabytes = {"Keras": keras_runner(network)}, {"Keras": ""}
     with tempfile.TemporaryDirectory() as folder:
         for title, suffix, start in RUNTIMES:

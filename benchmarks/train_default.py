@@ -48,16 +48,15 @@ from illustkit.samples import draw_character
 
 PATCH = 128
 SLOT = 16  # crops that a process writes at once
-MOST = 17  # sides of blocks are smaller, in pixels of the picture
 HERE = Path(__file__).parent
-# A censored crop. `axes` numbers its grid's rows and columns in `axis_tables`.
+# A censored crop. `grid` is as in `oppai.data.mosaic_inputs.mosaic_inputs`.
 CROP = np.dtype(
     [
         ("censored", "u1", (PATCH, PATCH, 3)),
         ("truth", "u1", (PATCH, PATCH, 3)),
         ("base", "f2", (PATCH, PATCH, 3)),
         ("hole", "u1", (PATCH, PATCH, 1)),
-        ("axes", "i2", (2,)),
+        ("grid", "f4", (4,)),
         ("kind", "i2"),
     ]
 )
@@ -103,14 +102,7 @@ def crop_maker(pictures):
     from oppai.data.batches import CensoredCrops
     from oppai.data.mosaic_inputs import mosaic_inputs, network_side
 
-    class Crops(CensoredCrops):
-        """The package's crops, which also keep the grid as it lies in the picture."""
-
-        def _draw_grid(self, rng):
-            self.grid = super()._draw_grid(rng)
-            return self.grid
-
-    crops = Crops(pictures, 1, 1, patch=PATCH)
+    crops = CensoredCrops(pictures, 1, 1, patch=PATCH)
 
     def fill(rng, crop):
         case, truth = crops._draw(rng)
@@ -118,11 +110,9 @@ def crop_maker(pictures):
         crop["censored"], crop["truth"] = case.image, truth
         crop["base"] = inputs["base"]
         crop["hole"] = case.mask[..., None] > 0
-        crop["axes"], crop["kind"] = 0, 2
+        crop["grid"], crop["kind"] = inputs["grid"], 2
         if case.grid is not None:
-            (width, height), (x, y) = crops.grid.whole
-            crop["axes"] = height * MOST + y, width * MOST + x
-            crop["kind"] = max(map(network_side, (width, height))) // 8
+            crop["kind"] = max(map(network_side, case.grid.block)) // 8
         return inputs
 
     return fill
@@ -139,31 +129,7 @@ def make_crops(number, seed, fill, ring, written):
         written[number] += 1
 
 
-def axis_tables():
-    """Return, for every block side and offset, what the package gives for an axis.
-
-    Returns `(averages, hints)`, float32: the matrices `(axes, PATCH, PATCH)`, and
-    `(axes, PATCH, 3)`, cosine and sine of the position in the block and its octaves.
-    """
-    from oppai.censoring.block_grid import Grid
-    from oppai.data.crops import Crop
-    from oppai.data.mosaic_inputs import mosaic_inputs, network_scale
-
-    averages = np.zeros((MOST * MOST, PATCH, PATCH), np.float32)
-    hints = np.zeros((MOST * MOST, PATCH, 3), np.float32)
-    empty = np.zeros((PATCH, PATCH, 3), np.uint8)
-    for block in range(3, MOST):
-        for offset in range(block):
-            grid = Grid((block, block), (offset, offset))
-            side = round(PATCH / network_scale(grid)[0])
-            scaled = Crop((0, 0, side, side), (PATCH, PATCH)).grid(grid)
-            inputs = mosaic_inputs(empty, np.full((PATCH, PATCH), 255), scaled)
-            averages[block * MOST + offset] = inputs["columns"]
-            hints[block * MOST + offset] = inputs["hints"][0][:, [2, 3, 6]]
-    return averages, hints
-
-
-def build_inputs(averages, hints):
+def build_inputs():
     """Return a function that makes the network's inputs on the device.
 
     The function takes a batch of `CROP`s, a dict of arrays, and a key, or `None` to
@@ -172,7 +138,6 @@ def build_inputs(averages, hints):
     import jax
     import jax.numpy as jnp
 
-    averages, hints = jnp.asarray(averages), jnp.asarray(hints)
     orders = [[0, 1, 2]] * 5 + [[0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]]
 
     def choose(flags, a, b):
@@ -183,19 +148,15 @@ def build_inputs(averages, hints):
         signed = batch["censored"].astype("float32") / 127.5 - 1
         images = [signed, *(batch[k].astype("float32") for k in ("truth", "base"))]
         images.append(batch["hole"].astype("float32"))
-        # Of y and of x: the matrix of averages and the hints along the axis.
-        axes = [(averages[i], hints[i]) for i in batch["axes"].astype("int32").T]
+        width, height, x, y = jnp.moveaxis(batch["grid"], -1, 0)
+        axes = [(height, y), (width, x)]  # block and origin
         if key is not None:
             keys = jax.random.split(key, 4)
             for i, fraction in enumerate((0.2, 0.5)):  # upside down, mirrored
                 flags = jax.random.uniform(keys[i], (n,)) < fraction
                 images = [choose(flags, jnp.flip(a, 1 + i), a) for a in images]
-                matrix, along = axes[i]
-                mirrored = along[:, ::-1] * jnp.array([1.0, -1.0, 1.0])  # sine
-                axes[i] = (
-                    choose(flags, matrix[:, ::-1, ::-1], matrix),
-                    choose(flags, mirrored, along),
-                )
+                block, origin = axes[i]
+                axes[i] = block, choose(flags, PATCH - origin, origin)
             flags = jax.random.uniform(keys[2], (n,)) < 0.3
             images = [choose(flags, jnp.swapaxes(a, 1, 2), a) for a in images]
             pairs = list(zip(*axes, strict=True))
@@ -210,19 +171,14 @@ def build_inputs(averages, hints):
                 for a in images[:3]
             ]
         signed, truth, base, hole = images
-        (rows, of_y), (columns, of_x) = axes
+        (height, y), (width, x) = axes
         mosaic = hole * (batch["kind"] < 2).astype("float32")[:, None, None, None]
-        of_x = jnp.broadcast_to(of_x[:, None], (n, PATCH, PATCH, 3))
-        of_y = jnp.broadcast_to(of_y[:, :, None], (n, PATCH, PATCH, 3))
-        parts = of_x[..., :2], of_y[..., :2], of_x[..., 2:], of_y[..., 2:]
         x = {
             "censored": signed,
             "base": base,
-            "hints": jnp.concatenate(
-                [hole, hole - mosaic, jnp.concatenate(parts, -1) * mosaic], -1
-            ),
-            "rows": rows,
-            "columns": columns,
+            "hole": hole,
+            "missing": hole - mosaic,
+            "grid": jnp.stack([width, height, x, y], -1),
         }
         return x, truth
 
@@ -327,7 +283,7 @@ def train(options, fill_held_out, ring, written):
         restorer = MosaicRestorer(MosaicUNet(**config))
     variables = restorer.network.trainable_variables
     restorer.network.set_weights(before.get_weights())
-    inputs = build_inputs(*axis_tables())
+    inputs = build_inputs()
     loss, step, measure = build_functions(restorer, inputs, options.seed)
 
     held_out = np.zeros(options.held_out_crops, CROP)

@@ -61,7 +61,10 @@ def run(model, name, key):
     with np.load(data / f"{name}.npz") as file:
         x = {k[3:]: file[k] for k in file.files if k.startswith("in_")}
     if name == "mosaic_restorer":
-        out = model.network(x)
+        hints = x["hints"]  # as `with_grid` below does
+        x = {name: x[name] for name in ("censored", "base")}
+        x |= {"hole": hints[..., :1], "missing": hints[..., 1:2]}
+        out = model.network({**x, "grid": np.float32([[4, 4, 0, 0]])})
     elif name == "pconv_restorer":
         out = model.network([x["picture"], x["mask"]])
         results[f"{key} {name} config"] = [model.blend, model.minimum]
@@ -161,6 +164,18 @@ def arrays(name):
     return split["in"], split["out"]
 
 
+def with_grid(given, grid):
+    """Inputs of `MosaicUNet` as it took them: the matrices are made of a grid now."""
+    hints = given["hints"]
+    return {
+        "censored": given["censored"],
+        "base": given["base"],
+        "hole": hints[..., :1],
+        "missing": hints[..., 1:2],
+        "grid": np.float32([grid]),
+    }
+
+
 def assert_close(result, expected, atol=1e-5):
     assert np.shape(result) == expected.shape
     if expected.dtype == np.uint8:
@@ -210,6 +225,7 @@ def test_a_run_of_train_mosaic_and_its_exported_weights_restore(unpacked):
 
     given, expected = unpacked("oppai_train_mosaic")
     picture, hidden = given.pop("picture"), given.pop("hidden")
+    given = with_grid(given, (8, 8, 0, 0))
     restorer = oppai.load_restorer("whole")
     assert_close(restorer.network(given), expected["network"])
     missing = oppai.Censored(None, hidden)
@@ -226,7 +242,7 @@ def test_weights_as_the_package_ships_them_fit_the_network_by_name(unpacked):
     import oppai
 
     given, expected = unpacked("oppai_train_mosaic")
-    del given["picture"], given["hidden"]
+    given = with_grid(given, (8, 8, 0, 0))
     with np.load("exported.npz", allow_pickle=False) as file:
         weights = {name: file[name] for name in file.files}
     network = oppai.MosaicUNet(**json.loads(weights.pop("network.json").tobytes()))

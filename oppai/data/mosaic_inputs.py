@@ -1,4 +1,4 @@
-"""What `MosaicUNet` sees: crops at its scale, and the five arrays made of them."""
+"""Prepare what `MosaicUNet` sees: crops at its scale, and five arrays of each."""
 
 import math
 from collections.abc import Sequence
@@ -7,13 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from illustkit.images import uint8_to_signed
-from oppai.censoring.block_grid import (
-    Grid,
-    averaging,
-    block_means,
-    spreading,
-    upsample_means,
-)
+from oppai.censoring.block_grid import Grid, block_means, upsample_means
 from oppai.censoring.regions import Box
 from oppai.data.crops import Crop
 
@@ -150,8 +144,7 @@ def crop_around(
     return Crop((left, top, right, bottom), (width, height))
 
 
-HINTS = 8
-INPUTS = ("censored", "base", "hints", "rows", "columns")
+INPUTS = ("censored", "base", "hole", "missing", "grid")
 
 
 def mosaic_inputs(
@@ -165,9 +158,7 @@ def mosaic_inputs(
     The base is what a filter can do: the picture where it is valid, its block means
     upsampled where there is a mosaic, a smooth filling where content is missing. The
     network adds to it. A blur is a hole without a grid in which nothing is missing; its
-    base is the blurred picture. The hints are the hole, its missing pixels, cosine and
-    sine of the position in the block for x and y, and the octaves of the block's width
-    and height over 8 pixels; the last six are 0 outside mosaics.
+    base is the blurred picture.
 
     Example:
     ```python
@@ -185,9 +176,9 @@ def mosaic_inputs(
 
     Returns:
         Dict of float32 arrays: `censored` and `base` `(height, width, 3)`, signed
-        scale; `hints` `(height, width, 8)`; `rows` `(height, height)` and `columns`
-        `(width, width)`, which give every pixel the mean of its block (zeros without
-        a grid).
+        scale; `hole` and `missing` `(height, width, 1)`, 0 or 1; `grid` `(4,)`: width
+        and height of a block and x and y of a corner of one in pixels, all 0 where
+        there is no mosaic.
     """
     height, width = mask.shape
     hole = mask > 0
@@ -196,26 +187,17 @@ def mosaic_inputs(
     mosaic = hole & ~missing
     signed = uint8_to_signed(censored)
     base = fill_smoothly(signed, missing) if missing.any() else signed
-    hints = np.zeros((height, width, HINTS), np.float32)
-    hints[..., 0], hints[..., 1] = hole, missing
-    rows = np.zeros((height, height), np.float32)
-    columns = np.zeros((width, width), np.float32)
+    numbers = np.zeros(4, np.float32)
     if grid is not None and mosaic.any():
         up = upsample_means(block_means(base, grid), (width, height), grid)
         base = np.where(mosaic[..., None], np.clip(up, -1, 1), base)
-        (bx, by), (x, y) = grid.block, grid.origin
-        rows = spreading(height, by, y) @ averaging(height, by, y)
-        columns = spreading(width, bx, x) @ averaging(width, bx, x)
-        hints[..., 2], hints[..., 3] = _phase(width, bx, x)
-        hints[..., 4], hints[..., 5] = (v[:, None] for v in _phase(height, by, y))
-        hints[..., 6], hints[..., 7] = np.log2(bx / 8), np.log2(by / 8)
-        hints[..., 2:] *= mosaic[..., None]
+        numbers[:] = *grid.block, *grid.origin
     return {
         "censored": np.asarray(signed, np.float32),
         "base": np.asarray(base, np.float32),
-        "hints": hints,
-        "rows": rows,
-        "columns": columns,
+        "hole": hole[..., None].astype(np.float32),
+        "missing": missing[..., None].astype(np.float32),
+        "grid": numbers,
     }
 
 
@@ -229,11 +211,6 @@ def stack_inputs(inputs: Sequence[dict]) -> dict[str, np.ndarray]:
         Dict of float32 arrays with the batch as first axis.
     """
     return {name: np.stack([arrays[name] for arrays in inputs]) for name in INPUTS}
-
-
-def _phase(length, block, origin):
-    turn = 2 * np.pi * (np.arange(length) + 0.5 - origin) / block
-    return np.cos(turn), np.sin(turn)
 
 
 # Levels of 255 over which the network's weight rises, and the width of the window or

@@ -39,14 +39,15 @@ def export_restorer(
     |-|-|-|-|
     | `Restorer` | `picture` | (1, s, s, 3) | signed scale, −1 to 1 |
     | | `mask` | (1, s, s, 1) | 1 valid, 0 hole |
-    | `MosaicRestorer` | `censored` | (1, s, s, 3) | all five as |
-    | | `base` | (1, s, s, 3) | `oppai.data.mosaic_inputs.mosaic_inputs` |
-    | | `hints` | (1, s, s, 8) | makes them, with the batch |
-    | | `rows` | (1, s, s) | as first axis |
-    | | `columns` | (1, s, s) | |
+    | `MosaicRestorer` | `censored` | (1, s, s, 3) | signed scale |
+    | | `base` | (1, s, s, 3) | the same, block means upsampled and holes filled |
+    | | `hole` | (1, s, s, 1) | 1 hidden, 0 valid |
+    | | `missing` | (1, s, s, 1) | 1 where the hole shows no mosaic |
+    | | `grid` | (1, 4) | width and height of a block, x and y of a corner, in pixels |
     | output of both | `restored` | (1, s, s, 3) | signed scale: clip it |
 
-    The output is undefined outside the hole: keep the picture there. The ONNX file's
+    `oppai.data.mosaic_inputs.mosaic_inputs` makes the five. The output is undefined
+    outside the hole: keep the picture there. The ONNX file's
     metadata and the TFLite file's description hold names, scale and size.
 
     Example:

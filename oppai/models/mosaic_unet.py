@@ -1,12 +1,12 @@
 """The mosaic-aware network: a residual U-Net over the result of a filter."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 from keras import layers, ops
 
-from oppai.data.mosaic_inputs import HINTS
 from oppai.layers import PConv2D, check_divisible, one_of
 
 CONSISTENCIES = ("gate", "always", "never")
@@ -46,7 +46,7 @@ class MosaicUNet(keras.Model):
 
     Call arguments:
         inputs: Dict of float32 tensors, as `oppai.data.mosaic_inputs.mosaic_inputs`
-            makes them, with the batch as first axis. In `hints` the hole is 1.
+            makes them, with the batch as first axis. In `hole` a hidden pixel is 1.
 
     Returns:
         `(batch, height, width, 3)`, float32, signed scale; undefined outside the
@@ -84,17 +84,18 @@ class MosaicUNet(keras.Model):
         inputs = {
             "censored": keras.Input((side, side, 3), name="censored"),
             "base": keras.Input((side, side, 3), name="base"),
-            "hints": keras.Input((side, side, HINTS), name="hints"),
-            "rows": keras.Input((side, side), name="rows"),
-            "columns": keras.Input((side, side), name="columns"),
+            "hole": keras.Input((side, side, 1), name="hole"),
+            "missing": keras.Input((side, side, 1), name="missing"),
+            "grid": keras.Input((4,), name="grid"),
         }
-        missing = inputs["hints"][..., 1:2]
+        where = [inputs["hole"], inputs["missing"], inputs["grid"]]
+        hints = Hints(dtype="float32", name="hints")(where)
         seen = layers.Concatenate(name="seen")(
-            [inputs["base"], inputs["censored"], inputs["hints"]]
+            [inputs["base"], inputs["censored"], hints]
         )
         x = make.convolution(widths[0], name="stem")(seen)
         picture, _ = PConv2D(widths[0], 5, dtype=dtype, name="stem_partial")(
-            [inputs["censored"], 1 - missing]
+            [inputs["censored"], 1 - inputs["missing"]]
         )
         x = make.activate(layers.Add(dtype=dtype, name="stem_sum")([x, picture]))
         skips = []
@@ -115,8 +116,7 @@ class MosaicUNet(keras.Model):
         # Not zero at first: a network that starts at the base stays there for long.
         x = make.convolution(4, name="last")(x)
         restored = Completion(consistency, dtype="float32", name="restored")(
-            [x, inputs["base"], inputs["censored"], inputs["hints"]]
-            + [inputs["rows"], inputs["columns"]]
+            [x, inputs["base"], inputs["censored"], *where]
         )
         super().__init__(inputs=inputs, outputs=restored, **kwargs)
         self.dtype_policy = keras.dtype_policies.get(
@@ -154,6 +154,36 @@ class MosaicUNet(keras.Model):
 
 
 @keras.saving.register_keras_serializable(package="oppai")
+class Hints(layers.Layer):
+    """Tell the network at every pixel what is hidden and where in its block it lies.
+
+    Call arguments:
+        inputs: `[hole, missing, grid]`, as in `MosaicUNet`.
+
+    Returns:
+        `(batch, height, width, 8)`: the hole, its missing pixels, cosine and sine of
+        the position in the block for x and y, and the octaves of the block's width and
+        height over 8 pixels; the last six are 0 outside mosaics.
+    """
+
+    def call(self, inputs):
+        hole, missing, grid = (ops.cast(x, "float32") for x in inputs)
+        (width, height), (left, top) = _numbers(grid)
+        _, n_rows, n_columns, _ = ops.shape(hole)
+        x = _phase(n_columns, width, left)[:, None]  # (batch, 1, width, 2)
+        y = _phase(n_rows, height, top)[:, :, None]
+        size = ops.log(ops.stack([width, height], -1) / 8) / math.log(2)
+        mosaic = (hole - missing) * _has_grid(grid)
+        # Times the mosaic, which brings every part to the picture's size.
+        parts = [mosaic * part for part in (x, y, size[:, None])]
+        hints = ops.concatenate([hole, missing, *parts], -1)
+        return ops.cast(hints, self.compute_dtype)
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[0][:-1], 8)
+
+
+@keras.saving.register_keras_serializable(package="oppai")
 class Completion(layers.Layer):
     """Add a change to the base, and correct the sum's block means towards the mosaic's.
 
@@ -168,8 +198,8 @@ class Completion(layers.Layer):
         **kwargs: Passed to `keras.layers.Layer`.
 
     Call arguments:
-        inputs: `[change and gate (batch, height, width, 4), base, censored, hints,
-            rows, columns]`.
+        inputs: `[change and gate (batch, height, width, 4), base, censored, hole,
+            missing, grid]`, the last five as in `MosaicUNet`.
 
     Returns:
         `(batch, height, width, 3)`.
@@ -180,13 +210,12 @@ class Completion(layers.Layer):
         self.consistency = consistency
 
     def call(self, inputs):
-        last, base, censored, hints, rows, columns = inputs
+        last, base, censored, hole, missing, grid = inputs
         result = base + last[..., :3]
         if self.consistency == "never":
             return result
-        mosaic = hints[..., :1] - hints[..., 1:2]
         lack = _blockwise(
-            ops.concatenate([censored - result, mosaic], -1), rows, columns
+            ops.concatenate([censored - result, hole - missing], -1), grid
         )
         whole = ops.cast(lack[..., 3:] > 0.999, lack.dtype)
         gate = whole
@@ -201,9 +230,71 @@ class Completion(layers.Layer):
         return {**super().get_config(), "consistency": self.consistency}
 
 
-def _blockwise(x, rows, columns):
+def _numbers(grid):
+    """Return width and height of the blocks and a corner, each `(batch, 1)`.
+
+    Where there is no grid, a block is a pixel: neither division nor logarithm fails.
+    """
+    width, height, left, top = (grid[:, i : i + 1] for i in range(4))
+    return (ops.maximum(width, 1.0), ops.maximum(height, 1.0)), (left, top)
+
+
+def _has_grid(grid):
+    return ops.cast(grid[:, None, None, :1] > 0, "float32")
+
+
+def _places(length):
+    """Return where each pixel of a side begins: `(1, length)`."""
+    return ops.arange(length, dtype="float32")[None]
+
+
+def _phase(length, block, origin):
+    """Return cosine and sine of each pixel's place in its block: (batch, length, 2)."""
+    place = (_places(length) + 0.5 - origin) / block
+    # Less than a turn: float32 keeps few digits of the angle of a far block.
+    turn = 2 * math.pi * (place - ops.floor(place))
+    return ops.stack([ops.cos(turn), ops.sin(turn)], -1)
+
+
+def _averaging(length, block, origin):
+    """Return the matrices that give every pixel of a side the mean of its block.
+
+    With the fraction `s` of a pixel in a block and the length `c` of the block inside
+    the picture, pixel `q` weighs `Σ s(p, block) · s(q, block) / c(block)` in pixel `p`.
+    A block is a pixel wide or wider, so a pixel lies in one block or in two.
+
+    Returns:
+        `(batch, length, length)`.
+    """
+    place = _places(length)
+    first = ops.floor((place - origin) / block)  # number of the block a pixel begins in
+    border = origin + block * (first + 1)
+    second = ops.clip(place + 1 - border, 0.0, 1.0)  # its fraction in the next block
+    size = ops.cast(length, "float32")
+
+    def weighed(fraction, start):
+        inside = ops.clip(start + block, 0.0, size) - ops.clip(start, 0.0, size)
+        return fraction / ops.maximum(inside, 1e-6)
+
+    parts = [(first, 1 - second, border - block), (first + 1, second, border)]
+    total = 0.0
+    for number, fraction, start in parts:
+        mean = weighed(fraction, start)[:, None]
+        for other, share, _ in parts:
+            same = ops.equal(other[:, :, None], number[:, None])
+            total = total + ops.where(same, share[:, :, None] * mean, 0.0)
+    return total
+
+
+def _blockwise(x, grid):
+    """Give every pixel the mean of its block; 0 where there is no grid."""
+    (width, height), (left, top) = _numbers(ops.cast(grid, "float32"))
+    _, n_rows, n_columns, _ = ops.shape(x)
+    rows = ops.cast(_averaging(n_rows, height, top), x.dtype)
+    columns = ops.cast(_averaging(n_columns, width, left), x.dtype)
     x = ops.einsum("bij,bjwc->biwc", rows, x)
-    return ops.einsum("bkw,biwc->bikc", columns, x)
+    x = ops.einsum("bkw,biwc->bikc", columns, x)
+    return x * ops.cast(_has_grid(grid), x.dtype)
 
 
 class _LayerMaker:

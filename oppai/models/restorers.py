@@ -392,6 +392,8 @@ class MosaicRestorer(KerasRestorer):
         weights = term_weights or {"charbonnier": 1.0, "log_mse": 0.1}
         if features is None:
             _check_features(weights)
+        # The base and the grid keep float32 where the network computes in bfloat16.
+        kwargs = {"autocast": False, **kwargs}
         super().__init__(weights, monitors=MONITORS, **kwargs)
         self.network = network
         self.features = None if features is _NOT_SAVED else features
@@ -407,7 +409,7 @@ class MosaicRestorer(KerasRestorer):
 
     def terms(self, x, y, y_pred, training):
         truth, prediction = uint8_to_signed(y), ops.cast(y_pred, "float32")
-        hole = x["hints"][..., :1]
+        hole = x["hole"]
         count = 3 * ops.maximum(ops.sum(hole, (1, 2, 3)), 1)
         error = hole * (prediction - truth)
         mse = ops.sum(error**2, (1, 2, 3)) / count

@@ -40,7 +40,8 @@ FULL = {
 }
 
 # qualified name of a layer, arguments, shapes; one layer may have several cases
-COMPLETED = [(2, 8, 8, n) for n in (4, 3, 3, 8)] + [(2, 8, 8), (2, 8, 8)]
+PLACES = [(2, 8, 8, 1), (2, 8, 8, 1), (2, 4)]
+COMPLETED = [(2, 8, 8, n) for n in (4, 3, 3)] + PLACES
 CASES = [
     ("illustkit.training.dropout.Dropout", {"rate": 0.5, "seed": 1}, (2, 8, 8, 3)),
     (
@@ -49,6 +50,7 @@ CASES = [
         (2, 8, 8, 3),
     ),
     ("oppai.models.vgg.SignedToCaffe", {}, (2, 8, 8, 3)),
+    ("oppai.models.mosaic_unet.Hints", {}, PLACES),
     ("oppai.models.mosaic_unet.Completion", {"consistency": "gate"}, COMPLETED),
     ("oppai.layers.PConv2D", {"filters": 2, "kernel_size": 3}, PAIR),
     ("oppai.layers.PConv2D", {**FULL, "strides": 2, "dilation_rate": (1, 2)}, PAIR),

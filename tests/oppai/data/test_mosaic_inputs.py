@@ -105,19 +105,14 @@ def test_inputs_with_a_grid():
                 (np.arange(32) - 2) // 5 == (x - 2) // 5
             )
             means[y, x] = signed[same].mean(0)
-    blockwise = np.einsum("ij,jkc,lk->ilc", inputs["rows"], signed, inputs["columns"])
-    np.testing.assert_allclose(blockwise, means, atol=1e-5)
     small = means[np.ix_([0, *range(3, 32, 4)], [0, *range(2, 32, 5)])]
     up = bicubic_by_hand(small, (32, 32), (5, 4), (2, 3))
     np.testing.assert_allclose(
         inputs["base"][~valid], np.clip(up, -1, 1)[~valid], atol=1e-4
     )
-    hints = inputs["hints"]
-    np.testing.assert_array_equal(hints[..., 0], ~valid)
-    assert not hints[..., 1].any() and not hints[valid].any()
-    # the middle of the block from 7 to 12: half a turn
-    np.testing.assert_allclose(hints[10, 9, 2:4], (-1, 0), atol=1e-6)
-    np.testing.assert_allclose(hints[10, 9, 6:], (np.log2(5 / 8), -1), atol=1e-6)
+    np.testing.assert_array_equal(inputs["hole"][..., 0], ~valid)
+    assert not inputs["missing"].any()
+    np.testing.assert_array_equal(inputs["grid"], (5, 4, 2, 3))
 
 
 def test_inputs_without_a_grid_do_not_see_what_is_missing():
@@ -125,8 +120,8 @@ def test_inputs_without_a_grid_do_not_see_what_is_missing():
     other = np.where((mask > 0)[..., None], 255 - picture, picture)
     first, second = mosaic_inputs(picture, mask), mosaic_inputs(other, mask)
     np.testing.assert_array_equal(first["base"], second["base"])
-    assert not first["rows"].any() and not first["hints"][..., 2:].any()
-    np.testing.assert_array_equal(first["hints"][..., 1], mask == 255)
+    assert not first["grid"].any()
+    np.testing.assert_array_equal(first["missing"][..., 0], mask == 255)
 
 
 def test_valid_pixels_stay_and_the_rest_nears_the_harmonic_surface():

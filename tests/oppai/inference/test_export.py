@@ -25,9 +25,9 @@ SHAPES = {
     "mosaic": {
         "censored": (1, SIZE, SIZE, 3),
         "base": (1, SIZE, SIZE, 3),
-        "hints": (1, SIZE, SIZE, 8),
-        "rows": (1, SIZE, SIZE),
-        "columns": (1, SIZE, SIZE),
+        "hole": (1, SIZE, SIZE, 1),
+        "missing": (1, SIZE, SIZE, 1),
+        "grid": (1, 4),
     },
 }
 
@@ -193,9 +193,9 @@ def test_the_command(tmp_path, command):
     assert result.exit_code == 0, result.output
     assert command.loaded == ["runs/first"]
     cost = "each picture of 16x16 pixels takes 0.00 GB of memory or more"
-    assert result.stdout == f"{path}: 0.0 MB; {cost}\n"
+    assert result.stdout == f"{path}: 0.1 MB; {cost}\n"
     shapes, _ = tflite_runner(path)
-    assert shapes["rows"] == (1, 16, 16)
+    assert shapes["hole"] == (1, 16, 16, 1)
 
 
 class Skip(keras.Model):

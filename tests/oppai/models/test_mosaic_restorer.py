@@ -4,9 +4,11 @@ import sys
 import keras
 import numpy as np
 import pytest
+from keras import ops
 
 import oppai
 from illustkit.images import write_image
+from illustkit.runtime import precision
 from illustkit.samples import draw_face_icon
 from illustkit.training.runs import Run
 from oppai.censoring.block_grid import Grid
@@ -48,7 +50,7 @@ def test_losses_and_measures_equal_numpy():
     prediction = np.asarray(restorer(x))
     terms = restorer.terms(x, y, prediction, training=False)
     for i in range(5):
-        hole = x["hints"][i, ..., 0] == 1
+        hole = x["hole"][i, ..., 0] == 1
         error = (prediction[i] - (y[i] / 127.5 - 1))[hole]
         distance = np.sqrt(error**2 + 1e-6).mean()
         np.testing.assert_allclose(terms["charbonnier"][i], distance, rtol=1e-4)
@@ -199,3 +201,13 @@ def test_files_of_version_0_1_name_their_terms_parts():
     again = MosaicRestorer.from_config(config)
     assert again.term_weights == {"charbonnier": 2.0, "log_mse": 0.5}
     assert again.get_config()["term_weights"] == again.term_weights
+
+
+def test_in_half_precision_the_network_still_gets_float32():
+    with precision("mixed_bfloat16"):
+        restorer = MosaicRestorer(MosaicUNet(**TINY))
+    x, _ = as_batch(held_out_cases([draw_face_icon(1, 64)], 64)[:1])
+    x["grid"] = np.float32([[32 / 3, 8, 1.3, 0]])  # bfloat16 would say 10.6875
+    np.testing.assert_array_equal(restorer(x), restorer.network(x))
+    half = {k: ops.cast(ops.cast(v, "bfloat16"), "float32") for k, v in x.items()}
+    assert np.abs(np.asarray(restorer(x)) - np.asarray(restorer(half))).max() > 1e-3

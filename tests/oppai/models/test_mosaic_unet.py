@@ -2,10 +2,10 @@ import keras
 import numpy as np
 import pytest
 
-from oppai.censoring.block_grid import Grid
+from oppai.censoring.block_grid import Grid, averaging, spreading
 from oppai.censoring.random_censor import draw_censor
 from oppai.data.mosaic_inputs import mosaic_inputs, stack_inputs
-from oppai.models.mosaic_unet import Completion, MosaicUNet
+from oppai.models.mosaic_unet import Completion, Hints, MosaicUNet
 
 TINY = {"widths": (4, 6, 8), "blocks": (0, 1, 1)}
 
@@ -24,7 +24,7 @@ def test_completion_equals_a_loop(consistency):
     grid = Grid((6, 5), (1, 2))
     mask, inputs = noise_inputs(grid)
     last = np.random.default_rng(1).normal(size=(1, 32, 32, 4)).astype("float32")
-    rest = [inputs[n] for n in ("base", "censored", "hints", "rows", "columns")]
+    rest = [inputs[n] for n in ("base", "censored", "hole", "missing", "grid")]
     result = np.asarray(Completion(consistency)([last, *rest]))[0]
     expected = (inputs["base"][0] + last[0, ..., :3]).copy()
     if consistency != "never":
@@ -39,6 +39,54 @@ def test_completion_equals_a_loop(consistency):
     np.testing.assert_allclose(result, expected, atol=1e-5)
 
 
+GRIDS = {
+    "whole": Grid((5, 4), (2, 3)),
+    "fractional": Grid((160 / 15, 7.3), (3.3, 7.1)),
+    "pixels": Grid((1, 1.3), (0, 0.4)),
+    "larger than the picture": Grid((300, 20), (100, 3)),
+    "none": None,
+}
+
+
+@pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
+def test_hints_and_block_means_equal_numpy(grid):
+    """The grid's four numbers give what matrices of `block_grid` give, in float64."""
+    rng = np.random.default_rng(1)
+    picture = rng.integers(0, 256, (32, 48, 3), np.uint8)
+    missing = rng.random((32, 48)) < 0.1
+    mask = np.full((32, 48), 255)
+    mask[:5] = 0
+    x = stack_inputs([mosaic_inputs(picture, mask, grid, missing)])
+    places = x["hole"], x["missing"], x["grid"]
+    hints = np.zeros((32, 48, 8))
+    hints[..., 0], hints[..., 1] = mask > 0, missing & (mask > 0)
+    expected = np.zeros((32, 48, 3))
+    if grid is not None:
+        turns = [
+            2 * np.pi * (np.arange(n) + 0.5 - origin) / block
+            for n, block, origin in zip((48, 32), grid.block, grid.origin, strict=True)
+        ]
+        along = turns[0], turns[1][:, None]
+        hints[..., 2:6] = np.stack(
+            np.broadcast_arrays(*(f(t) for t in along for f in (np.cos, np.sin))), -1
+        )
+        hints[..., 6:] = np.log2(np.array(grid.block) / 8)
+        hints[..., 2:] *= ((mask > 0) & ~missing)[..., None]
+        rows, columns = (
+            spreading(n, block, origin) @ averaging(n, block, origin)
+            for n, block, origin in zip(
+                (32, 48), grid.block[::-1], grid.origin[::-1], strict=True
+            )
+        )
+        expected = np.einsum("ij,jkc,lk->ilc", rows, x["censored"][0], columns)
+    np.testing.assert_allclose(np.asarray(Hints()(places))[0], hints, atol=1e-5)
+    # From a guess of zeros, an open gate brings a wholly hidden picture to its means.
+    inputs = np.zeros((1, 32, 48, 4)), np.zeros((1, 32, 48, 3)), x["censored"]
+    whole = np.ones((1, 32, 48, 1)), np.zeros((1, 32, 48, 1)), x["grid"]
+    means = Completion("always")([np.float32(v) for v in (*inputs, *whole)])
+    np.testing.assert_allclose(np.asarray(means)[0], expected, atol=1e-5)
+
+
 def test_projection_never_makes_an_averaged_mosaic_worse():
     rng = np.random.default_rng(3)
     truth = rng.integers(0, 256, (32, 32, 3), np.uint8)
@@ -46,7 +94,7 @@ def test_projection_never_makes_an_averaged_mosaic_worse():
     mosaic = truth.reshape(8, 4, 8, 4, 3).mean((1, 3)).repeat(4, 0).repeat(4, 1)
     mask = np.full((32, 32), 255, np.uint8)
     inputs = stack_inputs([mosaic_inputs(mosaic.astype("float32"), mask, grid)])
-    rest = [inputs[n] for n in ("base", "censored", "hints", "rows", "columns")]
+    rest = [inputs[n] for n in ("base", "censored", "hole", "missing", "grid")]
     guess = rng.normal(size=(1, 32, 32, 4)).astype("float32")
     errors = [
         np.square(np.asarray(Completion(way)([guess, *rest]))[0] - truth / 127.5 + 1)
