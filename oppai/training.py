@@ -101,9 +101,6 @@ def train(
         freeze_batchnorm=True,
         learning_rate=5e-5,
     )
-    sharper = oppai.train(
-        "images", "oppai_meta.json", "runs/pix2pix", adversarial="pix2pix"
-    )
     ```
 
     Args:

@@ -89,8 +89,8 @@ class Adversarial(Trainable):
     ```python
     model = Adversarial(generator, discriminator, adversarial_loss="hinge", r1=10.0)
     model.compile(AdversarialAdam(2e-4, discriminator_rate=4.0))
-    model.fit(batches, shuffle=False)  # of (noise, pictures)
-    pictures = model.generator(noise)
+    model.fit(noise, pictures)
+    drawn = model.generator(noise)
     ```
 
     Args:

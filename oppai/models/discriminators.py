@@ -168,7 +168,7 @@ class AdversarialRestorer(Adversarial):
     Example:
     ```python
     weights = {"charbonnier": 1.0, "log_mse": 0.1, "perceptual": 0.05}
-    features = load_vgg_features("vgg16_notop.h5")
+    features = load_vgg_features("package")
     restorer = MosaicRestorer(MosaicUNet(), weights, features=features)
     judge = PatchGAN(norm="none", spectral_norm=True)
     model = AdversarialRestorer(restorer, judge, adversarial_weight=0.01)

@@ -284,6 +284,23 @@ def mosaic_restorer() -> Any:
     return MosaicRestorer(oppai.MosaicUNet(widths=(4, 6), blocks=(0, 1)))
 
 
+def dense_network(shape: Any, units: Any) -> Any:
+    """A network of one dense layer, from and to any shape."""
+    import keras
+
+    shape = (shape,) if isinstance(shape, int) else shape
+    units = (units,) if isinstance(units, int) else units
+    dense = keras.layers.Dense(int(np.prod(units)))
+    flat, shaped = keras.layers.Flatten(), keras.layers.Reshape(units)
+    return keras.Sequential([keras.Input(shape), flat, dense, shaped])
+
+
+def adversarial_model() -> Any:
+    from illustkit.training.adversarial import Adversarial
+
+    return Adversarial(dense_network(2, 3), dense_network(3, 1))
+
+
 def measured() -> Any:
     import oppai
 
@@ -705,6 +722,16 @@ CASES: dict[str, Case] = {
         files=("runs/first",), values={"run": lambda: open_run("runs/first")}
     ),
     "illustkit:LocalServer": Case(values={"app": greeting_app}, prepare=answering_page),
+    "illustkit:Adversarial": Case(
+        values={
+            "generator": lambda: dense_network(2, (8, 8, 3)),
+            "discriminator": lambda: dense_network((8, 8, 3), 1),
+            "noise": lambda: signed(4, 2),
+            "pictures": lambda: signed(4, 8, 8, 3),
+        }
+    ),
+    "illustkit:AdversarialAdam": Case(values={"model": adversarial_model}),
+    "illustkit:SpectralConv2D": Case(values={"pictures": lambda: signed(2, 8, 8, 3)}),
     "oppai:Crop": Case(values={"network": value(lambda seen: seen)}),
     "oppai:CensoredPatches": Case(files=_META, smaller=(("32", "2"),)),
     "oppai:": Case(
@@ -790,6 +817,24 @@ CASES: dict[str, Case] = {
             "censored": lambda: icons(1, 64),
             "mask": lambda: box_mask()[None, 64:128, 64:128],
         }
+    ),
+    "oppai:AdversarialRestorer": Case(
+        values=_GRID
+        | {
+            "AdversarialAdam": name_of(
+                "illustkit.training.adversarial", "AdversarialAdam"
+            ),
+            "MosaicRestorer": name_of("oppai.models.restorers", "MosaicRestorer"),
+            "MosaicUNet": name_of("oppai", "MosaicUNet"),
+            "load_vgg_features": name_of("oppai.models.vgg", "load_vgg_features"),
+            "batches": mosaic_batches,
+            "censored": lambda: icons(1, 64),
+            "mask": lambda: box_mask()[None, 64:128, 64:128],
+        },
+        smaller=(
+            ("MosaicUNet()", "MosaicUNet(widths=(4, 6), blocks=(0, 1))"),
+            ("PatchGAN(", "PatchGAN(filters=4, "),
+        ),
     ),
     "oppai:convert_vgg": Case(
         smaller=(
