@@ -1,15 +1,17 @@
 """How much better than filters is the packaged restorer?
 
     python benchmarks/mosaic_quality.py IMAGES [--meta JSON] [--run default]
-        [--chapter RUN] [--held-out FILE] [--sheets FOLDER] [--limit N]
+        [--chapter RUN] [--held-out FILE] [--vgg-weights FILE] [--sheets FOLDER]
+        [--limit N]
 
 With `--meta`, patches of 256 pixels are cut around the boxes of every held-out picture,
 as `oppai evaluate` does. Without it, two crops of every picture are taken at random
 places and at the picture's own scale, and one box of 10 to 30 % of each crop is
 censored. `oppai.evaluate` measures inside the hole, whose edge is hard, except for
 light. Prints means and medians, and the gain over the best filter for that censor; with
-`--chapter`, also those of a run of `oppai train`. `--sheets` draws the ten best, median
-and worst patches by that gain.
+`--chapter`, also those of a run of `oppai train`. With `--vgg-weights`, a file that
+`oppai convert-vgg` wrote, also the mean VGG16 distance (`oppai.metrics.vgg_distance`).
+`--sheets` draws the ten best, median and worst patches by that gain.
 """
 
 import argparse
@@ -30,7 +32,9 @@ from oppai.data.crops import resize
 from oppai.data.dataset import build_patches
 from oppai.data.metadata import load_metadata
 from oppai.evaluation.evaluate import evaluate
+from oppai.metrics import VGG_TAPS
 from oppai.models.pretrained import load_restorer
+from oppai.models.vgg import load_vgg_features
 
 SIZE = 256
 CELLS = {
@@ -76,7 +80,7 @@ def draw_box(rng):
     return tuple(int(v) for v in box)
 
 
-def measure(restorer, patches, boxes, kind, blocks, blur):
+def measure(restorer, patches, boxes, kind, blocks, blur, features):
     """Evaluate every patch alone; return a list of dicts from a method to its row."""
     results = []
     for i in tqdm(range(len(patches)), unit="patch", desc=kind, leave=False):
@@ -88,6 +92,7 @@ def measure(restorer, patches, boxes, kind, blocks, blur):
             blocks=blocks,
             blur_size=blur,
             picture_blur=0,
+            features=features,
             seed=i,
             progress=False,
         )
@@ -109,7 +114,11 @@ def describe(cell, results, method, label, filter_name):
     ssim = np.mean([r[method]["ssim"] for r in results])
     numbers = f"{psnr.mean():.2f} | {np.median(psnr):.2f} | {ssim:.4f}"
     gains = f"{gain.mean():+.2f} | {np.median(gain):+.2f}"
-    return f"| {cell} | {label} | {numbers} | {gains} | {(gain > 0).mean():.0%} |"
+    distance = ""
+    if "vgg" in results[0][method]:
+        distance = f" {np.mean([r[method]['vgg'] for r in results]):.2f} |"
+    better = f"{(gain > 0).mean():.0%}"
+    return f"| {cell} | {label} | {numbers} | {gains} | {better} |{distance}"
 
 
 def draw_sheets(folder, cell, order, restorer, patches, boxes):
@@ -147,6 +156,7 @@ def main():
     parser.add_argument("--chapter", type=Path, help="a run of `oppai train`")
     names = Path(__file__).with_name("held_out_clipart.txt")
     parser.add_argument("--held-out", type=Path, default=names)
+    parser.add_argument("--vgg-weights", type=Path, help="VGG16's five blocks")
     parser.add_argument("--sheets", type=Path, help="folder for the sheets")
     parser.add_argument("--limit", type=int, help="take only the first pictures")
     parser.add_argument("--cells", nargs="+", choices=CELLS, default=list(CELLS))
@@ -161,18 +171,21 @@ def main():
     restorer = load_restorer(options.run)
     chapter = options.chapter and load_restorer(options.chapter)
     print(f"{len(patches)} patches of {len(names)} pictures\n")
-    print("| censor | method | PSNR | median | SSIM | gain | median | better |")
-    print("|-|-|-|-|-|-|-|-|")
+    features = load_vgg_features(options.vgg_weights, taps=VGG_TAPS)
+    title = "| censor | method | PSNR | median | SSIM | gain | median | better |"
+    title += " VGG16 |" * (features is not None)
+    print(title)
+    print("|-" * (title.count("|") - 1) + "|")
     for cell in options.cells:
         kind, blocks, blur = CELLS[cell]
-        results = measure(restorer, patches, boxes, kind, blocks, blur)
+        results = measure(restorer, patches, boxes, kind, blocks, blur, features)
         best = best_filter(results)
         for method in [m for m in results[0] if m not in ("prediction", "blend")]:
             print(describe(cell, results, method, method, best))
         print(describe(cell, results, "prediction", "**ours**", best))
         gains = [r["prediction"]["psnr"] - r[best]["psnr"] for r in results]
         if chapter:
-            chapters = measure(chapter, patches, boxes, kind, blocks, blur)
+            chapters = measure(chapter, patches, boxes, kind, blocks, blur, features)
             for method in ("prediction", "blend"):
                 print(describe(cell, chapters, method, f"chapter, {method}", best))
         if options.sheets:

@@ -49,6 +49,7 @@ from .inference.restore import restore as restore
 from .layers import PConv2D as PConv2D
 from .layers import PConv2DTranspose as PConv2DTranspose
 from .metrics import measure_hole as measure_hole
+from .metrics import vgg_distance as vgg_distance
 from .models.mosaic_unet import MosaicUNet as MosaicUNet
 from .models.pconv_unet import PConvUNet as PConvUNet
 from .models.pretrained import load_restorer as load_restorer

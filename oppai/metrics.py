@@ -1,8 +1,9 @@
-"""PSNR, SSIM and L1 of a restored picture, inside the hole only.
+"""PSNR, SSIM, L1 and VGG16 distance of a restored picture, inside the hole only.
 
-`psnr_in_hole` and `ssim_in_hole` run inside a Keras graph, for validation during
-training, with the networks' mask of 1 = valid; `measure_hole` is NumPy and needs no
-Keras, for evaluation. Both follow the same definitions and agree to rounding.
+`psnr_in_hole`, `ssim_in_hole` and `vgg_distance` run inside a Keras graph, for
+validation during training, with the networks' mask of 1 = valid; `measure_hole` is
+NumPy and needs no Keras, for evaluation. Both follow the same definitions and agree to
+rounding.
 
 Only the hole is measured: over the whole picture, unchanged pixels would raise every
 figure. The windows of SSIM reach over the edge of the hole, so give the
@@ -15,6 +16,7 @@ Reference:
     Similarity" (2004).
 """
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,9 @@ from illustkit.errors import UserError
 
 PSNR_LIMIT = 100.0
 """Decibels beyond which pictures count as equal."""
+
+VGG_TAPS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3")
+"""The layers of VGG16 that `vgg_distance` compares."""
 
 WINDOW, SIGMA = 11, 1.5  # pixels; Wang et al., section III.C
 K1, K2 = 0.01, 0.03
@@ -85,6 +90,65 @@ def ssim_in_hole(
     maps = _blur(ops.concatenate([x, y, x * x, y * y, x * y], axis=-1))
     similarity = _ssim_map(*ops.split(maps, 5, axis=-1))
     return _mean_in_hole(similarity, mask, without_hole=1.0)
+
+
+def vgg_distance(
+    truth: Any,
+    prediction: Any,
+    mask: Any = None,
+    *,
+    features: Callable[[Any], Sequence[Any]],
+) -> Any:
+    """Compute the uncalibrated perceptual distance by VGG16's features, in the graph.
+
+    At each tap, the features of every position are divided by their length over the
+    channels. The squared differences are summed over the channels, averaged over the
+    positions and summed over the taps. A mask restricts the average to the hole: it
+    weighs each position by the fraction of the hole in the pixels that were pooled into
+    it.
+
+    Each tap counts alike, so the figure depends on nothing but VGG16. It is not LPIPS,
+    which weighs the channels as people judged distorted photographs, and with another
+    VGG16; the two are not comparable.
+
+    Example:
+    ```python
+    features = load_vgg_features("vgg16.npz", taps=VGG_TAPS)
+    distance = vgg_distance(truth, completed, mask, features=features)
+    ```
+
+    Args:
+        truth: `(batch, height, width, 3)`, signed scale, 16 px or more a side. A batch
+            of 1 is compared with each prediction.
+        prediction: `(batch, height, width, 3)`, signed scale: the composite, as the
+            features around the hole see into it.
+        mask: `(batch, height, width, 1)`, 1 = valid, 0 = hole; a batch of 1 is that of
+            all. Defaults to `None`: the whole picture.
+        features: What `oppai.models.vgg.load_vgg_features` returns with
+            `taps=VGG_TAPS`; it has to hold all five blocks.
+
+    Returns:
+        float32 `(batch,)`, from 0 for equal pictures, and where there is no hole, to
+        10: after ReLU two unit vectors differ by 2 at most.
+
+    Reference:
+        Zhang et al., "The Unreasonable Effectiveness of Deep Features as a Perceptual
+        Metric" (2018), equation (1) with all weights 1.
+    """
+    from keras import ops
+
+    weight = ops.ones_like(truth[..., :1]) if mask is None else _hole(mask)
+    weight = ops.cast(weight, "float32")
+    total: Any = 0.0
+    pairs = zip(features(truth), features(prediction), strict=True)
+    for block, (x, y) in enumerate(pairs):
+        if block:  # as VGG16 pools between two taps
+            weight = ops.average_pool(weight, 2, data_format="channels_last")
+        difference = (_unit_length(x) - _unit_length(y)) ** 2
+        difference = ops.sum(difference, axis=-1, keepdims=True)
+        mean = ops.sum(difference * weight, (1, 2, 3))
+        total = total + mean / ops.maximum(ops.sum(weight, (1, 2, 3)), 1e-6)
+    return total
 
 
 def measure_hole(
@@ -166,6 +230,14 @@ def _unit(pictures, max_value):
     from keras import ops
 
     return ops.cast(pictures, "float32") / max_value
+
+
+def _unit_length(features):
+    """Divide the features of each position by their length over the channels."""
+    from keras import ops
+
+    x = ops.cast(features, "float32")
+    return x / (ops.sqrt(ops.sum(x * x, axis=-1, keepdims=True)) + 1e-10)
 
 
 def _hole(mask):

@@ -26,6 +26,13 @@ def evaluate(
     rim: Annotated[
         str, typer.Option(help="hard, or soft: blended through the mask.")
     ] = "hard",
+    vgg_weights: Annotated[
+        Path | None,
+        typer.Option(
+            help="VGG16's five blocks (a file of convert-vgg, or Keras' own): measures "
+            "the perceptual distance, too."
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(help="CSV to write. Defaults to one in the run, if any."),
@@ -50,6 +57,12 @@ def evaluate(
         evaluation.check_censors(
             kinds=kind or (), blocks=numbers, rim=rim, seed=seed, output=output
         )
+        features = None
+        if vgg_weights is not None:
+            from oppai.metrics import VGG_TAPS
+            from oppai.models.vgg import load_vgg_features
+
+            features = load_vgg_features(vgg_weights, taps=VGG_TAPS)
         opened = run if run == "default" else Run(run)
         restorer = load_restorer(opened)
         patches = evaluation.held_out_patches(opened, images, metadata)
@@ -68,6 +81,7 @@ def evaluate(
             blur_size=censors["blur_sizes"][0],
             picture_blur=censors["picture_blur"],
             rim=rim,
+            features=features,
             seed=seed,
             output=output,
         )

@@ -10,6 +10,7 @@ import numpy as np
 
 from illustkit.errors import UserError
 from illustkit.files import check_file, write_whole
+from illustkit.images import uint8_to_signed
 from illustkit.options import check_choice, check_number, check_options, check_range
 from illustkit.training.runs import Run
 from illustkit.training.split import read_split
@@ -20,7 +21,7 @@ from oppai.censoring.masks import box_mask, irregular_mask
 from oppai.data.dataset import Patches, build_patches
 from oppai.data.metadata import load_metadata
 from oppai.evaluation.baselines import BASELINES
-from oppai.metrics import measure_hole
+from oppai.metrics import measure_hole, vgg_distance
 from oppai.models.pretrained import SPLIT as DEFAULT_SPLIT
 
 # Hole ratios of Liu et al., section 4.1: (0.01, 0.1], (0.1, 0.2], …, (0.5, 0.6].
@@ -104,6 +105,7 @@ def evaluate(
     picture_blur: float = 5,
     blend: float = 0.5,
     rim: str = "hard",
+    features: Any = None,
     seed: int = 0,
     bins: Sequence[tuple[float, float]] = BINS,
     batch_size: int = 8,
@@ -145,6 +147,9 @@ def evaluate(
         blend: Fraction of the prediction in the method "blend"; the rest is the
             censored patch. Defaults to 0.5 (the chapter).
         rim: "hard" or "soft", see above. Defaults to "hard".
+        features: VGG16's at `oppai.metrics.VGG_TAPS` (`load_vgg_features` of
+            `oppai.models.vgg`), to measure `vgg_distance` in the hole as well. Defaults
+            to `None`.
         seed: Int. Defaults to 0.
         bins: Hole ratios (least, most], fractions of the patch, to report apart.
         batch_size: Patches that are predicted at once. Defaults to 8.
@@ -153,7 +158,8 @@ def evaluate(
 
     Returns:
         List of dicts with the keys of `COLUMNS`: the means over `n` patches of L1 and
-        SSIM (unit scale) and PSNR (dB). The rows of all hole ratios come first.
+        SSIM (unit scale) and PSNR (dB); with `features`, also "vgg", their distance.
+        The rows of all hole ratios come first.
 
     Raises:
         UserError: If shapes disagree or a kind is unknown.
@@ -195,8 +201,9 @@ def evaluate(
                 numbers, cases, _predict(restorer, cases, kind), strict=True
             ):
                 ratio = float(np.mean(case.mask > 0))
-                for method, result in _results(case, prediction, blend, kind).items():
-                    values = _measure(truth[i], result, case, rim)
+                results = _results(case, prediction, blend, kind)
+                figures = _measure(np.asarray(truth[i]), results, case, rim, features)
+                for method, values in figures.items():
                     measured.setdefault((kind, method), []).append((ratio, values))
             bar.update(len(cases))
     bar.close()
@@ -309,11 +316,31 @@ def _results(case, prediction, amount, kind):
     return results
 
 
-def _measure(truth, result, case, rim):
+def _measure(truth, results, case, rim, features):
+    """Return a dict from each method to its figures in the hole."""
     hole = case.mask > 0
     if rim == "soft":
-        result = blend_pictures(case.censored, result, case.mask)
-    return measure_hole(truth, np.where(hole[..., None], result, truth), hole)
+        results = {
+            method: blend_pictures(case.censored, result, case.mask)
+            for method, result in results.items()
+        }
+    completed = {
+        method: np.where(hole[..., None], result, truth)
+        for method, result in results.items()
+    }
+    figures = {
+        method: measure_hole(truth, picture, hole)
+        for method, picture in completed.items()
+    }
+    if features is not None:
+        valid = 1 - hole[None, ..., None].astype("float32")
+        pictures = uint8_to_signed(np.stack(list(completed.values())))
+        distances = vgg_distance(
+            uint8_to_signed(truth[None]), pictures, valid, features=features
+        )
+        for values, distance in zip(figures.values(), distances, strict=True):
+            values["vgg"] = float(distance)
+    return figures
 
 
 def _rows(measured, bins):
@@ -326,7 +353,7 @@ def _rows(measured, bins):
             if chosen:
                 row = {"kind": kind, "hole_ratio": label, "method": method}
                 row["n"] = len(chosen)
-                for key in COLUMNS[4:]:
+                for key in values[0][1]:
                     row[key] = float(np.mean([v[key] for v in chosen]))
                 rows.append(row)
     return rows
@@ -346,12 +373,14 @@ def format_table(rows: Sequence[dict[str, Any]]) -> str:
     Returns:
         A str of lines, numbers to the right.
     """
-    digits = {"l1": "{:.4f}", "psnr": "{:.2f}", "ssim": "{:.4f}"}
+    digits = {"l1": "{:.4f}", "psnr": "{:.2f}", "ssim": "{:.4f}", "vgg": "{:.3f}"}
     heads = {"hole_ratio": "hole ratio", "l1": "L1", "psnr": "PSNR", "ssim": "SSIM"}
-    table = [[heads.get(column, column) for column in COLUMNS]]
+    heads["vgg"] = "VGG16"
+    columns = _columns(rows)
+    table = [[heads.get(column, column) for column in columns]]
     for row in rows:
-        table.append([digits.get(c, "{}").format(row[c]) for c in COLUMNS])
-    widths = [max(2, *(len(line[i]) for line in table)) for i in range(len(COLUMNS))]
+        table.append([digits.get(c, "{}").format(row[c]) for c in columns])
+    widths = [max(2, *(len(line[i]) for line in table)) for i in range(len(columns))]
     n_texts = 3  # columns of text before the numbers
     lines = [
         " | ".join(
@@ -380,7 +409,11 @@ def write_csv(rows: Sequence[dict[str, Any]], path: str | os.PathLike) -> None:
         path: File to write; missing folders are made.
     """
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, COLUMNS)
+    writer = csv.DictWriter(text, _columns(rows))
     writer.writeheader()
     writer.writerows(rows)
     write_whole(path, text.getvalue())
+
+
+def _columns(rows):
+    return (*COLUMNS, "vgg") if rows and "vgg" in rows[0] else COLUMNS

@@ -788,6 +788,16 @@ CASES: dict[str, Case] = {
             "composite": name_of("oppai.losses", "composite"),
         }
     ),
+    "oppai:vgg_distance": Case(
+        values={
+            "load_vgg_features": name_of("oppai.models.vgg", "load_vgg_features"),
+            "truth": lambda: signed(2, 32, 32, 3),
+            "completed": lambda: signed(2, 32, 32, 3)[:, ::-1],
+            "mask": lambda: valid(2, 32, 32),
+        },
+        smaller=(("vgg16.npz", "vgg16.weights.h5"),),
+        files=("vgg16.weights.h5",),
+    ),
     "oppai:MosaicUNet": Case(
         values=_GRID
         | {"mosaic_inputs": name_of("oppai.data.mosaic_inputs", "mosaic_inputs")}

@@ -89,6 +89,70 @@ def test_hand_worked_picture():
     assert float(psnr[0]) == pytest.approx(found["psnr"], rel=1e-5)
 
 
+def toy_features(pictures):
+    """Five maps of two channels, each half as large, of arrays or tensors alike."""
+    x = ops.convert_to_tensor(pictures, "float32")
+    taps = []
+    for gain in (1.0, 0.3, 2.0, 0.7, 1.5):
+        first = ops.relu(gain * x[..., 0] + x[..., 1] + 0.2)
+        taps.append(ops.stack([first, ops.relu(x[..., 2] - gain * x[..., 0])], -1))
+        x = x[:, ::2, ::2][:, : x.shape[1] // 2, : x.shape[2] // 2]
+    return taps
+
+
+def oracle_distance(truth, prediction, hole):
+    """Loops over the taps and positions of one picture."""
+    maps = [
+        [
+            ops.convert_to_numpy(tap)[0].astype("float64")
+            for tap in toy_features(p[None])
+        ]
+        for p in (truth, prediction)
+    ]
+    total = 0.0
+    for block, (x, y) in enumerate(zip(*maps, strict=True)):
+        side = 2**block
+        above = below = 0.0
+        for i, j in np.ndindex(x.shape[:2]):
+            pixels = hole[side * i : side * (i + 1), side * j : side * (j + 1)]
+            a, b = (v[i, j] / (np.linalg.norm(v[i, j]) + 1e-10) for v in (x, y))
+            above += pixels.mean() * np.sum((a - b) ** 2)
+            below += pixels.mean()
+        total += above / below
+    return total
+
+
+@pytest.mark.parametrize("in_hole", [False, True])
+def test_vgg_distance_equals_loops(in_hole):
+    rng = np.random.default_rng(3)
+    truth, prediction = rng.uniform(-1, 1, (2, 3, 35, 22, 3)).astype("float32")
+    holes = np.ones((3, 35, 22), bool)
+    if in_hole:  # cut by the pooled pixels, and beyond the last that is pooled
+        holes = rng.random(holes.shape) < np.array([0.1, 0.5, 0.9])[:, None, None]
+    mask = 1.0 - holes[..., None] if in_hole else None
+    distance = metrics.vgg_distance(truth, prediction, mask, features=toy_features)
+    expected = [oracle_distance(*c) for c in zip(truth, prediction, holes, strict=True)]
+    np.testing.assert_allclose(ops.convert_to_numpy(distance), expected, rtol=1e-5)
+    one = metrics.vgg_distance(truth[:1], prediction, features=toy_features)
+    each = [oracle_distance(truth[0], p, holes[0] | True) for p in prediction]
+    np.testing.assert_allclose(ops.convert_to_numpy(one), each, rtol=1e-5)
+
+
+def test_vgg_distance_counts_the_hole_alone():
+    truth = np.zeros((2, 32, 32, 3), "float32")
+    truth[..., :2] = 1  # the first channel of each tap; the second is 0
+    other = np.zeros_like(truth)
+    other[..., 0], other[..., 1:] = -1, 0  # the second alone, at a right angle
+    mask = np.ones((2, 32, 32, 1))
+    mask[0, :16] = 0
+    changed = np.where(mask == 0, other, truth)
+    distance = metrics.vgg_distance(truth, changed, mask, features=toy_features)
+    # Squared distance of unit vectors at a right angle: 2 at each of five taps.
+    assert ops.convert_to_numpy(distance) == pytest.approx([10, 0])
+    whole = metrics.vgg_distance(truth[:1], changed[:1], features=toy_features)
+    assert float(whole[0]) == pytest.approx(5)
+
+
 def test_equal_pictures_and_pictures_without_a_hole_stay_finite():
     truth = np.stack(TRUTH[:2]) / 255
     restored = np.stack([TRUTH[0], RESTORED[1]]) / 255

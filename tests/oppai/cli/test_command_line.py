@@ -132,6 +132,7 @@ MISTAKES = [
     (["annotate", "export", "no.json", "a", "--to", "voc"], "--to must be one of coco"),
     (["unpack", "a.zip", "--max-gigabytes", "nan"], "--max-gigabytes must be over 0"),
     (["download", "no.json", "--pause", "0"], "--pause must be at least 1"),
+    (["evaluate", "a", "b.json", "--vgg-weights", "no.npz"], "VGG16 weights at no.npz"),
     (["convert-vgg", "no.h5", "a.npz"], "No file of VGG16 weights at no.h5"),
     (["convert-vgg", "no.h5", "a.npz", "--blocks", "6"], "--blocks must be"),
     (["demo", "--preset", "huge", "--images", "a", "--metadata", "b"], "'tiny'"),

@@ -1,6 +1,7 @@
 import csv
 import re
 
+import keras
 import numpy as np
 import pytest
 
@@ -159,6 +160,37 @@ def test_soft_rim_keeps_what_the_censored_patch_shows():
         )
         assert (difference > 0.5) == bool(more)
         assert more or difference == 0
+
+
+def test_the_distance_of_features_is_a_column(tmp_path):
+    truth = pictures(2)
+
+    def features(signed):
+        """Whether a pixel is bright, five times: unit vectors e1 or e2."""
+        bright = keras.ops.cast(signed[..., :1] > 0, "float32")
+        tap = keras.ops.concatenate([bright, 1 - bright], -1)
+        return [tap[:, :: 2**i, :: 2**i] for i in range(5)]
+
+    class Inverted(Perfect):
+        def restore_patches(self, censored, mask, grids):
+            return 255 - super().restore_patches(censored, mask, grids)
+
+    masks = np.zeros((2, SIZE, SIZE), np.uint8)
+    masks[:, 16:32, 16:32] = 255  # whole positions of the last tap
+    rows = evaluate(
+        Inverted(truth),
+        truth,
+        masks=masks,
+        kinds=("white",),
+        features=features,
+        output=tmp_path / "e.csv",
+        progress=False,
+    )
+    # Every position of the hole is at a right angle: 2 at each of five taps.
+    assert pick(rows, hole_ratio="all", method="prediction")["vgg"] == pytest.approx(10)
+    assert 0 < pick(rows, hole_ratio="all", method="Telea")["vgg"] < 5
+    assert format_table(rows).splitlines()[0].endswith("|  VGG16 |")
+    assert (tmp_path / "e.csv").read_text().splitlines()[0].endswith(",ssim,vgg")
 
 
 def test_table_and_csv(tmp_path):
