@@ -15,7 +15,13 @@ from illustkit.deprecation import renamed_keywords
 from illustkit.errors import UserError, as_user_error
 from illustkit.figures import sheet
 from illustkit.files import expand_user
-from illustkit.images import list_images, read_image, write_image
+from illustkit.images import (
+    file_stamps,
+    list_images,
+    read_image,
+    store_pictures,
+    write_image,
+)
 from illustkit.options import check_choice, check_number, check_options, check_range
 from illustkit.runtime import own_folder, worker_index
 from illustkit.samples import draw_character
@@ -408,6 +414,7 @@ def train_mosaic(
     strategy: str = "auto",
     seed: int = 0,
     start_from: str | os.PathLike | Run | None = None,
+    cache: str | os.PathLike | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     verbose: str | int = "auto",
 ) -> Run:
@@ -441,6 +448,8 @@ def train_mosaic(
         seed: Int; decides the first weights and every patch. Defaults to 0.
         start_from: `Run`, run folder or `.weights.h5` of the same network to begin
             from. Defaults to `None`.
+        cache: Folder for the pictures without compression, 3 bytes a pixel, from which
+            the patches are cut. Defaults to one in the run.
         callbacks: More Keras callbacks. Defaults to none.
         verbose: As in `keras.Model.fit`. Defaults to "auto".
 
@@ -496,7 +505,11 @@ def train_mosaic(
         restorer = MosaicRestorer(MosaicUNet(**network))
         if not has_trained(run):
             _begin_with(restorer, start_from)
-    pictures, left_out = _read_all(paths, progress=not quiet)
+    pictures, left_out = _read_all(
+        paths,
+        own_folder(cache or expand_user(run) / "pictures"),
+        progress=not quiet,
+    )
     if left_out and not quiet:
         print("\n".join([f"{len(left_out)} pictures are left out:", *left_out]))
     kept = [pictures.pop(name) for name in held_out if name in pictures]
@@ -553,20 +566,24 @@ def _check_held_out(run, held_out, paths):
         )
 
 
-def _read_all(paths, progress):
-    """Return the pictures by name, and a line for each that cannot be read."""
+def _read_all(paths, cache, progress):
+    """Return the pictures by name, of a memory map, and a line for each left out."""
     from tqdm import tqdm
 
-    pictures, left_out = {}, []
-    bar = tqdm(paths.items(), unit="picture", leave=False, disable=not progress)
-    for name, path in bar:
-        try:
-            pictures[name] = read_image(path)
-        except Exception as error:
-            if (problem := as_user_error(error, path)) is None:
-                raise
-            left_out.append(str(problem))
-    return pictures, left_out
+    def fill(writer):
+        left_out = writer.details.setdefault("left_out", [])
+        bar = tqdm(paths.items(), unit="picture", leave=False, disable=not progress)
+        for name, path in bar:
+            try:
+                writer.add(read_image(path), name=name)
+            except Exception as error:
+                if (problem := as_user_error(error, path)) is None:
+                    raise
+                left_out.append(str(problem))
+
+    stored = store_pictures(cache, {"files": file_stamps(paths.values())}, fill)
+    pictures = {row["name"]: stored[i] for i, row in enumerate(stored.rows)}
+    return pictures, stored.details["left_out"]
 
 
 def _joined(batches):

@@ -152,6 +152,13 @@ def train_mosaic(
     export: Annotated[
         Path | None, typer.Option(help="Write the network to this .npz, in float16.")
     ] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for the pictures without compression. Defaults to one in the "
+            "run."
+        ),
+    ] = None,
     seed: Seed = 0,
 ) -> None:
     """Train a restorer that sees the mosaic.
@@ -175,6 +182,7 @@ def train_mosaic(
             precision=precision or "mixed_bfloat16",
             strategy=strategy,
             start_from=start_from,
+            cache=cache,
             seed=seed,
         )
         print(f"The run is in {done.folder}")

@@ -173,7 +173,7 @@ class CensoredCrops(Batches):
     wrong, as where it is estimated.
 
     Args:
-        pictures: List of uint8 RGB arrays.
+        pictures: List of uint8 RGB arrays; of a memory map only what is cut is read.
         steps: Batches in an epoch.
         batch_size: Crops in a batch.
         patch: Side of a crop in pixels. Defaults to 128.
@@ -201,9 +201,7 @@ class CensoredCrops(Batches):
         )
         self.patch, self.mosaics = patch, mosaics
         self.fractional, self.blurs = fractional, blurs
-        self.levels = [
-            [_shrunk(picture, scale) for picture in pictures] for scale in LEVELS
-        ]
+        self.pictures = list(pictures)
 
     def make(self, indices, rng):
         return as_batch([self._draw(rng) for _ in indices])
@@ -245,16 +243,17 @@ class CensoredCrops(Batches):
 
     def _crop(self, window, rng):
         while True:
-            level = self.levels[rng.choice(len(LEVELS), p=LEVEL_ODDS)]
-            picture = level[rng.integers(len(level))]
+            # The window of a shrunk picture, in pixels of the picture itself.
+            scale = rng.choice(LEVELS, p=LEVEL_ODDS)
+            sides = [round(side / scale) for side in window]
+            picture = self.pictures[rng.integers(len(self.pictures))]
             # A small picture lies in the window's corner, its edges repeated.
-            height, width = picture.shape[:2]
             x, y = (
-                int(rng.integers(0, max(n - w, 0) + 1))
-                for n, w in zip((width, height), window, strict=True)
+                int(rng.integers(0, max(n - side, 0) + 1))
+                for n, side in zip(picture.shape[1::-1], sides, strict=True)
             )
-            box = x, y, x + window[0], y + window[1]
-            crop = crop_padded(picture, box)
+            box = x, y, x + sides[0], y + sides[1]
+            crop = resize(crop_padded(picture, box), window)
             # An empty background teaches little more than to change nothing.
             if crop.std() > 8 or rng.random() < 0.15:
                 break
@@ -340,9 +339,3 @@ def cropped(case: Censored, crop: Crop) -> Censored:
     scale = crop.size[0] / (crop.box[2] - crop.box[0])
     sigma = case.sigma and case.sigma * scale
     return Censored(picture, mask, grid, case.kind, sigma)
-
-
-def _shrunk(picture, scale):
-    height, width = picture.shape[:2]
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    return resize(picture, size)

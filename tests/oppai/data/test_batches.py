@@ -129,3 +129,18 @@ def test_crops_of_pictures_of_a_pixel_or_a_line():
     inputs, truth = batches[0]
     assert truth.shape == (8, 32, 32, 3)
     assert all(np.isfinite(array).all() for array in inputs.values())
+
+
+def test_crops_show_pictures_at_three_scales_and_keep_each_picture_once():
+    y, x = np.mgrid[:160, :200].astype(np.uint8)
+    picture = np.stack([x, y, np.zeros_like(x)], -1)
+    batches = CensoredCrops([picture], 1, 1, patch=32)
+    assert [kept is picture for kept in batches.pictures] == [True]
+    rng = np.random.default_rng(0)
+    # From one pixel of a crop to the next, a shrunk picture has so many of its own.
+    steps = [np.ptp(batches._crop((32, 32), rng)[..., :], (0, 1)) for _ in range(300)]
+    steps = np.sort(steps, 1)[:, 1:] / 31  # two channels are slopes, one is black
+    scales, counts = np.unique(np.rint(10 / steps[:, 0]), return_counts=True)
+    np.testing.assert_array_equal(scales, [5, 7, 10])
+    np.testing.assert_allclose(counts / 300, [0.2, 0.3, 0.5], atol=0.08)
+    np.testing.assert_allclose(steps[:, 0], steps[:, 1], atol=2 / 31)

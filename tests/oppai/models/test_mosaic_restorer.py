@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 
@@ -83,6 +84,8 @@ def test_training_learns_is_measured_and_resumes(trained, tmp_path):
     history = run.history
     assert history["charbonnier"][-1] < history["charbonnier"][0]
     assert len((run.folder / "curve.csv").read_text().splitlines()) == 2
+    stored = json.loads((run.folder / "pictures" / "pictures.json").read_text())
+    assert [row["name"] for row in stored["rows"]] == [f"{i}.png" for i in range(6)]
     assert MOSAIC_RESTORER.matches(run.settings)
     options = {
         name: run.settings[name]
