@@ -13,6 +13,7 @@ from illustkit.training.runs import Run
 from oppai import training
 from oppai.data.metadata import Entry, load_metadata, save_metadata
 from oppai.evaluation.evaluate import held_out_patches
+from oppai.models.discriminators import build_trained
 from oppai.models.pretrained import load_restorer
 from oppai.models.restorers import Restorer
 from oppai.presets import BOOK, PRESETS
@@ -118,16 +119,24 @@ def test_an_adversarial_training_resumes_and_leaves_the_generator(
     expected = load_restorer(whole).get_weights()
     for a, b in zip(expected, restorer.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
-    # A training begins from its generator, and it from one without a discriminator.
-    still = {"start_from": whole, "learning_rate": 1e-30, "epochs": 1}
-    begun = train(pictures, tmp_path / "next", **still)
-    after = load_restorer(begun).network.trainable_variables
-    before = load_restorer(whole).network.trainable_variables
-    for a, b in zip(before, after, strict=True):
-        np.testing.assert_array_equal(a.numpy(), b.numpy())
+
+
+def test_a_training_begins_with_the_generator_of_an_adversarial_one(tmp_path):
+    settings = dataclasses.asdict(
+        training.choose_settings(**{k: TINIEST[k] for k in ("preset", "image_size")})
+    )
+    settings["network"] = {"image_size": 16, **TINIEST["network"]}
+    judged = build_trained(settings | SMALL_JUDGE)
+    run = Run.start(tmp_path / "run", settings | SMALL_JUDGE)
+    judged.save_weights(run.weights_path)
+    restorer = build_trained(settings)
+    training._begin_with(restorer, run.folder)
+    expected = judged.generator.get_weights()
+    for a, b in zip(expected, restorer.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    settings["network"] |= {"widths": (4, 12)}
     with pytest.raises(UserError, match="holds another network"):
-        wider = {"network": {**TINIEST["network"], "widths": (4, 12)}}
-        train(pictures, tmp_path / "third", start_from=whole, **wider)
+        training._begin_with(build_trained(settings), run)
 
 
 @pytest.mark.parametrize(
