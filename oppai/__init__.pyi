@@ -58,7 +58,7 @@ from .pages.demo import draw_samples as draw_samples
 from .pixiv.client import login as login
 from .pixiv.client import set_login_attribute as set_login_attribute
 from .pixiv.download import download_all as download_all
-from .training import censor_settings as censor_settings
-from .training import choose_settings as choose_settings
+from .presets import censor_settings as censor_settings
+from .presets import choose_settings as choose_settings
 from .training import train as train
 from .training import train_mosaic as train_mosaic

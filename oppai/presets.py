@@ -1,7 +1,19 @@
 """Named settings of `oppai.train`: hardware, time and what to expect."""
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
+
+import keras
+
+from illustkit.errors import UserError
+from illustkit.options import check_choice, check_number, check_options, check_range
+from illustkit.training.adversarial import LOSSES, AdversarialAdam
+from illustkit.training.presets import choose_preset
+from oppai.models.restorers import WEIGHT_SETS
+
+OPTIMIZERS = {"rmsprop": keras.optimizers.RMSprop, "adam": keras.optimizers.Adam}
+OF_ADVERSARIAL = ("adversarial_loss", "discriminator", "discriminator_learning_rate")
 
 
 @dataclass(frozen=True)
@@ -112,3 +124,87 @@ TINY = replace(
 reached 23.6 dB inside unseen holes, where the mosaic has 22.1 and bicubic 20.6."""
 
 PRESETS = {"book": BOOK, "colab": COLAB, "tiny": TINY}
+
+
+def choose_settings(preset: str = "tiny", **settings: Any) -> Preset:
+    """Return the settings of a preset, with those replaced that the caller names.
+
+    Example:
+    ```python
+    choose_settings("tiny", epochs=20).epochs  # 20
+    ```
+
+    Args:
+        preset: Name in `oppai.presets.PRESETS`.
+        **settings: Fields of `Preset`; `network` is merged with the preset's.
+
+    Returns:
+        A `Preset`.
+
+    Raises:
+        UserError: If the preset, a field, a loss, an optimizer or a schedule is
+            unknown, or a value cannot work.
+    """
+    if preset in PRESETS:
+        network = {**PRESETS[preset].network, **settings.get("network", {})}
+        settings["network"] = network
+    adversarial = settings.get("adversarial")
+    check_choice("adversarial", adversarial, tuple(ADVERSARIAL))
+    if adversarial is not None:
+        settings = {**ADVERSARIAL[adversarial], **settings}
+    elif unused := sorted(set(OF_ADVERSARIAL) & set(settings)):
+        raise UserError(f"`{unused[0]}` needs `adversarial` to be set.")
+    chosen = choose_preset(PRESETS, preset, settings)
+    choices: dict[str, Collection[str]] = {
+        "losses": WEIGHT_SETS,
+        "optimizer": OPTIMIZERS,
+        "schedule": ("constant", "cosine"),
+        "adversarial_loss": LOSSES,
+    }
+    for name, allowed in choices.items():
+        check_choice(name, getattr(chosen, name), sorted(allowed))
+    check_options(**asdict(chosen))
+    check_range("blocks", chosen.blocks, whole=True, least=1)
+    check_range("blur_sizes", chosen.blur_sizes, least=0)
+    check_number("picture_blur", chosen.picture_blur, least=0)
+    check_number("minimum", chosen.minimum, whole=True, least=1)
+    check_number("blend", chosen.blend, least=0, most=1)
+    check_number(
+        "discriminator_learning_rate", chosen.discriminator_learning_rate, above=0
+    )
+    return chosen
+
+
+def censor_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Select the arguments of `CensoredPatches` from a run's settings.
+
+    Example:
+    ```python
+    batches = CensoredPatches(patches, **censor_settings(run.settings))
+    ```
+
+    Args:
+        settings: Dict, as `Run.settings`.
+
+    Returns:
+        Dict of keyword arguments.
+    """
+    names = ("kinds", "blocks", "blur_sizes", "picture_blur", "shift_grid")
+    return {name: settings[name] for name in names}
+
+
+def make_optimizer(chosen: Preset, rate: Any) -> keras.optimizers.Optimizer:
+    """Make the optimizer of a training.
+
+    Args:
+        chosen: What `choose_settings` returned.
+        rate: Its learning rate, or a schedule from it.
+
+    Returns:
+        A `keras.optimizers.Optimizer`; "adam" gives the discriminator of an adversarial
+        training its own rate, and both networks pix2pix's first moment.
+    """
+    if chosen.adversarial is None or chosen.optimizer != "adam":
+        return OPTIMIZERS[chosen.optimizer](rate)
+    ratio = chosen.discriminator_learning_rate / chosen.learning_rate
+    return AdversarialAdam(rate, discriminator_rate=ratio)

@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +22,15 @@ from illustkit.images import (
     store_pictures,
     write_image,
 )
-from illustkit.options import check_choice, check_number, check_options, check_range
+from illustkit.options import check_options
 from illustkit.runtime import own_folder, worker_index
 from illustkit.samples import draw_character
 from illustkit.tables import read_table, write_table
-from illustkit.training.adversarial import LOSSES, AdversarialAdam
 from illustkit.training.batches import Batches, even_batch_size
 from illustkit.training.fingerprint import compare_data
 from illustkit.training.fit import choose_devices, fit_run, is_quiet
 from illustkit.training.folder import has_trained
 from illustkit.training.optimizers import ClippedAdam, WarmupStableDecay
-from illustkit.training.presets import choose_preset
 from illustkit.training.runs import Run, load_weights
 from illustkit.training.split import (
     SPLIT,
@@ -55,10 +53,12 @@ from oppai.models.restorers import (
     MosaicRestorer,
 )
 from oppai.models.vgg import load_vgg_features
-from oppai.presets import ADVERSARIAL, PRESETS, Preset
-
-OPTIMIZERS = {"rmsprop": keras.optimizers.RMSprop, "adam": keras.optimizers.Adam}
-OF_ADVERSARIAL = ("adversarial_loss", "discriminator", "discriminator_learning_rate")
+from oppai.presets import (
+    OF_ADVERSARIAL,
+    censor_settings,
+    choose_settings,
+    make_optimizer,
+)
 
 
 def train(
@@ -232,73 +232,6 @@ def train(
     )
 
 
-def choose_settings(preset: str = "tiny", **settings: Any) -> Preset:
-    """Return the settings of a preset, with those replaced that the caller names.
-
-    Example:
-    ```python
-    choose_settings("tiny", epochs=20).epochs  # 20
-    ```
-
-    Args:
-        preset: Name in `oppai.presets.PRESETS`.
-        **settings: Fields of `Preset`; `network` is merged with the preset's.
-
-    Returns:
-        A `Preset`.
-
-    Raises:
-        UserError: If the preset, a field, a loss, an optimizer or a schedule is
-            unknown, or a value cannot work.
-    """
-    if preset in PRESETS:
-        network = {**PRESETS[preset].network, **settings.get("network", {})}
-        settings["network"] = network
-    adversarial = settings.get("adversarial")
-    check_choice("adversarial", adversarial, tuple(ADVERSARIAL))
-    if adversarial is not None:
-        settings = {**ADVERSARIAL[adversarial], **settings}
-    elif unused := sorted(set(OF_ADVERSARIAL) & set(settings)):
-        raise UserError(f"`{unused[0]}` needs `adversarial` to be set.")
-    chosen = choose_preset(PRESETS, preset, settings)
-    choices: dict[str, Collection[str]] = {
-        "losses": WEIGHT_SETS,
-        "optimizer": OPTIMIZERS,
-        "schedule": ("constant", "cosine"),
-        "adversarial_loss": LOSSES,
-    }
-    for name, allowed in choices.items():
-        check_choice(name, getattr(chosen, name), sorted(allowed))
-    check_options(**dataclasses.asdict(chosen))
-    check_range("blocks", chosen.blocks, whole=True, least=1)
-    check_range("blur_sizes", chosen.blur_sizes, least=0)
-    check_number("picture_blur", chosen.picture_blur, least=0)
-    check_number("minimum", chosen.minimum, whole=True, least=1)
-    check_number("blend", chosen.blend, least=0, most=1)
-    check_number(
-        "discriminator_learning_rate", chosen.discriminator_learning_rate, above=0
-    )
-    return chosen
-
-
-def censor_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Select the arguments of `CensoredPatches` from a run's settings.
-
-    Example:
-    ```python
-    batches = CensoredPatches(patches, **censor_settings(run.settings))
-    ```
-
-    Args:
-        settings: Dict, as `Run.settings`.
-
-    Returns:
-        Dict of keyword arguments.
-    """
-    names = ("kinds", "blocks", "blur_sizes", "picture_blur", "shift_grid")
-    return {name: settings[name] for name in names}
-
-
 def _stored(chosen):
     """Return the settings to store; older runs have none of an adversarial training."""
     stored = dataclasses.asdict(chosen)
@@ -319,13 +252,6 @@ def _lacks_features(chosen):
 def _give_features(restorer, chosen):
     if _needs_features(chosen):
         restorer.features = load_vgg_features(chosen.vgg_weights)
-
-
-def make_optimizer(chosen, rate):
-    if chosen.adversarial is None or chosen.optimizer != "adam":
-        return OPTIMIZERS[chosen.optimizer](rate)
-    ratio = chosen.discriminator_learning_rate / chosen.learning_rate
-    return AdversarialAdam(rate, discriminator_rate=ratio)
 
 
 def _as_setting(start_from):

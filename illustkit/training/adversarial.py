@@ -166,8 +166,9 @@ class Adversarial(Trainable):
         self.built = True
 
     def compile(self, optimizer="rmsprop", **kwargs):
-        if isinstance(optimizer, AdversarialAdam):
-            optimizer.n_generator = len(self.generator.trainable_variables)
+        own = getattr(optimizer, "inner_optimizer", optimizer)  # of a scaled loss
+        if isinstance(own, AdversarialAdam):
+            own.n_generator = len(self.generator.trainable_variables)
         super().compile(optimizer, **kwargs)
 
     def call(self, inputs, training=False):

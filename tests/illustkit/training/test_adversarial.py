@@ -227,6 +227,9 @@ def test_each_network_has_its_own_rate_and_norm():
 def test_compile_counts_the_generators_variables():
     model = Adversarial(*make_networks())
     model.compile(AdversarialAdam())
+    scaled = Adversarial(*make_networks())
+    scaled.compile(keras.optimizers.LossScaleOptimizer(AdversarialAdam()))
+    assert scaled.optimizer.inner_optimizer.n_generator == 4
     n = model.optimizer.n_generator
     assert n == len(model.generator.trainable_variables) == 4
     assert all(
