@@ -487,16 +487,21 @@ def detector_batches() -> Any:
     return DetectorBatches(build_pictures(paths, side=64, cache=None), chosen, seed=0)
 
 
+def slim_detector(patch: pytest.MonkeyPatch) -> None:
+    """The detector's network is one of three convolutions, built in a moment."""
+    patch.setattr(
+        "facescore.detector.losses.DetectorNetwork",
+        name_of("tests.facescore.slim", "Slim")(),
+    )
+
+
 def tiny_detector(patch: pytest.MonkeyPatch, stack: contextlib.ExitStack) -> None:
     """The presets of `facescore.train_detector` have a network of a moment."""
     from facescore.detector.training import DETECTOR_PRESETS
 
     small = {"image_size": 64, "batch_size": 2, "epoch_size": 4, "validation_size": 64}
     small |= {"widths": (2, 2, 4, 4, 4), "depths": (1, 1, 1, 1), "head": 2}
-    patch.setattr(
-        "facescore.detector.losses.DetectorNetwork",
-        name_of("tests.facescore.slim", "Slim")(),
-    )
+    slim_detector(patch)
     for name, preset in DETECTOR_PRESETS.items():
         patch.setitem(DETECTOR_PRESETS, name, dataclasses.replace(preset, **small))
 
@@ -1027,6 +1032,9 @@ CASES: dict[str, Case] = {
 
 WITH_OWN_RESTORER = {"oppai:load_shipped", "oppai:load_restorer"}
 """Examples that load the package's own restorer; the others get a tiny one."""
+
+WITH_OWN_DETECTOR = {"facescore:FaceDetector", "facescore:DetectorNetwork"}
+"""Examples that build the detector's own network; the others get a small one."""
 
 NOT_RUN: dict[str, str] = {}
 """Examples that no test runs, each with the reason."""

@@ -10,8 +10,10 @@ from tests.examples.cases import (
     CASES,
     NOT_RUN,
     VALUES,
+    WITH_OWN_DETECTOR,
     WITH_OWN_RESTORER,
     Case,
+    slim_detector,
     tiny_default,
 )
 from tests.examples.collect import docstring_examples, document_examples
@@ -70,6 +72,8 @@ def check_example(example, made, tmp_path, monkeypatch):
     values = VALUES.get(example.key.split(":")[0], {}) | dict(case.values)
     if example.key not in WITH_OWN_RESTORER:
         tiny_default(monkeypatch)
+    if example.key not in WITH_OWN_DETECTOR:
+        slim_detector(monkeypatch)
     with contextlib.ExitStack() as stack:
         # The one that `restore` keeps is another in every other test.
         load_default.cache_clear()
