@@ -1,17 +1,14 @@
-import subprocess
-import sys
-
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 from illustkit.errors import UserError
 from illustkit.images import read_image, write_image
 from oppai.cli.main import app
 from oppai.pages.demo import demo, draw_samples
+from tests.commands import commands_of, imported
 from tests.oppai.test_training import TINIEST
 
-runner = CliRunner()
+run, _ = commands_of(app)
 
 
 @pytest.fixture(scope="module")
@@ -24,10 +21,6 @@ def shown(tmp_path_factory):
     before = page.stat().st_mtime_ns
     assert demo(folder, **settings).stat().st_mtime_ns > before
     return folder
-
-
-def run(*arguments):
-    return runner.invoke(app, [str(a) for a in arguments])
 
 
 def test_the_demo_shows_pictures_figure_table_and_curves(shown):
@@ -210,9 +203,7 @@ def test_a_stopped_command_says_whether_it_goes_on(
 
 
 def test_help_has_an_example_and_loads_no_network():
-    code = "import sys, oppai.__main__; print({'keras', 'cv2'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.stdout.strip() == "set()", done.stderr
+    assert not imported("import oppai.__main__", "keras", "cv2")
     for command in ("train", "restore", "evaluate", "demo"):
         assert "Example" in run(command, "--help").output
 
