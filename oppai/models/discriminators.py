@@ -167,7 +167,7 @@ class AdversarialRestorer(Adversarial):
 
     Example:
     ```python
-    weights = {"charbonnier": 1.0, "log_mse": 0.1, "perceptual": 0.05}
+    weights = {"charbonnier": 1.0, "log_mse": 0.1, "perceptual": 0.002}
     features = load_vgg_features("package")
     restorer = MosaicRestorer(MosaicUNet(), weights, features=features)
     judge = PatchGAN(norm="none", spectral_norm=True)
