@@ -1,4 +1,4 @@
-"""Start a process for each configuration, two at a time, and read their results."""
+"""Start processes for the configurations, two at a time, and read their results."""
 
 import json
 import os
@@ -13,7 +13,6 @@ import pytest
 from tests.accelerators.cases import make_data
 from tests.conftest import ROOT
 
-RESUMED = ["smallnet:resumed", "oppai:resumed"]
 # Tracing costs four times as much as the few steps. So all except one run eagerly, and
 # only some run on JAX, which compiles everything. --run-large runs every case.
 CASES = {
@@ -22,35 +21,37 @@ CASES = {
         "smallnet",
         "alexnet",
         "oppai",
-        "diffusion",
+        "diffusion:unsampled",
         "mosaic",
         "detector",
     ],
     "mirrored": [
         "regularised",
-        *RESUMED,
+        "smallnet:resumed",
+        "oppai",
         "diffusion",
         "alexnet",
         "mosaic",
         "detector",
     ],
-    "workers": ["regularised", "smallnet:traced-resumed", "oppai"],
+    "workers": ["regularised:traced", "smallnet:resumed", "oppai"],
     "jax": [],
     "jax-2": ["regularised", "smallnet", "oppai"],
 }
+NAMES = [case.split(":")[0] for case in CASES["one"]]
 LARGE = {
     "mirrored": [
         "regularised",
-        *(f"{name}:resumed" for name in CASES["one"][1:6]),
+        *(f"{name}:resumed" for name in NAMES[1:6]),
         "detector",
     ],
     "workers": [
         "regularised",
-        *(f"{name}:traced-resumed" for name in CASES["one"][1:6]),
+        *(f"{name}:traced-resumed" for name in NAMES[1:6]),
         "detector",
     ],
-    "jax": CASES["one"],
-    "jax-2": CASES["one"],
+    "jax": NAMES,
+    "jax-2": NAMES,
 }
 DEADLINE = 1200  # seconds; on a quiet machine a process takes 10 to 20 s
 
@@ -63,10 +64,23 @@ class Outcome(dict):
             return [file[name] for name in file.files]
 
 
-def start(configuration, cases, data, folder, number=0, ports=()):
-    """Start one process, which writes its results into the folder."""
-    folder.mkdir(exist_ok=True)
-    name = configuration.split("-")[0]
+def start(cases, data, folder, number=0, ports=()):
+    """Start one process, which writes its results into folders in `folder`.
+
+    Args:
+        cases: Dict from each of its configurations to a list of cases.
+        data: Folder of the pictures.
+        folder: Where the folders of the configurations are.
+        number: Which of the workers it is. Defaults to 0.
+        ports: The workers' ports. Defaults to none.
+    """
+    first = next(iter(cases))
+    name = first.split("-")[0]
+    parts = []
+    for configuration, names in cases.items():
+        (folder / configuration).mkdir(exist_ok=True)
+        kind = configuration.split("-")[0]
+        parts.append([kind, str(folder / configuration), names])
     environment = {k: v for k, v in os.environ.items() if k != "TF_CONFIG"}
     environment |= {
         "KERAS_BACKEND": "jax" if name == "jax" else "tensorflow",
@@ -75,16 +89,16 @@ def start(configuration, cases, data, folder, number=0, ports=()):
         # Optimising programs that run only a few times takes longer than it saves.
         "XLA_FLAGS": "--xla_backend_optimization_level=0",
     }
-    if configuration == "jax-2":
+    if first == "jax-2":
         environment["XLA_FLAGS"] += " --xla_force_host_platform_device_count=2"
     if ports:
         cluster = {"worker": [f"127.0.0.1:{port}" for port in ports]}
         task = {"type": "worker", "index": number}
         environment["TF_CONFIG"] = json.dumps({"cluster": cluster, "task": task})
-    command = [sys.executable, "-m", "tests.accelerators.worker", name, data, folder]
-    with open(folder / f"log-{number}.txt", "w") as log:
+    command = [sys.executable, "-m", "tests.accelerators.worker", str(data)]
+    with open(folder / first / f"log-{number}.txt", "w") as log:
         return subprocess.Popen(
-            [*map(str, command), *cases],
+            [*command, json.dumps(parts)],
             cwd=ROOT,
             env=environment,
             stdout=log,
@@ -111,33 +125,34 @@ def outcomes(tmp_path_factory, pytestconfig):
     large = pytestconfig.getoption("--run-large")
     cases = {**CASES, **(LARGE if large else {})}
     ports = free_ports(2)
-    pairs = (
-        [("one", 0, ()), ("mirrored", 0, ())],
-        [("workers", 0, ports), ("workers", 1, ports)],
-        [("jax", 0, ()), ("jax-2", 0, ())],
+    pairs = (  # a process imports everything once for both its configurations
+        [(("one", "mirrored"), 0, ()), (("jax-2",), 0, ())],
+        [(("workers",), 0, ports), (("workers",), 1, ports)],
+        [(("jax",), 0, ())],
     )
     backends = {name: find_spec(name) for name in ("tensorflow", "jax")}
     results = {}
     for pair in pairs:
         pair = [
-            each
-            for each in pair
-            if cases[each[0]] and backends["jax" if "jax" in each[0] else "tensorflow"]
+            ({name: cases[name] for name in names if cases[name]}, *where)
+            for names, *where in pair
+            if cases[names[0]]
+            and backends["jax" if "jax" in names[0] else "tensorflow"]
         ]
         processes = [
-            start(name, cases[name], folder / "data", folder / name, *where)
-            for name, *where in pair
+            start(own, folder / "data", folder, *where) for own, *where in pair
         ]
         try:
             codes = [process.wait(DEADLINE) for process in processes]
         finally:
             for process in processes:
                 process.kill()
-        for (name, number, _), code in zip(pair, codes, strict=True):
-            log = (folder / name / f"log-{number}.txt").read_text()
-            assert code == 0, f"{name} {number} failed:\n{log[-3000:]}"
-            results[name] = Outcome(
-                json.loads((folder / name / "results-0.json").read_text())
-            )
-            results[name].folder = folder / name
+        for (own, number, _), code in zip(pair, codes, strict=True):
+            log = (folder / next(iter(own)) / f"log-{number}.txt").read_text()
+            assert code == 0, f"{[*own]} {number} failed:\n{log[-3000:]}"
+            for name in own:
+                results[name] = Outcome(
+                    json.loads((folder / name / "results-0.json").read_text())
+                )
+                results[name].folder = folder / name
     return results

@@ -9,10 +9,9 @@ the same batches. Dropout is off, and the optimizer's epsilon is 0.01.
 import numpy as np
 import pytest
 
-from tests.accelerators.conftest import CASES, LARGE
+from tests.accelerators.conftest import CASES, LARGE, NAMES
 
 TOLERANCE = 1e-5
-names = [case.split(":")[0] for case in CASES["one"]]
 cells = [
     pytest.param(
         configuration,
@@ -23,7 +22,7 @@ cells = [
         else pytest.mark.large,
     )
     for configuration in ("mirrored", "workers", "jax", "jax-2")
-    for case in names
+    for case in NAMES
 ]
 
 
@@ -98,4 +97,4 @@ def test_every_replica_drops_out_its_own_units(outcomes):
 def test_the_large_cells_leave_nothing_out():
     for configuration in CASES:
         cases = LARGE.get(configuration, CASES[configuration])
-        assert {case.split(":")[0] for case in cases} == set(names)
+        assert {case.split(":")[0] for case in cases} == set(NAMES)

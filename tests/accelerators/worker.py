@@ -1,9 +1,10 @@
-"""Train the cases in one process of a configuration and write the results.
+"""Train the cases of one process's configurations and write the results.
 
-    python -m tests.accelerators.worker CONFIGURATION DATA OUT CASE [CASE ...]
+    python -m tests.accelerators.worker DATA '[["one", OUT, [CASE, ...]], ...]'
 
-`CONFIGURATION` is "one", "mirrored", "workers" or "jax". The environment names Keras'
-backend, the workers (`TF_CONFIG`) or the number of JAX's devices (`XLA_FLAGS`).
+Each part of the JSON is a configuration ("one", "mirrored", "workers" or "jax"), the
+folder of its results, and its cases. The environment names Keras' backend, the workers
+(`TF_CONFIG`) or the number of JAX's devices (`XLA_FLAGS`).
 """
 
 import json
@@ -138,23 +139,29 @@ def dropped(folder):
     return masks
 
 
-def main(configuration, data, out, names):
-    if configuration == "mirrored":
-        import tensorflow as tf
+def split_cpu():
+    """Make two logical CPUs, over which "mirrored" goes; "one" takes the first."""
+    import tensorflow as tf
 
-        cpu = tf.config.list_physical_devices("CPU")[0]
-        tf.config.set_logical_device_configuration(
-            cpu, [tf.config.LogicalDeviceConfiguration()] * 2
-        )
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(
+        cpu, [tf.config.LogicalDeviceConfiguration()] * 2
+    )
+
+
+def train_all(configuration, data, out, names):
+    """Train the cases of a configuration."""
     from illustkit.runtime import worker_index
     from tests.accelerators.cases import CASES
 
     strategy, number = STRATEGIES.get(configuration, "auto"), worker_index()
     results = {}
     for name in names:
-        # "name"; "name:resumed": stopped and resumed; "name:traced": not eager.
+        # "name"; "name:resumed": stopped and resumed; "name:traced": not eager;
+        # "name:unsampled": it draws no pictures in between.
         name, _, how = name.partition(":")
         eager, options = "traced" not in how, {"strategy": strategy}
+        options |= {"sample_every": 0} if "unsampled" in how else {}
         record = {"steps": []}
         folder = out / "runs" / name
         if "resumed" in how:
@@ -173,5 +180,12 @@ def main(configuration, data, out, names):
     (out / f"results-{number}.json").write_text(json.dumps(results))
 
 
+def main(data, parts):
+    if any(configuration == "mirrored" for configuration, *_ in parts):
+        split_cpu()
+    for configuration, out, names in parts:
+        train_all(configuration, data, Path(out), names)
+
+
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4:])
+    main(Path(sys.argv[1]), json.loads(sys.argv[2]))
