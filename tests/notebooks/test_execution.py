@@ -27,11 +27,14 @@ CAPPED = {
     ),
     "facescore": (
         {
-            **{"n_scenes": 8, "n_per_score": 4, "n_to_rank": 10},
+            **{"n_scenes": 4, "n_per_score": 4, "n_to_rank": 5},
             # A network of two steps is sure of nothing.
             **{"conf": 0.0, "imgsz": 64},
             "detector_options": {"image_size": 64, "validation_size": 64},
-            "scorer_options": {"image_size": (32, 32)},
+            "scorer_options": {
+                "image_size": (32, 32),
+                "network_options": {"widths": (4, 6), "places": 2},
+            },
         },
         7,
     ),
@@ -83,19 +86,31 @@ def with_settings(notebook, settings):
     return notebook
 
 
-def run_eagerly(folder):
-    """Have TensorFlow's kernels trace nothing: half of the time, for so few steps."""
+# What a kernel does before the first cell: it traces nothing, which takes half of the
+# time for so few steps, and has a detector of three convolutions.
+EAGERLY = "import tensorflow\ntensorflow.config.run_functions_eagerly(True)\n"
+SLIM = {
+    "facescore": """\
+import facescore.detector.losses
+from tests.facescore.slim import Slim
+
+facescore.detector.losses.DetectorNetwork = Slim
+"""
+}
+
+
+def shorten(folder, name):
+    """Have the kernels of a notebook run what takes a moment."""
     startup = folder / "ipython" / "profile_default" / "startup"
     startup.mkdir(parents=True)
-    code = "import tensorflow\ntensorflow.config.run_functions_eagerly(True)\n"
-    (startup / "eager.py").write_text(code)
+    (startup / "short.py").write_text(EAGERLY + SLIM.get(name, ""))
 
 
 def run(path, folder, settings, *, eager=False):
     """Run a notebook in `folder`; return it with its outputs."""
     notebook = with_settings(read(path), settings)
     if eager and importlib.util.find_spec("tensorflow"):
-        run_eagerly(folder)
+        shorten(folder, path.stem)
     client = NotebookClient(
         notebook,
         kernel_manager_class=Manager,  # made by the client, so that it ends it too
