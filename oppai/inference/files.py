@@ -22,7 +22,7 @@ from illustkit.images.animation import (
     write_animation,
 )
 from illustkit.images.formats import format_of
-from illustkit.images.write import check_like
+from illustkit.images.write import changed_rows, check_like
 from illustkit.options import check_number
 from illustkit.progress import inner_bar
 from oppai.data.metadata import load_metadata
@@ -38,6 +38,8 @@ FOLDER, SUFFIX = "restored", "_restored"
 NOTHING = "nothing censored was found: mark it with boxes, a mask or paint"
 # Seconds after which the half-written file of a killed run is no one's work any more.
 _OLD = 3600
+# Rows that are laid over white at once: a float is four times as large as a level.
+_ROWS = 256
 _log = logging.getLogger(__name__)
 
 
@@ -314,16 +316,29 @@ def _restore_rgb(rgb, alpha, marked, load, options):
     elif "boxes" in marked and not len(marked["boxes"]):
         raise NothingCensoredError("the metadata has no box for it")
     restored = restore(shown, restorer=load(), **marked, **options)
-    changed = (restored != shown).any(axis=-1, keepdims=True)
-    return np.where(changed, _under_alpha(restored, alpha), rgb)
+    # Only rows in which something has changed: the picture may be a hundred times as
+    # large as what is restored.
+    rows = changed_rows(restored, shown)
+    part, before = restored[rows], shown[rows]
+    changed = (part != before).any(axis=-1, keepdims=True)
+    beneath = _under_alpha(part, None if alpha is None else alpha[rows])
+    result = rgb.copy()
+    result[rows] = np.where(changed, beneath, rgb[rows])
+    return result
 
 
 def _over_white(rgb, alpha):
     """Lay a transparent picture over white, as the network was trained."""
     if alpha is None:
         return np.ascontiguousarray(rgb)
-    cover = alpha[..., None] / np.float32(255)
-    return np.rint(255 - (255 - rgb.astype(np.float32)) * cover).astype(np.uint8)
+    shown = rgb.copy()
+    for row in range(0, len(rgb), _ROWS):
+        rows = np.s_[row : row + _ROWS]
+        if (alpha[rows] == 255).all():
+            continue
+        cover = alpha[rows][..., None] / np.float32(255)
+        shown[rows] = np.rint(255 - (255 - rgb[rows].astype(np.float32)) * cover)
+    return shown
 
 
 def _under_alpha(shown, alpha):

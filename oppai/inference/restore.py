@@ -3,6 +3,7 @@
 import os
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,8 @@ from oppai.inference.tiling import plan_tiles, predict_regions
 if TYPE_CHECKING:
     from oppai.models.restorers import BaseRestorer
 
+# Pixels around what is marked that are looked at, at least.
+_AROUND = 1024
 _NOTHING = "Nothing censored was found: mark it with boxes, a mask or paint."
 _UNKNOWN = (
     "What is marked shows no mosaic, white-out, light or bar, and is left as it is. "
@@ -160,6 +163,10 @@ def restore(
     blend = restorer.blend if blend is None else blend
     if not 0 <= blend <= 1:
         raise UserError(f"blend is a weight, 0..1. Received: blend={blend}")
+    # A small part of a large picture is restored in a cut of it.
+    output, cut = picture.copy(), _neighbourhood(alpha)
+    picture, alpha = picture[cut], alpha[cut]
+    mosaics = _moved(mosaics, cut)
     hole = alpha > 0
     if not restorer.sees_mosaics:
         mosaics = []
@@ -169,13 +176,13 @@ def restore(
             alpha = _known(picture, alpha, mosaics)
             hole = alpha > 0
     plan = plan_tiles(hole, restorer, mosaics)
-    output = picture.copy()
+    restored = output[cut]
     predictions = predict_regions(picture, hole, plan, restorer, batch_size)
     for (region, _), prediction in zip(plan, predictions, strict=True):
         place = region.slices
         mask = alpha[place] * region.mask
         mixed = mix(picture[place], prediction, mask, blend)
-        np.copyto(output[place], mixed, where=region.mask[..., None])
+        np.copyto(restored[place], mixed, where=region.mask[..., None])
     return output
 
 
@@ -185,6 +192,35 @@ def load_default() -> "BaseRestorer":
     from oppai.models.pretrained import load_shipped
 
     return load_shipped()
+
+
+def _neighbourhood(alpha):
+    """Return rows and columns of what is marked and of all that it is restored from.
+
+    Finders look up to 800 pixels around a part; a network's crop reaches beyond it by
+    less than its long side, or by 300 pixels where it is small.
+    """
+    height, width = alpha.shape
+    left, top, right, bottom = bounds(alpha > 0) or (0, 0, width, height)
+    n = max(_AROUND, right - left, bottom - top)
+    rows = slice(max(top - n, 0), min(bottom + n, height))
+    return rows, slice(max(left - n, 0), min(right + n, width))
+
+
+def _moved(censors, cut):
+    """Return regions as they lie in a cut of the picture."""
+    y, x = cut[0].start, cut[1].start
+    if not censors or (x, y) == (0, 0):
+        return censors
+    shift = np.array([x, y, x, y])
+    return [
+        replace(
+            censor,
+            box=tuple(np.subtract(censor.box, shift).tolist()),
+            grid=censor.grid and censor.grid.moved(-x, -y),
+        )
+        for censor in censors
+    ]
 
 
 def _known(picture, alpha, mosaics):

@@ -13,6 +13,7 @@ from illustkit.images import (
     write_image,
     write_picture,
 )
+from illustkit.images.write import changed_rows
 from tests.illustkit import broken_pictures as odd
 
 BLOCK = np.s_[4:9, 5:12]
@@ -281,3 +282,12 @@ def test_real_pictures_come_back_bit_for_bit(real_data, tmp_path):
         with Image.open(path) as before, Image.open(tmp_path / "out.png") as after:
             assert before.mode == after.mode
             np.testing.assert_array_equal(np.asarray(after), np.asarray(before))
+
+
+def test_changed_rows_are_those_between_the_first_and_the_last_difference():
+    one = np.zeros((7, 5, 3), np.uint8)
+    other = one.copy()
+    assert changed_rows(one, other) == slice(0, 0)
+    other[2, 4, 1] = other[5, 0, 0] = 1
+    assert changed_rows(one, other) == slice(2, 6)
+    assert changed_rows(one[:, 1:], other[:, 1:]) == slice(2, 3)  # views as well

@@ -1,5 +1,7 @@
 """What `oppai.restore` promises, shown with predictors whose answer is known."""
 
+import importlib
+
 import cv2
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ import pytest
 import oppai
 from illustkit.images import uint8_to_signed
 from illustkit.samples import draw_character
+from oppai.censoring.block_grid import Grid
 from oppai.inference.restore import NothingCensoredError, restore
 from oppai.models.restorers import BaseRestorer
 
@@ -416,3 +419,53 @@ def test_a_marked_part_that_shows_no_censor_is_left_and_named():
     with pytest.raises(NothingCensoredError, match="`fill`"):
         restore(truth, boxes=[plain])
     assert (restore(truth, boxes=[plain], fill=True) != truth).any()
+
+
+class Smooth(BaseRestorer):
+    """Predicts what is around a pixel, so that a crop of other pixels shows."""
+
+    def __init__(self, image_size):
+        self.image_size, self.minimum, self.divisor = image_size, 64, 16
+
+    def predict(self, picture, hole, grid=None, missing=None):
+        mean = cv2.blur(picture, (25, 25)).astype("float32")
+        return mean / 127.5 - 1 + 0.2 * hole[..., None]
+
+
+@pytest.mark.parametrize("image_size", [None, 32])
+@pytest.mark.parametrize("box", [(140, 90, 170, 118), (0, 5, 20, 30)])
+def test_a_part_of_a_large_picture_is_restored_from_all_that_it_needs(
+    monkeypatch, image_size, box
+):
+    module = importlib.import_module("oppai.inference.restore")
+    rng = np.random.default_rng(0)
+    picture = rng.integers(0, 256, (260, 300, 3), np.uint8)
+    results = []
+    for around in (52, 1000):
+        monkeypatch.setattr(module, "_AROUND", around)
+        restorer = Smooth(image_size)
+        results.append(oppai.restore(picture, boxes=[box], restorer=restorer))
+    np.testing.assert_array_equal(*results)
+    assert (results[0] != picture).any()
+
+
+def test_found_mosaics_lie_where_they_are_in_a_cut(monkeypatch):
+    module = importlib.import_module("oppai.inference.restore")
+    picture = np.random.default_rng(0).integers(0, 256, (260, 300, 3), np.uint8)
+    mask = np.zeros((260, 300), np.uint8)
+    mask[90:118, 140:170] = 255
+    seen = []
+
+    class Sees(Smooth):
+        sees_mosaics = True
+
+        def predict(self, picture, hole, grid=None, missing=None):
+            seen.append((picture, grid))
+            return super().predict(picture, hole, grid, missing)
+
+    found = oppai.Censored(None, mask, Grid((7, 6), (3, 2)), "mosaic")
+    for around in (52, 1000):
+        monkeypatch.setattr(module, "_AROUND", around)
+        oppai.restore(picture, found=found, restorer=Sees(None), feather=0)
+    np.testing.assert_array_equal(seen[0][0], seen[1][0])
+    assert seen[0][1] == seen[1][1] and seen[0][1] is not None
