@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from illustkit.cli import given, user_errors
+from illustkit.errors import UserError
 from illustkit.files import read_text
 from oppai.cli.options import (
     NAME,
@@ -109,6 +110,8 @@ def train(
             precision=precision,
         )
         if spectral_norm:
+            if adversarial is None:
+                raise UserError("--spectral-norm needs --adversarial to be set.")
             settings["discriminator"] = {"spectral_norm": True}
         if vgg_weights is not None:
             settings["vgg_weights"] = None if vgg_weights == "none" else vgg_weights

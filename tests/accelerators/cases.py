@@ -186,7 +186,48 @@ def regularised(data, run, *, strategy, callbacks):
     return run
 
 
-MODELS = oppai, mosaic, detector, smallnet, alexnet, diffusion, regularised
+def adversarial(data, run, *, strategy, callbacks):
+    """Train two small networks against each other.
+
+    The means of the relativistic loss, the clipping and the lazy penalty are of the
+    whole batch.
+    """
+    import keras
+
+    from illustkit.runtime import get_strategy, scope
+    from illustkit.training.adversarial import (
+        Adversarial,
+        AdversarialAdam,
+        SpectralConv2D,
+    )
+    from illustkit.training.batches import Batches
+    from illustkit.training.runs import Run
+
+    class Pairs(Batches):
+        def make(self, indices, rng):
+            return tuple(rng.normal(size=(2, len(indices), 6, 6, 2)).astype("float32"))
+
+    with scope(get_strategy(strategy)):
+        layers = [keras.Input((6, 6, 2)), keras.layers.Conv2D(2, 3, padding="same")]
+        judge = SpectralConv2D(3, 4, strides=2, use_bias=False)
+        model = Adversarial(
+            keras.Sequential(layers),
+            keras.Sequential([layers[0], judge, keras.layers.LeakyReLU(0.2)]),
+            adversarial_loss="relativistic",
+            r1=1.0,
+            r1_every=2,
+        )
+        judge.direction.assign([1.0, 0.0, 0.0])
+        model.compile(
+            AdversarialAdam(1e-2, discriminator_rate=2.0, network_clipnorm=0.1)
+        )
+    run, batches = Run.start(run, {}), Pairs(24, batch_size=8)
+    callbacks = [batches.follow(), *callbacks, *run.callbacks("loss")]
+    model.fit(batches, shuffle=False, verbose=0, callbacks=callbacks)
+    return run
+
+
+MODELS = oppai, mosaic, detector, smallnet, alexnet, diffusion, regularised, adversarial
 CASES = {train.__name__: train for train in MODELS}
 
 

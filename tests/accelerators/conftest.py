@@ -24,6 +24,7 @@ CASES = {
         "diffusion:unsampled",
         "mosaic",
         "detector",
+        "adversarial",
     ],
     "mirrored": [
         "regularised",
@@ -33,10 +34,11 @@ CASES = {
         "alexnet",
         "mosaic",
         "detector",
+        "adversarial",
     ],
     "workers": ["regularised:traced", "smallnet:resumed", "oppai"],
     "jax": [],
-    "jax-2": ["regularised", "smallnet", "oppai"],
+    "jax-2": ["regularised", "smallnet", "oppai", "adversarial"],
 }
 NAMES = [case.split(":")[0] for case in CASES["one"]]
 LARGE = {
@@ -44,11 +46,13 @@ LARGE = {
         "regularised",
         *(f"{name}:resumed" for name in NAMES[1:6]),
         "detector",
+        "adversarial",
     ],
     "workers": [
         "regularised",
         *(f"{name}:traced-resumed" for name in NAMES[1:6]),
         "detector",
+        "adversarial",
     ],
     "jax": NAMES,
     "jax-2": NAMES,

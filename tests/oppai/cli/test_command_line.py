@@ -259,3 +259,5 @@ def test_the_options_of_an_adversarial_training_arrive(monkeypatch, tmp_path):
     assert (done.exit_code, done.stderr) == (2, "oppai: seen\n")
     assert given["adversarial"] == "pix2pix" and given["adversarial_loss"] == "hinge"
     assert given["discriminator"] == {"spectral_norm": True}
+    done = run("train", tmp_path, tmp_path / "meta.json", "--spectral-norm")
+    assert "--spectral-norm needs --adversarial" in done.stderr
