@@ -90,12 +90,12 @@ def gather_overlay_evidence(
     colours = crop[region.slices][mask]
     colour = np.median(colours, axis=0).astype(np.float32)
     inside = difference(colours, colour)
-    outer, form = _form(mask)
+    outer, form = measure_form(mask)
     filled = np.zeros(mask.shape, np.uint8)
     cv2.drawContours(filled, [outer], -1, 1, cv2.FILLED)
     height, width = picture.shape[:2]
     side = min(height, width) / n
-    points, normals = _normals(outer)
+    points, normals = contour_normals(outer, _POINTS)
     points += region.box[:2]
     at_edge = _beyond(points + 3 * normals, picture.shape, place, n)
     elsewhere = _elsewhere(picture, region, place, n, colour)
@@ -160,8 +160,17 @@ def _reduced(picture, region):
     return Region(box, inner, region.kind), picture[y0:y1:n, x0:x1:n], n, (x0, y0)
 
 
-def _form(mask):
-    """Return the outer contour of a mask, and how regular its form is."""
+def measure_form(mask: np.ndarray) -> tuple[np.ndarray, tuple[float, ...]]:
+    """Return the outer contour of a mask, and how regular its form is.
+
+    Args:
+        mask: bool `(height, width)`.
+
+    Returns:
+        `(contour, form)`: OpenCV's contour `(n, 1, 2)`, and solidity, likeness to a
+        rectangle and to an ellipse, and the logarithm of the contour's length squared
+        over the area.
+    """
     import cv2
 
     padded = np.pad(mask.astype(np.uint8), 1)
@@ -181,12 +190,17 @@ def _form(mask):
     return outer, (solidity, rectangle, ellipse, length)
 
 
-def _normals(outer):
-    """Return points along a contour and the outward normals: float32 `(n, 2)` each."""
+def contour_normals(outer: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return points along a contour and the outward normals: float32 `(n, 2)` each.
+
+    Args:
+        outer: Contour of `measure_form`.
+        most: Greatest number of points.
+    """
     points = outer[:, 0].astype(np.float32)
     n = len(points)
     reach = int(np.clip(n // 16, 2, 8))
-    at = np.arange(0, n, max(1, n / _POINTS)).astype(int)
+    at = np.arange(0, n, max(1, n / most)).astype(int)
     along = points[(at + reach) % n] - points[(at - reach) % n]
     normals = np.stack([along[:, 1], -along[:, 0]], 1)
     normals /= np.maximum(np.hypot(*normals.T)[:, None], 1e-6)
@@ -212,7 +226,7 @@ def _one_colour(crop, region, colour):
     if not own.size:
         return -4.0, 0.0, 0.0, 0.0, 0.0
     area = labels == np.bincount(own).argmax()
-    _, (solidity, rectangle, ellipse, _) = _form(area)
+    _, (solidity, rectangle, ellipse, _) = measure_form(area)
     ends = np.concatenate([area[0], area[-1], area[:, 0], area[:, -1]]).mean()
     larger = math.log(area.sum() / region.mask.sum())
     return larger, solidity, rectangle, ellipse, ends

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from oppai.censoring.regions import Region, overlap, region_at
+from oppai.detection.blur import marked_sigma
 from oppai.detection.mosaic import find_mosaics
 from oppai.detection.solid import hidden_pixels
 
@@ -43,13 +44,13 @@ def mosaics_under(picture: np.ndarray, hole: np.ndarray) -> list[Region]:
     return mosaics
 
 
-def unknown_parts(
+def blurs_under(
     picture: np.ndarray, hole: np.ndarray, mosaics: Sequence[Region]
-) -> np.ndarray:
-    """Return the parts of what is marked that show no known censor.
+) -> tuple[list[Region], np.ndarray]:
+    """Find the blurs under what is marked, and the parts that show no known censor.
 
-    A part is known if a mosaic covers some of it, if white, light or black does, or if
-    most of it has one colour that its surroundings do not have.
+    A part is known if a mosaic covers some of it, if white, light or black does, if
+    most of it has one colour that its surroundings do not have, or if it was blurred.
 
     Args:
         picture: uint8 RGB `(height, width, 3)`.
@@ -57,12 +58,13 @@ def unknown_parts(
         mosaics: What `mosaics_under` returns.
 
     Returns:
-        bool `(height, width)`, whole connected parts of `hole`.
+        `(blurs, unknown)`: list of `Region` of the kind "blur", and bool
+        `(height, width)`. Both are whole connected parts of `hole`.
     """
     import cv2
 
     n, labels, stats, _ = cv2.connectedComponentsWithStats(hole.astype(np.uint8))
-    unknown = np.zeros(hole.shape, bool)
+    blurs, unknown = [], np.zeros(hole.shape, bool)
     for label in range(1, n):
         left, top, width, height = stats[label, :4].tolist()
         box = left, top, left + width, top + height
@@ -73,8 +75,12 @@ def unknown_parts(
             covered[here] |= mosaic.mask[there]
         if covered[part].mean() >= _COVERED or _is_plain(picture, box, part):
             continue
-        unknown[top : box[3], left : box[2]] |= part
-    return unknown
+        sigma = marked_sigma(picture, box, part)
+        if sigma is None:
+            unknown[top : box[3], left : box[2]] |= part
+        else:
+            blurs.append(region_at((left, top), part, kind="blur", sigma=sigma))
+    return blurs, unknown
 
 
 def _is_plain(picture, box, part):

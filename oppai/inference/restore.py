@@ -4,7 +4,7 @@ import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from illustkit.images import read_image
 from oppai.censoring.censor import blend as mix
 from oppai.censoring.regions import Censored, Region, bounds
 from oppai.detection.find_censored import Found, find_censored
-from oppai.detection.recognise import mosaics_under, unknown_parts
+from oppai.detection.recognise import blurs_under, mosaics_under
 from oppai.inference.marks import (
     NothingCensoredError,
     boxes_alpha,
@@ -28,19 +28,21 @@ from oppai.inference.tiling import plan_tiles, predict_regions
 if TYPE_CHECKING:
     from oppai.models.restorers import BaseRestorer
 
+# Width in pixels of the rim over which the restored part of a found blur fades.
+_RIM = 6
 # Pixels around what is marked that are looked at, at least.
 _AROUND = 1024
 _NOTHING = "Nothing censored was found: mark it with boxes, a mask or paint."
 _UNKNOWN = (
-    "What is marked shows no mosaic, white-out, light or bar, and is left as it is. "
-    "`fill` fills it anyway."
+    "What is marked shows no mosaic, blur, white-out, light or bar, and is left as it "
+    "is. `fill` fills it anyway."
 )
 
 
 def restore(
     image: "str | os.PathLike[str] | np.ndarray | Censored",
     *,
-    restorer: "BaseRestorer | None" = None,
+    restorer: "BaseRestorer | str | os.PathLike[str] | None" = None,
     boxes: Sequence[Sequence[float]] | None = None,
     mask: Any = None,
     mask_colour: Sequence[int] | None = None,
@@ -59,16 +61,17 @@ def restore(
     network's scale, predicted and brought back; tiles of a long region fade into one
     another. A restorer of a fixed size gets squares as in training (1.5 times the
     region's long side, at least `restorer.minimum` pixels); one that sees mosaics, as
-    the package's own, gets each mosaic at the scale on which it was trained.
+    the package's own, gets each mosaic and blur at the scale on which it was trained.
 
-    With nothing marked, `oppai.find_censored` finds what is censored. It also finds the
-    blocks of marked mosaics for a restorer that sees them. Such a restorer leaves alone
-    what is marked and shows no mosaic, white-out, light or bar: so restoring twice
-    changes nothing.
+    With nothing marked, `oppai.find_censored` finds what is censored. For a restorer
+    that sees mosaics, the blocks of marked mosaics and the strength of marked blurs are
+    found too. Such a restorer leaves alone what is marked and shows no mosaic, blur,
+    white-out, light or bar: so restoring twice changes nothing.
 
     Example:
     ```python
     restored = oppai.restore("a.png")  # what it finds, with the package's own weights
+    restored = oppai.restore("a.png", restorer="sharp")
     restored = oppai.restore(oppai.add_mosaic(picture, (64, 80, 192, 176)))
     restorer = oppai.load_restorer("runs/first")
     restored = oppai.restore("a.png", boxes=[(57, 258, 344, 471)], restorer=restorer)
@@ -80,8 +83,9 @@ def restore(
         image: Path, or uint8 RGB array (height, width, 3), which is not changed. A
             transparent file is laid over white. Or a `Censored`, as of
             `oppai.add_mosaic`, whose hidden pixels are restored.
-        restorer: An `oppai.models.restorers.BaseRestorer`, as of `load_restorer`.
-            Defaults to `None`, the one that comes with the package.
+        restorer: What `load_restorer` takes or returns: "default", the package's own;
+            "sharp", its second, which invents likely detail; a run; or any
+            `oppai.models.restorers.BaseRestorer`. Defaults to `None`, "default".
         boxes: Boxes (left, top, right, bottom) in pixels of the picture. Give one of
             `boxes`, `mask`, `mask_colour` and `found`, or none.
         mask: Path, or bool or uint8 array (height, width), as large as the picture:
@@ -134,9 +138,12 @@ def restore(
             "Say what to restore by one of boxes, mask, mask_colour and found. "
             f"Received: {' and '.join(given)}"
         )
-    restorer = load_default() if restorer is None else restorer
-    # None: the mosaics under what is marked are not known yet.
-    mosaics: list[Region] | None = None
+    if restorer is None:
+        restorer = load_default()
+    elif isinstance(restorer, (str, os.PathLike)):
+        restorer = _load(os.fspath(restorer))
+    # None: the mosaics and blurs under what is marked are not known yet.
+    censors: list[Region] | None = None
     if boxes is not None:
         alpha = boxes_alpha(picture.shape, boxes, feather=feather)
     elif mask is not None:
@@ -147,7 +154,7 @@ def restore(
                 f"Under paint there is nothing to blend with: blend is 1 there. "
                 f"Received: blend={blend}"
             )
-        blend, mosaics = 1, []
+        blend, censors = 1, []
         painted = painted_mask(picture, mask_colour, tolerance=tolerance)
         alpha = mask_alpha(painted, picture.shape, feather=feather)
         if not alpha.any():
@@ -159,23 +166,25 @@ def restore(
             picture = fill_painted(picture, painted)
     else:
         found = find_censored(picture) if found is None else found
-        alpha, mosaics = _hidden(picture, found, feather)
+        alpha, censors = _hidden(picture, found, feather)
     blend = restorer.blend if blend is None else blend
     if not 0 <= blend <= 1:
         raise UserError(f"blend is a weight, 0..1. Received: blend={blend}")
     # A small part of a large picture is restored in a cut of it.
     output, cut = picture.copy(), _neighbourhood(alpha)
     picture, alpha = picture[cut], alpha[cut]
-    mosaics = _moved(mosaics, cut)
+    censors = _moved(censors, cut)
     hole = alpha > 0
     if not restorer.sees_mosaics:
-        mosaics = []
-    elif mosaics is None:
-        mosaics = mosaics_under(picture, hole) if hole.any() else []
-        if found is None and not fill:
-            alpha = _known(picture, alpha, mosaics)
+        censors = []
+    elif censors is None:
+        censors = mosaics_under(picture, hole) if hole.any() else []
+        blurs, unknown = blurs_under(picture, alpha > 127, censors)
+        censors += blurs
+        if found is None and not fill and unknown.any():
+            alpha = _known(alpha, unknown)
             hole = alpha > 0
-    plan = plan_tiles(hole, restorer, mosaics)
+    plan = plan_tiles(hole, restorer, censors)
     restored = output[cut]
     predictions = predict_regions(picture, hole, plan, restorer, batch_size)
     for (region, _), prediction in zip(plan, predictions, strict=True):
@@ -192,6 +201,13 @@ def load_default() -> "BaseRestorer":
     from oppai.models.pretrained import load_shipped
 
     return load_shipped()
+
+
+@lru_cache(maxsize=2)
+def _load(name):
+    from oppai.models.pretrained import load_restorer
+
+    return load_restorer(name)
 
 
 def _neighbourhood(alpha):
@@ -223,11 +239,8 @@ def _moved(censors, cut):
     ]
 
 
-def _known(picture, alpha, mosaics):
+def _known(alpha, unknown):
     """Return the alpha of the marked parts that show a known censor."""
-    unknown = unknown_parts(picture, alpha > 127, mosaics)
-    if not unknown.any():
-        return alpha
     import cv2
 
     # Every soft rim belongs to the part that it surrounds.
@@ -241,33 +254,44 @@ def _known(picture, alpha, mosaics):
 
 
 def _with_rims(picture, found):
-    """Return a mask of the regions, with the rims over which white and black fade."""
+    """Return a mask of the regions, with the rims over which they fade."""
     from oppai.detection.solid import with_rim
 
     alpha = found.mask.copy()
     for region in found.regions:
-        if region.grid is None:
+        if region.kind == "blur":
+            soft = mask_alpha(_drawn(region, alpha.shape), alpha.shape, feather=_RIM)
+            np.maximum(alpha, soft, out=alpha)
+        elif region.grid is None:
             rim = with_rim(picture, region)
             alpha[rim.slices][rim.mask] = 255
     return alpha
 
 
 def _hidden(picture, found, feather):
-    """Return the alpha of a `Found` or a `Censored`, and the mosaics it knows."""
+    """Return the alpha of a `Found` or a `Censored`, and its mosaics and blurs."""
     if isinstance(found, Found):
         if not found.regions:
             raise NothingCensoredError(_NOTHING)
-        mosaics = [region for region in found.regions if region.grid is not None]
-        return _with_rims(picture, found), mosaics
+        kinds = "mosaic", "blur"
+        censors = [region for region in found.regions if region.kind in kinds]
+        return _with_rims(picture, found), censors
     alpha = mask_alpha(found.mask, picture.shape, feather=feather)
-    if found.grid is None:
-        return alpha, None if found.kind == "mosaic" else []
+    if found.grid is None and found.sigma is None:
+        return alpha, None if found.kind in ("mosaic", "blur") else []
     box = bounds(found.mask > 0)
     if box is None:
         return alpha, []
     left, top, right, bottom = box
     mask = found.mask[top:bottom, left:right] > 0
-    return alpha, [Region(box, mask, "mosaic", found.grid)]
+    return alpha, [Region(box, mask, found.kind, found.grid, sigma=found.sigma)]
+
+
+def _drawn(region, shape):
+    """Return a mask of the picture's shape: bool, true in the region."""
+    mask = np.zeros(shape, bool)
+    mask[region.slices] = region.mask
+    return mask
 
 
 def _alpha_of(mask, picture, feather):

@@ -5,7 +5,7 @@ import pytest
 from illustkit.images import uint8_to_signed
 from illustkit.samples import draw_character
 from oppai.censoring.block_grid import Grid
-from oppai.censoring.censor import censor
+from oppai.censoring.censor import add_blur, censor
 from oppai.censoring.masks import box_mask
 from oppai.censoring.regions import Region
 from oppai.inference.restore import restore
@@ -118,6 +118,18 @@ def test_a_blur_is_seen_at_two_pixels_and_nothing_in_it_is_missing(sigma, shrunk
     in_crop = crop.take_hole(marked(hole.shape, beside))
     np.testing.assert_array_equal(missing, in_crop)
     np.testing.assert_array_equal(inside, crop.take_hole(hole))
+
+
+def test_a_marked_blur_is_seen_at_the_scale_of_its_estimated_strength():
+    box = (60, 60, 220, 220)
+    truth = draw_character(3, (300, 424)).image
+    blurred = add_blur(truth, box, sigma=8, blur_size=0, coverage=1).image
+    spy = Spy()
+    restore(blurred, boxes=[box], restorer=spy, feather=0)
+    ((_, inside, grid, missing),) = spy.cases
+    assert grid is None and not missing.any()
+    # Sides are brought to a quarter.
+    assert inside.sum() ** 0.5 == pytest.approx(160 / 4, rel=0.25)
 
 
 def test_what_another_region_hides_counts_as_missing():
