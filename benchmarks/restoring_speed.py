@@ -1,15 +1,17 @@
 """How much time and memory does the packaged restorer need?
 
-    python benchmarks/restoring_speed.py [--rounds 15]
+    python benchmarks/restoring_speed.py [--rounds 15] [--huge 10700 10654]
 
 Times three cases. The first is a patch of 256 pixels, a quarter of it a mosaic with
 blocks of 8, after a warm-up and next to bicubic interpolation of the block means. The
 second is a picture of 3000×4000 pixels with 12 mosaics, once with their boxes given and
-once without. The third is `oppai restore` of a sample in a new process.
+once without. The third is `oppai restore` of a sample in a new process. `--huge` times
+nothing but `oppai restore` of one box in a PNG of that width and height.
 """
 
 import argparse
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -64,10 +66,38 @@ def large_picture():
     return censor(truth, mask, block=24, picture_blur=0), boxes
 
 
+def time_huge(width, height):
+    """Print what `oppai restore` takes for one box of a huge PNG."""
+    character = draw_character(7001, (600, 848)).image
+    repeats = -(-height // 848), -(-width // 600), 1
+    truth = np.tile(character, repeats)[:height, :width]
+    x, y = width // 3, height // 3
+    seen = truth.copy()
+    around = np.s_[y : y + 400, x : x + 600]
+    mask = np.full((400, 600), 255, np.uint8)
+    seen[around] = censor(truth[around], mask, block=16, picture_blur=0)
+    with tempfile.TemporaryDirectory() as folder:
+        path = write_image(Path(folder) / "huge.png", seen)
+        box = f"{x},{y},{x + 600},{y + 400}"
+        command = [sys.executable, "-m", "oppai", "restore", str(path), "--box", box]
+        start = time.perf_counter()
+        subprocess.run(command, check=True, capture_output=True)
+        seconds = time.perf_counter() - start
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    print(
+        f"{width}×{height} with one box, in a new process: {seconds:.1f} s, "
+        f"{used.ru_utime + used.ru_stime:.1f} s of processor time"
+    )
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--huge", type=int, nargs=2, metavar=("WIDTH", "HEIGHT"))
     options = parser.parse_args()
+    if options.huge:
+        time_huge(*options.huge)
+        return
     restorer = oppai.load_restorer("default")
     ours, bicubic = time_patch(restorer, options.rounds)
     print(f"one patch: {ours:.0f} ms; bicubic block means: {bicubic:.1f} ms")
