@@ -46,7 +46,7 @@ def evaluate(
     with user_errors(NAME, goes_on=False):
         from illustkit.training.runs import Run
         from oppai.evaluation import evaluate as evaluation
-        from oppai.models.pretrained import load_restorer
+        from oppai.models.pretrained import SHIPPED, load_restorer
 
         numbers = None
         if blocks:
@@ -63,7 +63,7 @@ def evaluate(
             from oppai.models.vgg import load_vgg_features
 
             features = load_vgg_features(vgg_weights, taps=VGG_TAPS)
-        opened = run if run == "default" else Run(run)
+        opened = run if run in SHIPPED else Run(run)
         restorer = load_restorer(opened)
         patches = evaluation.held_out_patches(opened, images, metadata)
         print(patches.report)

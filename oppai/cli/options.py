@@ -18,9 +18,10 @@ MetadataFile = Annotated[Path, typer.Argument(help="The metadata.")]
 Restorer = Annotated[
     str,
     typer.Option(
+        "--restorer",
         "--run",
-        help="default (the package's own), a run folder, or a .keras file; ./default "
-        "is a folder of that name.",
+        help="default or sharp (the package's own), a run folder, or a .keras file; "
+        "./default is a folder of that name.",
     ),
 ]
 RunFolder = Annotated[Path, typer.Option(help="Folder of the training.")]

@@ -22,6 +22,7 @@ from oppai.data.dataset import Patches, build_patches
 from oppai.data.metadata import load_metadata
 from oppai.evaluation.baselines import BASELINES
 from oppai.metrics import measure_hole, vgg_distance
+from oppai.models.pretrained import SHIPPED
 from oppai.models.pretrained import SPLIT as DEFAULT_SPLIT
 
 # Hole ratios of Liu et al., section 4.1: (0.01, 0.1], (0.1, 0.2], …, (0.5, 0.6].
@@ -53,8 +54,8 @@ def held_out_patches(
     ```
 
     Args:
-        run: `illustkit.training.runs.Run` of a training or its folder, or "default" for
-            the restorer that comes with the package, whose patches have 256 pixels.
+        run: `illustkit.training.runs.Run` of a training or its folder, or "default" or
+            "sharp" for those that come with the package, whose patches have 256 pixels.
         images: Folder of the pictures.
         metadata: Path of the JSON with their boxes.
         cache: Folder for the patches. Defaults to one in the run; those of the
@@ -67,7 +68,7 @@ def held_out_patches(
     Raises:
         UserError: If the run stores no split, or trained on every picture.
     """
-    if run != "default":
+    if not (isinstance(run, str) and run in SHIPPED):
         run = run if isinstance(run, Run) else Run(run)
         split = run.folder
         cache = cache or run.folder / "held_out_patches"

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 DEFAULT = Path(__file__).parents[1] / "weights" / "default.npz"
-# Which pictures it was trained on.
+# The package's own restorers by name.
+SHIPPED = {"default": DEFAULT, "sharp": DEFAULT.with_name("sharp.npz")}
+# Which pictures they were trained on.
 SPLIT = DEFAULT.with_name("default_split.json")
 _CONFIG = "network.json"
 
@@ -52,6 +54,7 @@ def save_shipped(restorer: "MosaicRestorer", path: str | os.PathLike[str]) -> Pa
     settings = {
         k: v for k, v in network.get_config().items() if k not in ("name", "dtype")
     }
+    settings["passes"] = restorer.passes
     text = json.dumps(settings).encode()
     arrays[_CONFIG] = np.frombuffer(text, np.uint8)
     memory = io.BytesIO()
@@ -84,6 +87,7 @@ def load_shipped(path: str | os.PathLike[str] = DEFAULT) -> "MosaicRestorer":
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         settings = json.loads(arrays.pop(_CONFIG).tobytes())
+        passes = settings.pop("passes", 2)
         with precision("float32"):
             network = MosaicUNet(**settings)
     names = {variable.path: variable for variable in network.weights}
@@ -94,7 +98,7 @@ def load_shipped(path: str | os.PathLike[str] = DEFAULT) -> "MosaicRestorer":
         )
     for name, variable in names.items():
         variable.assign(arrays[name].astype(np.float32))
-    return MosaicRestorer(network)
+    return MosaicRestorer(network, passes=passes)
 
 
 def load_restorer(run: "str | os.PathLike[str] | Run") -> "KerasRestorer":
@@ -103,32 +107,33 @@ def load_restorer(run: "str | os.PathLike[str] | Run") -> "KerasRestorer":
     Example:
     ```python
     restorer = oppai.load_restorer("default")  # the package's own, nothing to train
+    restorer = oppai.load_restorer("sharp")  # its second, which draws more detail
     restorer = oppai.load_restorer("runs/first")
     restored = oppai.restore("a.png", boxes=[(60, 80, 160, 190)], restorer=restorer)
     ```
 
     Args:
-        run: "default", for the restorer that comes with the package. Or a run folder
-            (its path, or the `Run` that `oppai.train` or `train_mosaic` returned),
-            whose best weights are loaded; or the path of a `.keras` file. A run folder
-            that has the name "default" is given as "./default" or as a `Path`.
+        run: "default" or "sharp", for the restorers that come with the package:
+            "default" is the more exact, "sharp" invents detail where it is likely. Or a
+            run folder (its path, or the `Run` that `oppai.train` or `train_mosaic`
+            returned), whose best weights are loaded; or the path of a `.keras` file. A
+            run folder of such a name is given as "./default" or as a `Path`.
 
     Returns:
         A `Restorer` without VGG16: it restores; to train it on, set its `features` if
         its loss has terms of VGG16. An adversarial run gives the generator alone.
-        "default" and runs of `train_mosaic` give a
-        `MosaicRestorer`.
+        "default", "sharp" and runs of `train_mosaic` give a `MosaicRestorer`.
 
     Raises:
         UserError: If there is no run, or no weights in it.
     """
-    if isinstance(run, str) and run == "default":
+    if isinstance(run, str) and run in SHIPPED:
         if Path(run).is_dir():
             _log.warning(
-                "default is the restorer of the package, not the folder of that name "
-                "here: give ./default for the folder."
+                f"{run} is the restorer of the package, not the folder of that name "
+                f"here: give ./{run} for the folder."
             )
-        return load_shipped()
+        return load_shipped(SHIPPED[run])
     # Keras has to know the classes in a `.keras` file.
     from illustkit.training.runs import Run, load_run
     from oppai.models.discriminators import build_trained

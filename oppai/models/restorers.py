@@ -346,8 +346,8 @@ class MosaicRestorer(KerasRestorer):
     Charbonnier distance √(d² + 10⁻⁶), and log(mse + 4·10⁻⁵), whose mean is that of the
     PSNR but for a factor. Both are on the signed scale. A third term, "perceptual", is
     L1 between VGG16's features of the restored picture (truth around the hole) and of
-    the truth, summed over the taps; it needs `features`. On VGG16's scale it is hundreds
-    of times larger than the others.
+    the truth, summed over the taps; it needs `features`. On VGG16's scale it is
+    hundreds of times larger than the others.
 
     Example:
     ```python
@@ -362,6 +362,8 @@ class MosaicRestorer(KerasRestorer):
         term_weights: Dict from a loss term's name to its weight.
             Defaults to `{"charbonnier": 1.0, "log_mse": 0.1}`.
         features: As in `Restorer`. Defaults to `None`.
+        passes: 1 to predict each picture as it is, 2 to predict it mirrored as well and
+            to take the mean. Defaults to 2.
         **kwargs: Passed to `keras.Model`.
 
     Call arguments:
@@ -388,8 +390,11 @@ class MosaicRestorer(KerasRestorer):
         term_weights: Mapping[str, float] | None = None,
         *,
         features: Any = None,
+        passes: int = 2,
         **kwargs: Any,
     ) -> None:
+        if passes not in (1, 2):
+            raise UserError(f"`passes` is 1 or 2. Received: {passes}")
         weights = term_weights or {"charbonnier": 1.0, "log_mse": 0.1}
         if features is None:
             _check_features(weights)
@@ -398,6 +403,7 @@ class MosaicRestorer(KerasRestorer):
         super().__init__(weights, monitors=MONITORS, **kwargs)
         self.network = network
         self.features = None if features is _NOT_SAVED else features
+        self.passes = passes
         self.built = True
 
     @property
@@ -443,9 +449,10 @@ class MosaicRestorer(KerasRestorer):
         return crop_around(box, grid, divisor=self.divisor)
 
     def predict_all(self, cases, batch_size=8):
-        """Predict several pictures, each as it is and mirrored, and take the mean.
+        """Predict several pictures, each as it is and, with two passes, mirrored too.
 
-        Where nothing is drawn, the base is returned: `oppai.data.mosaic_inputs`.
+        The mean of two passes is better by some tenths of a decibel, but softer. Where
+        nothing is drawn, the base is returned: `oppai.data.mosaic_inputs`.
 
         Args:
             cases: `Case`s, of any sizes that the network takes.
@@ -458,20 +465,25 @@ class MosaicRestorer(KerasRestorer):
         results: list = [None] * len(cases)
         for numbers in _by_size(cases):
             # Memory is that of so many pictures of 256 pixels.
-            n = max(1, batch_size * 256**2 // cases[numbers[0]].hole.size // 2)
+            n = batch_size * 256**2 // cases[numbers[0]].hole.size
+            n = max(1, n // self.passes)
             for start in range(0, len(numbers), n):
                 chosen = numbers[start : start + n]
                 seen = [cases[i] for i in chosen]
                 inputs = [mosaic_inputs(*case) for case in seen]
-                mirrored = [mosaic_inputs(*case.mirrored()) for case in seen]
+                mirrored = []
+                if self.passes == 2:
+                    mirrored = [mosaic_inputs(*case.mirrored()) for case in seen]
                 signed = self.predict_on_batch(stack_inputs(inputs + mirrored))
-                pairs = np.split(np.asarray(signed, "float32"), 2)
-                for i, arrays, case, plain, turned in zip(
-                    chosen, inputs, seen, *pairs, strict=True
+                plain, *turned = np.split(np.asarray(signed, "float32"), self.passes)
+                for other in turned:
+                    plain = (plain + other[:, :, ::-1]) / 2
+                for i, arrays, case, result in zip(
+                    chosen, inputs, seen, plain, strict=True
                 ):
-                    mean, base = (plain + turned[:, ::-1]) / 2, arrays["base"]
+                    base = arrays["base"]
                     weight = activity(base, case.hole, case.missing)[..., None]
-                    results[i] = base + weight * (mean - base)
+                    results[i] = base + weight * (result - base)
                 progress.advance(len(chosen))
         return results
 
@@ -479,6 +491,7 @@ class MosaicRestorer(KerasRestorer):
         config = super().get_config()
         config["network"] = keras.saving.serialize_keras_object(self.network)
         config["term_weights"] = self.term_weights
+        config["passes"] = self.passes
         return config
 
     @classmethod

@@ -314,7 +314,7 @@ def tiny_default(patch: pytest.MonkeyPatch) -> None:
     """The package's own restorer is one of a moment."""
     from oppai.models import pretrained
 
-    patch.setattr(pretrained, "load_shipped", mosaic_restorer)
+    patch.setattr(pretrained, "load_shipped", lambda *path: mosaic_restorer())
 
 
 def tiny_presets(patch: pytest.MonkeyPatch, stack: contextlib.ExitStack) -> None:

@@ -8,6 +8,7 @@ import pytest
 from keras import ops
 
 import oppai
+from illustkit.errors import UserError
 from illustkit.images import write_image
 from illustkit.runtime import precision
 from illustkit.samples import draw_face_icon
@@ -79,6 +80,22 @@ def test_restoring_patches_keeps_what_is_valid(trained):
         assert np.abs(alone[0].astype(int) - one[i]).max() <= 1
 
 
+def test_two_passes_are_the_mean_of_a_picture_and_its_mirror_image():
+    one, two = (MosaicRestorer(MosaicUNet(**TINY), passes=n) for n in (1, 2))
+    two.network.set_weights(one.network.get_weights())
+    picture = draw_face_icon(1, 64)
+    hole = np.zeros((64, 64), bool)
+    hole[16:48, 16:48] = True
+    grid = Grid((8, 8))
+    plain = one.predict(picture, hole, grid)
+    turned = one.predict(picture[:, ::-1], hole[:, ::-1], grid.mirrored(64))
+    mean = (plain + turned[:, ::-1]) / 2
+    np.testing.assert_allclose(two.predict(picture, hole, grid), mean, atol=2e-3)
+    assert np.abs(plain - mean)[hole].max() > 0.01
+    with pytest.raises(UserError, match="`passes` is 1 or 2"):
+        MosaicRestorer(one.network, passes=3)
+
+
 def test_training_learns_is_measured_and_resumes(trained, tmp_path):
     folder, run = trained
     history = run.history
@@ -118,9 +135,10 @@ def test_batches_depend_on_seed_and_number_alone():
 
 
 def test_shipped_weights_keep_what_the_network_says(trained, tmp_path):
-    restorer = MosaicRestorer(MosaicUNet(**TINY))
+    restorer = MosaicRestorer(MosaicUNet(**TINY), passes=1)
     path = save_shipped(restorer, tmp_path / "a.npz")
     again = load_shipped(path)
+    assert again.passes == 1
     x, _ = as_batch(held_out_cases([draw_face_icon(1, 64)], 64))
     np.testing.assert_allclose(again(x), restorer(x), atol=5e-3)  # float16 storage
     path.write_bytes(path.read_bytes()[:2000])

@@ -159,10 +159,11 @@ def test_default_is_the_package_s_and_a_folder_of_that_name_is_told(
     tmp_path, monkeypatch, caplog
 ):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("oppai.models.pretrained.load_shipped", lambda: "shipped")
-    assert load_restorer("default") == "shipped" and not caplog.text
+    monkeypatch.setattr("oppai.models.pretrained.load_shipped", lambda path: path.stem)
+    assert load_restorer("sharp") == "sharp"
+    assert load_restorer("default") == "default" and not caplog.text
     (tmp_path / "default").mkdir()
-    assert load_restorer("default") == "shipped"
+    assert load_restorer("default") == "default"
     assert "give ./default for the folder" in caplog.text
     for folder in ("./default", tmp_path / "default", Path("default")):
         with pytest.raises(UserError, match="default holds no run"):
