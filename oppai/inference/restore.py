@@ -138,10 +138,7 @@ def restore(
             "Say what to restore by one of boxes, mask, mask_colour and found. "
             f"Received: {' and '.join(given)}"
         )
-    if restorer is None:
-        restorer = load_default()
-    elif isinstance(restorer, (str, os.PathLike)):
-        restorer = _load(os.fspath(restorer))
+    chosen = _opened(restorer)
     # None: the mosaics and blurs under what is marked are not known yet.
     censors: list[Region] | None = None
     if boxes is not None:
@@ -167,7 +164,7 @@ def restore(
     else:
         found = find_censored(picture) if found is None else found
         alpha, censors = _hidden(picture, found, feather)
-    blend = restorer.blend if blend is None else blend
+    blend = chosen.blend if blend is None else blend
     if not 0 <= blend <= 1:
         raise UserError(f"blend is a weight, 0..1. Received: blend={blend}")
     # A small part of a large picture is restored in a cut of it.
@@ -175,7 +172,7 @@ def restore(
     picture, alpha = picture[cut], alpha[cut]
     censors = _moved(censors, cut)
     hole = alpha > 0
-    if not restorer.sees_mosaics:
+    if not chosen.sees_mosaics:
         censors = []
     elif censors is None:
         censors = mosaics_under(picture, hole) if hole.any() else []
@@ -184,9 +181,9 @@ def restore(
         if found is None and not fill and unknown.any():
             alpha = _known(alpha, unknown)
             hole = alpha > 0
-    plan = plan_tiles(hole, restorer, censors)
+    plan = plan_tiles(hole, chosen, censors)
     restored = output[cut]
-    predictions = predict_regions(picture, hole, plan, restorer, batch_size)
+    predictions = predict_regions(picture, hole, plan, chosen, batch_size)
     for (region, _), prediction in zip(plan, predictions, strict=True):
         place = region.slices
         mask = alpha[place] * region.mask
@@ -201,6 +198,15 @@ def load_default() -> "BaseRestorer":
     from oppai.models.pretrained import load_shipped
 
     return load_shipped()
+
+
+def _opened(restorer: Any) -> "BaseRestorer":
+    """Return the restorer of a name or a path, or a restorer as it is."""
+    if restorer is None:
+        return load_default()
+    if isinstance(restorer, (str, os.PathLike)):
+        return _load(os.fspath(restorer))
+    return restorer
 
 
 @lru_cache(maxsize=2)
