@@ -1,3 +1,5 @@
+import importlib
+
 import cv2
 import numpy as np
 import pytest
@@ -120,7 +122,9 @@ def test_a_blur_is_seen_at_two_pixels_and_nothing_in_it_is_missing(sigma, shrunk
     np.testing.assert_array_equal(inside, crop.take_hole(hole))
 
 
-def test_a_marked_blur_is_seen_at_the_scale_of_its_estimated_strength():
+def test_a_marked_blur_is_seen_at_the_scale_of_its_estimated_strength(monkeypatch):
+    module = importlib.import_module("oppai.inference.restore")
+    monkeypatch.setattr(module, "mosaics_under", lambda picture, hole: [])
     box = (60, 60, 220, 220)
     truth = draw_character(3, (300, 424)).image
     blurred = add_blur(truth, box, sigma=8, blur_size=0, coverage=1).image
