@@ -5,7 +5,7 @@ Along one side every step is a matrix, so that a picture `I` has the block means
 and height, whole or not, and the grid may start anywhere.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -27,6 +27,9 @@ class Grid:
     Args:
         block: `(width, height)` of a block in pixels, from 1 up.
         origin: `(x, y)` in pixels of any corner of a block. Defaults to `(0, 0)`.
+        soft: Whether blocks fade into one another, as where a small picture was
+            enlarged bilinearly: each has its colour in its middle alone. Defaults to
+            `False`.
 
     Raises:
         UserError: If a block is smaller than a pixel.
@@ -34,6 +37,7 @@ class Grid:
 
     block: tuple[float, float]
     origin: tuple[float, float] = (0, 0)
+    soft: bool = False
 
     def __post_init__(self) -> None:
         block = tuple(float(v) for v in self.block)
@@ -60,17 +64,18 @@ class Grid:
 
     def moved(self, x: float, y: float) -> "Grid":
         """Return the grid as it lies in a picture whose corner is at (-x, -y)."""
-        return Grid(self.block, (self.origin[0] + x, self.origin[1] + y))
+        return replace(self, origin=(self.origin[0] + x, self.origin[1] + y))
 
     def scaled(self, x: float, y: float | None = None) -> "Grid":
         """Return the grid of a picture enlarged by `x`, or by `x` and `y`."""
         y = x if y is None else y
         (width, height), (left, top) = self.block, self.origin
-        return Grid((width * x, height * y), (left * x, top * y))
+        block, origin = (width * x, height * y), (left * x, top * y)
+        return replace(self, block=block, origin=origin)
 
     def mirrored(self, width: float) -> "Grid":
         """Return the grid of the mirrored picture of that width."""
-        return Grid(self.block, (width - self.origin[0], self.origin[1]))
+        return replace(self, origin=(width - self.origin[0], self.origin[1]))
 
 
 def block_means(picture: Any, grid: Grid) -> np.ndarray:
@@ -143,14 +148,15 @@ def _matrices(length, block, origin):
     base = np.floor(place).astype(int)
     for step in (-1, 0, 1, 2):
         at = np.clip(base + step, 0, weights.shape[1] - 1)
-        np.add.at(weights, (np.arange(length), at), _keys(place - (base + step)))
+        np.add.at(weights, (np.arange(length), at), keys_cubic(place - (base + step)))
     result = tuple(m.astype(np.float32) for m in (spread, average, weights))
     for matrix in result:
         matrix.setflags(write=False)  # the cache hands it out again
     return result
 
 
-def _keys(x, a=-0.5):
+def keys_cubic(x: np.ndarray, a: float = -0.5) -> np.ndarray:
+    """Return the weights of cubic convolution at distances `x`, by Keys' parameter."""
     x = np.abs(x)
     near = (a + 2) * x**3 - (a + 3) * x**2 + 1
     far = a * x**3 - 5 * a * x**2 + 8 * a * x - 4 * a

@@ -212,17 +212,18 @@ class Crop:
             picture: As in `take`.
             grid: The picture's `Grid`. Where its blocks are no whole pixels wide, every
                 pixel of the crop is taken from its own block, and not from the block's
-                rim, over which a picture that was resized fades. Defaults to `None`.
+                rim, over which a picture that was resized fades; where they are soft,
+                from the block's middle. Defaults to `None`.
 
         Returns:
             As `take`.
         """
         pixels = crop_padded(picture, self.box)
-        if grid is None or grid.is_whole:
+        if grid is None or (grid.is_whole and not grid.soft):
             return resize(pixels, self.size, filter="nearest")
         grid = grid.moved(-self.box[0], -self.box[1])
         columns, rows = (
-            _pixels_of_blocks(length, size, block, origin)
+            _pixels_of_blocks(length, size, block, origin, grid.soft)
             for length, size, block, origin in zip(
                 pixels.shape[1::-1], self.size, grid.block, grid.origin, strict=True
             )
@@ -271,10 +272,13 @@ class Crop:
         return grid.moved(-left, -top).scaled(*scale)
 
 
-def _pixels_of_blocks(length, size, block, origin):
+def _pixels_of_blocks(length, size, block, origin, soft):
     """Return from which of `length` pixels each of `size` is taken, by its block."""
     place = (np.arange(size) + 0.5) * length / size
     number = np.floor((place - origin) / block)
+    if soft:
+        middles = np.floor(origin + block * (number + 0.5)).astype(int)
+        return np.clip(middles, 0, length - 1)
     first, last = (
         np.ceil(origin + block * (number + n) - 0.5).astype(int) for n in (0, 1)
     )

@@ -27,6 +27,14 @@ def on_comb(
 
 
 @lru_cache(maxsize=32)
+def _weighed_bank(length, least, most, whole):
+    """Return combs, keys, and the combs that score a profile of sum 1, less chance."""
+    combs, keys = comb_bank(length, least, most, whole)
+    chance = (1 / keys[:, 0]).astype(np.float32)
+    # (fraction - chance) / (1 - chance)
+    return combs, keys, (combs - chance) / (1 - chance)
+
+
 def comb_bank(
     length: int, least: float, most: float, whole: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -186,15 +194,12 @@ def bank_scores(
         `(scores, keys)`: float32 `(n, combs)`, and `(block, origin)` of each comb. In
         the profiles whose best comb has fewer than three lines such combs score 0.
     """
-    combs, keys = comb_bank(profiles.shape[1], least, most, whole)
-    chance = (1 / keys[:, 0]).astype(np.float32)
+    combs, keys, weighed = _weighed_bank(profiles.shape[1], least, most, whole)
     total = np.maximum(profiles.sum(1, keepdims=True), 1e-6)
-    # (fraction - chance) / (1 - chance)
-    scores = (profiles / total) @ (combs / (1 - chance))
-    scores -= chance / (1 - chance)
+    scores = (profiles / total) @ weighed
     lines = profiles > 0.1
     best = scores.argmax(1)
-    few = (lines & (combs.T[best] > 0)).sum(1) < 3
+    few = (lines & (combs[:, best].T > 0)).sum(1) < 3
     if few.any():
         n_lines = lines[few].astype(np.float32) @ combs
         scores[few] = np.where(n_lines < 3, 0, scores[few])

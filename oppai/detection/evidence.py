@@ -136,17 +136,51 @@ def grid_scores(grey: np.ndarray, region: Region) -> list[float]:
     Returns:
         `[along x, along y]`, 1 where all steps lie on the grid.
     """
+    return scores_on_grid(step_profiles(grey, region), region)
+
+
+def scores_on_grid(profiles: list[np.ndarray], region: Region) -> list[float]:
+    """Return what `grid_scores` does, from what `step_profiles` returns."""
     grid = _grid_of(region)
     return [
         comb_score(profile, block, origin - start)
         for profile, start, block, origin in zip(
-            step_profiles(grey, region),
-            region.box[:2],
-            grid.block,
-            grid.origin,
-            strict=True,
+            profiles, region.box[:2], grid.block, grid.origin, strict=True
         )
     ]
+
+
+def explained_by_blocks(grey: np.ndarray, region: Region) -> float:
+    """Return the fraction of a region's local variance that its blocks' means explain.
+
+    The lines of a check lie on a grid too, but the colour beside them is the same.
+
+    Args:
+        grey: uint8 `(height, width)`.
+        region: A `Region` with a grid.
+
+    Returns:
+        1 where every block has one colour; a plain region gives 0.
+    """
+    import cv2
+
+    grid = _grid_of(region)
+    values = grey[region.slices].astype(np.float32)
+    size = [2 * round(1.5 * block) + 1 for block in grid.block]
+    values = values - cv2.blur(values, tuple(size))
+    x, y = (
+        np.floor((np.arange(start, stop) + 0.5 - origin) / block).astype(int)
+        for start, stop, origin, block in zip(
+            region.box[:2], region.box[2:], grid.origin, grid.block, strict=True
+        )
+    )
+    numbers = ((y - y[0])[:, None] * (x[-1] - x[0] + 1) + x - x[0])[region.mask]
+    values = values[region.mask]
+    counts = np.maximum(np.bincount(numbers), 1)
+    means = np.bincount(numbers, values) / counts
+    total = float((values**2).mean())
+    rest = float(((values - means[numbers]) ** 2).mean())
+    return 1 - rest / max(total, 1e-6) if total > 1 else 0.0
 
 
 def step_profiles(grey: np.ndarray, region: Region) -> list[np.ndarray]:

@@ -7,107 +7,31 @@ import numpy as np
 
 from illustkit import progress
 from oppai.censoring.block_grid import Grid
-from oppai.censoring.regions import Box, Region, bounds, region_at
-from oppai.detection.combs import best_comb, same_lines
+from oppai.censoring.regions import Box, Region
+from oppai.detection.combs import best_comb, comb_score, fit_comb, same_lines
 from oppai.detection.evidence import (
+    explained_by_blocks,
     gather_evidence,
     grid_scores,
     is_grid,
+    scores_on_grid,
     step_profiles,
     weigh,
 )
+from oppai.detection.forms import fit_form
 from oppai.detection.lattice import coarsest_grid, find_grids
 from oppai.detection.segmenter import (
     DILATIONS,
     SAMPLES,
     grid_features,
     hidden_cells,
+    sharpened,
 )
+from oppai.detection.soft import find_soft
 from oppai.detection.straight import Straight, straighten
 
 # A region that may be a mosaic, and its evidence as of `gather_evidence`.
 Candidate = tuple[Region, np.ndarray]
-
-_EDGE = 0.25  # gain of a pixel of a side that is a step, in samples
-_ALIKE = 0.88  # IoU from which a form counts as a rectangle
-
-
-def fit_form(
-    grey: np.ndarray, grid: Grid, probability: np.ndarray, start: tuple[int, int]
-) -> Region | None:
-    """Turn the probabilities of a grid's samples into a mask of pixels.
-
-    The probabilities are interpolated and cut at one half. Where that is nearly a
-    rectangle, each of its sides moves to where probabilities and steps of the picture
-    agree best.
-
-    Args:
-        grey: uint8 `(height, width)`, the whole picture.
-        grid: The `Grid`.
-        probability: float32 `(4 rows, 4 columns)`, 0..1.
-        start: Pixel `(x, y)` of the picture at which the first sample begins.
-
-    Returns:
-        A `Region` of the kind "mosaic"; `None` without a pixel.
-    """
-    height, width = grey.shape
-    (block_x, block_y), _ = grid.whole
-    x0, y0 = max(0, start[0]), max(0, start[1])
-    x1 = min(width, start[0] + probability.shape[1] // SAMPLES * block_x)
-    y1 = min(height, start[1] + probability.shape[0] // SAMPLES * block_y)
-    values = _interpolated(probability, np.arange(y0, y1) - start[1], block_y, 0)
-    values = _interpolated(values, np.arange(x0, x1) - start[0], block_x, 1)
-    mask = values > 0.5
-    if not mask.any():
-        return None
-    box = _rectangle(
-        2 * values - 1, grey[y0:y1, x0:x1], bounds(mask), (block_x, block_y)
-    )
-    rectangle = np.zeros_like(mask)
-    rectangle[box[1] : box[3], box[0] : box[2]] = True
-    if (mask & rectangle).sum() > _ALIKE * (mask | rectangle).sum():
-        mask = rectangle
-    left, top, right, bottom = bounds(mask) or (0, 0, 0, 0)  # never empty
-    mask = mask[top:bottom, left:right]
-    return region_at((x0 + left, y0 + top), mask, kind="mosaic", grid=grid)
-
-
-def _interpolated(a, pixels, block, axis):
-    """Interpolate the values of samples at pixels, between the samples' middles."""
-    inner = np.arange(SAMPLES) * block // SAMPLES
-    middle = (inner + np.append(inner[1:], block) - 1) / 2
-    n = a.shape[axis] // SAMPLES
-    places = (np.arange(n)[:, None] * block + middle).ravel()
-    right = np.clip(np.searchsorted(places, pixels), 1, len(places) - 1)
-    gap = places[right] - places[right - 1]
-    weight = np.clip((pixels - places[right - 1]) / gap, 0, 1).astype(np.float32)
-    weight = weight[:, None] if axis == 0 else weight
-    return a.take(right - 1, axis) * (1 - weight) + a.take(right, axis) * weight
-
-
-def _rectangle(gain, grey, box, block):
-    """Return the likeliest rectangle near a first one, fitted side by side."""
-    d = grey.astype(np.int16)
-    edges = []
-    for axis in (1, 0):
-        step = np.minimum(np.abs(np.diff(d, axis=axis)), 8) / np.float32(8)
-        edges.append(np.insert(step, 0, 0, axis))
-    gains, edges = (gain, gain.T), (edges[0], edges[1].T)
-    box = list(box)
-    for side in (0, 2, 1, 3) * 3:
-        axis = side % 2  # 0: a side that is a column
-        a, b = box[1 - axis], box[3 - axis]
-        total = np.r_[0, np.cumsum(gains[axis][a:b].sum(0))]
-        bonus = np.r_[edges[axis][a:b].sum(0), 0] * (_EDGE * block[axis] / SAMPLES)
-        opposite = box[(side + 2) % 4]
-        if side < 2:
-            scores = total[opposite] - total + bonus
-            scores[opposite:] = -np.inf
-        else:
-            scores = total - total[opposite] + bonus
-            scores[: opposite + 1] = -np.inf
-        box[side] = int(scores.argmax())
-    return box
 
 
 _MARGIN = 8  # cells examined around the windows
@@ -119,6 +43,11 @@ _LEAST = 24  # samples of a region
 # Least score on a grid of whole pixels that needs no look at others, and by how much
 # these have to be better.
 _EXPLAINED, _BETTER = 0.8, 0.1
+# Log odds: among grids of any size each is less likely; what a fraction of the variance
+# that blocks explain adds, and the fraction at which it adds nothing.
+_DOUBT, _EXPLAINING, _USUAL = 1.4, 20.0, 0.85
+_MOST_WHOLE, _MOST_ANY = 16, 8  # grids that are looked at
+_SURER = 0.05  # by how much a comb of any size has to be better than the one at hand
 _ATTEMPTS = 4  # grids that are tried in a place, each fitted to what the last one found
 SURE = 1 / (1 + np.exp(-0.3))  # confidence from which a region counts as a mosaic
 
@@ -206,14 +135,31 @@ class MosaicSearch:
         for axis, (profile, start) in enumerate(
             zip(step_profiles(self.grey, region), region.box[:2], strict=True)
         ):
-            block, origin, _ = best_comb(profile, whole=self.is_whole)
             own, phase = grid.block[axis], grid.origin[axis]
+            block, origin = self._best_comb(profile, own, phase - start)
             # Of combs with the same lines, one of whole pixels is the likelier.
             same = same_lines(len(profile), (block, origin), (own, phase - start))
             if same and not (block % 1 == 0 and own % 1):
                 block, origin = own, phase - start
             sides.append((block, origin + start))
         return Grid(*zip(*sides, strict=True))
+
+    def _best_comb(self, profile, own, phase):
+        """Return the block and origin that explain a profile best.
+
+        Grids of any size have been fitted to many windows before: they are moved, and
+        left only for one that explains more.
+        """
+        if self.is_whole:
+            return best_comb(profile, whole=True)[:2]
+        length = len(profile)
+        line = phase + own * round((length / 2 - phase) / own)
+        near = fit_comb(profile, own, line, length / 2)
+        score = comb_score(profile, *near)
+        if score >= _EXPLAINED:
+            return near
+        block, origin, best = best_comb(profile)
+        return (block, origin) if best >= score + _SURER else near
 
 
 def _near(first, second):
@@ -368,28 +314,49 @@ def find_mosaics(
     import cv2
 
     grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
-    regions: list[Region] = []
     taken = np.zeros(grey.shape, bool)
     # Blocks of whole pixels are the most frequent and the surest to tell.
-    for whole in (True, False):
-        search = MosaicSearch(grey, whole=whole, marked=marked)
-        grids = find_grids(grey, whole=whole)
-        progress.begin("looking at grids", len(grids))
-        for grid, windows in grids:
-            progress.advance()
-            for place in _places(windows, grey.shape):
-                left, top, right, bottom = place
-                if taken[top:bottom, left:right].mean() > 0.3:
-                    continue
-                for region in search.whole(search.refined(grid, place), least):
-                    if _fits_better(grey, region) if whole else _is_judged(region.grid):
-                        continue
-                    under = taken[region.slices]
-                    if (region.mask & under).sum() < 0.3 * region.mask.sum():
-                        region.mask[under] = False
-                        under |= region.mask
-                        regions.append(region)
+    regions = _search(grey, True, least, marked, taken)
+    soft = find_soft(grey, least=least, taken=taken)
+    for region in soft:
+        taken[region.slices] |= region.mask
+    regions += soft
+    regions += _search(sharpened(grey), False, least, marked, taken)
     return regions
+
+
+def _search(grey, whole, least, marked, taken):
+    """Return the mosaics of a picture that are not taken, and take them."""
+    regions: list[Region] = []
+    search = MosaicSearch(grey, whole=whole, marked=marked)
+    grids = find_grids(grey, whole=whole, most=_MOST_WHOLE if whole else _MOST_ANY)
+    progress.begin("looking at grids", len(grids))
+    for grid, windows in grids:
+        progress.advance()
+        for place in _places(windows, grey.shape):
+            left, top, right, bottom = place
+            if taken[top:bottom, left:right].mean() > 0.3:
+                continue
+            for found in search.whole(search.refined(grid, place), least):
+                region = found if whole else _checked(grey, found)
+                if (region.confidence or 0) <= least:
+                    continue
+                if _fits_better(grey, region) if whole else _is_judged(region.grid):
+                    continue
+                under = taken[region.slices]
+                if (region.mask & under).sum() < 0.3 * region.mask.sum():
+                    region.mask[under] = False
+                    under |= region.mask
+                    regions.append(region)
+    return regions
+
+
+def _checked(grey, region):
+    """Return a region, less sure where its blocks do not explain the picture."""
+    confidence = region.confidence or 0.5
+    odds = np.log(confidence / max(1 - confidence, 1e-6)) - _DOUBT
+    odds += _EXPLAINING * (explained_by_blocks(grey, region) - _USUAL)
+    return replace(region, confidence=float(1 / (1 + np.exp(-odds))))
 
 
 def _fits_better(grey, region):
@@ -397,10 +364,11 @@ def _fits_better(grey, region):
 
     Three blocks of 10.67 pixels are one of 32.
     """
-    own = min(grid_scores(grey, region))
+    profiles = step_profiles(grey, region)
+    own = min(scores_on_grid(profiles, region))
     if own >= _EXPLAINED:
         return False
-    scores = [best_comb(profile)[2] for profile in step_profiles(grey, region)]
+    scores = [best_comb(profile)[2] for profile in profiles]
     return min(scores) > own + _BETTER
 
 
@@ -425,6 +393,7 @@ def find_candidates(picture: np.ndarray, *, whole: bool) -> list[Candidate]:
     import cv2
 
     grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+    grey = grey if whole else sharpened(grey)
     search = MosaicSearch(grey, whole=whole)
     return [
         candidate

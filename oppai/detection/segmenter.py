@@ -19,6 +19,7 @@ SAMPLES = 4  # along a cell's side
 CHANNELS = 12
 FEATURES = 32
 DILATIONS = (1, 2, 4, 6, 4, 2, 1)
+_RAMP = 8  # levels: what differs less is noise
 _STEP = 32  # cells: sizes are padded to its multiples where each is compiled
 WEIGHTS = Path(__file__).parents[1] / "weights" / "censor_finder.npz"
 
@@ -233,6 +234,35 @@ def steps(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     cv2.absdiff(grey[:, 1:], grey[:, :-1], d[:, 1:])
     beside = cv2.dilate(d, np.array([[1, 0, 1]], np.uint8))
     return d, np.where(d > cv2.add(beside, beside), d, 0)
+
+
+def sharpened(grey: np.ndarray) -> np.ndarray:
+    """Turn ramps of a few pixels into steps: pixels take the nearer end's value.
+
+    A mosaic that was resized rises over two to four pixels from block to block, as
+    drawn lines do. Where the neighbours of a pixel along x differ by more than
+    compression makes them, it becomes the least of the three or the greatest, whichever
+    is nearer; then along y, and both again. A step stays a step.
+
+    Args:
+        grey: uint8 `(height, width)`.
+
+    Returns:
+        uint8 `(height, width)`.
+
+    Reference:
+        Kramer and Bruckner, "Iterations of a non-linear transformation for enhancement
+        of digital images" (1975).
+    """
+    import cv2
+
+    for size in ((1, 3), (3, 1)) * 2:
+        near = np.ones(size, np.uint8)
+        least, most = cv2.erode(grey, near), cv2.dilate(grey, near)
+        up, down = most - grey, grey - least
+        nearer = np.where(up < down, most, least)
+        grey = np.where(most - least > _RAMP, nearer, grey)
+    return grey
 
 
 @lru_cache(maxsize=1)

@@ -422,8 +422,10 @@ def label_candidates(
         grid = Grid((side, side))
     case = draw_censor(picture, rng, mosaics=1, grid=grid, jpeg=0.5)
     censored, mask = np.asarray(case.image), case.mask
-    if not whole and rng.random() < 0.25:
+    if not whole and rng.random() < 0.5:
         censored, mask, grid = _resized(censored, mask, grid, rng)
+        if rng.random() < 0.5:
+            censored = through_jpeg(censored, int(rng.integers(50, 96)))
     for region, evidence in find_candidates(censored, whole=whole):
         hole = mask[region.slices] > 127
         inside = (hole & region.mask).sum() / region.mask.sum()
@@ -443,11 +445,11 @@ def _resized(censored, mask, grid, rng):
     size = max(1, round(width * scale)), max(1, round(height * scale))
     ways = cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4, cv2.INTER_AREA
     way = ways[rng.integers(4)]
-    resized = cv2.resize(censored, size, interpolation=way)
-    mask = cv2.resize(mask, size, interpolation=cv2.INTER_LINEAR)
     x, y = size[0] / width, size[1] / height
     if min(grid.block[0] * x, grid.block[1] * y) < 4:
         return censored, mask, grid
+    resized = cv2.resize(censored, size, interpolation=way)
+    mask = cv2.resize(mask, size, interpolation=cv2.INTER_LINEAR)
     return resized, mask, grid.scaled(x, y)
 
 

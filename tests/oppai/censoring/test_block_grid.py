@@ -76,3 +76,11 @@ def test_moving_scaling_and_mirroring_a_grid():
     assert grid.mirrored(20) == Grid((8, 6), (1, 5))
     with pytest.raises(ValueError, match="a pixel or more"):
         Grid((0.5, 4))
+
+
+def test_a_soft_grid_stays_soft():
+    grid = Grid((8, 6), (3, 5), soft=True)
+    assert grid != Grid((8, 6), (3, 5))
+    assert grid.moved(2, 1) == Grid((8, 6), (5, 0), soft=True)
+    assert grid.scaled(0.5) == Grid((4, 3), (1.5, 2.5), soft=True)
+    assert grid.mirrored(20) == Grid((8, 6), (1, 5), soft=True)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from illustkit.samples import draw_face_icon
+from oppai.censoring.block_grid import Grid
 from oppai.data.crops import Crop, cover_box, cut_patch, expand_box, is_grey, resize
 
 
@@ -217,3 +218,12 @@ def test_a_line_of_pixels_is_shrunk_before_it_is_enlarged():
             small, means.transpose(1, 0, 2) if across else means
         )
         assert peak < 3e6
+
+
+def test_soft_blocks_have_the_colour_of_their_middles():
+    rng = np.random.default_rng(0)
+    picture = rng.integers(0, 256, (30, 48, 3), np.uint8)
+    grid = Grid((12, 10), (0, 0), soft=True)
+    taken = Crop((0, 0, 48, 30), (32, 24)).take_mosaic(picture, grid)
+    expected = picture[5::10, 6::12].repeat(8, 0).repeat(8, 1)
+    np.testing.assert_array_equal(taken, expected)

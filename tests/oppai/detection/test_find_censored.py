@@ -160,3 +160,12 @@ def test_strips_find_what_the_whole_finds(character, monkeypatch):
     monkeypatch.setattr(mosaic_finder, "_STRIP", 900)
     strips = find_censored(censored)
     assert iou(whole.mask == 255, strips.mask == 255) > 0.97
+
+
+@pytest.mark.parametrize("scale, way", [(0.8, cv2.INTER_AREA), (1.6, cv2.INTER_CUBIC)])
+def test_a_mosaic_is_found_after_the_picture_was_resized(character, scale, way):
+    hole = hole_of()
+    censored = put(character, mosaic_of(character, (10, 10), origin=(5, 0)), hole)
+    resized = cv2.resize(censored, None, fx=scale, fy=scale, interpolation=way)
+    (region,) = find_mosaics(resized)
+    assert region.grid.block == pytest.approx((10 * scale, 10 * scale), rel=0.01)

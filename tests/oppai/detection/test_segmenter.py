@@ -9,6 +9,7 @@ from oppai.detection.segmenter import (
     build_segmenter,
     hidden_cells,
     predict_cells,
+    sharpened,
     to_cells,
 )
 from oppai.detection.solid import (
@@ -150,3 +151,14 @@ def test_options_that_cannot_work_are_refused_first(tmp_path):
     with pytest.raises(UserError, match="`batch_size` must be even. Received: 3"):
         train_cell_network([], path, batch_size=3)
     assert not path.exists()
+
+
+def test_ramps_become_steps_and_steps_and_noise_stay():
+    row = np.array([50] * 6 + [80, 150, 190] + [210] * 6 + [90] * 6, np.uint8)
+    crisp = np.array([50] * 7 + [210] * 8 + [90] * 6, np.uint8)
+    for turned in (False, True):
+        grey = np.stack([row] * 9).T if turned else np.stack([row] * 9)
+        expected = np.stack([crisp] * 9).T if turned else np.stack([crisp] * 9)
+        np.testing.assert_array_equal(sharpened(grey), expected)
+    noise = np.random.default_rng(0).integers(100, 109, (12, 12), np.uint8)
+    np.testing.assert_array_equal(sharpened(noise), noise)
