@@ -38,10 +38,11 @@ def fit_form(
     values = _interpolated(probability, np.arange(y0, y1) - start[1], block_y, 0)
     values = _interpolated(values, np.arange(x0, x1) - start[0], block_x, 1)
     mask = values > 0.5
-    if not mask.any():
+    around = bounds(mask)
+    if around is None:
         return None
     box = likely_rectangle(
-        2 * values - 1, grey[y0:y1, x0:x1], bounds(mask), (block_x, block_y)
+        2 * values - 1, grey[y0:y1, x0:x1], around, (block_x, block_y)
     )
     rectangle = np.zeros_like(mask)
     rectangle[box[1] : box[3], box[0] : box[2]] = True
@@ -84,7 +85,7 @@ def likely_rectangle(
     for axis in (1, 0):
         step = np.minimum(np.abs(np.diff(d, axis=axis)), 8) / np.float32(8)
         edges.append(np.insert(step, 0, 0, axis))
-    gains, edges = (gain, gain.T), (edges[0], edges[1].T)
+    gains, edges = (gain, gain.T), [edges[0], edges[1].T]
     box = list(box)
     for side in (0, 2, 1, 3) * 3:
         axis = side % 2  # 0: a side that is a column

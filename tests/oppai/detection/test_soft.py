@@ -59,7 +59,9 @@ def test_a_soft_mosaic_and_its_grid_are_found(grey, way, n):
     hole[BOX[1] : BOX[3], BOX[0] : BOX[2]] = True
     mask = np.zeros_like(hole)
     mask[regions[0].slices] = regions[0].mask
-    assert (hole & mask).sum() / (hole | mask).sum() > 0.75
+    # Plain blocks at the rim show nothing.
+    assert (hole & mask).sum() > 0.65 * hole.sum()
+    assert (mask & ~hole).sum() < 0.05 * hole.sum()
 
 
 def test_a_picture_a_blur_and_a_hard_mosaic_are_not_soft(grey):
