@@ -45,7 +45,7 @@ _LEAST = 24  # samples of a region
 _EXPLAINED, _BETTER = 0.8, 0.1
 # Log odds: among grids of any size each is less likely; what a fraction of the variance
 # that blocks explain adds, and the fraction at which it adds nothing.
-_DOUBT, _EXPLAINING, _USUAL = 1.4, 20.0, 0.85
+_DOUBT, _EXPLAINING, _USUAL = 2.7, 20.0, 0.85
 _MOST_WHOLE, _MOST_ANY = 16, 8  # grids that are looked at
 _SURER = 0.05  # by how much a comb of any size has to be better than the one at hand
 _ATTEMPTS = 4  # grids that are tried in a place, each fitted to what the last one found
