@@ -205,8 +205,9 @@ def changed_rows(one: np.ndarray, other: np.ndarray) -> slice:
 
     Example:
     ```python
-    rows = changed_rows(restored, picture)
-    restored[rows]  # most of a large picture is not looked at again
+    edited = picture.copy()
+    edited[8:12] = 255 - edited[8:12]
+    changed_rows(edited, picture)  # slice(8, 12, None)
     ```
 
     Args:

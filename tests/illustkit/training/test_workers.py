@@ -18,12 +18,23 @@ from tests.conftest import ROOT
 from tests.illustkit.training.test_fit import Line
 
 
+class Layer(BuiltFromOneReplica):
+    """One layer. Inputs and outputs given to Keras would change the base class."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = keras.layers.Dense(1)
+
+    def call(self, x):
+        return self.dense(x)
+
+
 def train(folder, name):
     """Train a line on the devices that the environment names, and save its weights."""
     devices = choose_devices("auto", batch_size=4)
     with devices.building(1):
-        x = keras.Input((1,))
-        model = BuiltFromOneReplica(x, keras.layers.Dense(1)(x))
+        model = Layer()
+        model.build((None, 1))
         model.compile(keras.optimizers.SGD(0.1), "mse")
     run = Run.start(folder / "run", {"writer": name})
     fit_run(
