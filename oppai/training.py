@@ -507,7 +507,9 @@ def _read_all(paths, cache, progress):
                     raise
                 left_out.append(str(problem))
 
-    stored = store_pictures(cache, {"files": file_stamps(paths.values())}, fill)
+    # A link that leads nowhere has no stamp; `fill` names it.
+    stamps = file_stamps(path for path in paths.values() if path.exists())
+    stored = store_pictures(cache, {"files": stamps}, fill)
     pictures = {row["name"]: stored[i] for i, row in enumerate(stored.rows)}
     return pictures, stored.details["left_out"]
 
