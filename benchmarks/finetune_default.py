@@ -3,8 +3,9 @@
     python benchmarks/finetune_default.py clipart/images clipart_more/images \
         --pages peppercarrot --run runs/default --export default.npz
 
-It begins with the weights that `train_default.py` made on a GPU, which had seen neither
-blurs nor blocks of fractional size. The pictures are the same; the crops are those of
+The package's weights began with those that `train_default.py` made on a GPU, which had
+seen neither blurs nor blocks of fractional size; they are in the repository's history
+(`--start-from`). The pictures are the same; the crops are those of
 `oppai train-mosaic`, but a fifth are blurs, and half of the mosaics have blocks that
 are no whole pixels wide. The exported weights are the mean of those before and after:
 alone, the latter gain .3 dB more on blurs, but lose .2 dB on mosaics. The same command
@@ -50,8 +51,8 @@ def read_pictures(options):
     return pictures + [draw_character(i).image for i in range(options.samples)]
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def add_options(parser):
+    """Add what both trainings ask for: the pictures, the run, where it begins."""
     add = parser.add_argument
     add("folders", nargs="+", type=Path, help="folders of pictures")
     add("--pages", type=Path, help="folder of comic pages with faces.json")
@@ -60,18 +61,29 @@ def main():
     add("--run", required=True, help="folder of the run")
     add("--export", type=Path, required=True, help=".npz to write")
     add("--start-from", default="default", help='"default", .npz or run to begin with')
+    add("--precision", default="mixed_bfloat16")
+    add("--samples", type=int, default=240, help="drawn characters to train on")
+
+
+def load_network(name):
+    """Return the network of a restorer, and what `MosaicUNet` makes one like it of."""
+    load = load_shipped if name.endswith(".npz") else load_restorer
+    network = load(name).network
+    config = network.get_config()
+    return network, {k: v for k, v in config.items() if k not in ("name", "dtype")}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add_options(parser)
+    add = parser.add_argument
     add("--epochs", type=int, default=15)
     add("--steps", type=int, default=200, help="steps in an epoch")
     add("--batch-size", type=int, default=8)
     add("--learning-rate", type=float, default=1.5e-4)
-    add("--precision", default="mixed_bfloat16")
-    add("--samples", type=int, default=240, help="drawn characters to train on")
     add("--seed", type=int, default=1)
     options = parser.parse_args()
-    load = load_shipped if options.start_from.endswith(".npz") else load_restorer
-    before = load(options.start_from).network
-    config = before.get_config()
-    config = {k: v for k, v in config.items() if k not in ("name", "dtype")}
+    before, config = load_network(options.start_from)
     steps, epochs = options.steps, options.epochs
     settings = {
         "network": config,

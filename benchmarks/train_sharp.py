@@ -14,12 +14,11 @@ resumes a run that was stopped.
 
 import argparse
 import os
-from pathlib import Path
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from finetune_default import HERE, read_pictures
+from finetune_default import add_options, load_network, read_pictures
 
 from illustkit.images import uint8_to_signed
 from illustkit.runtime import precision
@@ -32,7 +31,7 @@ from oppai.losses import composite
 from oppai.metrics import VGG_TAPS, vgg_distance
 from oppai.models.discriminators import AdversarialRestorer, PatchGAN
 from oppai.models.mosaic_unet import MosaicUNet
-from oppai.models.pretrained import load_restorer, load_shipped, save_shipped
+from oppai.models.pretrained import save_shipped
 from oppai.models.restorers import MOSAIC_RESTORER, MosaicRestorer
 from oppai.models.vgg import load_vgg_features
 
@@ -54,29 +53,18 @@ class SharpRestorer(MosaicRestorer):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add_options(parser)
     add = parser.add_argument
-    add("folders", nargs="+", type=Path, help="folders of pictures")
-    add("--pages", type=Path, help="folder of comic pages with faces.json")
-    add("--held-out", type=Path, default=HERE / "held_out_clipart.txt")
-    add("--left-out", type=Path, default=HERE / "left_out_clipart.txt")
     add("--vgg", required=True, help="VGG16 with all five blocks")
-    add("--run", required=True, help="folder of the run")
-    add("--export", type=Path, required=True, help=".npz to write")
-    add("--start-from", default="default", help='"default", .npz or run to begin with')
     add("--epochs", type=int, default=13)
     add("--steps", type=int, default=100, help="steps in an epoch")
     add("--batch-size", type=int, default=8)
     add("--learning-rate", type=float, default=8e-5)
     add("--distance", type=float, default=1.0, help="weight of VGG16's distance")
     add("--adversarial", type=float, default=0.005, help="weight of the judge")
-    add("--precision", default="mixed_bfloat16")
-    add("--samples", type=int, default=240, help="drawn characters to train on")
     add("--seed", type=int, default=2)
     options = parser.parse_args()
-    load = load_shipped if options.start_from.endswith(".npz") else load_restorer
-    before = load(options.start_from).network
-    config = before.get_config()
-    config = {k: v for k, v in config.items() if k not in ("name", "dtype")}
+    before, config = load_network(options.start_from)
     steps, epochs = options.steps, options.epochs
     names = "epochs", "steps", "batch_size", "learning_rate", "distance", "adversarial"
     names = *names, "precision", "samples", "seed", "start_from"
