@@ -33,6 +33,9 @@ from .scorer.data import write_ratings as write_ratings
 from .scorer.evaluation import evaluate_scorer as evaluate_scorer
 from .scorer.evaluation import evaluate_stability as evaluate_stability
 from .scorer.evaluation import plot_distributions as plot_distributions
+from .scorer.explanation import Explainer as Explainer
+from .scorer.explanation import Explanation as Explanation
+from .scorer.explanation import explain as explain
 from .scorer.model import load_scorer as load_scorer
 from .scorer.prediction import score as score
 from .scorer.training import choose_scorer_settings as choose_scorer_settings

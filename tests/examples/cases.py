@@ -452,6 +452,7 @@ FACESCORE = {
     "b": lambda: icons(1, 64, 1)[0],
     "batches": lambda: detector_batches(),
     "boxes": value(np.array([(10.0, 10.0, 60.0, 60.0)])),
+    "crop": lambda: icons(1, 96)[0],
     "crops": lambda: random_crops(96),
     "detector": lambda: importlib.import_module("facescore").load_detector(
         "runs/faces"
@@ -933,6 +934,15 @@ CASES: dict[str, Case] = {
         values={"detect_faces": value(lambda image: [(16, 16, 48, 48)])}
     ),
     "facescore:load_scorer": Case(prepare=cascade),
+    "facescore:explain": Case(prepare=cascade),
+    "facescore:Explainer": Case(files=("runs/taste",)),
+    "facescore:feature_places": Case(
+        values={
+            "network": lambda: importlib.import_module(
+                "facescore.scorer.networks"
+            ).SmallNet(32)
+        }
+    ),
     "facescore:AlexNet": Case(
         values={"pictures": lambda: signed(2, 360, 360, 3)},
         smaller=(("1024", "8"),),
