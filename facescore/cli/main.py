@@ -31,6 +31,7 @@ COMMANDS: tuple[tuple[Callable[..., None], str, dict[str, str]], ...] = (
     (data.rate, "crops --shuffle", {}),
     (scorer.train_scorer, "crops --run runs/scorer", _TRAINING),
     (scorer.score, "a.png --scorer runs/scorer --detector runs/detector", {}),
+    (scorer.explain, "a.png --scorer runs/scorer --detector runs/detector", {}),
     (
         scorer.evaluate_scorer,
         "crops --scorer runs/scorer --pictures pictures",

@@ -166,6 +166,51 @@ def _write(rows: list[list[Any]], output: Path | None) -> None:
     typer.echo(stream.getvalue().encode("utf-8", "surrogateescape"), nl=False)
 
 
+def explain(
+    pictures: Annotated[list[Path], typer.Argument(help="Files or folders.")],
+    scorer: ScorerRun = _RUN,
+    detector: DetectorOrNone = "cascade",
+    output: Annotated[Path, typer.Option(help="Folder for sheets and page.")] = Path(
+        "explanations"
+    ),
+    method: Annotated[str, typer.Option(help="dcsm or grad-cam.")] = "dcsm",
+    scales: Annotated[
+        str, typer.Option(help="Sizes of the face to look at it, such as 0.8,1,1.25.")
+    ] = "1",
+    confidence: Confidence = 0.25,
+    iou: Iou = None,
+    image_size: ImageSize = None,
+    tile: Tile = None,
+) -> None:
+    """Show what in each face raises its score, and what lowers it."""
+    with user_errors():
+        from facescore.ranking.explanations import explain_pictures
+
+        report = explain_pictures(
+            pictures,
+            output,
+            scorer=scorer,
+            detector=None if detector == "none" else detector,
+            method=method,
+            scales=_numbers("--scales", scales),
+            confidence=confidence,
+            **given(iou=iou, image_size=image_size, tile=tile),
+        )
+        faces, without = len(report.sheets), len(report.without_face)
+        print(f"{faces} faces explained, {without} pictures without a face.")
+        print(f"Look at {report.page}")
+        end_with_left_out(report.left_out)
+
+
+def _numbers(option, text):
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise UserError(
+            f"{option} takes numbers with commas. Received: {text}"
+        ) from None
+
+
 def evaluate_scorer(
     crops: Annotated[
         Path, typer.Argument(help="Folder of crops; of the run's own, those held out.")
@@ -257,6 +302,10 @@ def rank(
             help="Bits of 64 in which duplicates may differ; -1 ignores them."
         ),
     ] = 6,
+    explain: Annotated[
+        int | None,
+        typer.Option(help="How many of the best to explain in the gallery.", min=1),
+    ] = None,
     workers: Annotated[int, typer.Option(help="Threads that decode.")] = 2,
     confidence: Confidence = 0.25,
     iou: Iou = None,
@@ -278,6 +327,7 @@ def rank(
             picture_score=picture_score,
             duplicates=None if duplicates == -1 else duplicates,
             workers=workers,
+            explain=explain,
             confidence=confidence,
             **given(iou=iou, image_size=image_size, tile=tile),
         )

@@ -33,8 +33,22 @@ function frame(picture, width, height, source, labels) {
       if (top * height < 24) box.classList.add("under");
     }
     node.append(box);
+    if (labels && picture.why) node.append(veil(...picture.why[i]));
   });
   return [node, image];
+}
+
+// What made a face's score: red raises it, blue lowers it.
+function veil(source, left, top, right, bottom) {
+  const image = make("img", "veil");
+  image.src = source;
+  image.alt = "Red raises the score, blue lowers it";
+  image.tabIndex = 0;
+  image.style.left = `${left * 100}%`;
+  image.style.top = `${top * 100}%`;
+  image.style.width = `${(right - left) * 100}%`;
+  image.style.height = `${(bottom - top) * 100}%`;
+  return image;
 }
 
 function card({ picture, index, x, y, width, height }) {
@@ -181,6 +195,15 @@ function about(picture, note) {
     });
     parts.push(table);
   }
+  if (picture.why) {
+    const all = make("label", "check"), box = make("input");
+    box.type = "checkbox";
+    box.id = "why";
+    box.checked = document.body.classList.contains("veils");
+    box.addEventListener("input", () => document.body.classList.toggle("veils", box.checked));
+    all.append(box, "what made the scores (E)");
+    parts.push(all, make("p", "soft", "Red raises a score, blue lowers it. It also shows where the mouse is."));
+  }
   if (picture.alike > 1) {
     const others = make("div", "others"), all = make("button", "", "Show them in the gallery");
     parts.push(make("h3", "", `${picture.alike} look alike`), others, make("p"));
@@ -257,6 +280,7 @@ addEventListener("keydown", (event) => {
   if (event.target.matches("input:not([type=checkbox]), select") || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key === "t") $("theme").click();
   else if (event.key === "b") $("boxes").click();
+  else if (event.key === "e" && $("viewer").open && $("why")) $("why").click();
   else if ($("viewer").open && event.key === "ArrowLeft") open(at - 1);
   else if ($("viewer").open && event.key === "ArrowRight") open(at + 1);
   else return;

@@ -22,7 +22,10 @@ _PAGES = Path(__file__).parents[1] / "pages"
 
 
 def write_gallery(
-    output: str | os.PathLike, pictures: Sequence[Any], folder: str | os.PathLike
+    output: str | os.PathLike,
+    pictures: Sequence[Any],
+    folder: str | os.PathLike,
+    explained: Mapping[str, Sequence[Any]] | None = None,
 ) -> Path:
     """Write `gallery.html`: pictures sorted by score, faces boxed, a threshold slider.
 
@@ -39,6 +42,9 @@ def write_gallery(
         output: Folder to write to; thumbnails are named relative to it.
         pictures: List of `RankedPicture`, in the order to show them.
         folder: Folder that the pictures are named from.
+        explained: What made the scores of some files' faces, as
+            `facescore.ranking.explanations.explain_ranked` returns it. Defaults to
+            nothing.
 
     Returns:
         Path of the page.
@@ -46,27 +52,37 @@ def write_gallery(
     output = Path(output)
     best = {p.file: i for i, p in enumerate(pictures) if p.duplicate_of is None}
     base = _base(Path(folder), output)
-    entries = [_entry(picture, best, base) for picture in pictures]
+    entries = [_entry(picture, best, base, explained or {}) for picture in pictures]
     # Within a script element only "<" could end it; the others are for old parsers.
     data = json.dumps({"pictures": entries}, separators=(",", ":"))
     data = re.sub("[<>&]", lambda match: f"\\u{ord(match[0]):04x}", data)
-    style = "".join(_page(name) for name in ("common.css", "gallery.css"))
-    script = _page("gallery.js")
-    parts = {
-        "data": data,
-        "style": style,
-        "script": script,
-        "policy": (
-            "default-src 'none'; img-src 'self' file: data:; base-uri 'none'; "
-            f"form-action 'none'; script-src {_hash(script)}; style-src {_hash(style)}"
-        ),
-    }
+    parts = {"data": data, "script": _page("gallery.js")}
+    return write_whole(output / GALLERY, fill_page(GALLERY, "gallery.css", parts))
+
+
+def fill_page(name: str, style: str, parts: Mapping[str, str]) -> str:
+    """Fill a page of the package with its style, its script and a policy for these.
+
+    Args:
+        name: File of the page, with `{{name}}` for each part.
+        style: File of its style, which follows the common one.
+        parts: Dict from names to texts; "script", if there, may run.
+
+    Returns:
+        The page, in which nothing else may run or be loaded but pictures beside it.
+    """
+    css = _page("common.css") + _page(style)
+    scripts = _hash(parts["script"]) if "script" in parts else "'none'"
+    policy = (
+        "default-src 'none'; img-src 'self' file: data:; base-uri 'none'; "
+        f"form-action 'none'; script-src {scripts}; style-src {_hash(css)}"
+    )
+    filled = {**parts, "style": css, "policy": policy}
     # In one pass, since the data may themselves hold "{{data}}".
-    page = re.sub(r"\{\{(\w+)\}\}", lambda f: parts[f[1]], _page(GALLERY))
-    return write_whole(output / GALLERY, page)
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: filled[found[1]], _page(name))
 
 
-def _entry(picture, best, base):
+def _entry(picture, best, base, explained):
     size = picture.width, picture.height
     return {
         "file": picture.file,
@@ -90,6 +106,7 @@ def _entry(picture, best, base):
             ]
             for face in picture.faces
         ],
+        "why": explained.get(picture.file),
     }
 
 

@@ -185,6 +185,7 @@ def rank_folder(
     picture_score: str = "best",
     duplicates: int | None = 6,
     workers: int = 2,
+    explain: int | None = None,
     progress: bool = True,
     confidence: float = 0.25,
     iou: float | None = None,
@@ -223,6 +224,8 @@ def rank_folder(
         duplicates: Most bits of 64 in which the hashes of pictures that look alike
             differ, or `None` to ignore duplicates. Defaults to 6.
         workers: Threads that decode pictures. Defaults to 2.
+        explain: How many of the best to explain: the gallery shows what in their faces
+            made the scores, where the mouse is. Defaults to none.
         progress: Show a progress bar. Defaults to `True`.
         confidence: Least confidence of a face. The options that follow are for trained
             detectors, and refused for others.
@@ -242,6 +245,7 @@ def rank_folder(
     check_choice("picture_score", picture_score, PICTURE_SCORES)
     check_number("workers", workers, whole=True, least=1)
     check_number("top_k", top_k, whole=True, least=1)
+    check_number("explain", explain, whole=True, least=1)
     check_number("duplicates", duplicates, whole=True, least=0, most=BITS // 2 - 1)
     images = _images(folder, output)
     rate = FaceScorer(
@@ -262,6 +266,11 @@ def rank_folder(
         "imgsz": IMAGE_SIZE if image_size is None else image_size,
         "tile": tile,
     }
+    explainer = None
+    if explain:  # before the work: not every scorer can be explained
+        from facescore.scorer.explanation import Explainer
+
+        explainer = Explainer(rate.scorer)
     clock = Clock()
     with Journal(output / NAME, settings, resume) as journal:
         done = _work(journal, images, folder, output, rate, workers, progress, clock)
@@ -271,7 +280,15 @@ def rank_folder(
     about = {"picture_score": picture_score, **settings}
     write_table(output, pictures)
     write_records(output, pictures, about)
-    write_gallery(output, pictures, folder)
+    explained = None
+    if explainer:
+        from facescore.ranking.explanations import explain_ranked
+
+        chosen = [p for p in pictures if p.rank and p.duplicate_of is None][:explain]
+        explained = explain_ranked(
+            chosen, folder, output, explainer, rate, progress=progress
+        )
+    write_gallery(output, pictures, folder, explained)
     top = gather_top(pictures, folder, output, top_k, link=link) if top_k else []
     return Ranking(pictures, output, top, done, dict(clock))
 

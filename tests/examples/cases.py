@@ -457,6 +457,9 @@ FACESCORE = {
     "detector": lambda: importlib.import_module("facescore").load_detector(
         "runs/faces"
     ),
+    "explanation": lambda: importlib.import_module("facescore").Explainer("runs/taste")(
+        icons(1, 96)[0]
+    ),
     "face": face,
     "image": lambda: drawn().copy(),
     "images": lambda: [
@@ -936,6 +939,7 @@ CASES: dict[str, Case] = {
     "facescore:load_scorer": Case(prepare=cascade),
     "facescore:explain": Case(prepare=cascade),
     "facescore:Explainer": Case(files=("runs/taste",)),
+    "facescore:draw_veil": Case(files=("runs/taste",)),
     "facescore:feature_places": Case(
         values={
             "network": lambda: importlib.import_module(
