@@ -146,6 +146,109 @@ def jitter_colours(
     return cv2.cvtColor(cv2.LUT(hsv, table), cv2.COLOR_HSV2RGB)
 
 
+def rotate(
+    image: np.ndarray, boxes: Boxes, angle: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Turn a picture about its middle; what lies outside is grey.
+
+    A face is about an ellipse: its new box is that of the turned ellipse within the
+    old box, `w' = sqrt((w cos a)² + (h sin a)²)`, where the box of the turned corners
+    would be too large.
+
+    Args:
+        image: uint8 RGB.
+        boxes: xyxy in its pixels `(n, 4)`.
+        angle: Degrees, counterclockwise.
+
+    Returns:
+        `(image, boxes)`, with the boxes clipped; a box is dropped as in `move`.
+    """
+    boxes = as_boxes(boxes)
+    height, width = image.shape[:2]
+    middle = np.array([width, height]) / 2
+    # OpenCV counts from the centre of the first pixel, boxes from its corner.
+    matrix = cv2.getRotationMatrix2D(tuple(middle - 0.5), angle, 1.0)
+    turned = cv2.warpAffine(
+        image,
+        matrix,
+        (width, height),
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=(GREY,) * 3,
+    )
+    cos, sin = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2 - middle
+    centres = centres @ np.array([[cos, -sin], [sin, cos]]) + middle
+    sizes = boxes[:, 2:] - boxes[:, :2]
+    halves = np.stack(
+        [
+            np.hypot(sizes[:, 0] * cos, sizes[:, 1] * sin),
+            np.hypot(sizes[:, 0] * sin, sizes[:, 1] * cos),
+        ],
+        axis=-1,
+    )
+    halves = halves / 2
+    moved = np.concatenate([centres - halves, centres + halves], axis=-1)
+    clipped = clip_boxes(moved, (width, height))
+    kept = box_areas(clipped) >= LEAST_VISIBLE * box_areas(moved)
+    sides = (clipped[:, 2:] - clipped[:, :2]).min(axis=1, initial=np.inf)
+    return turned, clipped[kept & (sides >= LEAST_SIDE)]
+
+
+def restyle(image: np.ndarray, rng: np.random.Generator, share: float) -> np.ndarray:
+    """Draw a picture by another hand: grey, tinted, dark, screened, in lines, worn.
+
+    Each of these happens by itself: light from a colour, greys (half of them as a
+    screentone or as lines alone), another gamma, a blur, noise, JPEG.
+
+    Args:
+        image: uint8 RGB.
+        rng: `np.random.Generator`.
+        share: Probability of each.
+
+    Returns:
+        uint8 RGB of the same shape.
+    """
+    if rng.random() < share:
+        light = rng.uniform(0.55, 1.15, 3)
+        image = np.clip(image * light, 0, 255).astype(np.uint8)
+    if rng.random() < share:
+        gamma = np.exp(rng.uniform(-0.9, 0.7))
+        levels = 255 * (np.arange(256) / 255) ** gamma
+        image = cv2.LUT(image, levels.round().astype(np.uint8))
+    if rng.random() < share:
+        image = np.repeat(_grey(image, rng)[..., None], 3, axis=-1)
+    if rng.random() < share:
+        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.5, 1.6))
+    if rng.random() < share:
+        noise = rng.normal(0, rng.uniform(2, 12), image.shape)
+        image = np.clip(image + noise, 0, 255).astype(np.uint8)
+    if rng.random() < share:
+        quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 90))]
+        code = cv2.imencode(".jpg", image[..., ::-1], quality)[1]
+        image = cv2.imdecode(code, cv2.IMREAD_COLOR)[..., ::-1]
+    return np.ascontiguousarray(image)
+
+
+def _grey(image, rng):
+    """Return a grey picture: as it is, screened with dots, or its lines alone."""
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    kind = rng.random()
+    if kind < 0.5:
+        return grey
+    if kind < 0.75:  # dots at 45 degrees, whose size follows the tone
+        y, x = np.mgrid[: grey.shape[0], : grey.shape[1]]
+        step = rng.uniform(3, 6)
+        u, v = (x + y) * np.pi / step, (x - y) * np.pi / step
+        screen = 127.5 + 127.5 * np.cos(u) * np.cos(v)
+        tone = np.where(grey > screen, 255, 40)
+        lines = grey < 80  # ink stays ink
+        return np.where(lines, grey, 0.3 * grey + 0.7 * tone).astype(np.uint8)
+    blurred = cv2.GaussianBlur(grey, (0, 0), rng.uniform(1.5, 4)).astype(int)
+    lines = 255 - np.clip((blurred - grey - 2) * rng.uniform(4, 9), 0, 255)
+    return lines.astype(np.uint8)
+
+
 def pad_boxes(boxes: Boxes, n: int) -> np.ndarray:
     """Pad boxes to the fixed number of rows that a network's targets have.
 
@@ -344,6 +447,10 @@ class DetectorBatches(Batches):
                 translate=preset.translate,
                 mosaic=mosaic,
             )
+            if preset.rotate:
+                # The cube of a uniform number: mostly upright, as heads are.
+                turn = rng.uniform(-1, 1) ** 3 * preset.rotate
+                image, boxes = rotate(image, boxes, turn)
             if rng.random() < preset.flip:
                 image, boxes = flip(image, boxes)
             image = jitter_colours(
@@ -353,6 +460,8 @@ class DetectorBatches(Batches):
                 saturation=preset.saturation,
                 value=preset.value,
             )
+            if preset.restyle:
+                image = restyle(image, rng, preset.restyle)
             images.append(image)
             rows.append(pad_boxes(boxes, preset.max_faces))
         return np.stack(images), np.stack(rows)

@@ -271,6 +271,9 @@ def build_detector(
         A `FaceDetector`.
     """
     widths, depths, head = (settings[name] for name in ("widths", "depths", "head"))
+    backbone = settings.get("backbone", "plain")  # runs of before have none
     return FaceDetector(
-        DetectorNetwork(widths, depths, head, synchronised=synchronised)
+        DetectorNetwork(
+            widths, depths, head, backbone=backbone, synchronised=synchronised
+        )
     )

@@ -8,10 +8,12 @@ import numpy as np
 from keras import layers, ops
 from scipy import special
 
+from facescore.efficientnet_lite import Signed, build_features
 from illustkit.images import uint8_to_unit
 
 STRIDES = (8, 16, 32)
 BINS = 16
+BACKBONES = "plain", "lite0"
 
 
 @keras.saving.register_keras_serializable(package="facescore")
@@ -33,6 +35,8 @@ class DetectorNetwork(keras.Model):
         widths: Channels of the stem and of the features at strides 4, 8, 16 and 32.
         depths: Bottlenecks in the blocks at strides 4, 8, 16 and 32.
         head: Channels in the head.
+        backbone: "plain", or "lite0": EfficientNet-Lite0, whose features take the
+            place of the stages; `depths` do nothing there. Defaults to "plain".
         normalise: Whether convolutions have batch normalisation; without it they have
             biases, as from `fold_normalisation`. Defaults to `True`.
         synchronised: Whether the batch statistics are shared among the replicas of a
@@ -50,7 +54,8 @@ class DetectorNetwork(keras.Model):
         rows; `grid_cells` gives their centres.
 
     Raises:
-        ValueError: If a width or a depth is missing or not positive.
+        ValueError: If a width or a depth is missing or not positive, or the backbone
+            is unknown.
 
     Reference:
         Li et al., "Generalized Focal Loss" (2020), for the distances as distributions;
@@ -63,6 +68,7 @@ class DetectorNetwork(keras.Model):
         depths: Sequence[int] = (1, 2, 2, 1),
         head: int = 32,
         *,
+        backbone: str = "plain",
         normalise: bool = True,
         synchronised: bool = False,
         dtype: Any = None,
@@ -72,6 +78,10 @@ class DetectorNetwork(keras.Model):
             raise ValueError(
                 "The network needs 5 positive widths, 4 positive depths and a head. "
                 f"Received: {widths=}, {depths=}, {head=}"
+            )
+        if backbone not in BACKBONES:
+            raise ValueError(
+                f"`backbone` must be one of {BACKBONES}. Received: {backbone!r}"
             )
 
         def conv(x, filters, kernel, strides=1, name=None):
@@ -124,16 +134,27 @@ class DetectorNetwork(keras.Model):
             return layers.UpSampling2D(dtype=dtype)(x)
 
         picture = keras.Input((None, None, 3), dtype="uint8", name="picture")
-        x = _Unit(dtype=dtype, name="unit")(picture)
-        x = conv(x, widths[0], 3, 2, name="stem")
-        features = []
-        for i, (width, depth) in enumerate(zip(widths[1:], depths, strict=True)):
-            x = conv(x, width, 3, 2, name=f"down{i}")
-            x = block(x, width, depth, f"stage{i}")
-            features.append(x)
-        features[-1] = pyramid_pool(features[-1], widths[-1])
+        if backbone == "lite0":
+            found = build_features(
+                Signed(dtype=dtype, name="signed")(picture),
+                normalise=normalise,
+                synchronised=synchronised,
+                dtype=dtype,
+            )
+            features = [
+                conv(found[stride], width, 1, name=f"lateral{stride}")
+                for stride, width in zip(STRIDES, widths[2:], strict=True)
+            ]
+        else:
+            x = _Unit(dtype=dtype, name="unit")(picture)
+            x = conv(x, widths[0], 3, 2, name="stem")
+            features = []
+            for i, (width, depth) in enumerate(zip(widths[1:], depths, strict=True)):
+                x = conv(x, width, 3, 2, name=f"down{i}")
+                x = block(x, width, depth, f"stage{i}")
+                features.append(x)
+        p3, p4, p5 = *features[-3:-1], pyramid_pool(features[-1], widths[-1])
 
-        _, p3, p4, p5 = features
         n4 = join(double(p5), p4, widths[3], "up4")
         n3 = join(double(n4), p3, widths[2], "up3")
         down4 = conv(n3, widths[2], 3, 2, name="path4")
@@ -165,6 +186,7 @@ class DetectorNetwork(keras.Model):
             dtype or keras.config.dtype_policy()
         )
         self.widths, self.depths, self.head = tuple(widths), tuple(depths), head
+        self.backbone = backbone
         self.normalise, self.synchronised = normalise, synchronised
 
     def get_config(self) -> dict[str, Any]:
@@ -173,6 +195,7 @@ class DetectorNetwork(keras.Model):
             "widths": list(self.widths),
             "depths": list(self.depths),
             "head": self.head,
+            "backbone": self.backbone,
             "normalise": self.normalise,
             "synchronised": self.synchronised,
             "dtype": self.dtype_policy.name,
@@ -282,7 +305,7 @@ def refold(network: keras.Model, folded: keras.Model) -> None:
         folded: What `fold_normalisation` made of it.
     """
     for layer in network.layers:
-        if not isinstance(layer, layers.Conv2D):
+        if not isinstance(layer, (layers.Conv2D, layers.DepthwiseConv2D)):
             continue
         weights = [np.asarray(w, "float32") for w in layer.get_weights()]
         if not layer.use_bias:
@@ -291,5 +314,8 @@ def refold(network: keras.Model, folded: keras.Model) -> None:
                 np.asarray(w, "float32") for w in norm.get_weights()
             )
             scale = gamma / np.sqrt(variance + norm.epsilon)
-            weights = [weights[0] * scale, beta - mean * scale]
+            kernel = weights[0] * scale
+            if isinstance(layer, layers.DepthwiseConv2D):  # (y, x, channels, 1)
+                kernel = weights[0] * scale[:, None]
+            weights = [kernel, beta - mean * scale]
         folded.get_layer(layer.name).set_weights(weights)

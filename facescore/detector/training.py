@@ -17,7 +17,7 @@ from facescore.detector.data import (
 )
 from facescore.detector.evaluation import draw_faces, measure
 from facescore.detector.losses import DETECTOR, build_detector
-from facescore.detector.network import refold
+from facescore.detector.network import BACKBONES, refold
 from facescore.detector.prediction import Detector, load_network
 from illustkit.errors import UserError
 from illustkit.figures import sheet
@@ -55,6 +55,7 @@ class DetectorPreset:
     widths: tuple[int, ...]  # channels of the stem and at strides 4, 8, 16, 32
     depths: tuple[int, ...]  # bottlenecks at strides 4, 8, 16, 32
     head: int  # channels in the head
+    backbone: str = "plain"  # or "lite0", EfficientNet-Lite0
     optimizer: str = "adamw"  # or "sgd", with Nesterov momentum 0.937
     weight_decay: float = 5e-4
     warm_up: float = 1.0  # epochs
@@ -66,6 +67,8 @@ class DetectorPreset:
     hue: float = 0.015
     saturation: float = 0.7
     value: float = 0.4
+    rotate: float = 0.0  # greatest, degrees
+    restyle: float = 0.0  # probability of each change of style
     max_faces: int = 48  # in a training picture; more than that are left out
     validation_size: int = 640  # side of a picture that is validated, pixels
     precision: str = "float32"  # or "mixed_bfloat16", "mixed_float16"
@@ -363,6 +366,8 @@ def choose_detector_settings(preset: str = "small", **settings: Any) -> Detector
     check_number("max_faces", chosen.max_faces, whole=True, least=1)
     check_number("close_mosaic", chosen.close_mosaic, whole=True, least=0)
     check_number("mosaic", chosen.mosaic, least=0, most=1)
+    check_number("rotate", chosen.rotate, least=0, most=180)
+    check_number("restyle", chosen.restyle, least=0, most=1)
     check_range("scale", chosen.scale, above=0)
     if chosen.batch_size > chosen.epoch_size:
         raise UserError(
@@ -370,6 +375,7 @@ def choose_detector_settings(preset: str = "small", **settings: Any) -> Detector
             f"Received: {chosen.batch_size}, {chosen.epoch_size}"
         )
     check_choice("optimizer", chosen.optimizer, OPTIMIZERS)
+    check_choice("backbone", chosen.backbone, BACKBONES)
     return chosen
 
 
@@ -384,7 +390,7 @@ def begin_with(network: Any, run: Any) -> None:
         UserError: If the run has other widths or depths.
     """
     trained = load_network(run)
-    for name in ("widths", "depths", "head"):
+    for name in ("widths", "depths", "head", "backbone"):
         if getattr(trained, name) != getattr(network, name):
             raise UserError(
                 f"`start_from` needs a detector of the same {name}. Received: "

@@ -110,3 +110,32 @@ def test_padding_keeps_the_largest():
     np.testing.assert_array_equal(rows, [(0, 0, 9, 9, 1), (0, 0, 5, 5, 1)])
     rows = A.pad_boxes([], 2)
     assert rows.dtype == np.float32 and not rows.any()
+
+
+@pytest.mark.parametrize("angle", [0, 30, -75, 90])
+def test_a_turned_face_has_the_box_of_its_ellipse(angle):
+    image = np.full((200, 160, 3), 200, np.uint8)
+    y, x = np.mgrid[:200, :160] + 0.5
+    image[((x - 95) / 30) ** 2 + ((y - 80) / 20) ** 2 < 1] = RED
+    turned, (box,) = A.rotate(image, np.float64([(65, 60, 125, 100)]), angle)
+    assert turned.shape == image.shape
+    np.testing.assert_allclose(seen(turned), box, atol=1.5)
+
+
+def test_a_face_that_is_turned_out_is_dropped():
+    image, boxes = picture((200, 60), (2, 10, 30, 50))
+    assert len(A.rotate(image, boxes, 90)[1]) == 0
+    assert A.rotate(image, np.zeros((0, 4)), 20)[1].shape == (0, 4)
+
+
+def test_another_hand_keeps_the_shape_and_never_does_nothing():
+    image = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+    greys, changed = 0, []
+    for seed in range(40):
+        styled = A.restyle(image, np.random.default_rng(seed), 0.5)
+        assert styled.shape == image.shape and styled.dtype == np.uint8
+        greys += bool((np.ptp(styled, axis=-1) == 0).all())
+        changed.append((styled != image).any())
+    assert greys > 5 and np.mean(changed) > 0.9
+    same = A.restyle(image, np.random.default_rng(0), 0.0)
+    np.testing.assert_array_equal(same, image)

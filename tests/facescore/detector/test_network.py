@@ -73,3 +73,18 @@ def test_config_makes_the_same_network(network):
     )
     with pytest.raises(ValueError, match="5 positive widths"):
         DetectorNetwork(widths=(4, 8))
+
+
+def test_a_folded_lite_backbone_gives_the_same_faces():
+    network = DetectorNetwork(**SLIM, backbone="lite0")
+    rng = np.random.default_rng(0)
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            shapes = [w.shape for w in layer.get_weights()]
+            layer.set_weights([rng.uniform(0.5, 1.5, shape) for shape in shapes])
+    before = np.asarray(network.predict_on_batch(pictures()))
+    after = np.asarray(fold_normalisation(network).predict_on_batch(pictures()))
+    np.testing.assert_allclose(after, before, atol=2e-3 * np.abs(before).max())
+    assert type(network).from_config(network.get_config()).backbone == "lite0"
+    with pytest.raises(ValueError, match="backbone"):
+        DetectorNetwork(**SLIM, backbone="resnet")

@@ -1,0 +1,235 @@
+"""How was the packaged face detector trained, and how well does it find faces?
+
+    python benchmarks/train_detector.py DATA WORK avatars     # needs Node.js and npm
+    python benchmarks/train_detector.py DATA WORK draw
+    python benchmarks/train_detector.py DATA WORK train
+    python benchmarks/train_detector.py DATA WORK evaluate
+    python benchmarks/train_detector.py DATA WORK ship WEIGHTS
+
+DATA is a folder with `peppercarrot/` (comic pages and `faces.json`), `noto/` (face
+icons) and `clipart/` (Open Clip Art pictures and `meta.json`). WORK is the folder for
+the results. The comic's pages of the split "test", the avatars of the style `personas`
+and a third of the clip art are never trained on.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import cv2
+import numpy as np
+
+from detector_quality import LABELS, clip_art, icon_faces
+from facescore.labels import write_labels
+from facescore.synthetic.scenes import write_scenes
+from illustkit.images import list_images, read_image, write_image
+
+# DiceBear's styles: the face (cheek to cheek, fringe to chin) as fractions of the
+# picture, which is the same for all seeds within a few hundredths.
+STYLES = {
+    "adventurer": (0.19, 0.38, 0.74, 0.80),
+    "avataaars": (0.31, 0.26, 0.69, 0.63),
+    "bigEars": (0.30, 0.53, 0.70, 0.89),
+    "bigSmile": (0.36, 0.30, 0.87, 0.84),
+    "croodles": (0.24, 0.37, 0.76, 0.84),
+    "dylan": (0.27, 0.27, 0.73, 0.84),
+    "lorelei": (0.36, 0.33, 0.745, 0.75),
+    "micah": (0.33, 0.25, 0.73, 0.77),
+    "miniavs": (0.34, 0.38, 0.70, 0.87),
+    "notionists": (0.40, 0.34, 0.66, 0.63),
+    "openPeeps": (0.43, 0.31, 0.84, 0.80),
+    "personas": (0.30, 0.32, 0.70, 0.74),
+    "toonHead": (0.29, 0.36, 0.72, 0.76),
+}
+KEPT_APART = "personas"
+PACKAGES = "@dicebear/core@9.4", "@dicebear/collection@9.4", "@resvg/resvg-js@2"
+RENDER = """
+import { createAvatar } from "@dicebear/core";
+import * as styles from "@dicebear/collection";
+import { Resvg } from "@resvg/resvg-js";
+import fs from "fs";
+const [names, count, size, folder] = process.argv.slice(2);
+for (const name of names.split(","))
+  for (let i = 0; i < Number(count); i++) {
+    const svg = createAvatar(styles[name], { seed: `${name}-${i}` }).toString();
+    const fit = { fitTo: { mode: "width", value: Number(size) } };
+    fs.writeFileSync(`${folder}/${name}_${i}.png`, new Resvg(svg, fit).render().asPng());
+  }
+"""
+
+
+def avatars(work, count):
+    """Render DiceBear's avatars: `count` of each style, 320 pixels wide."""
+    folder, node = work / "avatars", work / "node"
+    for place in (folder, node):
+        place.mkdir(parents=True, exist_ok=True)
+    (node / "package.json").write_text('{"type": "module"}')
+    (node / "render.js").write_text(RENDER)
+    subprocess.run(["npm", "install", "--silent", *PACKAGES], cwd=node, check=True)
+    names = ",".join(STYLES)
+    subprocess.run(
+        ["node", "render.js", names, str(count), "320", str(folder.resolve())],
+        cwd=node,
+        check=True,
+    )
+
+
+def avatar_faces(work, names):
+    """Return pairs (path, box) of the avatars of some styles."""
+    pairs = []
+    for path in sorted((work / "avatars").glob("*.png")):
+        name = path.stem.split("_")[0]
+        if name in names:
+            pairs.append((str(path), tuple(320 * f for f in STYLES[name])))
+    return pairs
+
+
+def pages(data, split):
+    """Return (path, boxes, ignored boxes) of the comic's pages of a split."""
+    folder = data / "peppercarrot"
+    entries = json.loads((folder / "faces.json").read_text("utf-8"))
+    return [
+        (folder / "pages" / e["name"], e["boxes"], e["ignore"])
+        for e in entries
+        if e["split"] == split
+    ]
+
+
+def write_pages(data, folder, crops, rng):
+    """Write the training pages, whole and in crops of every size, with labels."""
+    for path, boxes, ignored in pages(data, "train"):
+        image = read_image(path)
+        for left, top, right, bottom in ignored:  # neither a face nor none: unseen
+            part = image[top:bottom, left:right]
+            part[:] = cv2.GaussianBlur(part, (0, 0), max(2.0, (right - left) / 4))
+        height, width = image.shape[:2]
+        boxes = np.asarray(boxes, float).reshape(-1, 4)
+        views = [(0, 0, width, height)]
+        for number in range(crops):
+            side = np.exp(rng.uniform(np.log(220), np.log(min(width, height))))
+            x, y = rng.uniform(0, (width - side, height - side))
+            if len(boxes) and number % 4:  # three in four hold a face
+                box = boxes[rng.integers(len(boxes))]
+                side = max(side, 1.3 * max(box[2] - box[0], box[3] - box[1]))
+                side = min(side, width, height)
+                x, y = rng.uniform(box[2:] - side, box[:2])
+            x, y = np.clip((x, y), 0, (width - side, height - side))
+            views.append((x, y, x + side, y + side))
+        for number, view in enumerate(views):
+            left, top, right, bottom = (int(n) for n in view)
+            moved = boxes - (left, top, left, top)
+            size = right - left, bottom - top
+            clipped = np.clip(moved, 0, np.tile(size, 2))
+            areas = np.prod(clipped[:, 2:] - clipped[:, :2], axis=1)
+            seen = areas / np.prod(moved[:, 2:] - moved[:, :2], axis=1)
+            # A face that is cut to a sliver is neither.
+            cut = image[top:bottom, left:right].copy()
+            for box in clipped[(seen > 0) & (seen < 0.4)].astype(int):
+                cut[box[1] : box[3], box[0] : box[2]] = 114
+            target = folder / f"{path.stem}-{number}.jpg"
+            write_image(target, cut)
+            write_labels(target.with_suffix(".txt"), clipped[seen >= 0.4], size)
+
+
+def write_negatives(folder):
+    """Write scikit-image's photographs in which nobody is, without a face."""
+    from skimage import data as photographs
+
+    names = "coffee", "rocket", "chelsea", "brick", "grass", "gravel", "coins", "moon"
+    for name in (*names, "hubble_deep_field", "immunohistochemistry", "page", "clock"):
+        image = np.asarray(getattr(photographs, name)())
+        image = np.repeat(image[..., None], 3, axis=-1) if image.ndim == 2 else image
+        write_image(folder / f"{name}.png", image[..., :3])
+        write_labels(folder / f"{name}.txt", [], image.shape[1::-1])
+
+
+def backgrounds(data):
+    """Return the paths of clip art without people: (to train with, kept apart)."""
+    grounds = [
+        str(path)
+        for number, (path, kind) in clip_art(data).items()
+        if kind in LABELS["background_kinds"]
+        and number not in LABELS["not_a_background"]
+    ]
+    return [p for i, p in enumerate(grounds) if i % 3], grounds[::3]
+
+
+def draw(data, work, share):
+    """Write the sets; `share` of their full sizes."""
+    behind, apart = backgrounds(data)
+    plain = {"backgrounds": behind, "n_faces": (0, 8), "format": "jpg"}
+
+    def n(count):
+        return max(2, round(count * share))
+
+    rng = np.random.default_rng(0)
+    write_pages(data, work / "train/pages", n(6), rng)
+    write_negatives(work / "train/negatives")
+    write_scenes(work / "train/drawn", n(900), seed=11, **plain)
+    early = icon_faces(data / "noto/faces_early")
+    write_scenes(work / "train/icons", n(250), seed=12, faces=early, **plain)
+    learnt = avatar_faces(work, set(STYLES) - {KEPT_APART})
+    write_scenes(work / "train/avatars", n(900), seed=13, faces=learnt, **plain)
+    test = {"backgrounds": apart, "n_faces": (0, 8), "format": "jpg"}
+    write_scenes(work / "test/drawn", n(150), seed=21, **test)
+    unseen = avatar_faces(work, {KEPT_APART})
+    write_scenes(work / "test/avatars", n(100), seed=22, faces=unseen, **test)
+
+
+STAGES = {
+    "320": {"image_size": 320, "epochs": 24, "epoch_size": 1280, "close_mosaic": 2},
+    "448": {
+        "image_size": 448,
+        "epochs": 14,
+        "epoch_size": 768,
+        "learning_rate": 1.5e-3,
+        "warm_up": 0.3,
+        "close_mosaic": 3,
+    },
+}
+COMMON = {"rotate": 45.0, "restyle": 0.12, "scale": (0.5, 1.8), "saturation": 0.8}
+
+
+def train(work, stages):
+    """Train in stages, small pictures first; a stopped stage resumes."""
+    from facescore.detector.training import train_detector
+
+    previous = None
+    for name in stages:
+        previous = train_detector(
+            sorted(p for p in (work / "train").iterdir() if p.is_dir()),
+            work / f"run-{name}",
+            preset="small",
+            holdout=0.04,
+            start_from=previous,
+            most_validated=80,
+            root=work / "train",
+            verbose=2,
+            **{**COMMON, **STAGES[name]},
+        )
+
+
+def main():
+    """Run one step."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("step", choices=("avatars", "draw", "train"))
+    parser.add_argument("--count", type=int, default=120, help="avatars of a style")
+    parser.add_argument("--share", type=float, default=1.0, help="of the sets' sizes")
+    parser.add_argument("--stages", nargs="+", default=list(STAGES))
+    options = parser.parse_args()
+    if options.step == "avatars":
+        avatars(options.work, options.count)
+    elif options.step == "draw":
+        draw(options.data, options.work, options.share)
+    else:
+        train(options.work, options.stages)
+
+
+if __name__ == "__main__":
+    main()
