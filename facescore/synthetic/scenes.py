@@ -14,7 +14,13 @@ import numpy as np
 
 from illustkit.errors import UserError
 from illustkit.images import read_image, read_picture, write_image
-from illustkit.samples import draw_background, draw_character, draw_head
+from illustkit.samples import (
+    HANDS,
+    draw_background,
+    draw_character,
+    draw_crowd,
+    draw_head,
+)
 from illustkit.yolo import to_fractions, write_rows
 
 Range = tuple[float, float]  # (least, greatest)
@@ -48,7 +54,10 @@ def cut_out(picture: np.ndarray | str | os.PathLike) -> np.ndarray:
 
 
 def choose_face(
-    rng: np.random.Generator, faces: Sequence[Any] | None, side: float
+    rng: np.random.Generator,
+    faces: Sequence[Any] | None,
+    side: float,
+    hands: Sequence[str] = ("cel",),
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return a face's RGBA, mirrored half the time, and its box of `side` pixels.
 
@@ -56,6 +65,7 @@ def choose_face(
         rng: `np.random.Generator`.
         faces: As in `draw_scene`.
         side: Longer side of the face's box in pixels.
+        hands: As in `draw_scene`.
 
     Returns:
         `(picture, box)`: uint8 RGBA, and xyxy in its pixels, float `(4,)`.
@@ -64,16 +74,21 @@ def choose_face(
         picture, box = _loaded_face(faces, int(rng.integers(len(faces))))
         angle = rng.uniform(-14, 14)
     elif rng.random() < 0.75 or side < 32:
-        picture, box = draw_head(int(rng.integers(2**31)), side)
+        hand = _one_of(rng, hands)
+        picture, box = draw_head(int(rng.integers(2**31)), side, hand)
         angle = 0.0
     else:
-        picture, box = _panel(rng, side)
+        picture, box = _panel(rng, side, _one_of(rng, hands))
         angle = 0.0
     if rng.random() < 0.5:
         picture = picture[:, ::-1]
         width = picture.shape[1]
         box = np.array([width - box[2], box[1], width - box[0], box[3]])
     return _turned(picture, box, side, angle)
+
+
+def _one_of(rng, hands):
+    return hands[0] if len(hands) == 1 else hands[int(rng.integers(len(hands)))]
 
 
 def _loaded_face(faces, index):
@@ -92,13 +107,14 @@ def _cut_out_file(path):
     return cut_out(path)
 
 
-def _panel(rng, side):
+def _panel(rng, side, hand):
     """Draw a character with its own background, cut around the face, as in a comic."""
     seed = int(rng.integers(2**31))
-    face = draw_character(seed, (150, 212)).face_box  # how large the face becomes
+    # How large the face becomes.
+    face = draw_character(seed, (150, 212), hand).face_box
     scale = side / (face[2] - face[0])
     size = int(np.clip(150 * scale, 32, 900)), int(np.clip(212 * scale, 45, 1272))
-    character = draw_character(seed, size)
+    character = draw_character(seed, size, hand)
     left, top, right, bottom = character.face_box
     room = rng.uniform((0.1, 0.3, 0.1, 0.1), (0.8, 0.9, 0.8, 1.6)) * (right - left)
     x0, y0 = max(0, int(left - room[0])), max(0, int(top - room[1]))
@@ -148,6 +164,8 @@ def draw_scene(
     face_size: Range = (24, 400),
     backgrounds: Sequence[str | os.PathLike] | None = None,
     faces: Sequence[Any] | None = None,
+    hands: Sequence[str] = ("cel",),
+    crowds: float = 0.0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw a picture with faces of many sizes, some of them partly covered.
 
@@ -173,13 +191,20 @@ def draw_scene(
             RGB on white, or RGBA) or `(picture, box)`, where `box` is that of the face
             in the picture. Without a box the face is everything but the background.
             Defaults to heads and characters drawn from the seed.
+        hands: Hands that draw the heads and characters, of `illustkit.samples.HANDS`.
+            Two scenes in three are by one of them, the others by all. Defaults to
+            ("cel",).
+        crowds: Probability that the scene is a crowd instead: people of several sizes
+            by one hand, as `illustkit.samples.draw_crowd` draws them, without anything
+            pasted; `n_faces` and `face_size` then do not count. Defaults to 0.
 
     Returns:
         `(image, boxes)`: uint8 RGB `(height, width, 3)`, and float64 xyxy `(n, 4)` in
         pixels.
 
     Raises:
-        UserError: If the size is under 16 pixels, or a range is invalid.
+        UserError: If the size is under 16 pixels, a range is invalid, or there is no
+            such hand.
     """
     width, height = (int(n) for n in size)
     low, high = (float(n) for n in face_size)
@@ -190,6 +215,15 @@ def draw_scene(
         )
     if not 0 <= n_faces[0] <= n_faces[1]:
         raise UserError(f"`n_faces` is (least, greatest). Received: {n_faces}")
+    if not hands or not set(hands) <= set(HANDS):
+        raise UserError(f"`hands` are of {', '.join(HANDS)}. Received: {hands}")
+    # Of its own, so that the scenes of "cel" alone stay what they are.
+    choice = np.random.default_rng((seed, 33029))
+    if crowds and choice.random() < crowds:
+        crowd = draw_crowd(seed, (width, height), _one_of(choice, hands))
+        return crowd.image, crowd.face_boxes
+    if choice.random() < 2 / 3:
+        hands = [_one_of(choice, hands)]
     rng = np.random.default_rng((seed, 90271))
     scene = _Scene(_background(rng, (width, height), backgrounds))
     for _ in range(int(rng.integers(0, 5))):  # things behind the faces
@@ -198,7 +232,7 @@ def draw_scene(
     n = int(rng.integers(n_faces[0], n_faces[1] + 1))
     sides = np.exp(rng.uniform(np.log(min(low, high)), np.log(high), n))
     for side in np.sort(sides)[::-1]:
-        picture, box = choose_face(rng, faces, side)
+        picture, box = choose_face(rng, faces, side, hands)
         for _ in range(6):
             if scene.paste_face(rng, picture, box):
                 break

@@ -1,5 +1,8 @@
 """The public names; `__init__.py` loads each when it is first asked for."""
 
+from .crowds import Crowd as Crowd
+from .crowds import draw_crowd as draw_crowd
+from .hands import HANDS as HANDS
 from .illustrator import Character as Character
 from .illustrator import draw_background as draw_background
 from .illustrator import draw_character as draw_character

@@ -6,8 +6,8 @@ The frame is the head's: see `illustkit.samples.faces`.
 import numpy as np
 
 from illustkit.samples.canvas import Canvas
-from illustkit.samples.colours import INK, WHITE, Tones
-from illustkit.samples.curves import bend, ellipse, star
+from illustkit.samples.colours import INK, WHITE, Tones, mix
+from illustkit.samples.curves import bend, ellipse, spline, star
 from illustkit.samples.eyes import EYE_X, EYE_Y
 from illustkit.samples.faces import Face
 from illustkit.samples.garments import draw_bow
@@ -115,3 +115,76 @@ def draw_mark(canvas: Canvas, kind: str, side: int, *, line: float = 0.034) -> N
 def _flat(colour):
     """Tones of an object of a single colour."""
     return Tones(colour, colour, colour, colour)
+
+
+def draw_hat(
+    canvas: Canvas, kind: str, tones: Tones, band: Tones, *, line: float = 0.034
+) -> None:
+    """Draw a hat over the hair: one of `poses.HATS`.
+
+    Args:
+        canvas: Sheet in the head's frame.
+        kind: "cap", "beanie", "brim" (a sun hat), "hood" or "ears" (a band with ears).
+        tones: Of the hat.
+        band: Of its ribbon or lining.
+        line: Width of outlines.
+    """
+    if kind == "ears":
+        for side in (-1, 1):
+            for size, tone in ((1.0, tones), (0.55, band)):
+                ear = np.array([(0.3, -1.3), (0.82, -1.98), (1.0, -0.95)])
+                ear = ear.mean(axis=0) + size * (ear - ear.mean(axis=0))
+                ear = spline(ear * (side, 1), closed=True, steps=6)
+                canvas.shape(ear, tone.base, tone.line, line)
+        return
+    if kind == "hood":
+        outer = ellipse(0, -0.2, 1.38, 1.48, start=140, stop=400, count=60)
+        inner = ellipse(0, -0.12, 1.1, 1.05, start=400, stop=140, count=60)
+        hood = np.concatenate([outer, inner])
+        with canvas.inside(hood) as part:
+            part.wash([(-1.6, tones.base), (0.8, mix(tones.base, tones.dark, 0.7))])
+            part.stroke(inner, tones.dark, 0.16, ends=(1, 1))
+        canvas.outline(hood, tones.line, line)
+        return
+    high = {"cap": 1.42, "beanie": 1.55, "brim": 1.36}[kind]
+    dome = ellipse(0, -0.52, 1.22, high - 0.4, start=180, stop=360, count=48)
+    rim = bend((1.22, -0.52), (0, -0.86), (-1.22, -0.52), steps=12)
+    crown = np.concatenate([dome, rim])
+    with canvas.inside(crown) as part:
+        part.wash([(-1.5, mix(tones.base, tones.light, 0.3)), (-0.6, tones.base)])
+        side = ellipse(0.1, -0.4, 1.22, high - 0.4, start=-75, stop=10, count=24)
+        part.fill(np.concatenate([side, [(0.6, -0.5)]]), tones.dark)
+        if kind == "beanie":
+            for x in np.linspace(-0.9, 0.9, 7):
+                rib = bend((x, -0.6), (0.8 * x, -1.2), (0.3 * x, -1.6), steps=6)
+                part.stroke(rib, tones.dark, 0.03)
+        elif kind == "cap":
+            for x in (-0.55, 0.5):
+                seam = bend((x, -0.6), (0.9 * x, -1.3), (0, -1.5), steps=6)
+                part.stroke(seam, tones.line, 0.02)
+    canvas.outline(crown, tones.line, line)
+    wide, drop = {"cap": (0.86, 0.1), "beanie": (1.24, 0.0), "brim": (1.85, 0.16)}[kind]
+    upper = bend((-wide, -0.5), (0, -0.92), (wide, -0.5), steps=14)
+    low = bend((wide, -0.5 + drop), (0, -0.58), (-wide, -0.5 + drop), steps=14)
+    if kind == "beanie":
+        low = bend((wide, -0.3), (0, -0.6), (-wide, -0.3), steps=14)
+        canvas.shape(ellipse(0, -1.7, 0.25, 0.23), band.base, band.line, line)
+    shape = np.concatenate([upper, [(wide, -0.5)], low, [(-wide, -0.5 + drop)]])
+    canvas.shape(shape, band.base if kind == "beanie" else tones.base, tones.line, line)
+    if kind == "brim":
+        sash = upper * (1.2 / wide, 1) + (0, -0.04)
+        canvas.stroke(sash, band.base, 0.16, ends=(1, 1))
+
+
+def draw_veil(canvas: Canvas, hair: Tones, side: int, *, line: float = 0.034) -> None:
+    """Draw a heavy lock of the fringe that hides the eye on `side` (-1 or 1)."""
+    outer = spline([(0.05, -1.05), (0.7, -0.7), (0.92, -0.1), (0.72, 0.66)])
+    inner = spline([(0.72, 0.66), (0.5, 0.4), (0.22, -0.1), (0.02, -0.7)])
+    lock = np.concatenate([outer, inner]) * (side, 1)
+    stops = [(-1.0, hair.base), (0.0, mix(hair.base, hair.light, 0.2))]
+    with canvas.inside(lock) as part:
+        part.wash([*stops, (0.6, mix(hair.base, hair.dark, 0.5))])
+        for x in (0.35, 0.55):
+            strand = spline([(0.5 * x, -0.8), (1.1 * x, -0.2), (1.15 * x, 0.35)])
+            part.stroke(strand * (side, 1), hair.dark, 0.03)
+    canvas.outline(lock, hair.line, line, sharp=True)

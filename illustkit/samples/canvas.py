@@ -1,7 +1,8 @@
 """The sheet that is drawn on: anti-aliased fills, strokes and clipping."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -12,6 +13,41 @@ from illustkit.samples.curves import ellipse, normals
 
 # Points reach OpenCV as fixed-point integers with this many fractional bits.
 SHIFT = 4
+
+
+@dataclass(frozen=True)
+class Brush:
+    """Says how a hand draws lines, and how it models a form that it has filled.
+
+    Args:
+        outline: Factor on the width of outlines; 0 draws none.
+        stroke: Factor on the width of open lines.
+        soft: Standard deviation of the blur of shading, in fractions of the form.
+        light: Direction (x, y) that light comes from; its length is the contrast.
+    """
+
+    outline: float = 1.0
+    stroke: float = 1.0
+    soft: float = 0.0
+    light: tuple[float, float] = (0.0, 0.0)
+
+    def model(self, pixels: np.ndarray) -> None:
+        """Blur and light the pixels of a form in place, as a rounded body."""
+        height, width = pixels.shape[:2]
+        least = min(height, width)
+        if self.soft and least >= 12:
+            cv2.GaussianBlur(pixels, (0, 0), self.soft * least, dst=pixels)
+        if any(self.light) and least >= 24:
+            v, u = np.mgrid[-1:1:9j, -1:1:9j]
+            lit = u * self.light[0] + v * self.light[1]
+            # Shade is cool and light is warm: red falls more than blue.
+            lit = np.clip(lit, -0.6, 0.3)[..., None] * (1.05, 1.0, 0.72)
+            table = np.clip(128 * (1 + lit), 0, 255).astype(np.uint8)
+            shade = cv2.resize(table, (width, height), interpolation=cv2.INTER_LINEAR)
+            cv2.multiply(pixels, shade, dst=pixels, scale=1 / 128)
+
+
+CEL = Brush()
 
 
 class Canvas:
@@ -25,24 +61,65 @@ class Canvas:
         pixels: Sheet, uint8 `(h, w, 3)`, drawn into.
         matrix: Affine map `(2, 3)` from the frame to pixels of the sheet.
         finest: Least width of a line, in pixels of the sheet.
+        brush: How lines and shading are drawn. Defaults to flat cel.
+        warp: Moves points of the frame that `turned` was called on, before `outer`
+            maps them to the sheet; `matrix` then maps to that frame.
+        outer: Affine map `(2, 3)` from that frame to pixels; `None` without a warp.
     """
 
     def __init__(
-        self, pixels: np.ndarray, matrix: ArrayLike, *, finest: float = 1.2
+        self,
+        pixels: np.ndarray,
+        matrix: ArrayLike,
+        *,
+        finest: float = 1.2,
+        brush: Brush = CEL,
+        warp: Callable[[np.ndarray], np.ndarray] | None = None,
+        outer: np.ndarray | None = None,
     ) -> None:
         self.pixels = pixels
         self.matrix = np.asarray(matrix, float)
         self.unit = float(np.sqrt(abs(np.linalg.det(self.matrix[:, :2]))))
+        if outer is not None:
+            self.unit *= float(np.sqrt(abs(np.linalg.det(outer[:, :2]))))
         self.finest = finest
+        self.brush = brush
+        self.warp = warp
+        self.outer = outer
+
+    def _like(self, pixels, matrix, outer):
+        return Canvas(
+            pixels,
+            matrix,
+            finest=self.finest,
+            brush=self.brush,
+            warp=self.warp,
+            outer=outer,
+        )
+
+    def turned(self, warp: Callable[[np.ndarray], np.ndarray]) -> "Canvas":
+        """Return the same sheet; `warp` moves all points of this frame that is drawn.
+
+        Args:
+            warp: Maps points `(..., 2)` of the frame to points of the frame.
+        """
+        return Canvas(
+            self.pixels,
+            [[1, 0, 0], [0, 1, 0]],
+            finest=self.finest,
+            brush=self.brush,
+            warp=warp,
+            outer=self.matrix,
+        )
 
     @classmethod
-    def blank(cls, size: tuple[int, int]) -> "Canvas":
+    def blank(cls, size: tuple[int, int], brush: Brush = CEL) -> "Canvas":
         """Return a white sheet for a picture of (width, height); frame in pixels."""
         width, height = size
         fineness = 2 if max(size) > 256 else 3 if max(size) > 128 else 4
         pixels = np.full((height * fineness, width * fineness, 3), 255, np.uint8)
         matrix = [[fineness, 0, 0], [0, fineness, 0]]
-        return cls(pixels, matrix, finest=0.6 * fineness)
+        return cls(pixels, matrix, finest=0.6 * fineness, brush=brush)
 
     def picture(self, size: tuple[int, int]) -> np.ndarray:
         """Scale the sheet down to (width, height)."""
@@ -56,20 +133,28 @@ class Canvas:
         scale: float = 1.0,
         angle: float = 0.0,
         flip: bool = False,
+        tall: float = 1.0,
     ) -> "Canvas":
-        """Return the same sheet with its frame moved, scaled, turned and mirrored."""
+        """Return the same sheet with its frame moved, scaled, turned and mirrored.
+
+        `tall` scales y once more.
+        """
         c, s = np.cos(np.radians(angle)) * scale, np.sin(np.radians(angle)) * scale
         turn = np.array([[c, -s], [s, c]])
         if flip:
             turn[:, 0] *= -1
+        turn[:, 1] *= tall
         linear = self.matrix[:, :2]
         offset = linear @ (x, y) + self.matrix[:, 2]
         matrix = np.column_stack([linear @ turn, offset])
-        return Canvas(self.pixels, matrix, finest=self.finest)
+        return self._like(self.pixels, matrix, self.outer)
 
     def to_sheet(self, points: ArrayLike) -> np.ndarray:
         """Convert points of the frame to pixels of the sheet."""
-        return np.asarray(points, float) @ self.matrix[:, :2].T + self.matrix[:, 2]
+        moved = np.asarray(points, float) @ self.matrix[:, :2].T + self.matrix[:, 2]
+        if self.warp is None or self.outer is None:
+            return moved
+        return self.warp(moved) @ self.outer[:, :2].T + self.outer[:, 2]
 
     def _fixed(self, sheet_points):
         # OpenCV puts whole numbers at the middle of a pixel.
@@ -85,8 +170,8 @@ class Canvas:
         fixed = self._fixed(self.to_sheet(outlines))
         cv2.fillPoly(self.pixels, list(fixed), colour, cv2.LINE_AA, SHIFT)
 
-    def _width(self, width):
-        return max(width * self.unit, self.finest)
+    def _width(self, width, factor):
+        return max(width * factor * self.unit, self.finest * min(1.0, factor))
 
     def outline(
         self,
@@ -104,15 +189,18 @@ class Canvas:
             width: Mean width, in units.
             sharp: Whether the outline has needle-like tips, as hair has.
         """
+        if self.brush.outline == 0:
+            return
         sheet = self.to_sheet(points)
         normal = normals(sheet, closed=True)
+        width = self._width(width, self.brush.outline)
         # The sense of the outline does not matter: only how steep the line is.
         weight = 0.72 + 0.5 * np.abs(normal[:, 1:])
-        half = normal * weight * (self._width(width) / 2)
+        half = normal * weight * (width / 2)
         ring = [self._fixed(sheet + half), self._fixed(sheet - half)]
         cv2.fillPoly(self.pixels, ring, colour, cv2.LINE_AA, SHIFT)
         if sharp:  # there the ring crosses itself and leaves a hole: go over it
-            core, thin = [self._fixed(sheet)], max(1, round(0.5 * self._width(width)))
+            core, thin = [self._fixed(sheet)], max(1, round(0.5 * width))
             cv2.polylines(self.pixels, core, True, colour, thin, cv2.LINE_AA, SHIFT)
 
     def shape(
@@ -144,7 +232,9 @@ class Canvas:
         along = np.linspace(0, 1, len(sheet))
         profile = np.interp(along, [0, swell or 0.5, 1], [ends[0], 1, ends[1]])
         profile = 1 - (1 - profile) ** 2
-        half = normals(sheet) * (profile[:, None] * (self._width(width) / 2))
+        half = normals(sheet) * (
+            profile[:, None] * (self._width(width, self.brush.stroke) / 2)
+        )
         ribbon = np.concatenate([sheet + half, (sheet - half)[::-1]])
         cv2.fillPoly(self.pixels, [self._fixed(ribbon)], colour, cv2.LINE_AA, SHIFT)
 
@@ -176,13 +266,17 @@ class Canvas:
         window = self._window(sheet)
         if window is None:  # out of the picture: draw on a scrap
             scrap = np.zeros((1, 1, 3), np.uint8)
-            yield Canvas(scrap, self.matrix, finest=self.finest)
+            yield self._like(scrap, self.matrix, self.outer)
             return
         corner, region = window
-        matrix = self.matrix.copy()
-        matrix[:, 2] -= corner
-        part = Canvas(region.copy(), matrix, finest=self.finest)
+        matrix, outer = self.matrix.copy(), self.outer
+        if outer is None:
+            matrix[:, 2] -= corner
+        else:
+            outer = outer - np.column_stack([np.zeros((2, 2)), corner])
+        part = self._like(region.copy(), matrix, outer)
         yield part
+        self.brush.model(part.pixels)
         mask = np.zeros(region.shape[:2], np.uint8)
         cv2.fillPoly(mask, [self._fixed(sheet - corner)], 255, cv2.LINE_8, SHIFT)
         cv2.copyTo(part.pixels, mask, region)
@@ -243,8 +337,13 @@ class Canvas:
         if window is None:
             return
         corner, region = window
-        inverse = np.linalg.inv(self.matrix[:, :2])
-        origin = inverse @ (np.asarray(corner) + 0.5 - self.matrix[:, 2])
+        linear, start = self.matrix[:, :2], self.matrix[:, 2]
+        if self.outer is not None:  # the warp is nearly affine over a small ellipse
+            middle, across, down = self.to_sheet([(x, y), (x + 0.1, y), (x, y + 0.1)])
+            linear = np.stack([across - middle, down - middle], axis=1) / 0.1
+            start = middle - linear @ (x, y)
+        inverse = np.linalg.inv(linear)
+        origin = inverse @ (np.asarray(corner) + 0.5 - start)
         height, width = region.shape[:2]
         columns = np.arange(width, dtype=np.float32)
         rows = np.arange(height, dtype=np.float32)[:, None]

@@ -44,10 +44,10 @@ def draw_eye(canvas: Canvas, side: int, face: Any, state: str) -> None:
             (0.17, -0.22 * top),
             (0.29, -0.02 - 0.4 * slant),
         ]
-    ) * (1, tall)
+    ) * (face.eye_wide, tall * face.eye_tall)
     lower = np.array(
         [(0.25, 0.17 - 0.3 * slant), (0.1, 0.29), (-0.1, 0.29), (-0.22, 0.19)]
-    ) * (1, tall)
+    ) * (face.eye_wide, tall * face.eye_tall)
     mirrored = np.array((side, 1))
     lid = spline(upper * mirrored, steps=12)
     rim = spline(lower * mirrored, steps=12)
@@ -59,12 +59,13 @@ def draw_eye(canvas: Canvas, side: int, face: Any, state: str) -> None:
         shadow = np.concatenate([lid + (0, -0.03), (lid + (0, 0.05))[::-1]])
         ball.fill(shadow, mix(face.iris.line, INK, 0.4))
         _draw_lights(ball, face)
-    wing = np.array([(0.38, -0.05 - 0.5 * slant)])
+    wing = np.array([(0.38 * face.eye_wide, -0.05 - 0.5 * slant)])
     edge = np.concatenate([upper, wing]) * mirrored
     canvas.stroke(spline(edge), line, 0.1, ends=(0.2, 0.12), swell=0.62)
     if face.lashes:
         for x, y, dx, dy in ((0.3, 0.0, 0.1, 0.03), (0.21, -0.18, 0.1, -0.1)):
-            root = np.array((x, y * top * tall - 0.4 * slant * (x > 0.22)))
+            y *= top * tall * face.eye_tall
+            root = np.array((x * face.eye_wide, y - 0.4 * slant * (x > 0.22)))
             lash = spline([root, root + (0.6 * dx, 0.35 * dy), root + (dx, dy)])
             canvas.stroke(lash * mirrored, line, 0.04, ends=(1, 0.1), swell=0.1)
     corner = spline(lower[[0, 1]] * mirrored)
@@ -76,6 +77,8 @@ def draw_eye(canvas: Canvas, side: int, face: Any, state: str) -> None:
 def _draw_iris(ball, side, face, *, small):
     x, y = -0.015 * side + 0.05 * face.gaze, 0.03
     rx, ry = (0.165, 0.22) if small else (0.205, 0.275)
+    rx *= face.iris_size
+    ry *= face.iris_size * (0.4 + 0.6 * face.eye_tall)
     iris = face.iris
     disc = ellipse(x, y, rx, ry)
     ball.fill(disc, iris.line)
@@ -103,6 +106,16 @@ def _draw_iris(ball, side, face, *, small):
 def _draw_lights(ball, face):
     """Highlights; the light comes from the left for both eyes."""
     x = 0.05 * face.gaze
+    if face.shine == "none":
+        return
+    if face.shine == "low":
+        ball.fill(ellipse(x + 0.06, -0.1, 0.05, 0.04, angle=20, count=16), WHITE)
+        return
+    if face.shine == "two":
+        ball.fill(ellipse(x - 0.08, -0.12, 0.06, 0.1, angle=-25, count=20), WHITE)
+        ball.fill(ellipse(x + 0.08, 0.12, 0.05, 0.07, angle=-25, count=16), WHITE)
+        ball.dot(x - 0.1, 0.12, 0.022, WHITE)
+        return
     ball.fill(ellipse(x - 0.085, -0.085, 0.075, 0.09, angle=-15, count=20), WHITE)
     ball.dot(x + 0.1, 0.14, 0.035, WHITE)
 

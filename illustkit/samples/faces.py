@@ -33,7 +33,18 @@ EXPRESSIONS = {
 
 @dataclass(frozen=True)
 class Face:
-    """Says how a face looks; `yaw` and `gaze` run from -1 (left) to 1 (right)."""
+    """Says how a face looks; `yaw` and `gaze` run from -1 (left) to 1 (right).
+
+    Args:
+        turn: How far the head is turned aside beyond `yaw`, -1 to 1: see `poses`.
+        states: States of the eyes (left, right); "" takes those of the expression.
+        mouth: Kind of mouth; "" takes that of the expression.
+        eye_wide: Factor on the width of the eyes; `eye_tall` on their height.
+        iris_size: Factor on the size of the iris.
+        shine: Highlights: "one", "two", "low", "none".
+        nose: "hook", "dot", "shade", "bridge" or "none".
+        blush: Added to the blush of the expression, -1 to 1.
+    """
 
     skin: Tones
     iris: Tones
@@ -48,6 +59,15 @@ class Face:
     lashes: bool = True
     pupil: str = "round"
     line: float = 0.032
+    turn: float = 0.0
+    states: tuple[str, str] = ("", "")
+    mouth: str = ""
+    eye_wide: float = 1.0
+    eye_tall: float = 1.0
+    iris_size: float = 1.0
+    shine: str = "one"
+    nose: str = "hook"
+    blush: float = 0.0
 
 
 def face_outline(face: Face) -> np.ndarray:
@@ -61,6 +81,11 @@ def face_outline(face: Face) -> np.ndarray:
     # A head turned aside shows more of one cheek, and its chin moves over.
     low = np.clip((points[:, 1] + 0.3) / 1.35, 0, 1)
     points[:, 0] += 0.07 * face.yaw * low
+    if face.turn:  # the far eye lies in a hollow, the far cheek stands out
+        far = np.clip(points[:, 0] * np.sign(face.turn) - 0.6, 0, 0.3) / 0.3
+        hollow = np.exp(-(((points[:, 1] - 0.02) / 0.22) ** 2))
+        cheek = np.exp(-(((points[:, 1] - 0.42) / 0.25) ** 2))
+        points[:, 0] += face.turn * far * (0.05 * cheek - 0.09 * hollow)
     return spline(points, closed=True, steps=8)
 
 
@@ -75,6 +100,8 @@ def face_extent(face: Face) -> np.ndarray:
 def draw_ears(canvas: Canvas, face: Face) -> None:
     """Draw the ears, behind the face."""
     for side in (-1, 1):
+        if face.turn * side > 0.25:  # hidden by the face
+            continue
         x = -0.05 * face.yaw
         ear = [(0.9, 0.0), (1.06, -0.02), (1.12, 0.16), (1.05, 0.4), (0.9, 0.46)]
         points = spline(np.array(ear) * (side, 1) + (x, 0), closed=True, steps=5)
@@ -92,6 +119,8 @@ def draw_face(canvas: Canvas, face: Face, *, shadow: ArrayLike | None = None) ->
         shadow: Outline whose shadow falls on the forehead, such as the fringe.
     """
     left, right, _, mouth, blush = EXPRESSIONS[face.expression]
+    left, right = face.states[0] or left, face.states[1] or right
+    mouth, blush = face.mouth or mouth, min(1.0, max(0.0, blush + face.blush))
     outline = face_outline(face)
     with canvas.inside(outline) as skin:
         skin.wash([(-0.3, face.skin.base), (0.9, mix(*face.skin[1::-1], 0.5))])
@@ -129,6 +158,24 @@ def draw_brows(canvas: Canvas, face: Face) -> None:
 
 def _draw_nose(canvas, face):
     x = 0.15 * face.yaw
+    if face.nose == "none":
+        return
+    if face.nose == "dot":
+        canvas.dot(x, 0.5, 0.024, mix(face.skin.dark, face.skin.line, 0.5))
+        return
+    if face.nose == "shade":
+        side = 1 if face.yaw + face.turn >= 0 else -1
+        wedge = np.array([(-0.05, 0.5), (0.05, 0.3), (0.06, 0.52), (0.0, 0.55)])
+        canvas.fill(
+            wedge * (-side, 1) + (x, 0), mix(face.skin.base, face.skin.dark, 0.8)
+        )
+        return
+    if face.nose == "bridge":
+        side = 1 if face.yaw + face.turn >= 0 else -1
+        bridge = [(0.03, 0.18), (0.05, 0.36), (0.1, 0.5), (0.0, 0.55)]
+        bridge = spline(np.array(bridge) * (side, 1)) + (x, 0)
+        canvas.stroke(bridge, face.skin.line, 0.028, ends=(0.0, 0.5), swell=0.8)
+        return
     nose = np.array([(-0.02, 0.47), (0.025, 0.52), (-0.015, 0.545)])
     canvas.stroke(nose + (x, 0), face.skin.line, 0.028, ends=(0.2, 0.5), swell=0.6)
 
@@ -137,8 +184,8 @@ def draw_mouth(canvas: Canvas, face: Face, kind: str) -> None:
     """Draw a mouth at the origin of the frame."""
     line = mix(face.skin.line, INK, 0.35)
     inside = (168, 62, 72)
-    if kind in ("open", "grin"):
-        deep = 0.25 if kind == "open" else 0.16
+    if kind in ("open", "grin", "shout"):
+        deep = {"open": 0.25, "grin": 0.16}.get(kind, 0.34)
         lip = spline([(-0.2, -0.05), (0.0, -0.015), (0.2, -0.05)])
         jaw = spline([(0.2, -0.05), (0.13, 0.65 * deep), (0.0, deep - 0.03)])[1:]
         jaw = np.concatenate([jaw, mirror(jaw)[::-1]])
@@ -158,7 +205,31 @@ def draw_mouth(canvas: Canvas, face: Face, kind: str) -> None:
         with canvas.inside(ellipse(0, 0.05, 0.065, 0.09, count=24)) as hollow:
             hollow.dot(0, 0.14, 0.06, (240, 130, 130))
         return
+    if kind == "teeth":
+        shape = spline(
+            [(-0.2, -0.04), (0, 0.0), (0.2, -0.04), (0.13, 0.1), (-0.13, 0.1)]
+        )
+        canvas.shape(shape, WHITE, line, 0.03)
+        canvas.stroke(np.array([(-0.16, 0.035), (0.16, 0.035)]), line, 0.018)
+        return
+    if kind == "small":
+        canvas.fill(ellipse(0, 0.03, 0.06, 0.04, count=16), mix(inside, line, 0.3))
+        return
+    if kind == "lips":
+        upper = [
+            (-0.14, 0.02),
+            (-0.04, -0.03),
+            (0.0, -0.015),
+            (0.04, -0.03),
+            (0.14, 0.02),
+        ]
+        lower = [(0.08, 0.07), (0.0, 0.085), (-0.08, 0.07)]
+        lips = spline([*upper, *lower], closed=True, steps=5)
+        canvas.fill(lips, mix(face.skin.base, (206, 66, 78), 0.6))
+        canvas.stroke(spline([upper[0], (0, 0.025), upper[-1]]), line, 0.022)
+        return
     curves = {
+        "tilted": [(-0.14, 0.06), (-0.02, 0.03), (0.15, -0.04)],
         "smile": [(-0.17, -0.02), (-0.08, 0.045), (0.08, 0.045), (0.17, -0.02)],
         "flat": [(-0.1, 0.02), (0.0, 0.03), (0.1, 0.02)],
         "pout": [(-0.1, 0.06), (-0.03, 0.0), (0.03, 0.0), (0.1, 0.06)],

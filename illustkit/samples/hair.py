@@ -81,7 +81,34 @@ def make_fringe(
     root = CROWN + (0.1 * rng.uniform(-1, 1), 0)
     if kind in ("parted", "swept"):
         root = valleys[valleys[:, 1].argmin()] + (0, -0.25)  # the parting
-    over = ellipse(0, -0.26, 1.15, 1.26, start=170, stop=370, count=80)
+    return _assembled(tips, valleys, root)
+
+
+def make_side_fringe(rng: np.random.Generator, *, side_length: float = 0.6) -> Fringe:
+    """Make the hair of a head in profile that looks to the right.
+
+    Args:
+        rng: NumPy generator.
+        side_length: y down to which the lock before the ear hangs.
+    """
+    tips = [
+        (-0.98, 0.7),
+        (-0.45, 0.85),
+        (0.12, side_length),
+        (0.6, -0.1),
+        (0.98, -0.12),
+    ]
+    valleys = [(-0.75, 0.55), (-0.05, 0.2), (0.38, -0.42), (0.78, -0.45)]
+    loose = 0.05
+    tips, valleys = np.array(tips), np.array(valleys)
+    tips += rng.uniform(-loose, loose, tips.shape)
+    valleys += rng.uniform(-loose, loose, valleys.shape)
+    return _assembled(tips, valleys, CROWN + (-0.1, 0.0), stop=345)
+
+
+def _assembled(tips, valleys, root, stop=370):
+    """Fringe of tips and valleys under the crown; it ends at `stop` degrees."""
+    over = ellipse(0, -0.26, 1.15, 1.26, start=170, stop=stop, count=80)
     sides = []
     # From the right to the left: tip, valley, tip, ...
     here = over[-1]

@@ -1,13 +1,16 @@
 """A whole head: what it looks like and the order its parts are drawn in."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from illustkit.samples import accessories, colours, faces, hair
+from illustkit.samples import accessories, colours, faces, hair, limbs, profile
 from illustkit.samples.canvas import Canvas
 from illustkit.samples.colours import Tones, pick
+from illustkit.samples.curves import tube
 from illustkit.samples.hair import Fringe
+from illustkit.samples.hands import Hand
+from illustkit.samples.poses import GESTURES, Pose, Turn
 
 
 @dataclass(frozen=True)
@@ -135,3 +138,123 @@ def draw_head_front(canvas: Canvas, head: Head, rng: np.random.Generator) -> Non
     accessories.draw_accessory(
         canvas, head.accessory, head.ribbon, head.side, line=line
     )
+
+
+_MOUTHS = ("shout", "teeth", "small", "lips", "tilted", "wave", "round", "flat")
+_STATES = ("closed", "shut", "half", "half", "wide")
+
+
+def vary_head(head: Head, hand: Hand, pose: Pose, rng: np.random.Generator) -> Head:
+    """Return a head as a hand other than "cel" draws it: eyes, nose, mouth, colours."""
+    tall = float(rng.uniform(0.72, 1.12))
+    states = ("", "")
+    if rng.random() < 0.22:
+        states = (pick(rng, _STATES),) * 2
+    face = replace(
+        head.face,
+        turn=pose.turn,
+        states=states,
+        mouth=pick(rng, _MOUTHS) if rng.random() < 0.35 else "",
+        eye_tall=tall,
+        eye_wide=float(rng.uniform(0.88, 1.12)),
+        eye_scale=float(rng.uniform(0.8, 1.12)),
+        iris_size=float(rng.uniform(0.72, 1.1)),
+        slant=float(rng.uniform(-0.16, 0.22)),
+        shine=pick(rng, ("one", "one", "two", "low", "none")),
+        nose=pick(rng, ("hook", "dot", "shade", "bridge", "none")),
+        blush=float(rng.uniform(-0.8, 0.3)),
+        yaw=0.3 * head.face.yaw,
+    )
+    fringe = head.fringe
+    if hand.chibi:
+        face = replace(
+            face,
+            eye_scale=float(rng.uniform(1.05, 1.3)),
+            eye_tall=float(rng.uniform(0.9, 1.15)),
+            nose=pick(rng, ("none", "none", "dot")),
+            jaw=1.0,
+            lashes=False,
+        )
+    if pose.profile:
+        fringe = hair.make_side_fringe(rng)
+    return hand.coloured(replace(head, face=face, fringe=fringe))
+
+
+def posed(canvas: Canvas, pose: Pose) -> Canvas:
+    """Return the frame that the face and hair of a head in a pose are drawn in."""
+    if pose.profile:
+        return canvas if pose.turn > 0 else canvas.placed(flip=True)
+    return canvas.turned(Turn(pose.turn, pose.pitch))
+
+
+def head_extent(head: Head, pose: Pose) -> np.ndarray:
+    """Return the rim `(n, 2)` of the face that is seen, in the frame `posed` gives."""
+    if pose.profile:
+        return profile.profile_extent(head.face)
+    return np.maximum(faces.face_outline(head.face), (-2.0, -0.75))
+
+
+def eye_places(head: Head, pose: Pose) -> np.ndarray:
+    """Return the middles `(n, 2)` of the eyes, in the frame `posed` gives."""
+    if pose.profile:
+        return np.array([(0.62, 0.16)])
+    x, far = 0.1 * head.face.yaw, 0.1 * abs(head.face.yaw)
+    return np.array([(x - 0.47 * (1 - far), 0.17), (x + 0.47 * (1 - far), 0.17)])
+
+
+def draw_posed_back(
+    canvas: Canvas, head: Head, pose: Pose, rng: np.random.Generator
+) -> None:
+    """Draw the hair that lies behind the body, of a head in a pose."""
+    draw_head_back(canvas if pose.profile else posed(canvas, pose), head, rng)
+
+
+def draw_posed_front(
+    canvas: Canvas,
+    head: Head,
+    pose: Pose,
+    rng: np.random.Generator,
+    sleeve: Tones | None = None,
+) -> None:
+    """Draw the face and all before it, of a head in a pose.
+
+    Args:
+        canvas: Sheet in the head's frame.
+        head: What to draw, from `vary_head`.
+        pose: How it is held.
+        rng: NumPy generator.
+        sleeve: Of the arm of a hand before the face; `None` draws no hand.
+    """
+    face, tones, line = head.face, head.hair, head.line
+    part = posed(canvas, pose)
+    if pose.profile:
+        profile.draw_profile(part, face, shadow=head.fringe.outline)
+        hair.draw_fringe(part, head.fringe, tones, rng, line=line)
+        profile.draw_profile_brow(part, face)
+    else:
+        bare = replace(
+            head,
+            accessory="none" if pose.hat != "none" else head.accessory,
+            stray_lock=head.stray_lock and pose.hat == "none",
+            mark="none",
+        )
+        draw_head_front(part, bare, rng)
+        if pose.veil:
+            accessories.draw_veil(part, tones, pose.veil, line=line)
+    if pose.hat != "none":
+        hat = canvas.placed(0.06 * pose.turn, 0.05 * pose.pitch)
+        lining = head.ribbon._replace(base=head.ribbon.light)
+        accessories.draw_hat(hat, pose.hat, head.ribbon, lining, line=line)
+    if sleeve is not None and pose.gesture != "none":
+        _draw_gesture(part, pose.gesture, face.skin, sleeve, line)
+
+
+def _draw_gesture(canvas, gesture, skin, sleeve, line):
+    x, y, angle, kind = GESTURES[gesture]
+    palm = canvas.placed(x, y, scale=1.5, angle=angle)
+    arm = tube([(0.0, 0.0), (0.0, -0.6), (0.1, -1.6)], [0.14, 0.2, 0.26])
+    limbs.draw_hand(palm, kind, skin, line=line / 1.5)
+    with palm.inside(arm) as part:
+        part.wash([(0, sleeve.base)])
+        part.fill(arm + (0.16, 0), sleeve.dark)
+    palm.outline(arm, sleeve.line, line / 1.5)

@@ -14,7 +14,9 @@ from illustkit.samples import backgrounds, faces, garments, heads, limbs
 from illustkit.samples.bottoms import draw_bottom
 from illustkit.samples.canvas import Canvas
 from illustkit.samples.colours import pick
-from illustkit.samples.outfits import choose_outfit
+from illustkit.samples.hands import Hand, choose_hand
+from illustkit.samples.outfits import Outfit, choose_outfit
+from illustkit.samples.poses import Pose, choose_pose
 
 # Height of the picture in units of the body, and the fraction of it above the chin.
 _FRAMINGS = {
@@ -22,6 +24,9 @@ _FRAMINGS = {
     "knees": (6.9, 0.42),
     "waist": (5.6, 0.52),
     "bust": (5.0, 0.59),
+    "face": (2.7, 0.76),  # of every hand but cel
+    "chibi": (5.2, 0.55),
+    "chibi bust": (3.9, 0.72),
 }
 
 
@@ -42,8 +47,26 @@ class Character(NamedTuple):
     attributes: dict[str, str]
 
 
-def draw_character(seed: int, size: tuple[int, int] = (600, 848)) -> Character:
+class Person(NamedTuple):
+    """A character before it is drawn; `pose` is `None` in the hand "cel"."""
+
+    head: heads.Head
+    outfit: Outfit
+    arms: list[str]
+    tilt: float
+    lean: float
+    strokes: int
+    pose: Pose | None = None
+
+
+def draw_character(
+    seed: int, size: tuple[int, int] = (600, 848), hand: str = "cel"
+) -> Character:
     """Draw one clothed cartoon character.
+
+    Every hand but "cel" also turns and tilts the head (up to 45 degrees, to the
+    profile), varies eyes, noses and mouths, and adds hats, hands before the face, hair
+    over an eye and head shots.
 
     Example:
     >>> character = draw_character(7)
@@ -54,14 +77,22 @@ def draw_character(seed: int, size: tuple[int, int] = (600, 848)) -> Character:
         seed: Non-negative integer. The same seed gives the same picture; another
             size shows the same character.
         size: (width, height) in pixels, each 16 or more. Defaults to (600, 848).
+        hand: One of `illustkit.samples.HANDS`: "cel" (flat, thick outlines), "thin"
+            (thin coloured lines), "painted" (soft shading lit from a side, hardly a
+            line), "dark" (night, sunset and coloured light), "manga" (ink, screentone
+            and hatching) or "chibi" (a small body under a large head). Defaults to
+            "cel".
 
     Returns:
         A `Character`: image (uint8 RGB), face and garment boxes (pixels), attributes.
+        The face box of a head in profile is that of the skin that is seen.
 
     Raises:
-        UserError: If `size` is too small to draw on.
+        UserError: If `size` is too small to draw on, or there is no such hand.
     """
-    width, height = _checked_size(size)
+    width, height = checked_size(size)
+    extras = np.random.default_rng((seed, 40961))  # "cel" draws from `rng` alone
+    style = choose_hand(hand, extras)
     rng = np.random.default_rng(seed)
     head, outfit = heads.choose_head(rng), choose_outfit(rng)
     framing = pick(rng, ("figure", "knees", "waist", "waist", "bust"))
@@ -71,31 +102,38 @@ def draw_character(seed: int, size: tuple[int, int] = (600, 848)) -> Character:
         poses = ["clasp", "clasp"]
     tilt, lean = rng.uniform(-9, 9), rng.uniform(-3, 3)
     shift, grow = rng.uniform(-1, 1), rng.uniform(0.94, 1.04)
-    strokes = int(rng.integers(2**31))
+    person = Person(head, outfit, poses, tilt, lean, int(rng.integers(2**31)))
+    person = restyled(person, style, extras)
+    room = 3.5  # least width of the picture in units
+    if hand != "cel" and not style.chibi and extras.random() < 0.25:
+        framing, room = "face", extras.uniform(2.0, 2.6)
+    if style.chibi:
+        framing, room = pick(extras, ("chibi", "chibi bust")), 2.9
 
-    sheet = Canvas.blank((width, height))
+    sheet = Canvas.blank((width, height), style.brush)
     backdrop = sheet.placed(scale=float(width))
     backgrounds.draw_background(backdrop, scene, rng, height / width)
 
     tall, above = _FRAMINGS[framing]
-    unit = grow * min(height / tall, width / 3.5)
+    unit = grow * min(height / tall, width / room)
     # A broad picture cannot hold a broad figure lower down than its own height.
     chin = above * height if unit * tall > 0.9 * height else above * unit * tall
     spare = max(0.0, width / 2 - 1.6 * unit)
     x = width / 2 + 0.5 * shift * spare
     body = sheet.placed(x, chin, scale=unit, angle=lean)
-    skull = body.placed(0, -0.05, angle=tilt).placed(0, -0.95)
-
-    pen = np.random.default_rng(strokes)
-    heads.draw_head_back(skull, head, pen)
-    _draw_body(body, head, outfit, poses)
-    heads.draw_head_front(skull, head, pen)
+    frame, extent = draw_person(body, person, style)
+    head, pose = person.head, person.pose or Pose(turn=0.0)
+    trunk = _trunk(body, style)
 
     return Character(
-        image=sheet.picture((width, height)),
-        face_box=_box(sheet, skull, faces.face_extent(head.face), (width, height)),
-        garment_box=_box(sheet, body, _corners(garments.EXTENT), (width, height)),
+        image=style.finished(sheet.picture((width, height))),
+        face_box=_box(sheet, frame, extent, (width, height)),
+        garment_box=_box(sheet, trunk, _corners(garments.EXTENT), (width, height)),
         attributes={
+            "hand": hand,
+            "view": pose.view,
+            "hat": pose.hat,
+            "gesture": pose.gesture,
             "hair_colour": head.hair_name,
             "hair_style": head.style,
             "fringe": head.fringe_kind,
@@ -131,7 +169,7 @@ def draw_face_icon(seed: int, size: int = 128) -> np.ndarray:
     Raises:
         UserError: If `size` is too small to draw on.
     """
-    _checked_size((size, size))
+    checked_size((size, size))
     rng = np.random.default_rng(seed)
     head = heads.choose_head(rng, icon=True)
     tilt = rng.uniform(-6, 6)
@@ -143,7 +181,9 @@ def draw_face_icon(seed: int, size: int = 128) -> np.ndarray:
     return sheet.picture((size, size))
 
 
-def draw_head(seed: int, size: float = 128) -> tuple[np.ndarray, np.ndarray]:
+def draw_head(
+    seed: int, size: float = 128, hand: str = "cel"
+) -> tuple[np.ndarray, np.ndarray]:
     """Draw a head on a transparent ground, to be pasted onto other pictures.
 
     Example:
@@ -153,36 +193,41 @@ def draw_head(seed: int, size: float = 128) -> tuple[np.ndarray, np.ndarray]:
 
     Args:
         seed: Non-negative integer. The same seed gives the same head.
-        size: Longer side of the face's box in pixels, over 0. Defaults to 128.
+        size: Longer side of the face's box in pixels, over 0; about that in every
+            hand but "cel". Defaults to 128.
+        hand: As in `draw_character`. Defaults to "cel".
 
     Returns:
         `(picture, face_box)`: uint8 RGBA, about twice as wide as the face, and the
         face's box, float xyxy in its pixels.
 
     Raises:
-        UserError: If `size` is not positive.
+        UserError: If `size` is not positive, or there is no such hand.
     """
     if not size > 0:
         raise UserError(f"A face has a size over 0. Received: size={size}")
+    extras = np.random.default_rng((seed, 40961))
+    style = choose_hand(hand, extras)
     rng = np.random.default_rng(seed)
     head = heads.choose_head(rng, icon=bool(rng.random() < 0.5))
+    outfit = choose_outfit(np.random.default_rng((seed, 5)))
     tilt, strokes = rng.uniform(-14, 14), int(rng.integers(2**31))
+    person = restyled(Person(head, outfit, [], tilt, 0.0, strokes), style, extras)
     unit = size / 1.94  # a face is 1.94 units wide
     side = int(np.ceil(4.2 * unit))
     shots = []
     for grey in (255, 0):
-        sheet = Canvas.blank((side, side))
+        sheet = Canvas.blank((side, side), style.brush)
         sheet.pixels[:] = grey
-        skull = sheet.placed(side / 2, 0.5 * side, scale=unit, angle=tilt)
-        pen = np.random.default_rng(strokes)
-        heads.draw_head_back(skull, head, pen)
-        heads.draw_head_front(skull, head, pen)
+        skull = sheet.placed(side / 2, 0.5 * side, scale=unit, angle=person.tilt)
+        frame, extent = _draw_head(skull, person, lambda: None)
         shots.append(sheet.picture((side, side)))
     # white: aC + (1-a)255; black: aC. Their difference is (1-a)255.
     alpha = 255 - (shots[0].astype(int) - shots[1]).max(axis=-1).clip(0, 255)
     colour = np.minimum(shots[1] * (255 / np.maximum(alpha, 1))[..., None], 255)
     picture = np.dstack([colour, alpha]).round().astype(np.uint8)
-    points = skull.to_sheet(faces.face_extent(head.face)) / (len(sheet.pixels) / side)
+    picture[..., :3] = style.finished(picture[..., :3].copy())
+    points = frame.to_sheet(extent) / (len(sheet.pixels) / side)
     return picture, np.concatenate([points.min(axis=0), points.max(axis=0)])
 
 
@@ -205,13 +250,61 @@ def draw_background(
     Raises:
         UserError: If `size` is too small to draw on.
     """
-    width, height = _checked_size(size)
+    width, height = checked_size(size)
     rng = np.random.default_rng(seed)
     sheet = Canvas.blank((width, height))
     scene = pick(rng, backgrounds.BACKGROUNDS)
     backdrop = sheet.placed(scale=float(width))
     backgrounds.draw_background(backdrop, scene, rng, height / width)
     return sheet.picture((width, height))
+
+
+def restyled(person: Person, style: Hand, rng: np.random.Generator) -> Person:
+    """Return a person as a hand draws it, in a pose of its own; "cel" changes none."""
+    if style.name == "cel":
+        return person
+    pose = choose_pose(rng)
+    return person._replace(
+        head=heads.vary_head(person.head, style, pose, rng),
+        outfit=style.coloured(person.outfit),
+        tilt=pose.tilt,
+        pose=pose,
+    )
+
+
+def draw_person(body: Canvas, person: Person, style: Hand) -> tuple[Canvas, np.ndarray]:
+    """Draw a person whose chin is at the origin of `body`.
+
+    Returns:
+        `(frame, rim)`: the frame of the face, and the rim `(n, 2)` of what is seen of
+        it in that frame.
+    """
+    skull = body.placed(0, -0.05, angle=person.tilt)
+    skull = skull.placed(0, -0.95, tall=0.92 if style.chibi else 1.0)
+    trunk = _trunk(body, style)
+    return _draw_head(
+        skull,
+        person,
+        lambda: _draw_body(trunk, person.head, person.outfit, person.arms),
+    )
+
+
+def _trunk(body, style):
+    return body.placed(0, -0.08, scale=0.56, tall=0.8) if style.chibi else body
+
+
+def _draw_head(skull, person, draw_body):
+    """Draw the hair behind, then what `draw_body` draws, then the face."""
+    head, pose, pen = person.head, person.pose, np.random.default_rng(person.strokes)
+    if pose is None:
+        heads.draw_head_back(skull, head, pen)
+        draw_body()
+        heads.draw_head_front(skull, head, pen)
+        return skull, faces.face_extent(head.face)
+    heads.draw_posed_back(skull, head, pose, pen)
+    draw_body()
+    heads.draw_posed_front(skull, head, pose, pen, person.outfit.cloth)
+    return heads.posed(skull, pose), heads.head_extent(head, pose)
 
 
 def _draw_body(body, head, outfit, poses):
@@ -236,7 +329,8 @@ def _draw_body(body, head, outfit, poses):
         limbs.draw_forearm(body, side, pose, outfit, skin, line=line)
 
 
-def _checked_size(size):
+def checked_size(size: tuple[int, int]) -> tuple[int, int]:
+    """Return (width, height), each 16 or more; anything else is a `UserError`."""
     width, height = (operator.index(n) for n in size)
     if min(width, height) < 16:
         raise UserError(f"A picture needs 16 pixels each way. Received: size={size}")
