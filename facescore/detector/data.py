@@ -226,7 +226,8 @@ def restyle(image: np.ndarray, rng: np.random.Generator, share: float) -> np.nda
     if rng.random() < share:
         quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 90))]
         code = cv2.imencode(".jpg", image[..., ::-1], quality)[1]
-        image = cv2.imdecode(code, cv2.IMREAD_COLOR)[..., ::-1]
+        decoded: Any = cv2.imdecode(code, cv2.IMREAD_COLOR)
+        image = decoded[..., ::-1]
     return np.ascontiguousarray(image)
 
 

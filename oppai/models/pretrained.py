@@ -1,16 +1,11 @@
 """Load trained restorers: the package's own, runs and files."""
 
-import io
-import json
 import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from illustkit.errors import UserError, reading
-from illustkit.files import write_whole
+from illustkit.training.shipped import load_network, save_network
 
 if TYPE_CHECKING:
     from illustkit.training.runs import Run
@@ -22,7 +17,6 @@ DEFAULT = Path(__file__).parents[1] / "weights" / "default.npz"
 SHIPPED = {"default": DEFAULT, "sharp": DEFAULT.with_name("sharp.npz")}
 # Which pictures they were trained on.
 SPLIT = DEFAULT.with_name("default_split.json")
-_CONFIG = "network.json"
 
 
 def save_shipped(restorer: "MosaicRestorer", path: str | os.PathLike[str]) -> Path:
@@ -44,22 +38,10 @@ def save_shipped(restorer: "MosaicRestorer", path: str | os.PathLike[str]) -> Pa
         UserError: If float16 cannot hold a weight.
     """
     network = restorer.network
-    arrays: dict[str, np.ndarray] = {}
-    for variable in network.weights:
-        value = np.asarray(variable, "float32")
-        half = value.astype(np.float16)
-        if not np.isfinite(half).all():
-            raise UserError(f"float16 cannot hold {variable.path}: train it again.")
-        arrays[variable.path] = half
     settings = {
         k: v for k, v in network.get_config().items() if k not in ("name", "dtype")
     }
-    settings["passes"] = restorer.passes
-    text = json.dumps(settings).encode()
-    arrays[_CONFIG] = np.frombuffer(text, np.uint8)
-    memory = io.BytesIO()
-    np.savez_compressed(memory, **arrays)  # type: ignore[arg-type]  # NumPy has no stub of the keyword
-    return write_whole(path, memory.getvalue())
+    return save_network(network, {**settings, "passes": restorer.passes}, path)
 
 
 def load_shipped(path: str | os.PathLike[str] = DEFAULT) -> "MosaicRestorer":
@@ -79,26 +61,17 @@ def load_shipped(path: str | os.PathLike[str] = DEFAULT) -> "MosaicRestorer":
     Raises:
         UserError: If the file is missing or does not fit the network.
     """
-    from illustkit.runtime import precision
     from oppai.models.mosaic_unet import MosaicUNet
     from oppai.models.restorers import MosaicRestorer
 
-    with reading(path, "Install the package again."):
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        settings = json.loads(arrays.pop(_CONFIG).tobytes())
-        passes = settings.pop("passes", 2)
-        with precision("float32"):
-            network = MosaicUNet(**settings)
-    names = {variable.path: variable for variable in network.weights}
-    if set(names) != set(arrays):
-        differing = sorted(set(names) ^ set(arrays))[0]
-        raise UserError(
-            f"{path} does not fit this version of the network: {differing}."
-        )
-    for name, variable in names.items():
-        variable.assign(arrays[name].astype(np.float32))
-    return MosaicRestorer(network, passes=passes)
+    passes = 2
+
+    def build(settings):
+        nonlocal passes
+        passes = settings.pop("passes", passes)
+        return MosaicUNet(**settings)
+
+    return MosaicRestorer(load_network(path, build), passes=passes)
 
 
 def load_restorer(run: "str | os.PathLike[str] | Run") -> "KerasRestorer":

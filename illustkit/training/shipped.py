@@ -1,0 +1,88 @@
+"""Networks that come with a package: float16 weights and settings in one file."""
+
+import io
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from illustkit.errors import UserError, reading
+from illustkit.files import write_whole
+
+_CONFIG = "network.json"
+
+
+def save_network(
+    network: Any, settings: Mapping[str, Any], path: str | os.PathLike[str]
+) -> Path:
+    """Store a network's weights in float16 with its settings, in one file for NumPy.
+
+    Example:
+    ```python
+    save_network(network, {"widths": [16, 32]}, "default.npz")
+    ```
+
+    Args:
+        network: A Keras model, or anything with `weights` that have paths.
+        settings: What it is built from again; JSON has to hold it.
+        path: The `.npz` to write.
+
+    Returns:
+        The path, once the file is whole.
+
+    Raises:
+        UserError: If float16 cannot hold a weight.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    for variable in network.weights:
+        half = np.asarray(variable, "float32").astype(np.float16)
+        if not np.isfinite(half).all():
+            raise UserError(f"float16 cannot hold {variable.path}: train it again.")
+        arrays[variable.path] = half
+    text = json.dumps(dict(settings)).encode()
+    arrays[_CONFIG] = np.frombuffer(text, np.uint8)
+    memory = io.BytesIO()
+    np.savez_compressed(memory, **arrays)  # type: ignore[arg-type]  # NumPy has no stub of the keyword
+    return write_whole(path, memory.getvalue())
+
+
+def load_network(
+    path: str | os.PathLike[str], build: Callable[[dict[str, Any]], Any]
+) -> Any:
+    """Build a network that `save_network` stored.
+
+    Example:
+    ```python
+    network = load_network("default.npz", lambda settings: Network(**settings))
+    ```
+
+    Args:
+        path: The `.npz`.
+        build: Function from the settings to the network.
+
+    Returns:
+        The network with float32 weights.
+
+    Raises:
+        UserError: If the file is missing or does not fit the network.
+    """
+    from illustkit.runtime import precision
+
+    with reading(path, "Install the package again."):
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        settings = json.loads(arrays.pop(_CONFIG).tobytes())
+        with precision("float32"):
+            network = build(settings)
+    names = {variable.path: variable for variable in network.weights}
+    if set(names) != set(arrays):
+        differing = sorted(set(names) ^ set(arrays))[0]
+        raise UserError(
+            f"{path} does not fit this version of the network: {differing}."
+        )
+    for name, variable in names.items():
+        variable.assign(arrays[name].astype(np.float32))
+    return network
