@@ -21,6 +21,7 @@ from illustkit.samples import (
     draw_crowd,
     draw_head,
 )
+from illustkit.samples.hands import choose_hand
 from illustkit.yolo import to_fractions, write_rows
 
 Range = tuple[float, float]  # (least, greatest)
@@ -225,7 +226,10 @@ def draw_scene(
     if choice.random() < 2 / 3:
         hands = [_one_of(choice, hands)]
     rng = np.random.default_rng((seed, 90271))
-    scene = _Scene(_background(rng, (width, height), backgrounds))
+    ground = _background(rng, (width, height), backgrounds)
+    if len(hands) == 1:
+        ground = choose_hand(hands[0], choice).finished(ground)
+    scene = _Scene(ground)
     for _ in range(int(rng.integers(0, 5))):  # things behind the faces
         _paste_thing(scene, rng, backgrounds, 0.6)
     high = min(high, 0.7 * min(width, height))

@@ -69,6 +69,7 @@ def draw_crowd(
     scene = pick(rng, backgrounds.BACKGROUNDS)
     backdrop = sheet.placed(scale=float(width))
     backgrounds.draw_background(backdrop, scene, rng, height / width)
+    style.paled(sheet.pixels)
 
     count = int(rng.integers(people[0], people[1] + 1))
     # Half widths of faces: who is far stands higher and is drawn first.

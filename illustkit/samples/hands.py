@@ -28,6 +28,7 @@ class Hand:
         ink: Turns the tones of a material into those of the hand.
         finish: Goes over a picture, uint8 RGB, and returns it.
         chibi: Whether the body is small under a large head.
+        paper: How far the background fades to white, 0 to 1.
     """
 
     name: str = "cel"
@@ -35,6 +36,7 @@ class Hand:
     ink: Callable[[Tones], Tones] | None = None
     finish: Callable[[np.ndarray], np.ndarray] | None = None
     chibi: bool = False
+    paper: float = 0.0
 
     def coloured(self, described: Described) -> Described:
         """Return a `Head`, `Face` or `Outfit` in the colours of this hand."""
@@ -43,6 +45,8 @@ class Hand:
         changes: dict[str, Any] = {}
         for field in dataclasses.fields(described):  # type: ignore[arg-type]
             value = getattr(described, field.name)
+            if field.name == "iris" and self.name == "manga":  # never paper white
+                value = Tones(*(mix(c, (0, 0, 0), 0.4) for c in value))
             if isinstance(value, Tones):
                 changes[field.name] = self.ink(value)
             elif dataclasses.is_dataclass(value):
@@ -50,6 +54,13 @@ class Hand:
             elif field.name in ("brow", "lash"):
                 changes[field.name] = self.ink(Tones(*[value] * 4)).line
         return dataclasses.replace(described, **changes)  # type: ignore[type-var]
+
+    def paled(self, pixels: np.ndarray) -> None:
+        """Fade a background, uint8 RGB, in place."""
+        if self.paper:
+            cv2.addWeighted(
+                pixels, 1 - self.paper, pixels, 0.0, 255 * self.paper, dst=pixels
+            )
 
     def finished(self, picture: np.ndarray) -> np.ndarray:
         """Return a picture, uint8 RGB, with the finish of this hand."""
@@ -99,7 +110,7 @@ def _painted(rng):
     brush = Brush(
         outline=float(rng.choice((0.0, 0.0, 0.35))),
         stroke=rng.uniform(0.7, 1.0),
-        soft=rng.uniform(0.02, 0.045),
+        soft=rng.uniform(0.015, 0.035),
         light=_side_light(rng, 0.2, 0.45),
     )
     grain = int(rng.integers(2**31))
@@ -107,10 +118,10 @@ def _painted(rng):
 
 
 def _grained(picture, seed):
-    """Vary the value a little in strokes, as paint does."""
+    """Vary the value a little in slanted strokes, as paint does."""
     height, width = picture.shape[:2]
     rng = np.random.default_rng(seed)
-    noise = rng.normal(128, 5, (24, 24)).astype(np.uint8)
+    noise = rng.normal(128, 2.2, (int(rng.integers(30, 90)), 16)).astype(np.uint8)
     noise = cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
     return cv2.multiply(picture, cv2.merge([noise] * 3), scale=1 / 128)
 
@@ -135,6 +146,7 @@ def _dark(rng):
     if rng.random() < 0.5:
         one, other = other, one
     angle = rng.uniform(-30, 30)
+    middle *= rng.uniform(0.7, 1.1)
     brush = base.brush
     if rng.random() < 0.5:
         brush = dataclasses.replace(brush, light=_side_light(rng, 0.25, 0.5))
@@ -159,27 +171,32 @@ def _grey(colour):
 
 def _manga(rng):
     black = rng.uniform(8, 40)
-    levels = np.sort(rng.uniform((40, 120, 185), (90, 180, 235)))
+    levels = np.sort(rng.uniform((60, 130, 190), (110, 190, 235)))
+    low, middle, high = rng.uniform((60, 95, 140), (110, 125, 190))
 
     def ink(t):
         """Ink black, two screentones, and paper white, by the value of a colour."""
         line = (int(black),) * 3
         value = _grey(t.base)
-        if value > 178:  # skin, pale hair and cloth stay paper; shade gets a tone
+        if value > high:  # skin, pale hair and cloth stay paper; shade gets a tone
             tone, under = 255, levels[2]
-        elif value > 120:
+        elif value > middle:
             tone, under = levels[2], levels[1]
-        elif value > 80:
+        elif value > low:
             tone, under = levels[1], levels[0]
         else:
             tone, under = black + 14, black
-        light = 255 if tone > 200 or value <= 80 else 0.5 * (tone + 255)
+        light = 255 if tone > 200 or value <= low else 0.5 * (tone + 255)
         greys = [(int(v),) * 3 for v in (light, tone, under)]
         return Tones(*greys, line)
 
     screen = rng.uniform(0.85, 1.35), rng.uniform(30, 60), rng.random() < 0.4
-    brush = Brush(rng.uniform(0.6, 1.25), rng.uniform(0.75, 1.1))
-    return Hand("manga", brush, ink, lambda picture: _screened(picture, *screen))
+    brush = Brush(rng.uniform(0.45, 1.1), rng.uniform(0.5, 0.9))
+    # Two in three pictures are faint behind the figure, as most panels are.
+    paper = rng.uniform(0.6, 1.0) if rng.random() < 0.67 else 0.0
+    return Hand(
+        "manga", brush, ink, lambda picture: _screened(picture, *screen), paper=paper
+    )
 
 
 def _screened(picture, coarse, angle, hatched):

@@ -7,7 +7,7 @@ import numpy as np
 from illustkit.samples import accessories, colours, faces, hair, limbs, profile
 from illustkit.samples.canvas import Canvas
 from illustkit.samples.colours import Tones, pick
-from illustkit.samples.curves import tube
+from illustkit.samples.curves import ellipse, sides
 from illustkit.samples.hair import Fringe
 from illustkit.samples.hands import Hand
 from illustkit.samples.poses import GESTURES, Pose, Turn
@@ -169,7 +169,7 @@ def vary_head(head: Head, hand: Hand, pose: Pose, rng: np.random.Generator) -> H
     if hand.chibi:
         face = replace(
             face,
-            eye_scale=float(rng.uniform(1.05, 1.3)),
+            eye_scale=float(rng.uniform(1.05, 1.25)),
             eye_tall=float(rng.uniform(0.9, 1.15)),
             nose=pick(rng, ("none", "none", "dot")),
             jaw=1.0,
@@ -214,7 +214,8 @@ def draw_posed_front(
     head: Head,
     pose: Pose,
     rng: np.random.Generator,
-    sleeve: Tones | None = None,
+    sleeve: Tones,
+    elbow: tuple[float, float] = (1.25, 2.75),
 ) -> None:
     """Draw the face and all before it, of a head in a pose.
 
@@ -223,7 +224,8 @@ def draw_posed_front(
         head: What to draw, from `vary_head`.
         pose: How it is held.
         rng: NumPy generator.
-        sleeve: Of the arm of a hand before the face; `None` draws no hand.
+        sleeve: Of the arm of a hand before the face.
+        elbow: Where that arm begins on the right, in the head's frame.
     """
     face, tones, line = head.face, head.hair, head.line
     part = posed(canvas, pose)
@@ -245,16 +247,22 @@ def draw_posed_front(
         hat = canvas.placed(0.06 * pose.turn, 0.05 * pose.pitch)
         lining = head.ribbon._replace(base=head.ribbon.light)
         accessories.draw_hat(hat, pose.hat, head.ribbon, lining, line=line)
-    if sleeve is not None and pose.gesture != "none":
-        _draw_gesture(part, pose.gesture, face.skin, sleeve, line)
+    if pose.gesture != "none":
+        _draw_gesture(canvas, pose.gesture, face.skin, sleeve, elbow, line)
 
 
-def _draw_gesture(canvas, gesture, skin, sleeve, line):
+def _draw_gesture(canvas, gesture, skin, sleeve, elbow, line):
+    """Draw a hand before the face and its forearm, which ends round at the elbow."""
     x, y, angle, kind = GESTURES[gesture]
-    palm = canvas.placed(x, y, scale=1.5, angle=angle)
-    arm = tube([(0.0, 0.0), (0.0, -0.6), (0.1, -1.6)], [0.14, 0.2, 0.26])
-    limbs.draw_hand(palm, kind, skin, line=line / 1.5)
-    with palm.inside(arm) as part:
+    wrist, bend = np.array((x, y)), np.array(elbow) * (np.sign(x), 1)
+    palm = canvas.placed(x, y, scale=1.45, angle=angle)
+    limbs.draw_hand(palm, kind, skin, line=line / 1.45)
+    way = (bend - wrist) / np.hypot(*(bend - wrist))
+    left, right = sides([wrist, (wrist + bend) / 2, bend], [0.19, 0.24, 0.25])
+    turn = float(np.degrees(np.arctan2(way[1], way[0])))
+    cap = ellipse(*bend, 0.25, angle=turn, start=90, stop=-90, count=12)
+    arm = np.concatenate([left, cap, right[::-1]])
+    with canvas.inside(arm) as part:
         part.wash([(0, sleeve.base)])
-        part.fill(arm + (0.16, 0), sleeve.dark)
-    palm.outline(arm, sleeve.line, line / 1.5)
+        part.fill(arm + (0.2, 0.05), sleeve.dark)
+    canvas.outline(arm, sleeve.line, line)

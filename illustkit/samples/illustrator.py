@@ -5,6 +5,7 @@ alone, the same bytes every time, and they are free of any rights.
 """
 
 import operator
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ from illustkit.samples.canvas import Canvas
 from illustkit.samples.colours import pick
 from illustkit.samples.hands import Hand, choose_hand
 from illustkit.samples.outfits import Outfit, choose_outfit
-from illustkit.samples.poses import Pose, choose_pose
+from illustkit.samples.poses import GESTURES, Pose, choose_pose
 
 # Height of the picture in units of the body, and the fraction of it above the chin.
 _FRAMINGS = {
@@ -113,6 +114,7 @@ def draw_character(
     sheet = Canvas.blank((width, height), style.brush)
     backdrop = sheet.placed(scale=float(width))
     backgrounds.draw_background(backdrop, scene, rng, height / width)
+    style.paled(sheet.pixels)
 
     tall, above = _FRAMINGS[framing]
     unit = grow * min(height / tall, width / room)
@@ -145,7 +147,7 @@ def draw_character(
             "garment_colour": outfit.colour,
             "pattern": outfit.pattern,
             "bottom": outfit.bottom,
-            "pose": "+".join(poses),
+            "pose": "+".join(person.arms),
             "framing": framing,
             "background": scene,
         },
@@ -264,7 +266,14 @@ def restyled(person: Person, style: Hand, rng: np.random.Generator) -> Person:
     if style.name == "cel":
         return person
     pose = choose_pose(rng)
+    if style.chibi:  # whose eyes are too wide to be turned far
+        pose = replace(pose, turn=0.6 * pose.turn)
+    arms = list(person.arms)
+    if pose.gesture != "none" and arms:
+        arms = ["behind", "behind"] if arms[0] == "clasp" else arms
+        arms[0 if GESTURES[pose.gesture][0] < 0 else 1] = "raised"
     return person._replace(
+        arms=arms,
         head=heads.vary_head(person.head, style, pose, rng),
         outfit=style.coloured(person.outfit),
         tilt=pose.tilt,
@@ -286,6 +295,7 @@ def draw_person(body: Canvas, person: Person, style: Hand) -> tuple[Canvas, np.n
         skull,
         person,
         lambda: _draw_body(trunk, person.head, person.outfit, person.arms),
+        chibi=style.chibi,
     )
 
 
@@ -293,7 +303,7 @@ def _trunk(body, style):
     return body.placed(0, -0.08, scale=0.56, tall=0.8) if style.chibi else body
 
 
-def _draw_head(skull, person, draw_body):
+def _draw_head(skull, person, draw_body, *, chibi=False):
     """Draw the hair behind, then what `draw_body` draws, then the face."""
     head, pose, pen = person.head, person.pose, np.random.default_rng(person.strokes)
     if pose is None:
@@ -303,7 +313,10 @@ def _draw_head(skull, person, draw_body):
         return skull, faces.face_extent(head.face)
     heads.draw_posed_back(skull, head, pose, pen)
     draw_body()
-    heads.draw_posed_front(skull, head, pose, pen, person.outfit.cloth)
+    elbow = (0.75, 1.75) if chibi else (1.25, 2.75)
+    bare = person.outfit.sleeves in ("short", "puff")
+    sleeve = head.face.skin if bare else person.outfit.cloth
+    heads.draw_posed_front(skull, head, pose, pen, sleeve, elbow)
     return heads.posed(skull, pose), heads.head_extent(head, pose)
 
 
@@ -326,7 +339,8 @@ def _draw_body(body, head, outfit, poses):
     if garments.tucked(outfit):
         draw_bottom(body, outfit, line=line)
     for side, pose in sides:
-        limbs.draw_forearm(body, side, pose, outfit, skin, line=line)
+        if pose != "raised":  # drawn with the head, which it is before
+            limbs.draw_forearm(body, side, pose, outfit, skin, line=line)
 
 
 def checked_size(size: tuple[int, int]) -> tuple[int, int]:

@@ -15,6 +15,7 @@ from illustkit.samples.curves import ellipse, spline, symmetric, tube
 from illustkit.samples.outfits import Outfit
 from illustkit.samples.patterns import box_outline, draw_pattern
 
+# Arms that are drawn at random; "raised" is that of a hand before the face.
 # Elbow and wrist of an arm on the right, the hand, and whether it goes behind.
 ARMS = {
     "down": ((1.2, 1.72), (1.28, 2.6), "relaxed", False),
@@ -28,9 +29,12 @@ ARMS = {
 }
 
 
+_FORMS = {**ARMS, "raised": ((1.25, 1.75), (0.42, 1.42), "relaxed", False)}
+
+
 def arm_is_behind(pose: str) -> bool:
     """Return whether the arm is drawn before the torso."""
-    return ARMS[pose][3]
+    return _FORMS[pose][3]
 
 
 def _form(outfit):
@@ -53,7 +57,7 @@ def draw_upper_arm(
 ) -> None:
     """Draw the upper arm; `side` is 1 for the right of the picture, or -1."""
     canvas = canvas if side > 0 else canvas.placed(flip=True)
-    shoulder, elbow = np.array((0.7, 0.81)), np.array(ARMS[pose][0])
+    shoulder, elbow = np.array((0.7, 0.81)), np.array(_FORMS[pose][0])
     upper = _Part(shoulder, elbow, _form(outfit)[:3], closed=True)
     if outfit.sleeves not in ("short", "puff"):
         _draw_part(canvas, upper, outfit.cloth, line, outfit)

@@ -7,14 +7,14 @@ import numpy as np
 from illustkit.samples.colours import pick
 
 HATS = ("cap", "beanie", "brim", "hood", "ears")
-# Where a hand is before the face: middle of the palm in the frame of the head, the
-# angle of its fingers (0: down), and the kind of hand.
+# Where a hand is before the face: its wrist in the frame of the head, the angle of its
+# fingers (0: down), and the kind of hand.
 GESTURES = {
-    "chin": (-0.45, 1.0, 160.0, "fist"),
-    "cheek": (-0.86, 0.75, 172.0, "relaxed"),
-    "mouth": (0.12, 1.12, 172.0, "relaxed"),
-    "peace": (-0.8, 0.5, 165.0, "peace"),
-    "brow": (0.95, -0.15, 130.0, "open"),
+    "chin": (-0.5, 1.3, 150.0, "fist"),
+    "cheek": (-0.95, 1.1, 172.0, "relaxed"),
+    "mouth": (0.35, 1.35, 160.0, "relaxed"),
+    "peace": (-0.95, 0.75, 165.0, "peace"),
+    "brow": (1.05, 0.1, 140.0, "open"),
 }
 
 
@@ -48,6 +48,9 @@ class Pose:
         return "three-quarter" if abs(self.turn) > 0.4 else "front"
 
 
+_PROFILE = 0.86  # the part of heads that are not in profile
+
+
 def choose_pose(rng: np.random.Generator) -> Pose:
     """Choose a random `Pose`."""
     kind = rng.random()
@@ -57,11 +60,13 @@ def choose_pose(rng: np.random.Generator) -> Pose:
     wide = rng.random() < 0.3
     tilt = float(rng.uniform(-45, 45) if wide else rng.normal(0, 9))
     hat = pick(rng, HATS) if rng.random() < 0.22 else "none"
-    gesture = pick(rng, GESTURES) if rng.random() < 0.12 else "none"
+    gesture = pick(rng, GESTURES) if rng.random() < 0.14 else "none"
+    if kind > _PROFILE:
+        gesture = "none"
     veil = int(rng.choice((-1, 1))) if rng.random() < 0.12 else 0
     return Pose(
         turn=turn,
-        profile=bool(kind > 0.86),
+        profile=bool(kind > _PROFILE),
         pitch=float(np.clip(rng.normal(0, 0.4), -1, 1)),
         tilt=float(np.clip(tilt, -45, 45)),
         hat=hat,
