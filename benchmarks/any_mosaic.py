@@ -158,9 +158,8 @@ def case(
     weight = opacity * (mask[..., None] > 0)
     censored = np.rint(picture + weight * (filling.astype(float) - picture))
     censored = censored.astype(np.uint8)
-    # OpenCV's lines lie at rounded-up multiples, Pillow's half a pixel before.
-    shift = 0.5 if program is opencv and not whole else 0
-    grid = Grid(tuple(sides / n), (x + shift, y + shift))
+    # Whatever the program's lines, its colours are the means of these blocks.
+    grid = Grid(tuple(sides / n), (x, y))
     if resize:
         scale = rng.uniform(0.6, 1.8)
         new = tuple(np.rint(size * scale).astype(int).tolist())
@@ -170,7 +169,7 @@ def case(
         truth = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
         picture = cv2.resize(picture, new, interpolation=truth)
         mask = cv2.resize(mask, new, interpolation=cv2.INTER_NEAREST)
-        grid = grid.moved(-shift, -shift).scaled(*(new / size))
+        grid = grid.scaled(*(new / size))
     if after is not None:
         censored = after(censored)
     return picture, censored, mask, grid

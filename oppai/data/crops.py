@@ -18,11 +18,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from illustkit.errors import UserError
-from oppai.censoring.block_grid import Grid
+from oppai.censoring.block_grid import Grid, keys_cubic
 from oppai.censoring.regions import Box
 
 # Pixels of a block from which on those at its rim are not read.
 _RIMMED = 6
+_CUBIC = -0.75  # OpenCV's parameter of cubic convolution
 
 
 def expand_box(
@@ -181,17 +182,29 @@ class Crop:
     ```
 
     Args:
-        box: `(left, top, right, bottom)` in pixels of the picture, ints; where it
-            overhangs the picture, the picture's edge is repeated.
+        box: `(left, top, right, bottom)` in pixels of the picture; where it overhangs
+            the picture, the picture's edge is repeated. A crop of a grid whose blocks
+            are no whole pixels wide begins and ends between pixels.
         size: `(width, height)` of the crop in the network's pixels.
         patch: Whether the crop is a patch as `cut_patch` cuts them for training: both
             sides are resampled at once, and every pixel into which a hidden one is
             mixed is hidden. Defaults to `False`.
     """
 
-    box: Box
+    box: tuple[float, float, float, float]
     size: tuple[int, int]
     patch: bool = False
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the crop begins and ends at whole pixels."""
+        return all(value % 1 == 0 for value in self.box)
+
+    @property
+    def pixels(self) -> Box:
+        """The box of all whole pixels that the crop touches."""
+        left, top, right, bottom = self.box
+        return math.floor(left), math.floor(top), math.ceil(right), math.ceil(bottom)
 
     def take(self, picture: np.ndarray) -> np.ndarray:
         """Cut the box out of a picture and bring it to the crop's size.
@@ -203,7 +216,20 @@ class Crop:
             Array of the crop's size and the picture's dtype; shrunk by areas, enlarged
             bicubically.
         """
-        return resize(crop_padded(picture, self.box), self.size, at_once=self.patch)
+        if self.is_whole:
+            pixels = crop_padded(picture, self.pixels)
+            return resize(pixels, self.size, at_once=self.patch)
+        taken = self._resampled(picture)
+        if picture.dtype == np.uint8:
+            return np.rint(taken).clip(0, 255).astype(np.uint8)
+        return taken
+
+    def _resampled(self, array):
+        """Return the crop of an array, for a box between pixels: float32."""
+        left, top, right, bottom = self.box
+        taken = np.asarray(array, np.float32)
+        taken = resample(taken, 1, left, right, self.size[0])
+        return resample(taken, 0, top, bottom, self.size[1])
 
     def take_mosaic(self, picture: np.ndarray, grid: Grid | None = None) -> np.ndarray:
         """Cut as `take` does, but enlarge by nearest pixels, so that blocks stay.
@@ -218,21 +244,28 @@ class Crop:
         Returns:
             As `take`.
         """
-        pixels = crop_padded(picture, self.box)
         if grid is None or (grid.is_whole and not grid.soft):
+            pixels = crop_padded(picture, self.pixels)
             return resize(pixels, self.size, filter="nearest")
-        grid = grid.moved(-self.box[0], -self.box[1])
         columns, rows = (
-            _pixels_of_blocks(length, size, block, origin, grid.soft)
-            for length, size, block, origin in zip(
-                pixels.shape[1::-1], self.size, grid.block, grid.origin, strict=True
+            _pixels_of_blocks(*side, grid.soft).clip(0, length - 1)
+            for length, *side in zip(
+                picture.shape[1::-1],
+                self.box[:2],
+                self.box[2:],
+                self.size,
+                grid.block,
+                grid.origin,
+                strict=True,
             )
         )
-        return pixels[rows][:, columns]
+        return picture[rows][:, columns]
 
     def take_hole(self, hole: np.ndarray) -> np.ndarray:
         """Return the crop's pixels that a hole touches: bool, of the crop's size."""
-        holes = crop_padded(hole, self.box).astype(np.float32)
+        if not self.is_whole:
+            return self._resampled(hole) > 1e-3
+        holes = crop_padded(hole, self.pixels).astype(np.float32)
         if not self.patch:
             return resize(holes, self.size, filter="linear") > 1e-3
         if self.size[0] > len(holes):
@@ -257,11 +290,18 @@ class Crop:
         Returns:
             `(box, array)`: the box inside the picture, and its pixels.
         """
-        left, top, right, bottom = self.box
-        size = right - left, bottom - top
-        array = resize(array, size, at_once=self.patch)
+        left, top, right, bottom = self.pixels
         width, height = image_size
         inner = max(left, 0), max(top, 0), min(right, width), min(bottom, height)
+        if not self.is_whole:
+            for axis in (0, 1):
+                low, high = self.box[axis], self.box[axis + 2]
+                scale = self.size[axis] / (high - low)
+                first, last = inner[axis], inner[axis + 2]
+                place = (first - low) * scale, (last - low) * scale
+                array = resample(array, 1 - axis, *place, last - first)
+            return inner, array
+        array = resize(array, (right - left, bottom - top), at_once=self.patch)
         rows = slice(inner[1] - top, inner[3] - top)
         return inner, array[rows, inner[0] - left : inner[2] - left]
 
@@ -269,23 +309,76 @@ class Crop:
         """Return the picture's `Grid` as it lies in the crop."""
         left, top, right, bottom = self.box
         scale = self.size[0] / (right - left), self.size[1] / (bottom - top)
-        return grid.moved(-left, -top).scaled(*scale)
+        moved = grid.moved(-left, -top).scaled(*scale)
+        # What begins at the crop's corner begins there, whatever the rounding.
+        block, origin = (np.round(v, 6).tolist() for v in (moved.block, moved.origin))
+        return Grid(tuple(block), tuple(origin), moved.soft)
 
 
-def _pixels_of_blocks(length, size, block, origin, soft):
-    """Return from which of `length` pixels each of `size` is taken, by its block."""
-    place = (np.arange(size) + 0.5) * length / size
+def _pixels_of_blocks(start, stop, size, block, origin, soft):
+    """Return from which pixel of a side each of `size` is taken, by its block.
+
+    Some programs draw the pixels whose middles lie in a block, others those that begin
+    in it. So of a block that has one, a pixel is taken that lies in it as a whole.
+    """
+    place = start + (np.arange(size) + 0.5) * (stop - start) / size
     number = np.floor((place - origin) / block)
     if soft:
-        middles = np.floor(origin + block * (number + 0.5)).astype(int)
-        return np.clip(middles, 0, length - 1)
-    first, last = (
-        np.ceil(origin + block * (number + n) - 0.5).astype(int) for n in (0, 1)
-    )
+        return np.floor(origin + block * (number + 0.5)).astype(int)
+    low, high = origin + block * number, origin + block * (number + 1)
+    first, last = np.ceil(low - 0.5).astype(int), np.ceil(high - 0.5).astype(int)
     rim = (last - first >= _RIMMED).astype(int)
-    inner = first + np.floor((place - origin - block * number) / block * (last - first))
-    inner = np.clip(inner, first + rim, last - 1 - rim).astype(int)
-    return np.clip(inner, 0, length - 1)
+    inner = first + np.floor((place - low) / block * (last - first)).astype(int)
+    # Whole pixels of a block that is 10.67 pixels wide: 1e-6 is the rounding of thirds.
+    least = np.maximum(np.ceil(low - 1e-6).astype(int), first + rim)
+    most = np.minimum(np.floor(high + 1e-6).astype(int), last - rim) - 1
+    return np.where(least <= most, np.clip(inner, least, most), inner)
+
+
+def resample(
+    array: np.ndarray, axis: int, start: float, stop: float, n: int
+) -> np.ndarray:
+    """Bring a part of one side, which may begin between pixels, to `n` pixels.
+
+    Shrunk by areas, enlarged by cubic convolution, as `resize` does from whole pixels.
+
+    Example:
+    ```python
+    wider = resample(picture, 1, 0.5, 10.5, 20)  # ten columns to twenty
+    ```
+
+    Args:
+        array: float32, any shape.
+        axis: The side.
+        start: Where the part begins, in pixels; its edge is repeated beyond the array.
+        stop: Where it ends.
+        n: Number of pixels.
+
+    Returns:
+        float32, of `n` pixels along the side.
+    """
+    step = (stop - start) / n
+    low = start + step * np.arange(n)
+    if step > 1:
+        at = np.floor(low).astype(int)[:, None] + np.arange(math.ceil(step) + 1)
+        weights = np.minimum(at + 1, (low + step)[:, None]) - np.maximum(
+            at, low[:, None]
+        )
+        weights = np.maximum(weights, 0)
+    else:
+        place = (low + step / 2 - 0.5)[:, None]
+        at = np.floor(place).astype(int) + np.arange(-1, 3)
+        weights = keys_cubic(place - at, _CUBIC)
+    weights = (weights / weights.sum(1, keepdims=True)).astype(np.float32)
+    at = at.clip(0, array.shape[axis] - 1)
+    shape = [1] * array.ndim
+    shape[axis] = n
+    return np.asarray(
+        sum(
+            array.take(pixels, axis) * weight.reshape(shape)
+            for pixels, weight in zip(at.T, weights.T, strict=True)
+        )
+    )
 
 
 def crop_padded(array: np.ndarray, box: Box) -> np.ndarray:

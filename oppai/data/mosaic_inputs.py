@@ -122,7 +122,7 @@ def crop_around(
     Args:
         box: Int `(left, top, right, bottom)` in pixels of the picture.
         grid: The `Grid` of the mosaic in the box; the crop begins at a corner of a
-            block. Defaults to `None`.
+            block, be it between pixels. Defaults to `None`.
         scales: Factors `(x, y)`. Defaults to `None`: those of `network_scale`.
         margin: Least width of the context around the box, in the crop's pixels.
             Defaults to 24.
@@ -139,7 +139,11 @@ def crop_around(
             start = origin + block * math.floor((start - origin) / block)
         length = (box[axis + 2] - start) * scale + margin
         size = divisor * math.ceil(length / divisor - 1e-6)
-        sides.append((round(start), round(start + size / scale), size))
+        stop = start + size / scale
+        # Blocks that are no whole pixels wide keep their corners, between pixels.
+        if grid is None or round(stop - start, 6) % 1 == 0 == round(start, 6) % 1:
+            start, stop = round(start), round(stop)
+        sides.append((start, stop, size))
     (left, right, width), (top, bottom, height) = sides
     return Crop((left, top, right, bottom), (width, height))
 

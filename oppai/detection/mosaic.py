@@ -9,6 +9,7 @@ from illustkit import progress
 from oppai.censoring.block_grid import Grid
 from oppai.censoring.regions import Box, Region
 from oppai.detection.combs import best_comb, comb_score, fit_comb, same_lines
+from oppai.detection.corners import from_corner
 from oppai.detection.evidence import (
     explained_by_blocks,
     gather_evidence,
@@ -322,7 +323,7 @@ def find_mosaics(
         taken[region.slices] |= region.mask
     regions += soft
     regions += _search(sharpened(grey), False, least, marked, taken)
-    return regions
+    return [replace(region, grid=from_corner(grey, region)) for region in regions]
 
 
 def _search(grey, whole, least, marked, taken):

@@ -282,6 +282,8 @@ def _hidden(picture, found, feather):
         kinds = "mosaic", "blur"
         censors = [region for region in found.regions if region.kind in kinds]
         return _with_rims(picture, found), censors
+    # A mosaic ends where its mask does: what lies beyond is no block's.
+    feather = feather if found.grid is None else 0
     alpha = mask_alpha(found.mask, picture.shape, feather=feather)
     if found.grid is None and found.sigma is None:
         return alpha, None if found.kind in ("mosaic", "blur") else []

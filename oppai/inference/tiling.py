@@ -153,11 +153,13 @@ def _groups(plan, restorer, batch_size):
 
 def _case(picture, hole, region, crop) -> Case:
     """Return what the restorer sees of a tile, cut out before it is resampled."""
-    x, y = max(crop.box[0], 0), max(crop.box[1], 0)
-    left, top, right, bottom = crop.box
+    x, y, right, bottom = crop.pixels
+    x, y = max(x, 0), max(y, 0)
+    left, top = crop.box[:2]
     inside = np.s_[y:bottom, x:right]
     around = hole[inside]
-    moved = replace(crop, box=(left - x, top - y, right - x, bottom - y))
+    far = crop.box[2] - x, crop.box[3] - y
+    moved = replace(crop, box=(left - x, top - y, *far))
     if region.grid is None and region.sigma is None:
         return take_case(moved, picture[inside], around)
     missing = around.copy()

@@ -2,12 +2,22 @@ import json
 import math
 import tracemalloc
 
+import cv2
 import numpy as np
 import pytest
 
 from illustkit.samples import draw_face_icon
 from oppai.censoring.block_grid import Grid
-from oppai.data.crops import Crop, cover_box, cut_patch, expand_box, is_grey, resize
+from oppai.data.crops import (
+    Crop,
+    cover_box,
+    cut_patch,
+    expand_box,
+    is_grey,
+    resample,
+    resize,
+)
+from oppai.data.mosaic_inputs import crop_around
 
 
 def check_expanded(size, box, scale=1.5, minimum=256):
@@ -227,3 +237,50 @@ def test_soft_blocks_have_the_colour_of_their_middles():
     taken = Crop((0, 0, 48, 30), (32, 24)).take_mosaic(picture, grid)
     expected = picture[5::10, 6::12].repeat(8, 0).repeat(8, 1)
     np.testing.assert_array_equal(taken, expected)
+
+
+def test_a_crop_between_pixels_is_the_integral_of_what_it_covers():
+    rng = np.random.default_rng(0)
+    line = rng.random(40).astype(np.float32)
+    fine = line.repeat(1000)  # a thousandth of a pixel each
+    start, step = 3.217, 2.75
+    expected = [
+        fine[round(1000 * (start + step * i)) : round(1000 * (start + step * (i + 1)))]
+        for i in range(12)
+    ]
+    taken = resample(line, 0, start, start + 12 * step, 12)
+    np.testing.assert_allclose(taken, [part.mean() for part in expected], atol=2e-3)
+
+
+def test_a_crop_between_pixels_enlarges_as_opencv_does():
+    picture = np.random.default_rng(0).random((20, 30)).astype(np.float32)
+    expected = cv2.resize(picture, (72, 20), interpolation=cv2.INTER_CUBIC)
+    taken = resample(picture, 1, 0, 30, 72)
+    np.testing.assert_allclose(taken, expected, atol=1e-5)
+
+
+def test_blocks_of_any_width_are_whole_in_their_crop_and_come_back():
+    block, origin = (32 / 3, 10.5), (9, 4.25)
+    grid = Grid(block, origin)
+    rng = np.random.default_rng(0)
+    colours = rng.integers(0, 256, (30, 30, 3), np.uint8)
+    x, y = (
+        np.floor((np.arange(n) + 0.5 - o) / b).astype(int)
+        for n, o, b in zip((200, 180), origin, block, strict=True)
+    )
+    picture = colours[y + 1][:, x + 1]
+    crop = crop_around((60, 50, 140, 120), grid)
+    inner = crop.grid(grid)
+    assert inner == Grid((8, 8), (0, 0)) and inner.is_whole
+    taken = crop.take_mosaic(picture, grid)
+    blocks = taken.reshape(crop.size[1] // 8, 8, crop.size[0] // 8, 8, 3)
+    assert (blocks == blocks[:, :1, :, :1]).all()
+    # The middle of every block comes back to its middle.
+    box, pixels = crop.give(taken.astype(np.float32), (200, 180))
+    assert box[0] <= 60 and box[1] <= 50 and box[2] >= 140 and box[3] >= 120
+    middle = [
+        np.floor(o + b * (np.arange(5, 11) + 0.5)).astype(int)
+        for o, b in zip(origin, block, strict=True)
+    ]
+    back = pixels[middle[1] - box[1]][:, middle[0] - box[0]]
+    assert np.abs(back - picture[middle[1]][:, middle[0]]).mean() < 8
