@@ -53,7 +53,7 @@ def training(name, options):
     import keras
 
     model, make_batch = build_step(name, policy=options.policy, slim=options.quick)
-    batch = make_batch(options.batch)
+    batch = make_batch(options.batch_size)
 
     class SameBatch(keras.utils.PyDataset):
         size = 1
@@ -81,10 +81,10 @@ def using(name, options):
     """Return a function that processes a number of batches."""
     step = {"restore": "oppai", "detect": "detector-full"}.get(name, "diffusion-2")
     model, make_batch = build_step(step, policy=options.policy, slim=options.quick)
-    x = make_batch(options.batch)[0]
+    x = make_batch(options.batch_size)[0]
     if name == "restore":
         return lambda n: [
-            model.restore_patches(x[0], 255 - x[1], batch_size=options.batch)
+            model.restore_patches(x[0], 255 - x[1], batch_size=options.batch_size)
             for _ in range(n)
         ]
     if name == "detect":
@@ -93,7 +93,7 @@ def using(name, options):
 
         with precision(options.policy):
             detector = Detector(model.network)
-        how = {"image_size": x.shape[1], "batch_size": options.batch}
+        how = {"image_size": x.shape[1], "batch_size": options.batch_size}
         return lambda n: [detector.detect_all(list(x), **how) for _ in range(n)]
     from diffusion.sampling.generate import sample
 
@@ -102,10 +102,10 @@ def using(name, options):
     def make(n):
         return sample(
             model,
-            n * options.batch,
+            n * options.batch_size,
             sampler=name,
             steps=evaluations,
-            batch_size=options.batch,
+            batch_size=options.batch_size,
             progress=False,
         )
 
@@ -120,8 +120,8 @@ def original(name, options):
     device = "cuda" if torch.cuda.is_available() else "cpu"
     side, dim, mults = (64, 8, (1, 2)) if options.quick else (128, 64, (1, 2, 4, 8))
     network = Unet(dim, dim_mults=mults).to(device)
-    x = torch.randn(options.batch, 3, side, side, device=device)
-    t = torch.full((options.batch,), 500, device=device)
+    x = torch.randn(options.batch_size, 3, side, side, device=device)
+    t = torch.full((options.batch_size,), 500, device=device)
     low = torch.autocast(device, torch.bfloat16, options.policy == "mixed_bfloat16")
     adam = torch.optim.Adam(network.parameters(), 1e-4, (0.9, 0.99))
 
@@ -166,7 +166,7 @@ def work(options):
         run(n)
         seconds.append(time.perf_counter() - start)
     figures = {
-        "pictures_a_second": options.batch * n / sorted(seconds)[1],
+        "pictures_a_second": options.batch_size * n / sorted(seconds)[1],
         "first_seconds": first,
         "peak_bytes": peak_memory(backend),
         "hardware": hardware(backend),
@@ -176,10 +176,10 @@ def work(options):
 
 def begin(task, policy, options, *, by_original=False):
     """Run a task in a process of its own; return its figures, or why it failed."""
-    batch = options.batch or (2 if options.quick else {**TRAIN, **USE}[task])
+    batch = options.batch_size or (2 if options.quick else {**TRAIN, **USE}[task])
     seconds = 0.2 if options.quick else options.seconds
     command = [options.original if by_original else sys.executable, __file__]
-    command += ["--worker", task, "--policy", policy, "--batch", str(batch)]
+    command += ["--worker", task, "--policy", policy, "--batch-size", str(batch)]
     command += ["--seconds", str(seconds / 3)] + ["--quick"] * options.quick
     command += ["--by-original"] * by_original
     done = subprocess.run(command, capture_output=True, text=True)
@@ -196,7 +196,9 @@ def main():
     tasks = [*TRAIN, *USE]
     parser.add_argument("--tasks", nargs="+", choices=tasks, default=tasks)
     parser.add_argument("--policies", nargs="+", choices=POLICIES, default=POLICIES)
-    parser.add_argument("--batch", type=int, help="pictures in a batch of every task")
+    parser.add_argument(
+        "--batch-size", type=int, help="pictures in a batch of every task"
+    )
     parser.add_argument("--seconds", type=float, default=20.0, help="for each task")
     parser.add_argument(
         "--original", metavar="PYTHON", help="interpreter with the PyTorch package"

@@ -1,6 +1,6 @@
 """Are the U-Net's hand-made layers faster than the stock layers they replace?
 
-    python benchmarks/handmade_layers.py [--rounds 40] [--batch 2] [--layer NAME]
+    python benchmarks/handmade_layers.py [--rounds 40] [--batch-size 2] [--layer NAME]
                                          [--xla] [--dtype mixed_bfloat16]
 
 Each layer gets the input shape at which it costs the most in the network of dim 64 at
@@ -201,7 +201,7 @@ def compare(ours, stock, rounds):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=40)
-    parser.add_argument("--batch", type=int, default=2)
+    parser.add_argument("--batch-size", type=int, default=2)
     parser.add_argument("--layer", choices=CASES)
     parser.add_argument("--xla", action="store_true")
     parser.add_argument("--dtype", default="float32")
@@ -214,7 +214,7 @@ def main():
             continue
         ours, stock, shapes = make()
         inputs = [
-            tf.constant(rng.normal(size=(options.batch, *shape)).astype("float32"))
+            tf.constant(rng.normal(size=(options.batch_size, *shape)).astype("float32"))
             for shape in shapes
         ]
         argument = inputs if len(inputs) > 1 else inputs[0]

@@ -1,6 +1,7 @@
 """What does a discriminator add to the chapter's network?
 
-    python benchmarks/pix2pix.py IMAGES META [--epochs 12] [--vgg FILE] [--output DIR]
+    python benchmarks/pix2pix.py IMAGES META [--epochs 12] [--vgg-weights FILE]
+        [--output DIR]
 
 The chapter's third exercise: its network (four stages, 64×64) is trained by L1 alone,
 and by L1 and a PatchGAN beside the censored picture, as in pix2pix. All trainings have
@@ -69,10 +70,12 @@ def main():
     parser.add_argument("images", type=Path, help="folder of pictures")
     parser.add_argument("meta", type=Path, help="their metadata, JSON")
     parser.add_argument("--epochs", type=int, default=12)
-    parser.add_argument("--vgg", help="VGG16 with all blocks: adds its distance")
+    parser.add_argument("--vgg-weights", help="VGG16's five blocks: adds its distance")
     parser.add_argument("--output", type=Path, default=Path("pix2pix"))
     options = parser.parse_args()
-    features = options.vgg and load_vgg_features(options.vgg, taps=VGG_TAPS)
+    features = options.vgg_weights and load_vgg_features(
+        options.vgg_weights, taps=VGG_TAPS
+    )
     rows, columns = {}, []
     for name, settings in VARIANTS.items():
         run = train(

@@ -2,14 +2,14 @@
 
     python benchmarks/tpu_compile.py [--steps oppai …] [--chips v5e v6e]
                                      [--policies float32 mixed_bfloat16]
-                                     [--batch N] [--effort 0] [--table] [--slim]
+                                     [--batch-size N] [--effort 0] [--table] [--slim]
 
 Compiles the step that Keras' JAX trainer runs: forward pass, losses, backward pass and
 the optimizer's update, with the old state's memory reused for the new one. It is
 compiled ahead of time for one chip by the real TPU compiler, which comes with
 `pip install "jax[tpu]"` and needs no chip. A step that needs more memory than the chip
 has does not compile. The search for the largest batch goes over 1, 2, 3, 4, 6, 8, 12,
-16, 24, …; `--batch` tries one size only.
+16, 24, …; `--batch-size` tries one size only.
 
 By default the compiler does not search for the fastest program, which takes a tenth of
 the time. With `--effort 0` it searches, as it does where the step is run, and memory is
@@ -179,8 +179,8 @@ def find_cell(name, policy, chip, options):
 
 def next_batch(cell, chip, options, guess=8):
     """Return the batch of a cell to compile for, or `None`."""
-    if options.batch:
-        return None if str(options.batch) in cell else options.batch
+    if options.batch_size:
+        return None if str(options.batch_size) in cell else options.batch_size
     return next_size(_by_size(cell), CHIPS[chip], guess)
 
 
@@ -219,7 +219,7 @@ def main():
     parser.add_argument("--steps", nargs="+", choices=TITLES, default=list(TITLES))
     parser.add_argument("--chips", nargs="+", choices=CHIPS, default=list(CHIPS))
     parser.add_argument("--policies", nargs="+", choices=POLICIES, default=POLICIES)
-    parser.add_argument("--batch", type=int, help="compile for this batch only")
+    parser.add_argument("--batch-size", type=int, help="compile for this batch only")
     parser.add_argument(
         "--effort",
         type=float,

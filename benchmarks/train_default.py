@@ -8,8 +8,8 @@ weights of version 0.1: 22,522 steps of 128 patches in 398 seconds, in mixed bfl
 Then `default.npz` is the average of the weights. The clock sets the number of steps and
 the rate of learning, so no two runs are equal bit for bit. That run read the comic
 pages as WebP of quality 90 and the others from lossless WebP; this script reads the
-files as they are. Needs JAX; `--seconds 20 --limit 6 --workers 2 --batch 16 --slots 8
---samples 4 --held-out-crops 16` tries it on two CPU cores in two minutes.
+files as they are. Needs JAX; `--seconds 20 --limit 6 --workers 2 --batch-size 16
+--slots 8 --samples 4 --held-out-crops 16` tries it on two CPU cores in two minutes.
 
 It differs from `oppai train-mosaic` in three points. That command makes its crops in
 the process that trains, and each is used once: 15 processes that do nothing else make
@@ -289,7 +289,7 @@ def train(options, fill_held_out, ring, written):
     held_out = np.zeros(options.held_out_crops, CROP)
     rng = np.random.default_rng((99, 1))
     expected = [fill_held_out(rng, crop) for crop in held_out]
-    n = min(options.batch, len(held_out))
+    n = min(options.batch_size, len(held_out))
     parts = [
         {k: held_out[k][i : i + n] for k in CROP.names}
         for i in range(0, len(held_out), n)
@@ -316,7 +316,7 @@ def train(options, fill_held_out, ring, written):
     while written.min() < 1:
         time.sleep(0.2)
     for i in range(3):
-        arguments = ring, written, options.batch, (options.seed, i), ready
+        arguments = ring, written, options.batch_size, (options.seed, i), ready
         threading.Thread(target=feed, args=arguments, daemon=True).start()
     state, value = step(state, ready.get(), 0.0, 1.0)  # compiles, changes nothing
     value.block_until_ready()
@@ -334,7 +334,7 @@ def train(options, fill_held_out, ring, written):
             rate=rate,
             loss=round(float(jnp.mean(jnp.stack(losses))), 4),
             crops=int(written.sum()) * SLOT,
-            patches_a_second=round(steps * options.batch / seconds),
+            patches_a_second=round(steps * options.batch_size / seconds),
             average=psnr(state[3]),
             **more,
         )
@@ -343,13 +343,13 @@ def train(options, fill_held_out, ring, written):
     while (progress := (time.time() - begin) / options.seconds) < 1:
         rate = min((steps + 1) / 300, 1, (1 - progress) / (1 - options.hold))
         decay = min(0.999, (steps + 1) / (steps + 20))
-        state, value = step(state, ready.get(), options.rate * rate, decay)
+        state, value = step(state, ready.get(), options.learning_rate * rate, decay)
         losses = [*losses[-499:], value]
         steps += 1
         losses[-8:][0].block_until_ready()  # the host runs at most 8 steps ahead
         if time.time() - last > options.every:
             value.block_until_ready()
-            figures(options.rate * rate)
+            figures(options.learning_rate * rate)
             last = time.time()
     value.block_until_ready()
     save(state[0], "raw.npz")
@@ -378,8 +378,13 @@ def main():
     add("--output", type=Path, required=True, help="folder to write to")
     add("--seconds", type=float, required=True, help="from the first step on")
     add("--start-from", default="default", help='"default", .npz or run to begin with')
-    add("--batch", type=int, default=128, help="patches in a step, a multiple of 16")
-    add("--rate", type=float, default=8e-4, help="the highest rate of Adam")
+    add(
+        "--batch-size",
+        type=int,
+        default=128,
+        help="patches in a step, a multiple of 16",
+    )
+    add("--learning-rate", type=float, default=8e-4, help="the highest rate of Adam")
     add("--hold", type=float, default=0.3, help="fraction of the time at that rate")
     add("--precision", default="mixed_bfloat16")
     add("--workers", type=int, default=15, help="processes that make crops")

