@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -43,8 +43,8 @@ class Brush:
         if any(self.light) and least >= 24:
             v, u = np.mgrid[-1:1:9j, -1:1:9j]
             lit = u * self.light[0] + v * self.light[1]
-            # Shade is cool and light is warm: red falls more than blue.
-            lit = np.clip(lit, -0.6, 0.3)[..., None] * (1.05, 1.0, 0.72)
+            # Shade stays warm: red falls less than green and blue.
+            lit = np.clip(lit, -0.4, 0.2)[..., None] * (0.75, 1.05, 0.95)
             table = np.clip(128 * (1 + lit), 0, 255).astype(np.uint8)
             shade = cv2.resize(table, (width, height), interpolation=cv2.INTER_LINEAR)
             cv2.multiply(pixels, shade, dst=pixels, scale=1 / 128)
@@ -99,6 +99,12 @@ class Canvas:
             warp=self.warp,
             outer=outer,
         )
+
+    def flat(self) -> "Canvas":
+        """Return the same sheet for features, which light does not model."""
+        part = self._like(self.pixels, self.matrix, self.outer)
+        part.brush = replace(self.brush, soft=0.0, light=(0.0, 0.0))
+        return part
 
     def turned(self, warp: Callable[[np.ndarray], np.ndarray]) -> "Canvas":
         """Return the same sheet; `warp` moves all points of this frame that is drawn.

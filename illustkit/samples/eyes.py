@@ -20,7 +20,7 @@ def draw_eye(canvas: Canvas, side: int, face: Any, state: str) -> None:
         face: A `Face`.
         state: "open", "wide", "half", "closed" (curved up) or "shut" (curved down).
     """
-    line = face.lash
+    canvas, line = canvas.flat(), face.lash
     if state in ("closed", "shut"):
         arch = -0.15 if state == "closed" else 0.12
         y = 0.1 if state == "closed" else 0.02

@@ -182,7 +182,7 @@ def _draw_nose(canvas, face):
 
 def draw_mouth(canvas: Canvas, face: Face, kind: str) -> None:
     """Draw a mouth at the origin of the frame."""
-    line = mix(face.skin.line, INK, 0.35)
+    canvas, line = canvas.flat(), mix(face.skin.line, INK, 0.35)
     inside = (168, 62, 72)
     if kind in ("open", "grin", "shout"):
         deep = {"open": 0.25, "grin": 0.16}.get(kind, 0.34)

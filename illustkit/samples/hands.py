@@ -98,7 +98,7 @@ def _side_light(rng, least, most):
     angle = np.radians(rng.choice((180, 0)) + rng.uniform(-35, 35))
     strength = rng.uniform(least, most)
     # Light falls from above: y is down.
-    return strength * np.cos(angle), -0.5 * strength * abs(np.sin(angle)) - 0.08
+    return strength * np.cos(angle), -0.4 * strength * abs(np.sin(angle)) - 0.03
 
 
 def _painted(rng):
@@ -108,10 +108,10 @@ def _painted(rng):
         return t._replace(line=mix(shade(t.dark, 0.85), t.line, edge))
 
     brush = Brush(
-        outline=float(rng.choice((0.0, 0.0, 0.35))),
+        outline=float(rng.choice((0.0, 0.3, 0.5))),
         stroke=rng.uniform(0.7, 1.0),
         soft=rng.uniform(0.015, 0.035),
-        light=_side_light(rng, 0.2, 0.45),
+        light=_side_light(rng, 0.08, 0.28),
     )
     grain = int(rng.integers(2**31))
     return Hand("painted", brush, ink, lambda picture: _grained(picture, grain))
@@ -121,7 +121,7 @@ def _grained(picture, seed):
     """Vary the value a little in slanted strokes, as paint does."""
     height, width = picture.shape[:2]
     rng = np.random.default_rng(seed)
-    noise = rng.normal(128, 2.2, (int(rng.integers(30, 90)), 16)).astype(np.uint8)
+    noise = rng.normal(128, 1.5, (int(rng.integers(30, 90)), 16)).astype(np.uint8)
     noise = cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
     return cv2.multiply(picture, cv2.merge([noise] * 3), scale=1 / 128)
 
@@ -149,7 +149,7 @@ def _dark(rng):
     middle *= rng.uniform(0.7, 1.1)
     brush = base.brush
     if rng.random() < 0.5:
-        brush = dataclasses.replace(brush, light=_side_light(rng, 0.25, 0.5))
+        brush = dataclasses.replace(brush, light=_side_light(rng, 0.15, 0.35))
 
     def finish(picture):
         height, width = picture.shape[:2]

@@ -194,14 +194,6 @@ def head_extent(head: Head, pose: Pose) -> np.ndarray:
     return np.maximum(faces.face_outline(head.face), (-2.0, -0.75))
 
 
-def eye_places(head: Head, pose: Pose) -> np.ndarray:
-    """Return the middles `(n, 2)` of the eyes, in the frame `posed` gives."""
-    if pose.profile:
-        return np.array([(0.62, 0.16)])
-    x, far = 0.1 * head.face.yaw, 0.1 * abs(head.face.yaw)
-    return np.array([(x - 0.47 * (1 - far), 0.17), (x + 0.47 * (1 - far), 0.17)])
-
-
 def draw_posed_back(
     canvas: Canvas, head: Head, pose: Pose, rng: np.random.Generator
 ) -> None:

@@ -48,7 +48,7 @@ class Pose:
         return "three-quarter" if abs(self.turn) > 0.4 else "front"
 
 
-_PROFILE = 0.86  # the part of heads that are not in profile
+_PROFILE = 0.88  # the part of heads that are not in profile
 
 
 def choose_pose(rng: np.random.Generator) -> Pose:
@@ -57,13 +57,13 @@ def choose_pose(rng: np.random.Generator) -> Pose:
     turn = float(rng.uniform(-0.3, 0.3))
     if kind > 0.45:
         turn = float(rng.choice((-1, 1)) * rng.uniform(0.45, 1.0))
-    wide = rng.random() < 0.3
+    wide = rng.random() < 0.22
     tilt = float(rng.uniform(-45, 45) if wide else rng.normal(0, 9))
-    hat = pick(rng, HATS) if rng.random() < 0.22 else "none"
-    gesture = pick(rng, GESTURES) if rng.random() < 0.14 else "none"
+    hat = pick(rng, HATS) if rng.random() < 0.16 else "none"
+    gesture = pick(rng, GESTURES) if rng.random() < 0.1 else "none"
     if kind > _PROFILE:
         gesture = "none"
-    veil = int(rng.choice((-1, 1))) if rng.random() < 0.12 else 0
+    veil = int(rng.choice((-1, 1))) if rng.random() < 0.08 else 0
     return Pose(
         turn=turn,
         profile=bool(kind > _PROFILE),

@@ -69,7 +69,7 @@ def draw_profile_brow(canvas: Canvas, face: Face) -> None:
 
 def _draw_eye(canvas, face, state):
     """Draw the eye at the origin, its front to the right."""
-    line, tall = face.lash, face.eye_tall
+    canvas, line, tall = canvas.flat(), face.lash, face.eye_tall
     if state in ("closed", "shut"):
         arch = -0.13 if state == "closed" else 0.12
         curve = spline([(0.14, 0.06), (0.03, 0.06 + arch), (-0.24, 0.04)])

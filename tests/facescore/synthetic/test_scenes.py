@@ -3,6 +3,7 @@ import pytest
 
 from facescore.labels import read_labels
 from facescore.synthetic.scenes import _Scene, cut_out, draw_scene, write_scenes
+from illustkit.errors import UserError
 from illustkit.images import read_image, write_image
 
 PURPLE = (150, 0, 200)
@@ -109,3 +110,24 @@ def test_written_scenes_read_back(tmp_path):
 def test_wrong_options_are_told(options, message):
     with pytest.raises(ValueError, match=message):
         draw_scene(0, **options)
+
+
+def test_scenes_by_other_hands_and_crowds_have_their_faces():
+    options = {"size": (96, 72), "face_size": (16, 40), "n_faces": (1, 2)}
+    plain, boxes = draw_scene(3, **options)
+    named, same = draw_scene(3, **options, hands=("cel",))
+    np.testing.assert_array_equal(plain, named)
+    np.testing.assert_array_equal(boxes, same)
+    grey, boxes = draw_scene(3, **options, hands=("manga",))
+    heads = [grey[int(t) : int(b), int(x) : int(y)] for x, t, y, b in boxes]
+    assert heads and all(np.ptp(head, axis=-1).max() < 12 for head in heads)
+    crowd, faces = draw_scene(3, size=(96, 72), hands=("thin",), crowds=1.0)
+    assert crowd.shape == (72, 96, 3) and len(faces) > 2
+    assert (faces[:, :2] >= 0).all() and (faces[:, 2:] <= (96, 72)).all()
+
+
+def test_a_scene_by_an_unknown_hand_is_refused():
+    with pytest.raises(UserError, match="cel, thin, .*Received"):
+        draw_scene(0, size=(32, 32), hands=("cel", "oil"))
+    with pytest.raises(UserError, match="Received: \\(\\)"):
+        draw_scene(0, size=(32, 32), hands=())
