@@ -152,8 +152,8 @@ def draw_hat(
     crown = np.concatenate([dome, rim])
     with canvas.inside(crown) as part:
         part.wash([(-1.5, mix(tones.base, tones.light, 0.3)), (-0.6, tones.base)])
-        side = ellipse(0.1, -0.4, 1.22, high - 0.4, start=-75, stop=10, count=24)
-        part.fill(np.concatenate([side, [(0.6, -0.5)]]), tones.dark)
+        shade = ellipse(0.1, -0.4, 1.22, high - 0.4, start=-75, stop=10, count=24)
+        part.fill(np.concatenate([shade, [(0.6, -0.5)]]), tones.dark)
         if kind == "beanie":
             for x in np.linspace(-0.9, 0.9, 7):
                 rib = bend((x, -0.6), (0.8 * x, -1.2), (0.3 * x, -1.6), steps=6)

@@ -91,18 +91,11 @@ def make_side_fringe(rng: np.random.Generator, *, side_length: float = 0.6) -> F
         rng: NumPy generator.
         side_length: y down to which the lock before the ear hangs.
     """
-    tips = [
-        (-0.98, 0.7),
-        (-0.45, 0.85),
-        (0.12, side_length),
-        (0.6, -0.1),
-        (0.98, -0.12),
-    ]
-    valleys = [(-0.75, 0.55), (-0.05, 0.2), (0.38, -0.42), (0.78, -0.45)]
-    loose = 0.05
-    tips, valleys = np.array(tips), np.array(valleys)
-    tips += rng.uniform(-loose, loose, tips.shape)
-    valleys += rng.uniform(-loose, loose, valleys.shape)
+    pattern = [(-0.98, 0.7), (-0.45, 0.85), (0.12, side_length), (0.6, -0.1)]
+    tips = np.array([*pattern, (0.98, -0.12)])
+    valleys = np.array([(-0.75, 0.55), (-0.05, 0.2), (0.38, -0.42), (0.78, -0.45)])
+    tips += rng.uniform(-0.05, 0.05, tips.shape)
+    valleys += rng.uniform(-0.05, 0.05, valleys.shape)
     return _assembled(tips, valleys, CROWN + (-0.1, 0.0), stop=345)
 
 
