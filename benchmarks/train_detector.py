@@ -3,8 +3,8 @@
     python benchmarks/train_detector.py DATA WORK avatars     # needs Node.js and npm
     python benchmarks/train_detector.py DATA WORK draw
     python benchmarks/train_detector.py DATA WORK train
-    python benchmarks/train_detector.py DATA WORK evaluate
-    python benchmarks/train_detector.py DATA WORK ship WEIGHTS
+    python benchmarks/train_detector.py DATA WORK evaluate --detectors default cascade
+    python benchmarks/train_detector.py DATA WORK ship --weights default.npz
 
 DATA is a folder with `peppercarrot/` (comic pages and `faces.json`), `noto/` (face
 icons) and `clipart/` (Open Clip Art pictures and `meta.json`). WORK is the folder for
@@ -22,11 +22,15 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import cv2
 import numpy as np
-
 from detector_quality import LABELS, clip_art, icon_faces
+
+from facescore.detector.evaluation import evaluate_detector, measure
+from facescore.detector.prediction import as_detector, find_faces, load_network
+from facescore.detector.pretrained import save_shipped
 from facescore.labels import write_labels
 from facescore.synthetic.scenes import write_scenes
-from illustkit.images import list_images, read_image, write_image
+from illustkit.images import read_image, write_image
+from illustkit.samples import HANDS, draw_character
 
 # DiceBear's styles: the face (cheek to cheek, fringe to chin) as fractions of the
 # picture, which is the same for all seeds within a few hundredths.
@@ -46,6 +50,7 @@ STYLES = {
     "toonHead": (0.29, 0.36, 0.72, 0.76),
 }
 KEPT_APART = "personas"
+STEPS = "avatars", "draw", "train", "evaluate", "ship"
 PACKAGES = "@dicebear/core@9.4", "@dicebear/collection@9.4", "@resvg/resvg-js@2"
 RENDER = """
 import { createAvatar } from "@dicebear/core";
@@ -57,7 +62,8 @@ for (const name of names.split(","))
   for (let i = 0; i < Number(count); i++) {
     const svg = createAvatar(styles[name], { seed: `${name}-${i}` }).toString();
     const fit = { fitTo: { mode: "width", value: Number(size) } };
-    fs.writeFileSync(`${folder}/${name}_${i}.png`, new Resvg(svg, fit).render().asPng());
+    const png = new Resvg(svg, fit).render().asPng();
+    fs.writeFileSync(`${folder}/${name}_${i}.png`, png);
   }
 """
 
@@ -147,6 +153,18 @@ def write_negatives(folder):
         write_labels(folder / f"{name}.txt", [], image.shape[1::-1])
 
 
+def write_characters(folder, count):
+    """Write whole pictures of one character each, by every hand."""
+    rng = np.random.default_rng(5)
+    for i in range(count):
+        hand = HANDS[int(rng.integers(len(HANDS)))]
+        side = int(rng.integers(300, 560))
+        size = side, int(side * rng.uniform(0.8, 1.5))
+        character = draw_character(10**7 + i, size, hand)
+        write_image(folder / f"{i}.jpg", character.image)
+        write_labels(folder / f"{i}.txt", [character.face_box], size)
+
+
 def backgrounds(data):
     """Return the paths of clip art without people: (to train with, kept apart)."""
     grounds = [
@@ -174,7 +192,11 @@ def draw(data, work, share):
     write_scenes(work / "train/icons", n(250), seed=12, faces=early, **plain)
     learnt = avatar_faces(work, set(STYLES) - {KEPT_APART})
     write_scenes(work / "train/avatars", n(900), seed=13, faces=learnt, **plain)
+    others = {"hands": HANDS[1:], "crowds": 0.15}
+    write_scenes(work / "train/hands", n(700), seed=31, **plain, **others)
+    write_characters(work / "train/characters", n(500))
     test = {"backgrounds": apart, "n_faces": (0, 8), "format": "jpg"}
+    write_scenes(work / "test/hands", n(80), seed=32, **test, **others)
     write_scenes(work / "test/drawn", n(150), seed=21, **test)
     unseen = avatar_faces(work, {KEPT_APART})
     write_scenes(work / "test/avatars", n(100), seed=22, faces=unseen, **test)
@@ -213,22 +235,82 @@ def train(work, stages):
         )
 
 
+def without_ignored(faces, boxes, ignored):
+    """Leave out what lies on an ignored box and on no face: it counts neither way."""
+
+    def over(a, b):
+        low, high = np.maximum(a[:2], b[:2]), np.minimum(a[2:], b[2:])
+        return np.prod(np.maximum(high - low, 0)) / np.prod(np.subtract(a[2:], a[:2]))
+
+    return [
+        face
+        for face in faces
+        if any(over(face.box, box) > 0.5 for box in boxes)
+        or not any(over(face.box, box) > 0.5 for box in ignored)
+    ]
+
+
+def measured_pages(data, split, detector, **options):
+    """Return the `DetectorScores` of a detector on the comic's pages of a split."""
+    samples, found = [], []
+    for path, boxes, ignored in pages(data, split):
+        image = read_image(path)
+        (faces,) = find_faces([image], detector, confidence=0.001, **options)
+        found.append(without_ignored(faces, boxes, ignored))
+        samples.append((image, np.asarray(boxes, float).reshape(-1, 4)))
+    replay = iter(found)
+    return measure(samples, lambda image: next(replay))[0]
+
+
+def evaluate(data, work, names, confidence):
+    """Print the figures of detectors on pictures that nobody trained on."""
+    print("| detector | set | AP50 | AP50-95 | precision | recall |")
+    print("|-|-|-|-|-|-|")
+    for name in names:
+        detector = as_detector(name)
+        tiled = hasattr(detector, "detect_all")
+        rows = {"comic, test pages": measured_pages(data, "test", detector)}
+        if tiled:
+            rows["comic, tiles of 640"] = measured_pages(
+                data, "test", detector, tile=640
+            )
+        for folder in sorted((work / "test").iterdir()):
+            rows[folder.name] = evaluate_detector(
+                folder,
+                detector,
+                confidence=confidence,
+                sheet_path=work / f"sheet-{folder.name}-{Path(name).name}.png",
+            )
+        for test, s in rows.items():
+            figures = s.ap50, s.ap50_95, s.precision, s.recall
+            cells = " | ".join(f"{figure:.3f}" for figure in figures)
+            print(f"| {Path(name).name} | {test} | {cells} |", flush=True)
+
+
 def main():
     """Run one step."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("work", type=Path)
-    parser.add_argument("step", choices=("avatars", "draw", "train"))
+    parser.add_argument("step", choices=STEPS)
     parser.add_argument("--count", type=int, default=120, help="avatars of a style")
     parser.add_argument("--share", type=float, default=1.0, help="of the sets' sizes")
     parser.add_argument("--stages", nargs="+", default=list(STAGES))
+    parser.add_argument("--detectors", nargs="+", default=["default", "cascade"])
+    parser.add_argument("--confidence", type=float, default=0.25)
+    parser.add_argument("--weights", type=Path, default=Path("default.npz"))
     options = parser.parse_args()
     if options.step == "avatars":
         avatars(options.work, options.count)
     elif options.step == "draw":
         draw(options.data, options.work, options.share)
-    else:
+    elif options.step == "train":
         train(options.work, options.stages)
+    elif options.step == "evaluate":
+        evaluate(options.data, options.work, options.detectors, options.confidence)
+    else:
+        last = options.work / f"run-{options.stages[-1]}"
+        print(save_shipped(load_network(last), options.weights))
 
 
 if __name__ == "__main__":
