@@ -26,8 +26,9 @@ import oppai
 from illustkit.errors import UserError
 from illustkit.images import list_images, read_image
 from illustkit.samples import draw_character
-from oppai.censoring.block_grid import Grid
-from oppai.censoring.regions import Censored
+from oppai.censoring.block_grid import Grid, block_means
+from oppai.censoring.regions import Region, bounds
+from oppai.detection.find_censored import Found
 from oppai.detection.training import same_grid
 
 OPENCV = {
@@ -52,6 +53,16 @@ def pillow(part, blocks, down="BOX", up="NEAREST"):
     return np.asarray(small.resize((part.shape[1], part.shape[0]), ways[up]))
 
 
+def cut(part, blocks):
+    """Pixelate in blocks of whole pixels, of which the last ones are cut."""
+    size = part.shape[1], part.shape[0]
+    block = max(1, round(size[0] / blocks[0]))
+    grid = Grid((block, block))
+    means = np.rint(block_means(part, grid)).astype(np.uint8)
+    whole = means.repeat(block, 0).repeat(block, 1)
+    return whole[: size[1], : size[0]]
+
+
 def jpeg(picture, quality, **options):
     return _through(picture, "JPEG", quality=quality, **options)
 
@@ -73,9 +84,16 @@ KINDS = {
     "Pillow, box and nearest": {"program": pillow},
     "Pillow, bilinear and nearest": {"program": pillow, "down": "BILINEAR"},
     "an ellipse": {"form": "ellipse"},
+    "a free form with a soft rim": {"form": "free", "rim": 3},
+    "oblong blocks, 1 to 2": {"oblong": 2},
+    "whole pixels, cut at the right and the bottom": {"program": cut},
+    "two mosaics of different blocks": {"n": 2},
+    "blended, 50 %": {"opacity": 0.5},
     "blended, 75 %": {"opacity": 0.75},
+    "blended, 90 %": {"opacity": 0.9},
     "JPEG 90": {"after": lambda p: jpeg(p, 90)},
     "JPEG 60, half the colours": {"after": lambda p: jpeg(p, 60, subsampling=2)},
+    "JPEG 90, 70 and 80 in turn": {"after": lambda p: jpeg(jpeg(jpeg(p, 90), 70), 80)},
     "WebP 75": {"after": lambda p: webp(p, 75)},
     "resized by 0.6 to 1.8": {"resize": True},
     "resized, then JPEG 75": {"resize": True, "after": lambda p: jpeg(p, 75)},
@@ -119,6 +137,9 @@ def case(
     *,
     program=opencv,
     form="box",
+    rim=0,
+    oblong=1,
+    n=1,
     opacity=1.0,
     resize=False,
     after=None,
@@ -126,7 +147,7 @@ def case(
     blocks=(5, 24),
     **ways,
 ):
-    """Return a picture, the censored one, what is hidden, and the grid."""
+    """Return a picture, the censored one, and what is told of it, a `Found`."""
     rng = np.random.default_rng(seed)
     while True:
         picture = (
@@ -139,27 +160,41 @@ def case(
             continue
         sides = (rng.uniform(0.3, 0.6, 2) * size).astype(int)
         block = blocks[0] * (blocks[1] / blocks[0]) ** rng.random()
-        n = np.maximum(4, np.rint(sides / block)).astype(int)
+        counts = np.maximum(4, np.rint(sides / (block, block * oblong))).astype(int)
         if whole:
-            sides = n * np.maximum(1, sides // n)
+            sides = counts * np.maximum(1, sides // counts)
         x, y = rng.integers(0, size - sides).tolist()
         width, height = sides.tolist()
-        part = picture[y : y + height, x : x + width]
-        if part.std() > 25:
+        if picture[y : y + height, x : x + width].std() > 25:
             break
-    mask = np.zeros(picture.shape[:2], np.uint8)
-    mask[y : y + height, x : x + width] = 255
-    if form == "ellipse":
-        mask[:] = 0
-        middle, axes = (x + width // 2, y + height // 2), (width // 2, height // 2)
-        cv2.ellipse(mask, middle, axes, 0, 0, 360, 255, cv2.FILLED)
-    filling = picture.copy()
-    filling[y : y + height, x : x + width] = program(part, tuple(n.tolist()), **ways)
-    weight = opacity * (mask[..., None] > 0)
-    censored = np.rint(picture + weight * (filling.astype(float) - picture))
-    censored = censored.astype(np.uint8)
-    # Whatever the program's lines, its colours are the means of these blocks.
-    grid = Grid(tuple(sides / n), (x, y))
+    boxes = [(x, y, x + width, y + height)]
+    if n == 2:  # one above the other, with a fifth of the height between them
+        boxes = [
+            (x, y, x + width, y + height * 2 // 5),
+            (x, y + height * 3 // 5, x + width, y + height),
+        ]
+    censored, regions = picture.astype(float), []
+    hidden = np.zeros(picture.shape[:2], np.uint8)
+    for number, box in enumerate(boxes):
+        left, top, right, bottom = box
+        sides = np.array((right - left, bottom - top))
+        if n == 2:
+            counts = np.maximum(3, np.rint(sides / block / (1, 1.6)[number]))
+            counts = counts.astype(int)
+        part = picture[top:bottom, left:right]
+        filling = picture.copy()
+        filled = program(part, tuple(counts.tolist()), **ways)
+        filling[top:bottom, left:right] = filled
+        mask = draw_form(picture.shape[:2], box, form, rim)
+        weight = opacity * (mask[..., None] / 255.0)
+        censored += weight * (filling - censored)
+        # Whatever the program's lines, its colours are the means of these blocks.
+        side = (
+            sides / counts if program is not cut else [round(sides[0] / counts[0])] * 2
+        )
+        regions.append((mask, Grid(tuple(side), (left, top))))
+        hidden = np.maximum(hidden, mask)
+    censored = np.rint(censored).astype(np.uint8)
     if resize:
         scale = rng.uniform(0.6, 1.8)
         new = tuple(np.rint(size * scale).astype(int).tolist())
@@ -168,32 +203,67 @@ def case(
         censored = cv2.resize(censored, new, interpolation=way)
         truth = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
         picture = cv2.resize(picture, new, interpolation=truth)
-        mask = cv2.resize(mask, new, interpolation=cv2.INTER_NEAREST)
-        grid = grid.scaled(*(new / size))
+        hidden = cv2.resize(hidden, new, interpolation=cv2.INTER_NEAREST)
+        regions = [
+            (
+                cv2.resize(mask, new, interpolation=cv2.INTER_NEAREST),
+                grid.scaled(*(new / size)),
+            )
+            for mask, grid in regions
+        ]
     if after is not None:
         censored = after(censored)
-    return picture, censored, mask, grid
+    told = []
+    for mask, grid in regions:
+        box = bounds(mask > 0)
+        inside = mask[box[1] : box[3], box[0] : box[2]] > 0
+        told.append(Region(box, inside, "mosaic", grid))
+    return picture, censored, Found(tuple(told), hidden)
 
 
-def measure(picture, censored, mask, grid):
+def draw_form(shape, box, form, rim):
+    """Return a mask, 255 = hidden, of a form that fills a box."""
+    left, top, right, bottom = box
+    mask = np.zeros(shape, np.uint8)
+    if form == "box":
+        mask[top:bottom, left:right] = 255
+        return mask
+    turn = np.linspace(0, 2 * np.pi, 90, endpoint=False)
+    radius = 1 if form == "ellipse" else 0.8 + 0.2 * np.sin(3 * turn + left)
+    around = np.stack([np.cos(turn), np.sin(turn)], 1) * np.reshape(radius, (-1, 1))
+    middle, axes = (
+        np.array((left + right, top + bottom)) / 2,
+        np.array((right - left, bottom - top)),
+    )
+    points = middle + around * axes / 2
+    cv2.fillPoly(mask, [np.rint(points).astype(np.int32)], 255)
+    return cv2.GaussianBlur(mask, (0, 0), rim) if rim else mask
+
+
+def measure(picture, censored, told):
     """Return found, size, offset, and PSNR: input, told, marked, nothing told."""
-    hole = mask > 0
-    rows, columns = np.flatnonzero(hole.any(1)), np.flatnonzero(hole.any(0))
-    box = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+    hole = told.mask > 0
     found = oppai.find_censored(censored)
     grids = [region.grid for region in found.regions if region.grid is not None]
-    size = any(
-        abs(a / b - 1) <= 0.01 and abs(c / d - 1) <= 0.01
-        for (a, c), (b, d) in ((g.block, grid.block) for g in grids)
-    )
-    offset = any(same_grid(g, grid, box) for g in grids)
-    told = oppai.restore(Censored(censored, mask, grid, "mosaic"))
-    marked = _restored(censored, mask=mask)
+    size = offset = True
+    for region in told.regions:
+        (width, height), box = region.grid.block, region.box
+        size &= any(
+            abs(g.block[0] / width - 1) <= 0.01 and abs(g.block[1] / height - 1) <= 0.01
+            for g in grids
+        )
+        offset &= any(same_grid(g, region.grid, box) for g in grids)
     alone = _restored(censored, found=found) if found.regions else censored
     results = [
-        psnr(result, picture, hole) for result in (censored, told, marked, alone)
+        psnr(result, picture, hole)
+        for result in (
+            censored,
+            oppai.restore(censored, found=told),
+            _restored(censored, mask=told.mask),
+            alone,
+        )
     ]
-    return bool(grids), size, offset, *results
+    return len(grids) >= len(told.regions), size, offset, *results
 
 
 def _restored(censored, **marks):

@@ -248,16 +248,15 @@ class Crop:
             pixels = crop_padded(picture, self.pixels)
             return resize(pixels, self.size, filter="nearest")
         columns, rows = (
-            _pixels_of_blocks(*side, grid.soft).clip(0, length - 1)
-            for length, *side in zip(
-                picture.shape[1::-1],
-                self.box[:2],
-                self.box[2:],
-                self.size,
-                grid.block,
-                grid.origin,
-                strict=True,
-            )
+            _pixels_of_blocks(
+                self.box[axis],
+                self.box[axis + 2],
+                self.size[axis],
+                grid.block[axis],
+                grid.origin[axis],
+                grid.soft,
+            ).clip(0, picture.shape[1 - axis] - 1)
+            for axis in (0, 1)
         )
         return picture[rows][:, columns]
 

@@ -19,8 +19,8 @@ _BESIDE = 3  # pixels beside a region in which lines count
 _REACH, _NEAR = 2.1, 1.5
 _OFF = 0.04  # by which a block's size may be off, as a fraction
 _AWAY = 0.03  # what a score loses for each block by which a side is off
-# How much of the steps on a grid's lines the lines from a corner have to explain, and by
-# how much one kind of lines has to be better than the other.
+# How much of the steps on a grid's lines the lines from a corner have to explain, and
+# by how much one kind of lines has to be better than the other.
 _EXPLAINED, _SURER = 0.97, 0.02
 # Which point of a pixel lies in its block: the middle (Pillow) or the edge (OpenCV).
 _PIXELS = (0.5, 0.0)

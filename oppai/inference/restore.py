@@ -66,7 +66,9 @@ def restore(
     With nothing marked, `oppai.find_censored` finds what is censored. For a restorer
     that sees mosaics, the blocks of marked mosaics and the strength of marked blurs are
     found too. Such a restorer leaves alone what is marked and shows no mosaic, blur,
-    white-out, light or bar: so restoring twice changes nothing.
+    white-out, light or bar: so a mosaic with steps is restored once. What was a blur of
+    7 pixels and more, a white-out or a soft mosaic comes back soft: if it is marked
+    again, it may be taken for a blur.
 
     Example:
     ```python
