@@ -130,6 +130,8 @@ def write_labels(
     boxes: Boxes,
     image_size: Size,
     confidence: Any = None,
+    *,
+    face_class: int | None = None,
 ) -> Path:
     """Write labels, or with `confidence` predictions; the whole file or none.
 
@@ -144,6 +146,8 @@ def write_labels(
         boxes: xyxy `(n, 4)` in pixels of the picture; clipped to it.
         image_size: (width, height) of the upright picture, in pixels.
         confidence: `(n,)`, 0..1, the sixth column. Defaults to none: labels.
+        face_class: Number of the class that is a face, in a file of several classes;
+            the lines of the others stay. Defaults to 0, and the file holds no other.
 
     Returns:
         The path written.
@@ -158,7 +162,8 @@ def write_labels(
             f"{path}: every box needs an area within the picture of {image_size}. "
             f"Received: {as_boxes(boxes)[empty[0]].tolist()}"
         )
-    columns = [np.zeros((len(clipped), 1)), yolo.to_fractions(clipped, image_size)]
+    kind = np.full((len(clipped), 1), face_class or 0)
+    columns = [kind, yolo.to_fractions(clipped, image_size)]
     if confidence is not None:
         confidence = np.asarray(confidence, np.float64).reshape(-1, 1)
         valid = (confidence >= 0) & (confidence <= 1)
@@ -168,7 +173,15 @@ def write_labels(
                 f"Received: {confidence.ravel().tolist()}"
             )
         columns.append(confidence)
-    return yolo.write_rows(path, np.concatenate(columns, axis=1))
+    rows = np.concatenate(columns, axis=1)
+    if face_class is None or not os.path.exists(path):
+        return yolo.write_rows(path, rows)
+    others = [
+        f"{line}\n"
+        for line in read_text(path).splitlines()
+        if line.strip() and int(line.replace(",", " ").split()[0]) != face_class
+    ]
+    return write_whole(path, yolo.format_rows(rows) + "".join(others))
 
 
 def check_labels(

@@ -67,21 +67,23 @@ class ReviewApp(App):
         """Save boxes `[left, top, right, bottom, confidence]`; `accept` makes labels.
 
         `forget` removes what a person has drawn instead, so that the picture is as new
-        or suggested as before.
+        or suggested as before; `aside` is "skipped" or "unsure".
 
         Raises:
             UserError: If the body is anything else.
         """
         accept, forget = body.get("accept"), body.get("forget", False)
-        complete = set(body) - {"forget"} == {"i", "boxes", "accept"}
-        if not complete or type(accept) is not bool or type(forget) is not bool:
+        aside = body.get("aside", "")
+        complete = set(body) - {"forget", "aside"} == {"i", "boxes", "accept"}
+        kinds = type(accept), type(forget), type(aside)
+        if not complete or kinds != (bool, bool, str):
             raise UserError(f"i, boxes and accept are due. Received: {sorted(body)}")
         image = self._served.path(body["i"])
         faces = _faces(body["boxes"], picture_size(image))
         if forget:
             self.annotations.forget(image)
         else:
-            self.annotations.save(image, faces, accept=accept)
+            self.annotations.save(image, faces, accept=accept, aside=aside)
         state, confidence = self.annotations.summary(image)
         return {"i": body["i"], "state": state, "confidence": confidence}
 

@@ -4,7 +4,8 @@ Accepted labels are the text files where every YOLO tool looks for them; a pictu
 such a file is accepted. Suggestions, with confidences, are in `.facescore/` of the
 folder: `drafts/` edited by hand, and `suggestions/<number>-<name>/`, one folder for
 each labelling by a cascade or a detector. Drafts count first, then the newest
-detector's suggestions, then the newest cascade's.
+detector's suggestions, then the newest cascade's. `aside/` names the pictures that a
+person took out, or is not sure of.
 """
 
 import os
@@ -29,15 +30,17 @@ from facescore.labels import (
     write_labels,
 )
 from illustkit.errors import UserError
-from illustkit.files import expand_user
+from illustkit.files import expand_user, read_text, write_whole
 from illustkit.images import list_images, picture_size
 
 HIDDEN = ".facescore"
 CASCADE, DETECTOR = "cascade", "detector"
-NEW, SUGGESTED, DRAFT, ACCEPTED, PROBLEM = STATES = (
+NEW, SUGGESTED, DRAFT, ACCEPTED, PROBLEM, SKIPPED, UNSURE = STATES = (
     *("new", "suggested", "draft"),
     *("accepted", "problem"),
+    *("skipped", "unsure"),
 )
+ASIDE = SKIPPED, UNSURE  # neither asked about again nor trained on
 
 
 class Annotation(NamedTuple):
@@ -45,7 +48,8 @@ class Annotation(NamedTuple):
 
     Args:
         state: "new" (no suggestion), "suggested", "draft" (edited, not accepted),
-            "accepted", or "problem" (its label file cannot be read).
+            "accepted", "problem" (its label file cannot be read), "skipped" (taken
+            out) or "unsure".
         faces: List of `Face`.
         message: The problem, else "".
     """
@@ -66,14 +70,20 @@ class Annotations:
 
     Args:
         folder: Folder of the pictures, with its sub-folders.
+        face_class: Number of the class that is a face, in labels of several classes;
+            the lines of the others stay as they are. Defaults to 0, where any other
+            class is a problem.
 
     Raises:
         UserError: If there is no picture, or two share one label file (`a.png`,
             `a.jpg`).
     """
 
-    def __init__(self, folder: str | os.PathLike) -> None:
+    def __init__(
+        self, folder: str | os.PathLike, *, face_class: int | None = None
+    ) -> None:
         self.folder = expand_user(folder)
+        self.face_class = face_class
         self.images = list_images(self.folder)
         self._labels = {image: label_path(image) for image in self.images}
         self._names = {
@@ -89,10 +99,9 @@ class Annotations:
         Raises:
             LabelError: Naming file and line of every problem in all labels.
         """
-        if problems := check_labels(self.images):
+        if problems := check_labels(self.images, face_class=self.face_class):
             raise LabelError(problems)
-        kinds = {image: label_kind(self._labels[image]) for image in self.images}
-        return [i for i, k in kinds.items() if k not in (UNLABELLED, PREDICTIONS)]
+        return [image for image in self.images if self._is_accepted(image)]
 
     def summaries(self) -> list[tuple[str, float]]:
         """Return the `summary` of every picture, in their order."""
@@ -113,18 +122,18 @@ class Annotations:
             or a suggestion.
         """
         try:
-            kind = label_kind(self._labels[image])
+            if self._is_accepted(image):
+                return ACCEPTED, 1.0
         except LabelError:
             return PROBLEM, 0.0
-        if kind not in (UNLABELLED, PREDICTIONS):
-            return ACCEPTED, 1.0
         path, state = self._suggestion(image, sources)
+        state = self._aside(image) or state
         if path is None:
-            return NEW, 0.0
+            return state, 0.0
         try:
             confidence = read_confidences(path)
         except LabelError:
-            return NEW, 0.0
+            return self._aside(image) or NEW, 0.0
         if confidence is None or not len(confidence):
             return state, 0.0
         return state, float(confidence.min())
@@ -143,25 +152,30 @@ class Annotations:
         """
         size = picture_size(image)
         try:
-            if label_kind(self._labels[image]) not in (UNLABELLED, PREDICTIONS):
-                labels = read_labels(self._labels[image], size)
+            if self._is_accepted(image):
+                labels = read_labels(
+                    self._labels[image], size, face_class=self.face_class
+                )
                 boxes = [] if labels is None else labels.tolist()
                 return Annotation(ACCEPTED, [Face(tuple(box)) for box in boxes])
         except LabelError as error:
             return Annotation(PROBLEM, [], str(error))
         path, state = self._suggestion(image)
+        aside = self._aside(image)
         if path is None:
-            return Annotation(NEW, [])
+            return Annotation(aside or NEW, [])
         try:
             predictions = read_predictions(path, size)
         except LabelError as error:
-            return Annotation(NEW, [], str(error))
+            return Annotation(aside or NEW, [], str(error))
         if predictions is None:
-            return Annotation(NEW, [])
+            return Annotation(aside or NEW, [])
         pairs = zip(*(column.tolist() for column in predictions), strict=True)
-        return Annotation(state, [Face(tuple(box), c) for box, c in pairs])
+        return Annotation(aside or state, [Face(tuple(box), c) for box, c in pairs])
 
-    def save(self, image: Path, faces: Iterable[Face], *, accept: bool) -> None:
+    def save(
+        self, image: Path, faces: Iterable[Face], *, accept: bool, aside: str = ""
+    ) -> None:
         """Write the faces that a person has drawn.
 
         Args:
@@ -170,35 +184,48 @@ class Annotations:
             accept: Whether to write a label; otherwise a draft, and an existing label
                 is removed. An existing file that is no label is moved to
                 `.facescore/replaced/`.
+            aside: "skipped" takes the picture out, "unsure" leaves it for later: its
+                boxes stay a draft. Defaults to neither.
 
         Raises:
-            ValueError: If a box has no area in the picture.
+            ValueError: If a box has no area in the picture, or `aside` is another
+                word or comes with `accept`.
         """
+        if aside and (accept or aside not in ASIDE):
+            raise UserError(
+                f"`aside` is skipped or unsure, and no accepted picture is either. "
+                f"Received: {aside!r}"
+            )
         size, label = picture_size(image), self._labels[image]
         draft = self._draft(image)
         faces = list(faces)
         boxes = [face.box for face in faces]
-        if self.summary(image)[0] != ACCEPTED and label.exists():
+        if self.summary(image)[0] == PROBLEM or self._kind(image) == PREDICTIONS:
             # Somebody else made it and may still need it.
-            aside = self.folder / HIDDEN / "replaced" / self._names[image]
-            aside.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(label, aside)
+            replaced = self.folder / HIDDEN / "replaced" / self._names[image]
+            replaced.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(label, replaced)
         if accept:
-            write_labels(label, boxes, size)
+            write_labels(label, boxes, size, face_class=self.face_class)
             draft.unlink(missing_ok=True)
         else:
             write_labels(draft, boxes, size, [face.confidence for face in faces])
-            label.unlink(missing_ok=True)
+            self._remove_label(image)
+        if aside:
+            write_whole(self._mark(image), f"{aside}\n")
+        else:
+            self._mark(image).unlink(missing_ok=True)
 
     def forget(self, image: Path) -> None:
-        """Remove what a person has drawn: the draft, and a label that was accepted.
+        """Remove what a person has done: draft, accepted label, skipped or unsure.
 
         Args:
             image: One of `images`.
         """
         if self.summary(image)[0] == ACCEPTED:
-            self._labels[image].unlink()
+            self._remove_label(image)
         self._draft(image).unlink(missing_ok=True)
+        self._mark(image).unlink(missing_ok=True)
 
     def suggest(self, image: Path, faces: Iterable[Face], source: Path) -> None:
         """Write the faces that a cascade or a detector has found, as suggestions.
@@ -261,6 +288,34 @@ class Annotations:
 
     def _draft(self, image):
         return self.folder / HIDDEN / "drafts" / self._names[image]
+
+    def _mark(self, image):
+        return self.folder / HIDDEN / "aside" / self._names[image]
+
+    def _aside(self, image):
+        try:
+            word = read_text(self._mark(image)).strip()
+        except FileNotFoundError:
+            return ""
+        return word if word in ASIDE else ""
+
+    def _kind(self, image):
+        return label_kind(self._labels[image], face_class=self.face_class)
+
+    def _is_accepted(self, image):
+        if self._kind(image) in (UNLABELLED, PREDICTIONS):
+            return False
+        # A file of several classes stays where its faces are no longer accepted.
+        undone = self._draft(image).exists() or self._mark(image).exists()
+        return self.face_class is None or not undone
+
+    def _remove_label(self, image):
+        label = self._labels[image]
+        if self.face_class is not None and label.exists():
+            write_labels(label, [], picture_size(image), face_class=self.face_class)
+            if label.stat().st_size:
+                return
+        label.unlink(missing_ok=True)
 
 
 def _number(source: Path) -> int:

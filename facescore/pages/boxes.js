@@ -12,11 +12,37 @@ export class Boxes {
     this.size = size;
     this.rows = rows.map((row) => [...row]);
     this.opened = JSON.stringify(this.rows);
-    this.selected = -1;
+    this.only(-1);
   }
 
   get current() {
     return this.rows[this.selected];
+  }
+
+  // Select one box, -1 for none. `also` holds the numbers of those selected beside it.
+  only(index) {
+    this.selected = index;
+    this.also = new Set();
+  }
+
+  get chosen() {
+    const all = new Set([...this.also, this.selected]);
+    return this.rows.map((_, i) => i).filter((i) => all.has(i));
+  }
+
+  choose(indices) {
+    this.only(indices.length ? indices[indices.length - 1] : -1);
+    this.also = new Set(indices);
+  }
+
+  toggle(index) {
+    const chosen = this.chosen;
+    this.choose(chosen.includes(index) ? chosen.filter((i) => i !== index) : [...chosen, index]);
+  }
+
+  // Numbers and corners of the selected boxes, to move them from.
+  get grip() {
+    return this.chosen.map((i) => [i, [...this.rows[i]]]);
   }
 
   // Keep the state before a change; `commit` tells the page when it is done.
@@ -26,7 +52,7 @@ export class Boxes {
 
   commit() {
     this.rows = this.rows.filter((row) => row[2] - row[0] >= 1 && row[3] - row[1] >= 1);
-    if (this.selected >= this.rows.length) this.selected = -1;
+    if (this.selected >= this.rows.length) this.only(-1);
     if (JSON.stringify(this.rows) !== this.before) this.changed(JSON.parse(this.before));
   }
 
@@ -39,14 +65,14 @@ export class Boxes {
   restore() {
     this.change(() => {
       this.rows = JSON.parse(this.opened);
-      this.selected = -1;
+      this.only(-1);
     });
   }
 
   add(left, top, right, bottom) {
     const corners = this.clip([left, top, right, bottom]);
     this.rows.push([...corners, 1]);
-    this.selected = this.rows.length - 1;
+    this.only(this.rows.length - 1);
   }
 
   // A new box of the size of the others, or of a third of the picture.
@@ -56,11 +82,26 @@ export class Boxes {
     this.change(() => this.add(x - side / 2, y - side / 2, x + side / 2, y + side / 2));
   }
 
-  remove(index = this.selected) {
-    if (!this.rows[index]) return;
+  // Boxes of another picture, those that lie in this one and are not here already.
+  paste(rows) {
+    const here = new Set(this.rows.map((row) => String(row.slice(0, 4))));
+    const inside = ([left, top, right, bottom]) =>
+      left < this.size[0] && top < this.size[1] && right > 0 && bottom > 0;
+    const corners = rows.filter(inside).map((row) => this.clip(row));
+    const added = corners.filter((row) => !here.has(String(row)));
+    if (!added.length) return;
     this.change(() => {
-      this.rows.splice(index, 1);
-      this.selected = Math.min(index, this.rows.length - 1);
+      const first = this.rows.length;
+      for (const row of added) this.add(...row);
+      this.choose(added.map((_, i) => first + i));
+    });
+  }
+
+  remove(indices = this.chosen) {
+    if (!indices.length) return;
+    this.change(() => {
+      this.rows = this.rows.filter((_, i) => !indices.includes(i));
+      this.only(Math.min(indices[0], this.rows.length - 1));
     });
   }
 
@@ -68,38 +109,50 @@ export class Boxes {
   select(step) {
     const first = step > 0 ? 0 : this.rows.length - 1;
     const next = this.selected < 0 ? first : this.selected + step;
-    this.selected = this.rows[next] ? next : -1;
+    this.only(this.rows[next] ? next : -1);
     return this.selected >= 0;
   }
 
-  // Moving keeps the size: the box stops at the border.
-  move(dx, dy, from = this.current) {
-    const [left, top, right, bottom] = from;
-    const x = Math.min(Math.max(dx, -left), this.size[0] - right);
-    const y = Math.min(Math.max(dy, -top), this.size[1] - bottom);
-    this.set([left + x, top + y, right + x, bottom + y]);
+  // Select the next box as well, after the last the first.
+  extend() {
+    const next = (this.selected + 1) % this.rows.length;
+    if (this.rows.length) this.choose([...this.chosen.filter((i) => i !== next), next]);
+  }
+
+  // Moving keeps sizes and distances: all stop where the first meets the border.
+  move(dx, dy, from = this.grip) {
+    let [x, y] = [dx, dy];
+    for (const [, [left, top]] of from) [x, y] = [Math.max(x, -left), Math.max(y, -top)];
+    for (const [, [, , right, bottom]] of from) {
+      [x, y] = [Math.min(x, this.size[0] - right), Math.min(y, this.size[1] - bottom)];
+    }
+    for (const [i, [left, top, right, bottom]] of from) {
+      this.set([left + x, top + y, right + x, bottom + y], i);
+    }
   }
 
   // Edges: a string of n, e, s, w. Dragged past the other edge, the two change places.
-  resize(edges, dx, dy, from = this.current) {
-    let [left, top, right, bottom] = from;
-    if (edges.includes("w")) left += dx;
-    if (edges.includes("e")) right += dx;
-    if (edges.includes("n")) top += dy;
-    if (edges.includes("s")) bottom += dy;
-    this.set([left, top, right, bottom]);
+  resize(edges, dx, dy, from = this.grip) {
+    for (let [i, [left, top, right, bottom]] of from) {
+      if (edges.includes("w")) left += dx;
+      if (edges.includes("e")) right += dx;
+      if (edges.includes("n")) top += dy;
+      if (edges.includes("s")) bottom += dy;
+      this.set([left, top, right, bottom], i);
+    }
   }
 
   grow(factor) {
-    const [left, top, right, bottom] = this.current;
-    const dx = ((factor - 1) * (right - left)) / 2;
-    const dy = ((factor - 1) * (bottom - top)) / 2;
-    this.set([left - dx, top - dy, right + dx, bottom + dy]);
+    for (const [i, [left, top, right, bottom]] of this.grip) {
+      const dx = ((factor - 1) * (right - left)) / 2;
+      const dy = ((factor - 1) * (bottom - top)) / 2;
+      this.set([left - dx, top - dy, right + dx, bottom + dy], i);
+    }
   }
 
   // What a person has touched is sure.
-  set(corners) {
-    this.rows[this.selected] = [...this.clip(corners), 1];
+  set(corners, index = this.selected) {
+    this.rows[index] = [...this.clip(corners), 1];
   }
 
   clip([a, b, c, d]) {
@@ -113,6 +166,13 @@ export class Boxes {
     left = Math.min(left, Math.max(0, right - LEAST));
     top = Math.min(top, Math.max(0, bottom - LEAST));
     return [left, top, right, bottom].map(round);
+  }
+
+  // Boxes that lie in a rectangle, whole.
+  within([left, top, right, bottom]) {
+    const inside = (row) =>
+      row[0] >= left && row[1] >= top && row[2] <= right && row[3] <= bottom;
+    return this.rows.map((_, i) => i).filter((i) => inside(this.rows[i]));
   }
 
   // The smallest box over a point, so that one inside another can be reached.

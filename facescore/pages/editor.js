@@ -22,7 +22,9 @@ export class Editor {
     this.drawn = drawn;
     this.image = null;
     this.hidden = false;
-    this.space = false;
+    this.space = false; // held down: a drag moves the picture
+    this.lens = false; // held down: a drag zooms to what it covers
+    this.crosshair = true;
     this.pointer = null;
     this.drag = null;
     new ResizeObserver(() => {
@@ -34,7 +36,10 @@ export class Editor {
     on("pointermove", (event) => this.moved(event));
     on("pointerup", (event) => this.release(event));
     on("pointercancel", (event) => this.release(event));
-    on("pointerleave", () => (this.pointer = null));
+    on("pointerleave", () => {
+      this.pointer = null;
+      this.paint();
+    });
     on("wheel", (event) => this.wheel(event));
     on("contextmenu", (event) => event.preventDefault());
     on("dblclick", () => this.toggleFit());
@@ -63,7 +68,7 @@ export class Editor {
   // Edges of the selected box within reach of a point of the screen, as "nw".
   handle([x, y]) {
     const box = this.boxes.current;
-    if (!box || this.hidden) return "";
+    if (!box || this.hidden || this.boxes.chosen.length > 1) return "";
     const [left, top] = this.view.toScreen([box[0], box[1]]);
     const [right, bottom] = this.view.toScreen([box[2], box[3]]);
     const near = (a, b) => Math.abs(a - b) <= REACH;
@@ -81,23 +86,29 @@ export class Editor {
     const at = this.where(event);
     const start = this.view.toPicture(at);
     if (event.button === 2) {
-      if (!this.hidden) this.boxes.remove(this.boxes.at(start));
+      const hit = this.boxes.at(start);
+      if (!this.hidden && hit >= 0) this.boxes.remove([hit]);
       return this.draw();
     }
     event.preventDefault();
     this.canvas.setPointerCapture(event.pointerId);
     if (event.button === 1 || this.space) {
       this.drag = { mode: "pan", at };
+    } else if (this.lens) {
+      this.drag = { mode: "zoom", start };
     } else if (!this.hidden) {
       const edges = event.shiftKey ? "" : this.handle(at);
       const hit = event.shiftKey ? -1 : this.boxes.at(start);
       this.boxes.begin();
-      if (edges) this.drag = { mode: "resize", edges, start, from: [...this.boxes.current] };
+      if (event.ctrlKey || event.metaKey) {
+        if (hit >= 0) this.boxes.toggle(hit);
+        else this.drag = { mode: "choose", start };
+      } else if (edges) this.drag = { mode: "resize", edges, start, from: this.boxes.grip };
       else if (hit >= 0) {
-        this.boxes.selected = hit;
-        this.drag = { mode: "move", start, from: [...this.boxes.current] };
+        if (!this.boxes.chosen.includes(hit)) this.boxes.only(hit);
+        this.drag = { mode: "move", start, from: this.boxes.grip };
       } else {
-        this.boxes.selected = -1;
+        this.boxes.only(-1);
         this.drag = { mode: "draw", at, start };
       }
     }
@@ -110,6 +121,10 @@ export class Editor {
     this.pointer = at;
     const drag = this.drag;
     if (!drag) return this.point(at, now);
+    if (drag.mode === "zoom" || drag.mode === "choose") {
+      drag.now = now;
+      return this.paint();
+    }
     if (drag.mode === "pan") {
       this.view.pan(at[0] - drag.at[0], at[1] - drag.at[1]);
       drag.at = at;
@@ -133,15 +148,26 @@ export class Editor {
   release() {
     const drag = this.drag;
     this.drag = null;
-    if (drag && drag.mode !== "pan") this.boxes.commit();
+    if (drag?.mode === "zoom" || drag?.mode === "choose") {
+      if (drag.now) this.cover(drag);
+    } else if (drag && drag.mode !== "pan") this.boxes.commit();
     this.draw();
+  }
+
+  // What a drag over the picture covered is zoomed to, or its boxes are selected.
+  cover({ mode, start, now }) {
+    const part = [0, 1].map((k) => Math.min(start[k], now[k]));
+    part.push(...[0, 1].map((k) => Math.max(start[k], now[k])));
+    if (mode === "choose") this.boxes.choose(this.boxes.within(part));
+    else if (part[2] - part[0] >= 1 && part[3] - part[1] >= 1) this.view.show(part, 18, 40);
   }
 
   point(at, now) {
     const edges = this.handle(at);
     const over = !this.hidden && this.boxes.at(now) >= 0;
     const cursor = edges ? `${CURSORS[edges]}-resize` : over ? "move" : "crosshair";
-    this.canvas.style.cursor = this.space ? "grab" : cursor;
+    this.canvas.style.cursor = this.space ? "grab" : this.lens ? "zoom-in" : cursor;
+    if (this.crosshair) this.paint();
   }
 
   wheel(event) {
@@ -152,6 +178,11 @@ export class Editor {
   }
 
   draw() {
+    this.paint();
+    if (this.image) this.drawn();
+  }
+
+  paint() {
     const ratio = window.devicePixelRatio || 1;
     const [width, height] = this.view.area;
     const [canvas, context] = [this.canvas, this.context];
@@ -168,7 +199,33 @@ export class Editor {
     context.imageSmoothingQuality = "high";
     context.drawImage(this.image, left, top, right - left, bottom - top);
     if (!this.hidden) this.boxes.rows.forEach((row, i) => this.drawBox(row, i));
-    this.drawn();
+    if (this.drag?.now) {
+      const [[x, y], [z, w]] = [this.drag.start, this.drag.now].map((p) => this.view.toScreen(p));
+      this.stroke([5, 4], () => context.rect(x, y, z - x, w - y));
+    } else if (this.crosshair && this.pointer && !this.space) {
+      const [x, y] = this.pointer.map((v) => Math.round(v) + 0.5);
+      this.stroke([], () => {
+        context.moveTo(x, 0);
+        context.lineTo(x, height);
+        context.moveTo(0, y);
+        context.lineTo(width, y);
+      });
+    }
+  }
+
+  // A thin line that shows on bright and dark pictures.
+  stroke(dashes, path) {
+    const context = this.context;
+    context.beginPath();
+    path();
+    context.lineWidth = 3;
+    context.strokeStyle = "rgb(0 0 0 / .3)";
+    context.stroke();
+    context.setLineDash(dashes);
+    context.lineWidth = 1;
+    context.strokeStyle = "rgb(255 255 255 / .9)";
+    context.stroke();
+    context.setLineDash([]);
   }
 
   drawBox(row, index) {
@@ -176,7 +233,7 @@ export class Editor {
     const [left, top] = this.view.toScreen([row[0], row[1]]);
     const [right, bottom] = this.view.toScreen([row[2], row[3]]);
     const [width, height] = [right - left, bottom - top];
-    const selected = index === this.boxes.selected;
+    const selected = this.boxes.chosen.includes(index);
     context.lineWidth = selected ? 5 : 4;
     context.strokeStyle = COLOURS.halo;
     context.strokeRect(left, top, width, height);

@@ -30,6 +30,7 @@ async function start() {
     button.setAttribute("aria-label", `Score ${score}`);
     const parts = ["i", "strong", "span"].map((tag) => document.createElement(tag));
     parts[1].textContent = score;
+    parts[2].setAttribute("aria-hidden", "true"); // how often it was given
     button.append(...parts);
     button.addEventListener("click", () => rate(score));
     $("#scores").append(button);

@@ -14,9 +14,12 @@ const NAMES = {
   draft: "Edited, not accepted",
   accepted: "Accepted",
   problem: "Problem",
+  skipped: "Taken out",
+  unsure: "Unsure",
   unsaved: "Not saved yet",
 };
-const KEPT = { todo: ["new", "suggested", "draft"], accepted: ["accepted"], problem: ["problem"] };
+const TODO = ["new", "suggested", "draft"];
+const ASIDE = ["skipped", "unsure"];
 
 let states = []; // as the server has them
 let names = []; // of the pictures that were opened
@@ -24,6 +27,8 @@ let confidences = [];
 let order = []; // numbers of pictures, as chosen and sorted
 let at = 0; // place in the order
 let shown = null; // what the server said of the picture, and its state here
+let copied = null; // boxes to paste; else those of the picture shown before
+let former = [];
 let visit = 0; // of several pictures asked for, the last is shown
 const past = []; // steps that can be undone: {i, boxes, state} before each
 const future = [];
@@ -61,12 +66,27 @@ async function start() {
 const stateOf = (i) => (saver.waiting.has(i) ? "unsaved" : states[i]);
 
 // A picture whose acceptance waits to be saved is not asked about again.
-const settled = (i) => saver.waiting.get(i)?.accept || ["accepted", "problem"].includes(states[i]);
+const settled = (i) => {
+  const waits = saver.waiting.get(i);
+  return waits ? waits.accept || waits.aside : !TODO.includes(states[i]);
+};
+
+// Whether the fields above let a picture through: its state, name and confidence.
+function passes(i) {
+  const kept = $("#filter").value;
+  const percent = Math.round(confidences[i] * 100);
+  const [low, high] = ["#low", "#high"].map((id) => $(id).value);
+  return (
+    (kept === "all" || (kept === "todo" ? TODO.includes(states[i]) : states[i] === kept)) &&
+    names[i].toLowerCase().includes($("#search").value.toLowerCase()) &&
+    (low === "" || percent >= Number(low)) &&
+    (high === "" || percent <= Number(high))
+  );
+}
 
 // The order is made once, so that what was just accepted is one key away.
 function choose() {
-  const kept = KEPT[$("#filter").value] || Object.keys(NAMES);
-  order = states.map((_, i) => i).filter((i) => kept.includes(states[i]));
+  order = states.map((_, i) => i).filter(passes);
   const sign = { worst: 1, best: -1, folder: 0 }[$("#order").value];
   const rank = (i) => (states[i] === "new" ? 2 : 0); // nothing to go by: last
   order.sort((a, b) => rank(a) - rank(b) || sign * (confidences[a] - confidences[b]) || a - b);
@@ -78,6 +98,7 @@ function choose() {
 async function go(place, step = null) {
   at = Math.min(Math.max(place, 0), order.length - 1);
   const mine = ++visit;
+  if (shown?.i !== order[at] && boxes.rows.length) former = boxes.rows;
   shown = null;
   editor.open(null, [], [1, 1]);
   tally();
@@ -92,7 +113,7 @@ async function go(place, step = null) {
     const unsaved = saver.waiting.get(i);
     if (unsaved) {
       found.boxes = unsaved.boxes;
-      found.state = unsaved.accept ? "accepted" : unsaved.forget ? found.state : "draft";
+      found.state = unsaved.accept ? "accepted" : unsaved.forget ? found.state : unsaved.aside || "draft";
     }
     shown = found;
     if (image) editor.open(image, found.boxes, [found.width, found.height]);
@@ -154,7 +175,8 @@ function changed(before) {
 function save() {
   const { i, state } = shown;
   const forget = state === "new" || state === "suggested";
-  saver.put(i, { i, boxes: boxes.rows, accept: state === "accepted", forget });
+  const aside = ASIDE.includes(state) ? state : "";
+  saver.put(i, { i, boxes: boxes.rows, accept: state === "accepted", forget, aside });
   describe();
 }
 
@@ -168,7 +190,7 @@ function remember(step) {
 
 function apply({ boxes: rows, state }) {
   boxes.rows = rows.map((row) => [...row]);
-  boxes.selected = -1;
+  boxes.only(-1);
   shown.state = state;
   save();
   editor.draw();
@@ -190,12 +212,13 @@ async function travel(from, to) {
   apply(step);
 }
 
-function accept(none = false) {
+// Accept the picture, or take it out, or leave it as unsure; then show the next.
+function settle(state, none = false) {
   if (!shown) return;
   if (!editor.image) return go(at + 1); // nothing that could be accepted
   remember(present());
   if (none) boxes.rows = [];
-  shown.state = "accepted";
+  shown.state = state;
   save();
   const next = order.findIndex((i, place) => place > at && !settled(i));
   const before = order.findIndex((i) => !settled(i));
@@ -209,21 +232,22 @@ function accept(none = false) {
 }
 
 function reopen() {
-  if (shown?.state !== "accepted") return;
+  if (!["accepted", ...ASIDE].includes(shown?.state)) return;
   remember(present());
   shown.state = "draft";
   save();
 }
 
 function empty() {
-  const todo = $("#filter").value === "todo";
+  const todo = $("#filter").value === "todo" && !states.some((state) => TODO.includes(state));
   say(todo ? "Nothing left to review" : "No such pictures", "Choose others above.");
   describe();
 }
 
 function tally() {
   const accepted = states.filter((state, i) => state === "accepted" && !saver.waiting.has(i));
-  progress(accepted.length, states.length, "accepted");
+  const out = states.filter((state) => state === "skipped").length;
+  progress(accepted.length, states.length - out, "accepted");
 }
 
 function describe() {
@@ -233,7 +257,7 @@ function describe() {
   $("#message").hidden = !shown?.message;
   const fix = state === "problem" && editor.image ? " Accepting replaces the file." : "";
   $("#message").textContent = (shown?.message || "") + fix;
-  $("#reopen").hidden = shown?.state !== "accepted";
+  $("#reopen").hidden = !["accepted", ...ASIDE].includes(shown?.state);
   list();
   if (shown && editor.image) {
     const faces = boxes.rows.length === 1 ? "1 face" : `${boxes.rows.length} faces`;
@@ -252,8 +276,11 @@ function list() {
     text.textContent = row[4] < 1 ? `${Math.round(row[4] * 100)} %` : "by hand";
     if (shown?.state === "accepted" && row[4] === 1) text.textContent = "label";
     item.append(mark, `${i + 1}  ·  ${size}`, text);
-    item.classList.toggle("on", i === boxes.selected);
-    item.addEventListener("click", () => select(i));
+    item.classList.toggle("on", boxes.chosen.includes(i));
+    item.addEventListener("click", (event) => {
+      event.ctrlKey || event.metaKey ? boxes.toggle(i) : boxes.only(i);
+      editor.draw();
+    });
     return item;
   });
   $("#boxes").replaceChildren(...items);
@@ -263,9 +290,28 @@ function list() {
   $("#caption").textContent = `#${shown.i + 1} · ${shown.name}${size}`;
 }
 
-function select(i) {
-  boxes.selected = i;
-  editor.draw();
+function copy() {
+  const rows = boxes.chosen.length ? boxes.chosen.map((i) => boxes.rows[i]) : boxes.rows;
+  if (!rows.length) return tell("There is no box to copy.");
+  copied = rows.map((row) => [...row]);
+  tell(copied.length === 1 ? "1 box copied. V puts it here." : `${copied.length} boxes copied. V puts them here.`);
+}
+
+function paste() {
+  if (!editor.image) return;
+  if (!(copied || former).length) return tell("No boxes were copied.");
+  boxes.paste(copied || former);
+}
+
+// Arrows step through the pictures; with Shift they move the one that is shown.
+function arrow(event, step, dx, dy) {
+  if (event.shiftKey) editor.view.pan(60 * dx, 60 * dy);
+  else if (step) go(at + step);
+}
+
+function crosshair() {
+  editor.crosshair = !editor.crosshair;
+  localStorage.setItem("facescore-crosshair", editor.crosshair ? "on" : "off");
 }
 
 function nudge(key, large) {
@@ -282,11 +328,21 @@ function grow(factor) {
 }
 
 const KEYS = {
-  enter: () => accept(),
-  0: () => accept(true),
-  arrowright: () => go(at + 1),
-  arrowleft: () => go(at - 1),
-  escape: () => (boxes.selected = -1),
+  enter: () => settle("accepted"),
+  0: () => settle("accepted", true),
+  k: () => settle("skipped"),
+  m: () => settle("unsure"),
+  arrowright: (event) => arrow(event, 1, -1, 0),
+  arrowleft: (event) => arrow(event, -1, 1, 0),
+  arrowup: (event) => arrow(event, 0, 0, 1),
+  arrowdown: (event) => arrow(event, 0, 0, -1),
+  escape: () => boxes.only(-1),
+  c: copy,
+  v: paste,
+  j: () => boxes.extend(),
+  i: crosshair,
+  z: () => (editor.lens = true),
+  "/": () => $("#search").focus(),
   x: () => boxes.remove(),
   delete: () => boxes.remove(),
   backspace: () => boxes.remove(),
@@ -315,7 +371,9 @@ function press(event) {
   const control = event.ctrlKey || event.metaKey;
   if (control && (key === "z" || key === "y")) {
     key === "y" || event.shiftKey ? travel(future, past) : travel(past, future);
-  } else if (control || event.altKey) return;
+  } else if (control && key === "a") boxes.choose(boxes.rows.map((_, i) => i));
+  else if (control && (key === "c" || key === "v")) KEYS[key]();
+  else if (control || event.altKey) return;
   else if (event.target.matches("button, li") && [" ", "enter"].includes(key)) return;
   else if (key === " ") editor.space = true;
   else if (key === "tab") {
@@ -333,20 +391,40 @@ function jump(i) {
   if (!(i >= 0 && i < states.length)) return;
   if (!order.includes(i)) {
     $("#filter").value = "all";
+    for (const id of ["#search", "#low", "#high"]) $(id).value = "";
     choose();
   }
   go(order.indexOf(i));
 }
 
-document.addEventListener("keyup", (event) => event.key === " " && (editor.space = false));
+const release = () => (editor.space = editor.lens = false);
+document.addEventListener("keyup", (event) => [" ", "z", "Z"].includes(event.key) && release());
+addEventListener("blur", release);
 keysOn(editor.canvas, press, jump);
-$("#accept").addEventListener("click", () => accept());
-$("#none").addEventListener("click", () => accept(true));
+$("#accept").addEventListener("click", () => settle("accepted"));
+$("#none").addEventListener("click", () => settle("accepted", true));
+$("#skip").addEventListener("click", () => settle("skipped"));
+$("#unsure").addEventListener("click", () => settle("unsure"));
 $("#reopen").addEventListener("click", reopen);
+$("#copy").addEventListener("click", copy);
+$("#paste").addEventListener("click", paste);
+editor.crosshair = localStorage.getItem("facescore-crosshair") !== "off";
+
+// Whoever chooses with the mouse goes on with the picture; with keys, with the field.
+let byMouse = false;
+addEventListener("pointerdown", () => (byMouse = true), true);
+addEventListener("keydown", () => (byMouse = false), true);
 for (const name of ["#filter", "#order"]) {
   $(name).addEventListener("change", () => {
-    $("canvas").focus({ preventScroll: true });
+    if (byMouse) $("canvas").focus({ preventScroll: true });
     choose();
+  });
+}
+let typed;
+for (const name of ["#search", "#low", "#high"]) {
+  $(name).addEventListener("input", () => {
+    clearTimeout(typed);
+    typed = setTimeout(choose, 200);
   });
 }
 start().catch(complain);
