@@ -2,7 +2,20 @@
 const $ = (id) => document.getElementById(id);
 const { pictures } = JSON.parse($("data").textContent);
 const GAP = 10, CAPTION = 26;
-const VIEWS = { ranked: "With a face", "no face": "Without a face", broken: "Unreadable", all: "All" };
+const VIEWS = {
+  ranked: "With a face", "no face": "Without a face", broken: "Unreadable", all: "All", picked: "Picked",
+};
+const KEPT = `facescore-picked-${location.pathname}`;
+const ORDERS = {
+  best: () => 0,
+  worst: (a, b) => places.get(b) - places.get(a),
+  name: (a, b) => a.file.localeCompare(b.file, undefined, { numeric: true }),
+  faces: (a, b) => b.faces.length - a.faces.length,
+  sure: (a, b) => sureness(b) - sureness(a),
+};
+const places = new Map(pictures.map((picture, i) => [picture, i]));
+const sureness = ({ faces }) => Math.max(-1, ...faces.map((face) => face[4]));
+const picked = remembered();
 const scroll = $("scroll"), wall = $("wall");
 let shown = [], cards = [], drawn = new Map(), group = null, at = -1, opener = null;
 
@@ -51,11 +64,74 @@ function veil(source, left, top, right, bottom) {
   return image;
 }
 
+// What was picked here before: a page of a file may be refused the store.
+function remembered() {
+  try {
+    const names = new Set(JSON.parse(localStorage.getItem(KEPT) || "[]"));
+    return new Set(pictures.filter((p) => names.has(p.file)));
+  } catch {
+    return new Set();
+  }
+}
+
+function pick(some, on) {
+  for (const picture of some) on ? picked.add(picture) : picked.delete(picture);
+  try {
+    localStorage.setItem(KEPT, JSON.stringify([...picked].map((p) => p.file)));
+  } catch { /* The page itself still holds them. */ }
+  for (const node of wall.children) marked(node);
+  if ($("pick")) $("pick").checked = picked.has(shown[at]);
+  tally();
+}
+
+function marked(node) {
+  const on = picked.has(shown[node.dataset.index]);
+  node.classList.toggle("on", on);
+  node.querySelector("input").checked = on;
+}
+
+function tally() {
+  const n = picked.size;
+  $("view").querySelector("[value=picked]").textContent = `Picked (${n})`;
+  $("live").textContent = `${n} picked`;
+  for (const id of ["none", "names", "table"]) $(id).disabled = !n;
+}
+
+const chosenOnes = () => pictures.filter((p) => picked.has(p));
+
+// Names may hold bytes that are no UTF-8, as surrogates: they are written as they were.
+function bytes(text) {
+  const parts = [];
+  for (const part of text.split(/([\udc80-\udcff])/)) {
+    const code = part.length === 1 ? part.charCodeAt(0) : 0;
+    parts.push(code >= 0xdc80 && code <= 0xdcff ? new Uint8Array([code - 0xdc00]) : part);
+  }
+  return parts;
+}
+
+function save(name, text) {
+  const link = make("a");
+  link.href = URL.createObjectURL(new Blob(bytes(text), { type: "application/octet-stream" }));
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+}
+
+function saveTable() {
+  const cell = (value) => (/[",\r\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value);
+  const rows = chosenOnes().map((p) => [p.rank ?? "", cell(p.file), p.score ?? ""].join(","));
+  save("picked.csv", ["rank,file,score", ...rows, ""].join("\n"));
+}
+
 function card({ picture, index, x, y, width, height }) {
-  const node = make("button", "card"), shot = make("div", "shot");
-  node.style.transform = `translate(${x}px, ${y}px)`;
-  node.style.width = `${width}px`;
-  node.style.height = `${height + CAPTION}px`;
+  const cell = make("div", "cell"), node = make("button", "card"), shot = make("div", "shot");
+  const choice = make("input", "pick");
+  choice.type = "checkbox";
+  choice.setAttribute("aria-label", `Pick ${picture.file}`);
+  cell.style.transform = `translate(${x}px, ${y}px)`;
+  cell.style.width = `${width}px`;
+  cell.style.height = `${height + CAPTION}px`;
+  cell.dataset.index = index;
   node.title = picture.file;
   node.dataset.index = index;
   if (picture.thumbnail) {
@@ -71,21 +147,28 @@ function card({ picture, index, x, y, width, height }) {
   if (picture.rank) name.append(make("b", "", `#${picture.rank}`));
   name.append(picture.file);
   node.append(shot, name);
-  return node;
+  cell.append(node, choice);
+  marked(cell);
+  return cell;
 }
 
 function select() {
   const view = $("view").value, least = Number($("least").value), part = $("search").value.toLowerCase();
-  const cut = least > Number($("least").min);
+  const most = Number($("most").value);
+  const cut = least > Number($("least").min) || most < Number($("most").max);
   shown = pictures.filter((p) => group !== null ? p.group === group : (
-    (view === "all" || p.state === view)
-    && (p.score === null ? !(cut && view === "all") : p.score >= least)
+    (view === "all" || (view === "picked" ? picked.has(p) : p.state === view))
+    && (p.score === null ? !(cut && view === "all") : p.score >= least && p.score <= most)
     && !($("single").checked && p.duplicate)
-    && p.file.toLowerCase().includes(part)));
+    && p.file.toLowerCase().includes(part))).sort(ORDERS[$("sort").value]);
   const count = $("count");
   count.replaceChildren(make("b", "", shown.length.toLocaleString("en")), shown.length === 1 ? " picture" : " pictures");
   if (scored.length) count.append(`, from ${least.toFixed(2)}`);
-  for (const bar of $("bars").children) bar.classList.toggle("off", Number(bar.dataset.high) <= least);
+  if (most < Number($("most").max)) count.append(` to ${most.toFixed(2)}`);
+  for (const bar of $("bars").children) {
+    const high = Number(bar.dataset.high);
+    bar.classList.toggle("off", high <= least || high - (highest - lowest) / BINS >= most);
+  }
   $("chosen").hidden = group === null;
   $("chosen").firstElementChild.textContent = `${shown.length} pictures that look alike`;
   $("notice").hidden = shown.length > 0;
@@ -182,7 +265,13 @@ function about(picture, note) {
   link.rel = "noopener";
   file.append(link);
   if (picture.width) file.append(make("br"), make("span", "soft", `${picture.width} × ${picture.height} pixels`));
-  const parts = [head, file];
+  const choice = make("label", "check"), tick = make("input");
+  tick.type = "checkbox";
+  tick.id = "pick";
+  tick.checked = picked.has(picture);
+  tick.addEventListener("input", () => pick([picture], tick.checked));
+  choice.append(tick, "picked (P)");
+  const parts = [head, file, choice];
   if (note) parts.push(make("p", "soft", note));
   if (picture.faces.length) {
     const table = make("table"), top = make("tr");
@@ -225,17 +314,18 @@ function about(picture, note) {
 function gather(which) { group = which; select(); }
 
 const scored = pictures.map((p) => p.score).filter((s) => s !== null);
-const BINS = 48, least = scored.length ? Math.floor(Math.min(...scored) * 10) / 10 : 0;
-const most = Math.max(least + 0.1, scored.length ? Math.ceil(Math.max(...scored) * 10) / 10 : 1);
+const BINS = 48, lowest = scored.length ? Math.floor(Math.min(...scored) * 10) / 10 : 0;
+const highest = Math.max(lowest + 0.1, scored.length ? Math.ceil(Math.max(...scored) * 10) / 10 : 1);
 const heights = new Array(BINS).fill(0);
-for (const s of scored) heights[Math.min(BINS - 1, Math.floor((s - least) / (most - least) * BINS))]++;
+for (const s of scored) heights[Math.min(BINS - 1, Math.floor((s - lowest) / (highest - lowest) * BINS))]++;
 heights.forEach((n, i) => {
   const bar = make("i");
   bar.style.height = `${n && Math.max(4, 100 * n / Math.max(...heights))}%`;
-  bar.dataset.high = least + (most - least) * (i + 1) / BINS;
+  bar.dataset.high = lowest + (highest - lowest) * (i + 1) / BINS;
   $("bars").append(bar);
 });
-Object.assign($("least"), { min: least, max: most, value: least });
+Object.assign($("least"), { min: lowest, max: highest, value: lowest });
+Object.assign($("most"), { min: lowest, max: highest, value: highest });
 for (const [value, text] of Object.entries(VIEWS)) {
   const n = value === "all" ? pictures.length : pictures.filter((p) => p.state === value).length;
   $("view").append(new Option(`${text} (${n})`, value, false, false));
@@ -248,18 +338,30 @@ function soon(work) {
   return () => { cancelAnimationFrame(asked); asked = requestAnimationFrame(work); };
 }
 const selectSoon = soon(select);
-for (const id of ["least", "view", "single", "search"]) {
+// Neither threshold passes the other.
+$("least").addEventListener("input", () => {
+  if (Number($("most").value) < Number($("least").value)) $("most").value = $("least").value;
+});
+$("most").addEventListener("input", () => {
+  if (Number($("most").value) < Number($("least").value)) $("least").value = $("most").value;
+});
+for (const id of ["least", "most", "view", "sort", "single", "search"]) {
   $(id).addEventListener("input", () => { group = null; selectSoon(); });
 }
 $("size").addEventListener("input", soon(layout));
 $("boxes").addEventListener("input", () => document.body.classList.toggle("no-boxes", !$("boxes").checked));
 $("back").onclick = () => gather(null);
+$("all").onclick = () => pick(shown, true);
+$("none").onclick = () => pick([...picked], false);
+$("names").onclick = () => save("picked.txt", chosenOnes().map((p) => `${p.file}\n`).join(""));
+$("table").onclick = saveTable;
 scroll.addEventListener("scroll", draw, { passive: true });
 addEventListener("resize", () => { layout(); if ($("viewer").open) enlarge(); });
 wall.addEventListener("click", (event) => {
-  const node = event.target.closest(".card");
+  const node = event.target.closest(".cell");
   if (!node) return;
   const picture = shown[node.dataset.index];
+  if (event.target.matches(".pick")) return pick([picture], event.target.checked);
   if (event.target.closest(".alike")) gather(picture.group); else open(Number(node.dataset.index));
 });
 $("previous").onclick = () => open(at - 1);
@@ -270,7 +372,7 @@ $("viewer").addEventListener("close", () => {
   const place = cards[at];
   if (place && at !== opener) scroll.scrollTop = Math.max(0, place.y - scroll.clientHeight / 3);
   draw();
-  drawn.get(at)?.focus();
+  drawn.get(at)?.firstElementChild.focus();
 });
 $("theme").onclick = () => {
   const root = document.documentElement, dark = matchMedia("(prefers-color-scheme: dark)").matches;
@@ -280,10 +382,13 @@ addEventListener("keydown", (event) => {
   if (event.target.matches("input:not([type=checkbox]), select") || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key === "t") $("theme").click();
   else if (event.key === "b") $("boxes").click();
+  else if (event.key === "p" && $("viewer").open) $("pick").click();
+  else if (event.key === "p" && event.target.closest(".cell")) event.target.closest(".cell").lastElementChild.click();
   else if (event.key === "e" && $("viewer").open && $("why")) $("why").click();
   else if ($("viewer").open && event.key === "ArrowLeft") open(at - 1);
   else if ($("viewer").open && event.key === "ArrowRight") open(at + 1);
   else return;
   event.preventDefault();
 });
+tally();
 select();

@@ -174,12 +174,41 @@ def test_the_page_at_work(gallery):
     assert all("ERR_FILE_NOT_FOUND" in message for message in errors), errors
 
 
+def test_a_selection_between_two_thresholds_is_sorted_picked_and_saved(
+    gallery, tmp_path
+):
+    browser = gallery(40)
+    browser.execute_script("localStorage.clear()")
+    browser.refresh()
+    place = {"behavior": "allow", "downloadPath": str(tmp_path / "saved")}
+    browser.execute_cdp_cmd("Page.setDownloadBehavior", place)
+    put(browser, "least", "2.05")
+    put(browser, "most", "2.35")
+    count_is(browser, "3 pictures, from 2.05 to 2.35")  # 2.3, 2.2, 2.1
+    put(browser, "sort", "worst")
+    ranks = "return [...document.querySelectorAll('.name b')].map((b) => b.textContent)"
+    until(lambda: browser.execute_script(ranks) == ["#30", "#29", "#28"])
+    find(browser, ".pick")[0].click()
+    find(browser, ".card")[1].send_keys("p")  # by keyboard
+    find(browser, "#table")[0].click()
+    find(browser, "#names")[0].click()
+    saved = {"picked.txt": "picture 28.png\npicture 29.png\n"}
+    lines = "rank,file,score", "29,picture 28.png,2.2", "30,picture 29.png,2.1", ""
+    saved["picked.csv"] = "\n".join(lines)
+    for name, text in saved.items():
+        path = tmp_path / "saved" / name
+        until(lambda path=path: path.exists())
+        until(lambda path=path, text=text: path.read_text() == text)
+    browser.refresh()  # what was picked is still so
+    assert find(browser, "#view option:last-child")[0].text == "Picked (2)"
+
+
 def test_ten_thousand(gallery):
     browser = gallery(10_000)
     put(browser, "view", "all")
     count_is(browser, "10,002 pictures")
     assert 5 < len(find(browser, ".card")) < 100
     browser.execute_script("document.getElementById('scroll').scrollTop = 1e9")
-    last = "return document.querySelector('.card:last-child .name').textContent"
+    last = "return document.querySelector('.cell:last-child .name').textContent"
     until(lambda: browser.execute_script(last) == "broken.png")
     assert 5 < len(find(browser, ".card")) < 100
