@@ -1,3 +1,4 @@
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -29,8 +30,8 @@ def pytest_runtest_setup(item):
         keras.utils.set_random_seed(0)
 
 
-@pytest.fixture
-def eagerly():
+@contextlib.contextmanager
+def running_eagerly():
     """Run TensorFlow eagerly: a few steps of a small network take half the time."""
     import keras
 
@@ -40,8 +41,17 @@ def eagerly():
     import tensorflow as tf
 
     tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture
+def eagerly():
+    """As `running_eagerly`, for a whole test."""
+    with running_eagerly():
+        yield
 
 
 @pytest.fixture(scope="session")

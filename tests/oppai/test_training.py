@@ -17,6 +17,7 @@ from oppai.models.discriminators import build_trained
 from oppai.models.pretrained import load_restorer
 from oppai.models.restorers import Restorer
 from oppai.presets import BOOK, PRESETS
+from tests.conftest import running_eagerly
 
 TINIEST = {
     "preset": "tiny",
@@ -60,7 +61,8 @@ def train(pictures, run, **settings):
 
 @pytest.fixture(scope="module")
 def trained(pictures, tmp_path_factory):
-    return train(pictures, tmp_path_factory.mktemp("runs") / "run")
+    with running_eagerly():
+        return train(pictures, tmp_path_factory.mktemp("runs") / "run")
 
 
 def test_the_run_holds_what_restoring_and_evaluating_need(trained, pictures):
@@ -79,6 +81,7 @@ def test_the_run_holds_what_restoring_and_evaluating_need(trained, pictures):
     assert 0 < len(set(held_out.names)) < 12
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_training_again_resumes_to_the_weights_of_an_unbroken_run(
     trained, pictures, tmp_path
 ):

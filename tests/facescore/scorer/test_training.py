@@ -17,6 +17,7 @@ from facescore.scorer.training import (
 )
 from illustkit.images import list_images, write_image
 from illustkit.training.runs import Run
+from tests.conftest import running_eagerly
 
 TINIEST = {
     "objective": "coral",
@@ -43,7 +44,8 @@ def crops(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def trained(crops, tmp_path_factory):
-    return train_scorer(crops, tmp_path_factory.mktemp("runs") / "run", **TINIEST)
+    with running_eagerly():
+        return train_scorer(crops, tmp_path_factory.mktemp("runs") / "run", **TINIEST)
 
 
 def test_the_run_holds_what_scoring_and_evaluating_need(trained, crops):
@@ -69,6 +71,7 @@ def test_the_run_holds_what_scoring_and_evaluating_need(trained, crops):
     assert trained.history["val_mae"][best] == pytest.approx(mae, abs=1e-4)
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_training_again_resumes_to_the_weights_of_an_unbroken_run(
     trained, crops, tmp_path
 ):
