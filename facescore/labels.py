@@ -3,7 +3,7 @@
 import json
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -266,7 +266,7 @@ def to_coco(
             there.
     """
     paths = [expand_user(image) for image in images]
-    root = expand_user(root) if root else _common_folder(paths)
+    root = expand_user(root) if root else common_folder(paths)
     entries: list[dict[str, Any]] = []
     faces: list[dict[str, Any]] = []
     problems: list[str] = []
@@ -301,7 +301,7 @@ def to_coco(
                     "iscrowd": 0,
                 }
             )
-    _tell(problems, left_out)
+    tell_problems(problems, left_out)
     categories = [{"id": 1, "name": NAME}]
     record = {"images": entries, "annotations": faces, "categories": categories}
     path = expand_user(path)
@@ -358,7 +358,7 @@ def from_coco(
     problems: list[str] = []
     notes = [] if notes is None else notes
     boxes: dict[str, list[tuple[float, ...]]] = {}
-    entries: dict[str, _Entry] = {}
+    entries: dict[str, Entry] = {}
     refused: set[str] = set()  # with entries that are invalid
     taken: dict[Path, str] = {}
     for number, image in enumerate(images):
@@ -371,10 +371,10 @@ def from_coco(
             target = label_path(picture)
             if target in taken:
                 raise UserError(f"{target.name} is the file of another picture")
-            entries[identity] = _entry(image, picture, target, notes)
+            entries[identity] = entry_of(image, picture, target, notes)
             taken[target], boxes[identity] = identity, []
         except (KeyError, TypeError, ValueError, OverflowError) as error:
-            problems.append(f"{path}, images[{number}]: {_reason(error)}.")
+            problems.append(f"{path}, images[{number}]: {reason_of(error)}.")
             refused.add(identity)
     for number, face in enumerate(annotations):
         identity = ""
@@ -397,7 +397,7 @@ def from_coco(
                 raise UserError(f"a box of {face['bbox']} outside the picture")
             boxes[identity].append(box)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
-            problems.append(f"{path}, annotations[{number}]: {_reason(error)}.")
+            problems.append(f"{path}, annotations[{number}]: {reason_of(error)}.")
             refused.add(identity)
     written, kept = [], 0
     for identity, entry in entries.items():
@@ -406,29 +406,29 @@ def from_coco(
         if entry.target.exists() and not overwrite:
             kept += 1
             continue
-        rows: Any = upright_boxes(boxes[identity], entry.size, entry.orientation)
-        size = entry.size[::-1] if entry.orientation in (5, 6, 7, 8) else entry.size
-        written.append(write_labels(entry.target, rows, size))
-    if kept:
-        notes.append(f"Label files that exist and stay: {kept}. See `overwrite`.")
-    _tell(problems, left_out)
+        written.append(write_entry(entry, boxes[identity]))
+    note_kept(kept, notes)
+    tell_problems(problems, left_out)
     return written
 
 
-class _Entry(NamedTuple):
-    """An image of a COCO file: where its labels go, and what its boxes are in."""
+class Entry(NamedTuple):
+    """An image of another format: where its labels go, and what its boxes are in."""
 
     target: Path
     size: Size
     orientation: int  # by which its boxes are to be turned
 
 
-def _entry(image, picture, target, notes):
+def entry_of(
+    image: Mapping[str, Any], picture: PathLike, target: Path, notes: list[str]
+) -> Entry:
+    """Return an image's `Entry`, from its width and height and from its picture."""
     size = int(image["width"]), int(image["height"])
     if min(size) < 1 or max(size) > MAX_SIDE:
         raise UserError(f"a size of {str(size):.80}")
     if not os.path.isfile(picture):
-        return _Entry(target, size, 1)
+        return Entry(target, size, 1)
     stored, orientation = stored_size(picture)
     seen = stored[::-1] if orientation in (5, 6, 7, 8) else stored
     if not _alike(size, seen) and not _alike(size, stored):
@@ -441,7 +441,20 @@ def _entry(image, picture, target, notes):
             f"{picture}: EXIF turns it, and its size does not say whether its boxes "
             "are turned. They are taken as they are: look at them."
         )
-    return _Entry(target, size, 1 if _alike(size, seen) else orientation)
+    return Entry(target, size, 1 if _alike(size, seen) else orientation)
+
+
+def write_entry(entry: Entry, boxes: Any) -> Path:
+    """Write an image's boxes as its label file, turned as the picture is."""
+    rows: Any = upright_boxes(boxes, entry.size, entry.orientation)
+    size = entry.size[::-1] if entry.orientation in (5, 6, 7, 8) else entry.size
+    return write_labels(entry.target, rows, size)
+
+
+def note_kept(kept: int, notes: list[str]) -> None:
+    """Note how many label files were there already and stay."""
+    if kept:
+        notes.append(f"Label files that exist and stay: {kept}. See `overwrite`.")
 
 
 def _alike(a, b):
@@ -471,7 +484,7 @@ def _read_coco(path, category):
         for kind in parts[2]:
             names.setdefault(str(kind["name"]), set()).add(_identity(kind["id"]))
     except (KeyError, TypeError, UserError) as error:
-        raise LabelError(f"{path}: is no COCO file ({_reason(error)}).") from None
+        raise LabelError(f"{path}: is no COCO file ({reason_of(error)}).") from None
     if category is None and len(names) == 1:
         category = next(iter(names))
     if category not in names:
@@ -481,21 +494,24 @@ def _read_coco(path, category):
     return *parts[:2], names[category], set().union(*names.values())
 
 
-def _tell(problems, left_out):
+def tell_problems(problems: list[str], left_out: list[str] | None) -> None:
+    """Add problems to a list, or raise them where there is none."""
     if left_out is not None:
         left_out += problems
     elif problems:
         raise LabelError(problems)
 
 
-def _common_folder(images):
+def common_folder(images: Sequence[Path]) -> Path:
+    """Return the nearest folder that holds all pictures."""
     if not images:
         raise UserError("There must be one picture or more. Received: none")
     folders = [os.path.abspath(image.parent) for image in images]
     return Path(os.path.commonpath(folders))
 
 
-def _reason(error):
+def reason_of(error: Exception) -> str:
+    """Return what is wrong with an entry, without a full stop."""
     if isinstance(error, KeyError):
         return f"{error} is missing"
     return str(error).rstrip(".")

@@ -34,7 +34,7 @@ FLOORS = {
     "facescore": [
         {"boxes", "efficientnet_lite", "exported"},
         {"labels"},
-        {"crops"},
+        {"crops", "exchange"},
         {"detector"},
         {"scorer"},
         {"export", "ranking"},

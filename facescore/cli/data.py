@@ -10,11 +10,13 @@ from facescore.cli.options import (
     Browser,
     Confidence,
     FaceClass,
+    Holdout,
     ImageSize,
     Iou,
     Margin,
     Overwrite,
     Port,
+    Seed,
     Square,
     Tile,
     end_with_left_out,
@@ -23,6 +25,13 @@ from facescore.cli.options import (
 )
 from illustkit import cli
 from illustkit.cli import Host, given
+
+Labelled = Annotated[Path, typer.Argument(help="Folder of labelled pictures.")]
+Category = Annotated[
+    str | None, typer.Option(help="Category to take, if there are several.")
+]
+OverLabels = Annotated[bool, typer.Option(help="Replace label files that exist.")]
+OverFile = Annotated[bool, typer.Option(help="Replace another file that is there.")]
 
 
 def crop(
@@ -98,9 +107,7 @@ def export_coco(
     folder: Annotated[Path, typer.Argument(help="Folder of labelled pictures.")],
     path: Annotated[Path, typer.Argument(help="The JSON to write.")],
     face_class: FaceClass = None,
-    overwrite: Annotated[
-        bool, typer.Option(help="Replace another file that is there.")
-    ] = False,
+    overwrite: OverFile = False,
 ) -> None:
     """Write a folder's labels as one COCO file."""
     with user_errors():
@@ -125,12 +132,8 @@ def import_coco(
     folder: Annotated[
         Path, typer.Argument(help="Folder that its file names are relative to.")
     ],
-    category: Annotated[
-        str | None, typer.Option(help="Category to take, if there are several.")
-    ] = None,
-    overwrite: Annotated[
-        bool, typer.Option(help="Replace label files that exist.")
-    ] = False,
+    category: Category = None,
+    overwrite: OverLabels = False,
 ) -> None:
     """Write a COCO file's boxes as YOLO labels: see `label_path` for where."""
     with user_errors():
@@ -146,8 +149,92 @@ def import_coco(
             left_out=left_out,
             notes=notes,
         )
-        places = sorted({str(target.parent) for target in written})
-        print(f"{len(written)} label files written. {' '.join(places[:3])}".rstrip())
-        for note in notes:
-            print(note.replace("`overwrite`", "--overwrite"))
+        _end_import(written, notes, left_out)
+
+
+def _end_import(written: list[Path], notes: list[str], left_out: list[str]) -> None:
+    places = sorted({str(target.parent) for target in written})
+    print(f"{len(written)} label files written. {' '.join(places[:3])}".rstrip())
+    for note in notes:
+        print(note.replace("`overwrite`", "--overwrite"))
+    cli.end_with_left_out(NAME, left_out)
+
+
+def export_voc(
+    folder: Labelled,
+    output: Annotated[Path, typer.Argument(help="Folder for the XML files.")],
+    face_class: FaceClass = None,
+    overwrite: OverFile = False,
+) -> None:
+    """Write a folder's labels as Pascal VOC's XML files."""
+    with user_errors():
+        from facescore.exchange import to_voc
+        from illustkit.images import list_images
+
+        left_out: list[str] = []
+        n_pictures, n_faces = to_voc(
+            list_images(folder),
+            output,
+            root=folder,
+            face_class=face_class,
+            overwrite=overwrite,
+            left_out=left_out,
+        )
+        print(f"{n_faces} faces in {n_pictures} labelled pictures: {output}")
         cli.end_with_left_out(NAME, left_out)
+
+
+def import_voc(
+    source: Annotated[Path, typer.Argument(help="Folder of XML files.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of their pictures.")],
+    category: Category = None,
+    overwrite: OverLabels = False,
+) -> None:
+    """Write the boxes of Pascal VOC's XML files as YOLO labels."""
+    with user_errors():
+        from facescore.exchange import from_voc
+
+        left_out: list[str] = []
+        notes: list[str] = []
+        options = {"category": category, "overwrite": overwrite}
+        lists = {"left_out": left_out, "notes": notes}
+        written = from_voc(source, folder, **options, **lists)
+        _end_import(written, notes, left_out)
+
+
+def export_data_yaml(
+    folder: Labelled,
+    path: Annotated[Path, typer.Argument(help="The data.yaml to write.")],
+    holdout: Holdout = 0.1,
+    seed: Seed = 0,
+    overwrite: OverFile = False,
+) -> None:
+    """Write a data.yaml of a folder's labelled pictures, for Ultralytics."""
+    with user_errors():
+        from facescore.exchange import to_data_yaml
+        from illustkit.images import list_images
+
+        n_train, n_held = to_data_yaml(
+            list_images(folder), path, holdout=holdout, seed=seed, overwrite=overwrite
+        )
+        print(f"{n_train} pictures to train on, {n_held} held out: {path}")
+
+
+def import_data_yaml(
+    path: Annotated[Path, typer.Argument(help="The data.yaml to read.")],
+    folder: Annotated[
+        Path, typer.Argument(help="Folder of its pictures, under the same names.")
+    ],
+    category: Category = None,
+    overwrite: OverLabels = False,
+) -> None:
+    """Write the labels of a data.yaml's pictures as labels of one class."""
+    with user_errors():
+        from facescore.exchange import from_data_yaml
+
+        left_out: list[str] = []
+        notes: list[str] = []
+        options = {"category": category, "overwrite": overwrite}
+        lists = {"left_out": left_out, "notes": notes}
+        written = from_data_yaml(path, folder, **options, **lists)
+        _end_import(written, notes, left_out)
