@@ -65,6 +65,7 @@ def start(
     limit: int = 1000,
     cascade: str | os.PathLike | None = None,
     shrink: float = SHRINK,
+    face_class: int | None = None,
     progress: bool = True,
     **options: Any,
 ) -> LabelReport:
@@ -83,6 +84,7 @@ def start(
         limit: Most pictures, in natural order. Defaults to 1000, as in the article.
         cascade: Path of the XML. Defaults to what `find_cascade` finds.
         shrink: Factor on the cascade's boxes. Defaults to 0.85.
+        face_class: See `Annotations`.
         progress: Show a progress bar. Defaults to `True`.
         **options: `scale_factor`, `min_neighbors`, `min_size` of `Cascade.detect`.
 
@@ -93,7 +95,7 @@ def start(
         UserError: If the folder has no pictures, or there is no cascade.
     """
     check_number("limit", limit, whole=True, least=1)
-    annotations = Annotations(folder)
+    annotations = Annotations(folder, face_class=face_class)
     options = {"shrink": shrink, **options}
     check_cascade(**options)
     detector = Cascade(cascade)
@@ -107,7 +109,11 @@ def start(
 
 
 def review(
-    folder: str | os.PathLike, *, port: int = 0, open_browser: bool = True
+    folder: str | os.PathLike,
+    *,
+    face_class: int | None = None,
+    port: int = 0,
+    open_browser: bool = True,
 ) -> None:
     """Show the pictures in the browser, to correct and accept their boxes.
 
@@ -115,6 +121,7 @@ def review(
 
     Args:
         folder: Folder of the pictures.
+        face_class: See `Annotations`.
         port: TCP port on this machine; 0 takes a free one. Defaults to 0.
         open_browser: Open the page. Defaults to `True`.
 
@@ -124,16 +131,24 @@ def review(
     from facescore.annotation.review import ReviewApp
     from illustkit.web.server import serve
 
-    serve(ReviewApp(Annotations(folder)), port=port, open_browser=open_browser)
+    app = ReviewApp(Annotations(folder, face_class=face_class))
+    serve(app, port=port, open_browser=open_browser)
 
 
-def train(folder: str | os.PathLike, run: str | os.PathLike, **settings: Any) -> Any:
+def train(
+    folder: str | os.PathLike,
+    run: str | os.PathLike,
+    *,
+    face_class: int | None = None,
+    **settings: Any,
+) -> Any:
     """Train a detector on the accepted pictures.
 
     Args:
         folder: Folder of the pictures.
         run: Folder of the training. The same call resumes it while the labels are the
             same; further rounds need another folder.
+        face_class: See `Annotations`.
         **settings: Options of `facescore.train_detector`.
 
     Returns:
@@ -146,7 +161,7 @@ def train(folder: str | os.PathLike, run: str | os.PathLike, **settings: Any) ->
     from illustkit.training.folder import has_trained
 
     folder, run = expand_user(folder), expand_user(run)
-    images = Annotations(folder).accepted()
+    images = Annotations(folder, face_class=face_class).accepted()
     if not images:
         raise UserError(
             f"{folder}: no picture is accepted yet. Accept some in the review first."
@@ -171,6 +186,8 @@ def train(folder: str | os.PathLike, run: str | os.PathLike, **settings: Any) ->
     keep = keras.callbacks.LambdaCallback(
         on_train_begin=lambda logs: write_json(path, record)
     )
+    if face_class is not None:
+        settings["face_class"] = face_class
     return train_detector(images, run, root=folder, callbacks=[keep], **settings)
 
 
@@ -181,6 +198,7 @@ def label(
     *,
     confidence: float = 0.25,
     iou: float | None = None,
+    face_class: int | None = None,
     progress: bool = True,
     **options: Any,
 ) -> LabelReport:
@@ -194,6 +212,7 @@ def label(
         run: Folder of the training.
         confidence: Least confidence of a face. Defaults to 0.25.
         iou: Overlap from which two boxes are one face. Defaults to 0.5.
+        face_class: See `Annotations`.
         progress: Show a progress bar. Defaults to `True`.
         **options: More options of `facescore.detect_faces`.
 
@@ -206,7 +225,7 @@ def label(
     from facescore.detector.prediction import detect_faces, load_detector
     from illustkit.training.runs import Run
 
-    annotations = Annotations(folder)
+    annotations = Annotations(folder, face_class=face_class)
     weights = Run(run).weights_path
     detector = load_detector(run)
     options |= {"confidence": confidence} | ({} if iou is None else {"iou": iou})
@@ -225,13 +244,21 @@ def label(
     return report
 
 
-def count_states(folder: str | os.PathLike) -> dict[str, int]:
+def count_states(
+    folder: str | os.PathLike, *, face_class: int | None = None
+) -> dict[str, int]:
     """Count the pictures of a folder by the state of their labels.
 
+    Args:
+        folder: Folder of the pictures.
+        face_class: See `Annotations`.
+
     Returns:
-        Dict from "new", "suggested", "draft", "accepted" and "problem" to a number.
+        Dict from "new", "suggested", "draft", "accepted", "problem", "skipped" and
+        "unsure" to a number.
     """
-    states = [state for state, _ in Annotations(folder).summaries()]
+    annotations = Annotations(folder, face_class=face_class)
+    states = [state for state, _ in annotations.summaries()]
     return {state: states.count(state) for state in STATES}
 
 

@@ -10,6 +10,7 @@ from facescore.cli.options import (
     BatchSize,
     Browser,
     Confidence,
+    FaceClass,
     ImageSize,
     Iou,
     LearningRate,
@@ -48,6 +49,7 @@ def start(
     min_neighbors: Annotated[
         int, typer.Option(help="Raw hits of a face; 1 finds more, more of them wrong.")
     ] = 5,
+    face_class: FaceClass = None,
 ) -> None:
     """Let the cascade suggest faces in the first pictures."""
     with user_errors():
@@ -59,20 +61,25 @@ def start(
             cascade=cascade,
             shrink=shrink,
             min_neighbors=min_neighbors,
+            face_class=face_class,
         )
-        _print_report(report, folder)
+        _print_report(report, folder, face_class)
 
 
 @app.command(epilog="Example: facescore annotate review pictures")
 def review(
-    folder: Folder, port: Port = 0, browser: Browser = True, host: Host = None
+    folder: Folder,
+    face_class: FaceClass = None,
+    port: Port = 0,
+    browser: Browser = True,
+    host: Host = None,
 ) -> None:
     """Correct and accept boxes in the browser."""
     with user_errors():
         from facescore.annotation import loop
 
-        loop.review(folder, port=port, open_browser=browser)
-        _print_states(folder)
+        loop.review(folder, face_class=face_class, port=port, open_browser=browser)
+        _print_states(folder, face_class)
 
 
 @app.command(
@@ -95,6 +102,7 @@ def train(
     precision: Precision = None,
     strategy: Strategy = "auto",
     seed: Seed = 0,
+    face_class: FaceClass = None,
 ) -> None:
     """Train a detector on the accepted pictures; the same command resumes it."""
     with user_errors():
@@ -107,6 +115,7 @@ def train(
             strategy=strategy,
             seed=seed,
             **given(
+                face_class=face_class,
                 start_from=start_from,
                 epochs=epochs,
                 epoch_size=epoch_size,
@@ -127,6 +136,7 @@ def label(
     iou: Iou = None,
     image_size: ImageSize = None,
     tile: Tile = None,
+    face_class: FaceClass = None,
 ) -> None:
     """Let the trained detector suggest faces in all pictures not yet accepted."""
     with user_errors():
@@ -136,18 +146,19 @@ def label(
             folder,
             run,
             **given(confidence=confidence, iou=iou, image_size=image_size, tile=tile),
+            face_class=face_class,
         )
-        _print_report(report, folder)
+        _print_report(report, folder, face_class)
 
 
-def _print_report(report: Any, folder: Path) -> None:
+def _print_report(report: Any, folder: Path, face_class: int | None) -> None:
     print(str(report).splitlines()[0])
-    _print_states(folder)
+    _print_states(folder, face_class)
     end_with_left_out(report.left_out)
 
 
-def _print_states(folder: Path) -> None:
+def _print_states(folder: Path, face_class: int | None) -> None:
     from facescore.annotation.loop import count_states
 
-    states = count_states(folder)
+    states = count_states(folder, face_class=face_class)
     print(", ".join(f"{n} {state}" for state, n in states.items() if n))

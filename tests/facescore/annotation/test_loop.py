@@ -76,7 +76,7 @@ def test_states_follow_what_a_person_does(folder, cascade):
     quiet_start(folder, limit=2)
     assert loop.count_states(folder) == {
         **{"new": 2, "suggested": 2, "draft": 0},
-        **{"accepted": 0, "problem": 0},
+        **{"accepted": 0, "problem": 0, "skipped": 0, "unsure": 0},
     }
     annotations, image = Annotations(folder), folder / "1.png"
     assert annotations.summary(image) == ("suggested", 0.5)
@@ -197,3 +197,43 @@ def test_label_leaves_a_persons_work_alone_and_resumes(
     assert annotations.summary(folder / "10.png") == ("suggested", 0.9)
     run.weights_path.write_bytes(b"better weights")
     assert loop.label(folder, run.folder, progress=False).pictures == 3
+
+
+def test_a_picture_that_is_taken_out_or_unsure_is_neither_asked_about_nor_learnt(
+    folder,
+):
+    annotations, image = Annotations(folder), folder / "1.png"
+    face = Face((1, 1, 9, 9), 0.75)
+    annotations.save(image, [face], accept=True)
+    for state in ("skipped", "unsure"):
+        annotations.save(image, [face], accept=False, aside=state)
+        assert annotations.summary(image) == (state, 0.75)
+        assert annotations.load(image).state == state
+        assert len(annotations.load(image).faces) == 1
+        assert annotations.accepted() == [] and not label_path(image).exists()
+    with pytest.raises(ValueError, match="is skipped or unsure"):
+        annotations.save(image, [face], accept=True, aside="skipped")
+    annotations.save(image, [face], accept=False)  # taken back
+    assert annotations.summary(image)[0] == "draft"
+    annotations.save(image, [face], accept=False, aside="skipped")
+    annotations.forget(image)
+    assert annotations.summary(image)[0] == "new"
+
+
+def test_faces_of_one_class_are_reviewed_and_the_lines_of_others_stay(folder):
+    label, image = folder / "1.txt", folder / "1.png"
+    others = "0 0.5 0.5 0.1 0.1"
+    label.write_text(f"{others}\n2 0.5 0.5 0.5 0.5\n")
+    assert Annotations(folder).summary(image)[0] == "problem"
+    annotations = Annotations(folder, face_class=2)
+    state, (face,), _ = annotations.load(image)
+    assert state == "accepted"
+    annotations.save(image, [face], accept=False)  # taken back: no face is accepted
+    assert label.read_text() == f"{others}\n"
+    assert annotations.summary(image)[0] == "draft" and not annotations.accepted()
+    annotations.save(image, [face], accept=True)
+    assert [line.split()[0] for line in label.read_text().splitlines()] == ["2", "0"]
+    assert annotations.accepted() == [image]
+    assert loop.count_states(folder, face_class=2)["accepted"] == 1
+    annotations.forget(image)
+    assert label.read_text() == f"{others}\n"
