@@ -21,13 +21,11 @@ from .detector.prediction import detect_folder as detect_folder
 from .detector.prediction import load_detector as load_detector
 from .detector.training import choose_detector_settings as choose_detector_settings
 from .detector.training import train_detector as train_detector
-from .labels import from_coco as from_coco
 from .exchange import from_data_yaml as from_data_yaml
 from .exchange import from_voc as from_voc
 from .exchange import to_data_yaml as to_data_yaml
 from .exchange import to_voc as to_voc
-from .export import export_detector as export_detector
-from .export import export_scorer as export_scorer
+from .labels import from_coco as from_coco
 from .labels import label_path as label_path
 from .labels import read_labels as read_labels
 from .labels import to_coco as to_coco
