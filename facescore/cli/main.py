@@ -44,11 +44,11 @@ COMMANDS: tuple[tuple[Callable[..., None], str, dict[str, str]], ...] = (
     ),
     (data.export_coco, "pictures faces.json", {}),
     (data.import_coco, "faces.json pictures", {}),
-)
     (data.export_voc, "pictures annotations", {}),
     (data.import_voc, "annotations pictures", {}),
     (data.export_data_yaml, "pictures pictures/data.yaml", {}),
     (data.import_data_yaml, "set/data.yaml pictures --category face", {}),
+)
 
 for command, example, renamed in COMMANDS:
     name = command.__name__.replace("_", "-")
