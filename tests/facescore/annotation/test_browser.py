@@ -273,6 +273,51 @@ def test_the_review_by_keyboard_alone(browser, folder):
         until(lambda: "Picture 1" in live.get_attribute("textContent"))
 
 
+def test_pictures_are_taken_out_and_boxes_copied_selected_and_searched_by_keys(
+    browser, folder
+):
+    annotations = Annotations(folder)
+    source = annotations.source("cascade-x")
+    two = [Face((50, 50, 100, 100), 0.4), Face((200, 100, 260, 160), 0.8)]
+    annotations.suggest(folder / "1.png", two, source)
+    annotations.suggest(folder / "3.png", two[1:], source)
+
+    def shows(number):
+        return until(lambda: text(browser, "#caption").startswith(f"#{number} "))
+
+    with LocalServer(ReviewApp(annotations)) as server:
+        browser.get(server.url)
+        shows(2)
+        press(browser, "jjd")  # both selected, and moved to the right together
+        until(lambda: annotations.load(folder / "1.png").state == "draft")
+        moved = np.subtract(boxes_of(annotations, folder, 1), [f.box for f in two])
+        step = moved[0, 0]
+        assert step > 0 and np.allclose(moved, [[step, 0, step, 0]] * 2, atol=0.01)
+        press(browser, "m")
+        shows(4)
+        assert annotations.load(folder / "1.png").state == "unsure"
+        press(browser, "k")
+        shows(1)
+        assert annotations.load(folder / "3.png").state == "skipped"
+        assert "0 of 4 accepted" in text(browser, ".progress")
+        press(browser, "v")  # the boxes of the picture before
+        until(lambda: len(boxes_of(annotations, folder, 0)) == 1)
+        press(browser, Keys.ENTER)
+        shows(3)
+        press(browser, "/", "4.p")
+        shows(5)
+        press(browser, Keys.ESCAPE)
+        assert browser.switch_to.active_element.tag_name == "canvas"
+        put = "const e = document.getElementById(arguments[0]); e.value = arguments[1];"
+        put += "e.dispatchEvent(new Event(arguments[2]))"
+        browser.execute_script(put, "search", "", "input")
+        browser.execute_script(put, "filter", "unsure", "change")
+        shows(2)
+        browser.execute_script(put, "high", "50", "input")  # moved by hand: it is sure
+        until(lambda: "No such pictures" in text(browser, "#notice"))
+        assert [e for e in browser.get_log("browser") if e["level"] == "SEVERE"] == []
+
+
 def test_a_score_button_rates_one_picture(browser, folder):
     with LocalServer(RatingApp(folder)) as server:
         browser.get(server.url)
