@@ -5,10 +5,11 @@
 
 The chapter's network learns with the paper's weights, equation (1), and its own, (2),
 where the U-Net and VGG16 have two colour scales or one. All networks begin from the
-same weights, which have learnt the terms without VGG16, and see the same batches. Then
-a gain and an offset for each channel show which colours a loss asks for. A stopped run
-resumes. FILE holds VGG16's five blocks (`oppai convert-vgg`), for the distance; the
-losses use the package's three.
+same weights, which have learnt the terms without VGG16, and see the same batches. A
+gain and an offset for each channel show which colours a loss asks for. Then numbers
+that are not finite are looked for, in Gram matrices and in short trainings, on both
+scales and in three dtypes. A stopped run resumes. FILE holds VGG16's five blocks
+(`oppai convert-vgg`), for the distance; the losses use the package's three.
 """
 
 import argparse
@@ -27,10 +28,12 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 from illustkit.files import write_whole
 from illustkit.images import (
     read_image,
+    signed_to_caffe,
     signed_to_uint8,
     uint8_to_signed,
     write_image,
 )
+from illustkit.runtime import precision
 from illustkit.training.trainable import Trainable
 from oppai import losses
 from oppai.data.batches import CensoredPatches
@@ -42,66 +45,83 @@ from oppai.models.vgg import load_vgg_features
 
 WEIGHTS = {
     "none": {"valid": 10.0, "hole": 60.0, "tv": 0.1},
-    "(1)": losses.PAPER_WEIGHTS,
     "(2)": losses.BOOK_WEIGHTS,
+    "(1)": losses.PAPER_WEIGHTS,
 }
-SCALES = {"mixed": "U-Net −1…1, VGG16 Caffe", "signed": "both −1…1"}
+SCALES = {
+    "mixed": "U-Net −1…1, VGG16 Caffe",
+    "signed": "both −1…1",
+    "caffe": "both Caffe",
+}
+CAFFE = 151  # the largest number of the Caffe scale
 # Side in pixels, scale, weights.
 ROWS = [
-    *((128, "mixed", weights) for weights in ("none", "(2)", "(1)")),
+    *((side, "mixed", weights) for side in (128, 256) for weights in WEIGHTS),
     (128, "signed", "(1)"),
-    *((256, "mixed", weights) for weights in ("(2)", "(1)")),
 ]
 BASE_FILTERS = 8  # the chapter has 32
-BATCH = {128: 4, 256: 2}
+BATCH = {128: 4, 256: 1}
 START_EPOCHS, RATE = 4, 5e-4
-STEPS = {128: 40, 256: 16}
+STEPS = {128: 40, 256: 50}
 MEASURED = {128: 24, 256: 12}  # held-out patches
 ASKED = (("mixed", "none"), ("mixed", "(2)"), ("mixed", "(1)"), ("signed", "(1)"))
 ASKED_STEPS = 25
 SHOWN = (3, 11, 17, 22)  # of those at 128, in the figure
+POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
+POLICY_BATCH, POLICY_STEPS = 2, 10
 
 
 class ChapterRestorer(Trainable):
-    """The chapter's network with its losses; VGG16 on a colour scale of its own."""
+    """The chapter's network with its losses; VGG16 on a colour scale of its own.
 
-    def __init__(self, network, weights, features=None):
+    With `caffe` the network reads, writes and compares colours of the Caffe scale.
+    """
+
+    def __init__(self, network, weights, features=None, caffe=False):
         super().__init__(weights)
-        self.network, self.features = network, features
+        self.network, self.features, self.caffe = network, features, caffe
         self.built = True
 
     def call(self, inputs, training=False):
         censored, mask = inputs
         valid = ops.cast(ops.equal(mask, 255), "float32")
-        return self.network([uint8_to_signed(censored), valid], training=training)
+        result = self.network([self.scaled(censored), valid], training=training)
+        return ops.cast(result, "float32") * CAFFE if self.caffe else result
 
     def terms(self, x, y, y_pred, training):
         mask = ops.cast(ops.equal(x[1], 255), "float32")
-        truth = uint8_to_signed(y)
+        truth = self.scaled(y)
         terms = losses.loss_terms(truth, y_pred, mask, features=self.features)
         return {name: terms[name] for name in self.term_weights}
 
+    def scaled(self, pictures):
+        signed = uint8_to_signed(pictures)
+        return signed_to_caffe(signed) if self.caffe else signed
 
-def features_for(scale):
-    """Return VGG16's features of signed pictures, which it sees on a scale."""
-    features = load_vgg_features(dtype="mixed_bfloat16")
+
+def features_for(scale, dtype="mixed_bfloat16"):
+    """Return VGG16's features of the U-Net's pictures, for the two on some scales."""
+    features = load_vgg_features(dtype=dtype)
     if scale == "mixed":
         return features
     inner = keras.Model(
         features.network.get_layer("caffe").output, features.network.outputs
     )
     inner.trainable = False
+    if scale == "caffe":
+        return lambda pictures: inner(pictures, training=False)
     return lambda pictures: inner(pictures[..., ::-1], training=False)
 
 
 class Finite(keras.callbacks.Callback):
     """Stop where the loss is not finite, and remember the step."""
 
-    step = None
+    step, steps = None, 0
 
     def on_train_batch_end(self, batch, logs=None):
-        if not np.isfinite(logs["loss"]):
-            self.step = batch
+        self.steps += 1
+        if self.step is None and not np.isfinite(logs["loss"]):
+            self.step = self.steps
             self.model.stop_training = True
 
 
@@ -114,13 +134,18 @@ class Steps(CensoredPatches):
         return min(super().__len__(), self.steps) if self.steps else super().__len__()
 
 
-def train(model, patches, side, *, epochs=1, steps=0, seed=0):
-    """Train a model; return the step after which the loss is not finite, or `None`."""
+def train(model, patches, side, *, batch=None, epochs=1, steps=0, seed=0):
+    """Train a model.
+
+    Returns:
+        The number of the first step whose loss is not finite, or `None`; and a dict
+        with the means of the last epoch.
+    """
     keras.utils.set_random_seed(seed)
     # The rim and the blur of the chapter, which it names for 256 pixels.
     batches = Steps(
         patches,
-        batch_size=BATCH[side],
+        batch_size=batch or BATCH[side],
         seed=seed,
         blocks=(side // 32,) * 2,
         blur_sizes=(side / 25.6,) * 2,
@@ -128,9 +153,11 @@ def train(model, patches, side, *, epochs=1, steps=0, seed=0):
     )
     batches.steps = steps
     finite = Finite()
-    model.compile(keras.optimizers.Adam(RATE))
-    model.fit(batches, epochs=epochs, shuffle=False, verbose=2, callbacks=[finite])
-    return finite.step
+    model.compile(keras.optimizers.Adam(RATE), jit_compile=False)
+    history = model.fit(
+        batches, epochs=epochs, shuffle=False, verbose=2, callbacks=[finite]
+    ).history
+    return finite.step, {name: values[-1] for name, values in history.items()}
 
 
 def restore(model, patches, side):
@@ -258,14 +285,78 @@ def train_row(folder, row, training, held_out, distance):
     network.load_weights(start)
     features = None if weights == "none" else features_for(scale)
     model = ChapterRestorer(network, WEIGHTS[weights], features)
-    nan = train(model, training[side], side, steps=STEPS[side], seed=1)
+    nan, last = train(model, training[side], side, steps=STEPS[side], seed=1)
     predictions, holes = restore(model, held_out[side], side)
     truth = held_out[side].patches[: MEASURED[side]]
-    figures = measure(predictions, holes, truth, distance) | {"nan": nan}
+    figures = measure(predictions, holes, truth, distance)
+    style = sum(
+        last.get(name, 0) * WEIGHTS[weights].get(name, 0)
+        for name in ("style_out", "style_comp")
+    )
+    figures |= {"nan": nan, "loss": last["loss"], "style": style / last["loss"]}
     shown = [predictions[i] for i in SHOWN if i < len(predictions)]
     path = row_path(folder, row)
     write_image(path.with_suffix(".png"), np.concatenate(shown))
     write_whole(path, json.dumps(figures, indent=1))
+
+
+def find_infinite(patches, training):
+    """Say which Gram matrices and trainings have numbers that are not finite.
+
+    A Gram matrix is summed in each dtype, of VGG16's features in float32. It would be
+    divided afterwards; `oppai.losses` divides first.
+    """
+    grams, trainings = [], []
+    for scale in ("mixed", "signed"):
+        features = features_for(scale, "float32")
+        for side in patches:
+            truth = uint8_to_signed(patches[side].patches[:2])
+            blurred = np.stack([cv2.GaussianBlur(p, (0, 0), 2) for p in truth])
+            taps = [[np.asarray(f) for f in features(p)] for p in (truth, blurred)]
+            for pool in (1, 4):
+                pooled = [
+                    [f if pool == 1 else ops.average_pool(f, pool) for f in of_picture]
+                    for of_picture in taps
+                ]
+                row = {"scale": scale, "side": side, "pool": pool}
+                row["greatest"] = max(float(ops.max(f)) for f in pooled[0])
+                row["sum"] = max(float(ops.max(gram_of(f))) for f in pooled[0])
+                for dtype in ("float32", "bfloat16", "float16"):
+                    row[dtype] = all(
+                        np.isfinite(float(ops.max(ops.abs(gram_of(a) - gram_of(b)))))
+                        for a, b in zip(
+                            *([ops.cast(f, dtype) for f in of] for of in pooled),
+                            strict=True,
+                        )
+                    )
+                grams.append(row)
+                print(row, flush=True)
+    for scale in ("mixed", "caffe"):
+        for policy in POLICIES:
+            keras.utils.set_random_seed(0)
+            with precision(policy):
+                network = PConvUNet(None, BASE_FILTERS, batchnorm_momentum=0.9)
+                # A CPU computes VGG16 in float16 too slowly.
+                of_vgg = "float32" if policy == "float32" else "mixed_bfloat16"
+                model = ChapterRestorer(
+                    network,
+                    WEIGHTS["(1)"],
+                    features_for(scale, of_vgg),
+                    scale == "caffe",
+                )
+                nan, last = train(
+                    model, training[128], 128, batch=POLICY_BATCH, steps=POLICY_STEPS
+                )
+            row = {"scale": scale, "policy": policy, "nan": nan, "loss": last["loss"]}
+            trainings.append(row)
+            print(row, flush=True)
+    return {"grams": grams, "trainings": trainings}
+
+
+def gram_of(features):
+    """Return FᵀF of each picture, summed in the dtype of the features."""
+    flat = ops.reshape(features, (len(features), -1, features.shape[-1]))
+    return ops.matmul(ops.transpose(flat, (0, 2, 1)), flat)
 
 
 def row_path(folder, row):
@@ -274,15 +365,17 @@ def row_path(folder, row):
 
 def print_tables(folder):
     print(
-        "| side | scales | weights | PSNR | VGG16 | ΔE hole | ΔE valid | shift | NaN |"
+        "| side | scales | loss | its value | of it style | PSNR | VGG16 | ΔE hole | "
+        "ΔE outside | shift | NaN |"
     )
-    print("|-|-|-|-|-|-|-|-|-|")
+    print("|-|-|-|-|-|-|-|-|-|-|-|")
     for row in ROWS:
         if not (path := row_path(folder, row)).exists():
             continue
         side, scale, weights = row
         figures = json.loads(path.read_text())
         numbers = (
+            f"{figures['loss']:.4g} | {figures['style']:.0%} | "
             f"{figures['psnr']:.2f} | {figures['vgg']:.2f} | "
             f"{figures['delta_e_hole']:.1f} | {figures['delta_e_valid']:.1f} | "
             f"{figures['shift']:.1f}"
@@ -299,6 +392,16 @@ def print_tables(folder):
                 f"| {SCALES[row['scale']]} | {row['weights']} | {row['delta_e']:.1f} | "
                 f"{row['shift']:.1f} | {ratio:.3g} |"
             )
+
+    if (path := folder / "infinite.json").exists():
+        stored = json.loads(path.read_text())
+        for table in stored.values():
+            print(f"\n| {' | '.join(table[0])} |\n|{'-|' * len(table[0])}")
+            for row in table:
+                cells = (
+                    f"{v:.3g}" if type(v) is float else f"{v}" for v in row.values()
+                )
+                print(f"| {' | '.join(cells)} |")
 
 
 def draw_figure(folder, shown, path):
@@ -346,6 +449,8 @@ def main():
             print_tables(folder)
     if not (path := folder / "asked.json").exists():
         write_whole(path, json.dumps(asked_colours(shown), indent=1))
+    if not (path := folder / "infinite.json").exists():
+        write_whole(path, json.dumps(find_infinite(held_out, training), indent=1))
     print_tables(folder)
     if options.figure:
         draw_figure(folder, shown, options.figure)

@@ -80,11 +80,12 @@ BOOK = Preset()
 """The chapter's settings: a network of 256×256, RMSprop 1e-4, batches of 32, 150 epochs
 of 3,973 pictures, 3 to 4 minutes per epoch on a TPU.
 
-The whole training has not been measured. A trial at 128×128 with 8 base filters and
-real VGG16 features began from 492 steps without VGG16. In the next 40 steps the style
-terms were 99 % of this loss. The colours shifted (ΔE 9.9 outside the hole; 7.4 where
-VGG16 was left out) and the PSNR in the hole was 2.4 dB lower, with the paper's weights
-just as much. `benchmarks/README.md` has the table. `vgg_weights=None` leaves
+The whole training has not been measured. Trials at 128×128 and 256×256 with 8 base
+filters and real VGG16 features began from 492 steps without VGG16. In the next 40 or
+50 steps the style terms were 98 % or more of this loss. The colours shifted (ΔE 9.9 at
+128×128 and 9.7 at 256×256 outside the hole; 7.4 at 128×128 where VGG16 was left out).
+The PSNR in the hole was 8.3 and 7.8 dB (10.8 dB without VGG16), with the paper's
+weights just as low. `benchmarks/README.md` has the table. `vgg_weights=None` leaves
 these terms out."""
 
 _FEWER_EPOCHS = replace(
