@@ -118,7 +118,7 @@ function tally() {
   progress(scores.length - counts[0] - unsaved, scores.length, "rated");
   [...$("#scores").children].forEach((button, i) => {
     button.classList.toggle("on", scores[at] === i + 1);
-    button.querySelector("span").textContent = counts[i + 1];
+    button.querySelector("span").dataset.count = counts[i + 1];
     button.querySelector("i").style.transform = `scaleY(${counts[i + 1] / most})`;
   });
   $("#undo").disabled = !done.length;

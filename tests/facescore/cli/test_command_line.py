@@ -460,3 +460,20 @@ def test_version_and_traceback():
     result = run("--traceback", "crop", "a", "b", "--margin", "1,2")
     assert result.exit_code == 2 and "3 numbers" in result.output
     assert "--install-completion" in done("--help")
+
+
+def test_labels_go_out_and_come_back_in_the_formats_of_others(tmp_path):
+    folder, voc = tmp_path / "pictures", tmp_path / "voc"
+    for i in range(2):
+        write_image(folder / f"{i}.png", np.zeros((48, 64, 3), "uint8"))
+        write_labels(folder / f"{i}.txt", [BOX], (64, 48))
+    assert "2 faces in 2 labelled pictures" in done("export-voc", folder, voc)
+    assert "stay: 2. See --overwrite" in done("import-voc", voc, folder)
+    assert "2 label files" in done("import-voc", voc, folder, "--overwrite")
+    path = folder / "data.yaml"
+    assert "1 pictures to train on, 1 held out" in done(
+        "export-data-yaml", folder, path
+    )
+    assert "2 label files" in done("import-data-yaml", path, tmp_path / "back")
+    there = read_labels(tmp_path / "back" / "0.txt", (64, 48))
+    np.testing.assert_allclose(there, [BOX], atol=0.51)
