@@ -83,7 +83,7 @@ class ReviewApp(App):
         if forget:
             self.annotations.forget(image)
         else:
-            self.annotations.save(image, faces, accept=accept, aside=aside)
+            self.annotations.save(image, faces, accept=bool(accept), aside=aside)
         state, confidence = self.annotations.summary(image)
         return {"i": body["i"], "state": state, "confidence": confidence}
 

@@ -196,9 +196,14 @@ def import_voc(
 
         left_out: list[str] = []
         notes: list[str] = []
-        options = {"category": category, "overwrite": overwrite}
-        lists = {"left_out": left_out, "notes": notes}
-        written = from_voc(source, folder, **options, **lists)
+        written = from_voc(
+            source,
+            folder,
+            category=category,
+            overwrite=overwrite,
+            left_out=left_out,
+            notes=notes,
+        )
         _end_import(written, notes, left_out)
 
 
@@ -234,7 +239,12 @@ def import_data_yaml(
 
         left_out: list[str] = []
         notes: list[str] = []
-        options = {"category": category, "overwrite": overwrite}
-        lists = {"left_out": left_out, "notes": notes}
-        written = from_data_yaml(path, folder, **options, **lists)
+        written = from_data_yaml(
+            path,
+            folder,
+            category=category,
+            overwrite=overwrite,
+            left_out=left_out,
+            notes=notes,
+        )
         _end_import(written, notes, left_out)

@@ -281,6 +281,7 @@ def test_pictures_are_taken_out_and_boxes_copied_selected_and_searched_by_keys(
     two = [Face((50, 50, 100, 100), 0.4), Face((200, 100, 260, 160), 0.8)]
     annotations.suggest(folder / "1.png", two, source)
     annotations.suggest(folder / "3.png", two[1:], source)
+    browser.get_log("browser")  # what pages before have said
 
     def shows(number):
         return until(lambda: text(browser, "#caption").startswith(f"#{number} "))
@@ -295,11 +296,11 @@ def test_pictures_are_taken_out_and_boxes_copied_selected_and_searched_by_keys(
         assert step > 0 and np.allclose(moved, [[step, 0, step, 0]] * 2, atol=0.01)
         press(browser, "m")
         shows(4)
-        assert annotations.load(folder / "1.png").state == "unsure"
+        until(lambda: annotations.load(folder / "1.png").state == "unsure")
         press(browser, "k")
         shows(1)
-        assert annotations.load(folder / "3.png").state == "skipped"
-        assert "0 of 4 accepted" in text(browser, ".progress")
+        until(lambda: annotations.load(folder / "3.png").state == "skipped")
+        until(lambda: "0 of 4 accepted" in text(browser, ".progress"))
         press(browser, "v")  # the boxes of the picture before
         until(lambda: len(boxes_of(annotations, folder, 0)) == 1)
         press(browser, Keys.ENTER)
@@ -307,7 +308,7 @@ def test_pictures_are_taken_out_and_boxes_copied_selected_and_searched_by_keys(
         press(browser, "/", "4.p")
         shows(5)
         press(browser, Keys.ESCAPE)
-        assert browser.switch_to.active_element.tag_name == "canvas"
+        until(lambda: browser.switch_to.active_element.tag_name == "canvas")
         put = "const e = document.getElementById(arguments[0]); e.value = arguments[1];"
         put += "e.dispatchEvent(new Event(arguments[2]))"
         browser.execute_script(put, "search", "", "input")
