@@ -148,7 +148,8 @@ def from_voc(
 
     Example:
     ```python
-    from_voc("annotations", "pictures", category="face")
+    to_voc(list_images("pictures"), "annotations", root="pictures")
+    from_voc("annotations", "copies")
     ```
 
     Args:
@@ -331,7 +332,8 @@ def from_data_yaml(
 
     Example:
     ```python
-    from_data_yaml("set/data.yaml", "pictures", category="face")
+    to_data_yaml(list_images("pictures"), "pictures/data.yaml")
+    from_data_yaml("pictures/data.yaml", "copies")
     ```
 
     Args:
