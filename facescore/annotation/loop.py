@@ -1,4 +1,4 @@
-"""Label faces in rounds: a cascade begins, a person corrects, a detector continues.
+"""Label faces in rounds: a detector begins, a person corrects, their own continues.
 
 Call `start`, then again and again `review`, `train`, `label`. Every step may be stopped
 and called again.
@@ -18,8 +18,15 @@ from facescore.annotation.store import ACCEPTED, CASCADE, DETECTOR, STATES, Anno
 from facescore.boxes import Face
 from facescore.crops import failure
 from facescore.detector.cascade import SHRINK, Cascade, check_cascade
-from facescore.detector.prediction import IOU, check_finding, ultralytics_names
+from facescore.detector.prediction import (
+    DEFAULT,
+    IOU,
+    as_detector,
+    check_finding,
+    ultralytics_names,
+)
 from facescore.labels import label_path
+from facescore.ranking.pipeline import fingerprint
 from illustkit.deprecation import renamed_keywords
 from illustkit.errors import UserError
 from illustkit.files import expand_user
@@ -63,13 +70,14 @@ def start(
     folder: str | os.PathLike,
     *,
     limit: int = 1000,
+    detector: Any = DEFAULT,
     cascade: str | os.PathLike | None = None,
     shrink: float = SHRINK,
     face_class: int | None = None,
     progress: bool = True,
     **options: Any,
 ) -> LabelReport:
-    """Let the cascade suggest faces in the first pictures.
+    """Let the package's detector, or the cascade, suggest faces in the first pictures.
 
     The suggestions wait for `review`; they are no labels. Pictures that are accepted or
     were searched before are skipped, so that the call resumes.
@@ -82,30 +90,51 @@ def start(
     Args:
         folder: Folder of the pictures.
         limit: Most pictures, in natural order. Defaults to 1000, as in the article.
-        cascade: Path of the XML. Defaults to what `find_cascade` finds.
+        detector: "default", "cascade" as in the article, a run folder, or what
+            `load_detector` returned. Defaults to "default".
+        cascade: Path of the cascade's XML. Defaults to what `find_cascade` finds.
         shrink: Factor on the cascade's boxes. Defaults to 0.85.
         face_class: See `Annotations`.
         progress: Show a progress bar. Defaults to `True`.
-        **options: `scale_factor`, `min_neighbors`, `min_size` of `Cascade.detect`.
+        **options: `scale_factor`, `min_neighbors`, `min_size` of `Cascade.detect`; or
+            `confidence`, `iou`, `image_size` and `tile` of `detect_faces`.
 
     Returns:
         A `LabelReport`.
 
     Raises:
-        UserError: If the folder has no pictures, or there is no cascade.
+        UserError: If the folder has no pictures, or there is no such detector.
     """
     check_number("limit", limit, whole=True, least=1)
     annotations = Annotations(folder, face_class=face_class)
-    options = {"shrink": shrink, **options}
-    check_cascade(**options)
-    detector = Cascade(cascade)
-
-    def detect(image):
-        return detector.detect(image, **options)
-
     images = annotations.images[:limit]
-    name = f"{CASCADE}-{_stamp(detector.path, options)}"
-    return _suggest(annotations, images, name, detect, progress)
+    if detector == CASCADE:
+        options = {"shrink": shrink, **options}
+        check_cascade(**options)
+        searcher = Cascade(cascade)
+        name = f"{CASCADE}-{_stamp(searcher.path.read_bytes(), options)}"
+        return _suggest(
+            annotations,
+            images,
+            name,
+            lambda image: searcher.detect(image, **options),
+            progress,
+        )
+    if cascade is not None or shrink != SHRINK:
+        raise UserError("`cascade` and `shrink` need detector='cascade'.")
+    from facescore.detector.prediction import detect_faces
+
+    model = as_detector(detector)
+    check_finding(model, **options)
+    # A cascade's name: what a detector of one's own suggests later counts more.
+    name = f"{CASCADE}-{_stamp(fingerprint(model).encode(), options)}"
+    return _suggest(
+        annotations,
+        images,
+        name,
+        lambda image: detect_faces(image, model, **options),
+        progress,
+    )
 
 
 def review(
@@ -238,7 +267,7 @@ def label(
     old = {"confidence": "conf", "image_size": "imgsz"}
     stamped = {old.get(name, name): value for name, value in options.items()}
     stamped.setdefault("iou", IOU)
-    name = f"{DETECTOR}-{_stamp(weights, stamped)}"
+    name = f"{DETECTOR}-{_stamp(weights.read_bytes(), stamped)}"
     report = _suggest(annotations, annotations.images, name, detect, progress)
     annotations.forget_before(annotations.source(name))
     return report
@@ -262,9 +291,9 @@ def count_states(
     return {state: states.count(state) for state in STATES}
 
 
-def _stamp(path: Path, options: dict[str, Any]) -> str:
+def _stamp(weights: bytes, options: dict[str, Any]) -> str:
     """Return a name for a labelling, by which an interrupted one resumes."""
-    stamp = hashlib.sha256(path.read_bytes())
+    stamp = hashlib.sha256(weights)
     stamp.update(json.dumps(options, sort_keys=True, default=str).encode())
     return stamp.hexdigest()[:12]
 

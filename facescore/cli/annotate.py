@@ -42,25 +42,38 @@ _RUN = Path("runs/detector")
 def start(
     folder: Folder,
     limit: Annotated[int, typer.Option(help="Most pictures.")] = 1000,
+    detector: Annotated[
+        str | None,
+        typer.Option(help="default, cascade or a run folder; default by default."),
+    ] = None,
+    confidence: Annotated[
+        float | None,
+        typer.Option("--confidence", "--conf", help="Least confidence of a face."),
+    ] = None,
     cascade: Annotated[
         Path | None, typer.Option(help="The cascade's XML; fetched by default.")
     ] = None,
-    shrink: Annotated[float, typer.Option(help="Factor on its boxes.")] = 0.85,
+    shrink: Annotated[
+        float | None, typer.Option(help="Factor on the cascade's boxes; else 0.85.")
+    ] = None,
     min_neighbors: Annotated[
-        int, typer.Option(help="Raw hits of a face; 1 finds more, more of them wrong.")
-    ] = 5,
+        int | None,
+        typer.Option(help="The cascade's raw hits of a face, else 5; 1 finds more."),
+    ] = None,
     face_class: FaceClass = None,
 ) -> None:
-    """Let the cascade suggest faces in the first pictures."""
+    """Let the package's detector, or the cascade, suggest faces."""
     with user_errors():
         from facescore.annotation import loop
 
+        # An option of the cascade asks for it.
+        of_cascade = given(cascade=cascade, shrink=shrink, min_neighbors=min_neighbors)
         report = loop.start(
             folder,
             limit=limit,
-            cascade=cascade,
-            shrink=shrink,
-            min_neighbors=min_neighbors,
+            detector=detector or ("cascade" if of_cascade else "default"),
+            **of_cascade,
+            **given(confidence=confidence),
             face_class=face_class,
         )
         _print_report(report, folder, face_class)

@@ -40,7 +40,10 @@ def crop(
     ],
     output: Annotated[Path, typer.Argument(help="Folder for crops and crops.csv.")],
     detector: Annotated[
-        str, typer.Option(help="labels (the text files), cascade, or a run folder.")
+        str,
+        typer.Option(
+            help="labels (the text files), default, cascade, or a run folder."
+        ),
     ] = "labels",
     margin: Margin = "0.3,0.15,0",
     square: Square = True,

@@ -1,4 +1,4 @@
-"""Commands about finding faces: detect, train, evaluate."""
+"""Commands about finding faces: detect, train, evaluate, export."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -35,27 +35,45 @@ EpochSize = Annotated[int | None, typer.Option(help="Pictures in an epoch.")]
 
 def detect(
     pictures: Annotated[list[Path], typer.Argument(help="A folder, or files.")],
-    detector: Detector = "cascade",
+    detector: Detector = "default",
     confidence: Confidence = 0.25,
     iou: Iou = None,
     image_size: ImageSize = None,
     tile: Tile = None,
+    save: Annotated[
+        bool, typer.Option("--save/--no-save", help="Draw the faces on each picture.")
+    ] = True,
     save_txt: Annotated[bool, flag("save-txt", "Write YOLO labels.")] = False,
     save_conf: Annotated[
         bool, flag("save-conf", "Write them with confidences: predictions, not labels.")
     ] = False,
     save_crop: Annotated[bool, flag("save-crop", "Write each face.")] = False,
-    output: Annotated[Path, typer.Option(help="Folder for what is saved.")] = Path(
-        "runs/detect"
-    ),
+    line_width: Annotated[
+        int | None,
+        typer.Option(
+            *("--line-width", "--line_width"),
+            help="Width of drawn lines, pixels; by the picture's size by default.",
+            min=1,
+        ),
+    ] = None,
+    hide_conf: Annotated[bool, flag("hide-conf", "Draw no confidences.")] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for all that is written, with faces.json and faces.csv; "
+            "runs/detect/predict, predict2, ... by default."
+        ),
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Find faces: print a line for each, and write files on request."""
+    """Find faces, and draw them: a line for each picture, and tables of all boxes."""
     with user_errors():
-        from facescore.detector.prediction import detect_folder
+        from facescore.detector.folder import detect_folder, numbered_folder
 
         pictures = [expand_user(path) for path in pictures]
         single = len(pictures) == 1 and pictures[0].is_dir()
+        if output is None and (save or save_txt or save_conf or save_crop):
+            output = numbered_folder("runs/detect")
         n_pictures = n_faces = 0
         left_out: list[tuple[Path, str]] = []
         skipped: list[Path] = []
@@ -63,27 +81,77 @@ def detect(
             pictures[0] if single else pictures,
             detector,
             output,
+            save=save,
             save_txt=save_txt,
             save_conf=save_conf,
             save_crop=save_crop,
+            line_width=line_width,
+            hide_conf=hide_conf,
             overwrite=overwrite,
             left_out=left_out,
             skipped=skipped,
             confidence=confidence,
             **given(iou=iou, image_size=image_size, tile=tile),
         ):
-            for face in faces:
-                box = " ".join(f"{v:.1f}" for v in face.box)
-                print(f"{path}  {box}  {face.confidence:.3f}")
-            if not faces:
-                print(f"{path}  no face")
+            print(f"{path}: {_counted(len(faces), 'face')}")
             n_pictures, n_faces = n_pictures + 1, n_faces + len(faces)
-        print(f"{n_faces} faces in {n_pictures} pictures.")
-        if save_txt or save_conf or save_crop:
-            print(f"Written to {output}")
+        print(f"{_counted(n_faces, 'face')} in {_counted(n_pictures, 'picture')}.")
+        if output is not None and n_pictures:
+            kinds = {
+                "drawn pictures": save,
+                "labels": save_txt or save_conf,
+                "crops": save_crop and n_faces,
+                "faces.json": True,
+            }
+            what = ", ".join(kind for kind, written in kinds.items() if written)
+            print(f"Written to {output}: {what} and faces.csv.")
         if skipped:
             print(f"{len(skipped)} skipped: done before. --overwrite does them again.")
         end_with_left_out(left_out)
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def export(
+    path: Annotated[Path, typer.Argument(help="The .onnx or .tflite to write.")],
+    detector: Annotated[
+        str | None, typer.Option(help="default, or a run folder; default by default.")
+    ] = None,
+    scorer: Annotated[
+        Path | None, typer.Option(help="Run folder of a scorer to export instead.")
+    ] = None,
+    image_size: Annotated[
+        int | None,
+        typer.Option(
+            *("--image-size", "--imgsz"),
+            help="Side of the square pictures of a detector, a multiple of 32; "
+            "by default any size for .onnx, 640 for .tflite.",
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write a detector or a scorer as ONNX or TFLite, which start in a second.
+
+    Such a file is given as --detector faces.onnx or --scorer taste.onnx.
+    """
+    with user_errors(goes_on=False):
+        from illustkit.exported import check_export
+
+        if scorer is not None and (detector is not None or image_size is not None):
+            other = "detector" if detector is not None else "image_size"
+            raise UserError(f"`scorer` and `{other}` exclude each other: name one.")
+        path = check_export(path)
+        if path.exists() and not overwrite:
+            raise UserError(f"{path}: exists already; `overwrite` replaces it.")
+        from facescore.export import export_detector, export_scorer
+
+        if scorer is not None:
+            export_scorer(scorer, path)
+        else:
+            export_detector(detector or "default", path, image_size=image_size)
+        print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
 
 
 def train_detector(
@@ -156,7 +224,9 @@ def evaluate_detector(
     ],
     detector: Annotated[
         list[str] | None,
-        typer.Option(help="cascade or a run folder; repeatable, side by side."),
+        typer.Option(
+            help="default, cascade or a run folder; repeatable, side by side."
+        ),
     ] = None,
     confidence: Annotated[
         float,

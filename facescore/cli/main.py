@@ -27,6 +27,7 @@ COMMANDS: tuple[tuple[Callable[..., None], str, dict[str, str]], ...] = (
         "unseen --detector runs/detector --detector cascade",
         {},
     ),
+    (detector.export, "faces.onnx", {}),
     (data.crop, "pictures crops --detector runs/detector", {}),
     (data.rate, "crops --shuffle", {}),
     (scorer.train_scorer, "crops --run runs/scorer", _TRAINING),

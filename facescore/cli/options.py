@@ -19,7 +19,7 @@ Seed = Annotated[int, typer.Option(help="Decides everything random.")]
 Holdout = Annotated[float, typer.Option(help="Fraction held out.")]
 LearningRate = Annotated[float | None, typer.Option(help="Highest learning rate.")]
 Detector = Annotated[
-    str, typer.Option(help="cascade, or the run folder of a trained detector.")
+    str, typer.Option(help="default, cascade, a run folder, or an exported file.")
 ]
 Confidence = Annotated[
     float,
@@ -114,6 +114,6 @@ def end_with_left_out(left_out: Iterable[tuple[Path, str]]) -> None:
     cli.end_with_left_out(NAME, [reason for _, reason in left_out])
 
 
-def user_errors() -> Any:
+def user_errors(*, goes_on: bool = True) -> Any:
     """Return `illustkit.cli.user_errors` of this command."""
-    return cli.user_errors(NAME)
+    return cli.user_errors(NAME, goes_on=goes_on)

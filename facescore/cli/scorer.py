@@ -34,7 +34,7 @@ from illustkit.tables import write_table
 
 DetectorOrNone = Annotated[
     str,
-    typer.Option(help="cascade, a run folder, or none: score whole pictures."),
+    typer.Option(help="default, cascade, a run folder, or none: whole pictures."),
 ]
 ScorerRun = Annotated[Path, typer.Option(help="Run folder of a trained scorer.")]
 _RUN = Path("runs/scorer")
@@ -45,7 +45,7 @@ def train_scorer(
     run: Annotated[Path, typer.Option(help="Folder of the training.")] = _RUN,
     ratings: Ratings = None,
     preset: Annotated[
-        str, typer.Option(help="small, animecnn, alexnet-whole or alexnet-face.")
+        str, typer.Option(help="small, transfer, animecnn, alexnet-whole or -face.")
     ] = "small",
     objective: Annotated[str | None, typer.Option(help="regression or coral.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Number of epochs.")] = None,
@@ -104,7 +104,7 @@ def score(
         list[Path], typer.Argument(help="Files or folders; links are followed.")
     ],
     scorer: ScorerRun = _RUN,
-    detector: DetectorOrNone = "cascade",
+    detector: DetectorOrNone = "default",
     output: Annotated[
         Path | None, typer.Option(help="CSV to write; the screen by default.")
     ] = None,
@@ -169,7 +169,7 @@ def _write(rows: list[list[Any]], output: Path | None) -> None:
 def explain(
     pictures: Annotated[list[Path], typer.Argument(help="Files or folders.")],
     scorer: ScorerRun = _RUN,
-    detector: DetectorOrNone = "cascade",
+    detector: DetectorOrNone = "default",
     output: Annotated[Path, typer.Option(help="Folder for sheets and page.")] = Path(
         "explanations"
     ),
@@ -221,7 +221,7 @@ def evaluate_scorer(
         Path | None,
         typer.Option(help="Folder of pictures, for the scores' stability."),
     ] = None,
-    detector: Detector = "cascade",
+    detector: Detector = "default",
     confidence: Confidence = 0.25,
     image_size: ImageSize = None,
     limit: Annotated[int, typer.Option(help="Most pictures for the stability.")] = 100,
@@ -282,7 +282,7 @@ def rank(
         Path, typer.Argument(help="Folder of pictures; linked ones too.")
     ],
     scorer: ScorerRun = _RUN,
-    detector: DetectorOrNone = "cascade",
+    detector: DetectorOrNone = "default",
     output: Annotated[Path, typer.Option(help="Folder for table and gallery.")] = Path(
         "ranking"
     ),

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 
 from facescore.boxes import Boxes, Face, as_boxes, iou_matrix, shrink
@@ -17,6 +16,7 @@ from facescore.detector.prediction import (
     find_faces,
     ultralytics_names,
 )
+from facescore.detector.results import draw_faces
 from facescore.labels import label_path, read_labels
 from illustkit.errors import UserError
 from illustkit.figures import save_figure, sheet
@@ -145,10 +145,6 @@ def _curve(hits, n_faces):
     return np.append(precision, 0.0)[np.minimum(at, len(precision))]
 
 
-TRUTH, FOUND = (40, 170, 60), (230, 40, 40)
-WHITE = 255, 255, 255
-
-
 class DetectorScores(NamedTuple):
     """Scores of a detector on labelled pictures.
 
@@ -251,7 +247,7 @@ def evaluate_detector(
 
     Args:
         images: Folder of pictures with YOLO labels, several, or a list of paths.
-        detector: "cascade", a run folder, or what `load_detector` returned.
+        detector: "default", "cascade", a run folder, or what `load_detector` returned.
         sheet_path: File for a sheet of examples: the truth in green, the detections in
             red. Defaults to none.
         n_examples: Pictures on the sheet. Defaults to 12.
@@ -320,41 +316,6 @@ def plot_precision_recall(
     axis.legend(loc="lower left")
     axis.grid(alpha=0.3)
     return save_figure(figure, path)
-
-
-def draw_faces(
-    image: np.ndarray, faces: Iterable[Face], truth: Iterable[Any] = (), side: int = 320
-) -> np.ndarray:
-    """Draw faces (red, with confidences) and the truth (green) on a picture.
-
-    Args:
-        image: uint8 RGB.
-        faces: List of `Face`.
-        truth: True boxes. Defaults to none.
-        side: Longer side of the result in pixels. Defaults to 320.
-
-    Returns:
-        uint8 RGB.
-    """
-    scale = side / max(image.shape[:2])
-    size = tuple(max(1, round(n * scale)) for n in image.shape[1::-1])
-    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    image = cv2.resize(image, size, interpolation=how)
-    for box in truth:
-        _rectangle(image, np.asarray(box) * scale, TRUTH)
-    for face in faces:
-        left, top = _rectangle(image, np.asarray(face.box) * scale, FOUND)
-        place = (left + 2, top + 14 if top < 15 else top - 5)
-        for colour, width in ((WHITE, 4), (FOUND, 1)):  # legible on anything
-            text = f"{face.confidence:.2f}"[-3:]
-            cv2.putText(image, text, place, 0, 0.45, colour, width, cv2.LINE_AA)
-    return image
-
-
-def _rectangle(image, box, colour):
-    left, top, right, bottom = (int(round(v)) for v in box)
-    cv2.rectangle(image, (left, top), (right - 1, bottom - 1), colour, 2)
-    return left, top
 
 
 def _arrays(faces):

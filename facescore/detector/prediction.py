@@ -1,23 +1,23 @@
-"""Find faces with a trained detector or the cascade, in one picture or a folder."""
+"""Find faces with a trained detector, an exported one, or the cascade."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from facescore.boxes import Face, as_face, clip_boxes, nms, whole_picture
-from facescore.crops import crop_face, failure
-from facescore.labels import write_labels
-from illustkit.deprecation import keyword_aliases, renamed_keywords
+from facescore.detector.results import Faces
+from facescore.exported import ExportedDetectorNetwork
+from illustkit.deprecation import keyword_aliases
 from illustkit.errors import UserError
-from illustkit.files import expand_user
-from illustkit.images import list_images, read_image, write_image
+from illustkit.exported import is_exported
+from illustkit.images import read_image
 from illustkit.options import check_number
 
 GREY = 114  # of what lies outside a picture, as in Ultralytics
 IOU, IMAGE_SIZE = 0.5, 640
+DEFAULT = "default"  # the detector that comes with the package
 
 # Ultralytics' names of the options that follow.
 ultralytics_names = keyword_aliases(conf="confidence", imgsz="image_size")
@@ -34,13 +34,16 @@ class Detector:
     ```
 
     Args:
-        network: A `facescore.detector.network.DetectorNetwork`.
+        network: A `facescore.detector.network.DetectorNetwork`, or an exported one
+            (`facescore.exported.ExportedDetectorNetwork`), which needs no Keras.
     """
 
     def __init__(self, network: Any) -> None:
-        from facescore.detector.network import fold_normalisation
+        if not isinstance(network, ExportedDetectorNetwork):
+            from facescore.detector.network import fold_normalisation
 
-        self.network = fold_normalisation(network)
+            network = fold_normalisation(network)
+        self.network = network
 
     def detect(self, image: np.ndarray, **options: Any) -> list[Face]:
         """Find the faces of one picture.
@@ -61,7 +64,7 @@ class Detector:
         *,
         confidence: float = 0.25,
         iou: float = IOU,
-        image_size: int = IMAGE_SIZE,
+        image_size: int | None = None,
         tile: int | None = None,
         top: int = 300,
         batch_size: int = 8,
@@ -72,8 +75,9 @@ class Detector:
             images: uint8 RGB arrays of any sizes.
             confidence: Least confidence. Defaults to 0.25.
             iou: Overlap up to which two boxes are two faces. Defaults to 0.5.
-            image_size: Side that pictures are scaled to, rounded up to a multiple of
-                32. Defaults to 640.
+            image_size: Longer side that pictures are scaled to, rounded up to a
+                multiple of 32. Defaults to 640, or to that of an exported file of one
+                size.
             tile: Side in pixels of overlapping windows that are searched as well, each
                 scaled to `image_size`, for small faces in large pictures.
                 Defaults to none.
@@ -84,41 +88,102 @@ class Detector:
             A list of `Face` for each picture, best first, boxes inside the picture.
 
         Raises:
-            UserError: If a size is too small.
+            UserError: If a size is too small, or another than the exported file's.
         """
-        if image_size < 1:
-            raise UserError(f"`image_size` is 1 or more. Received: {image_size}")
-        side = -(-image_size // 32) * 32
+        shapes = self._shapes(image_size)
         views = [
             (number, window, image[window[1] : window[3], window[0] : window[2]])
             for number, image in enumerate(images)
             for window in windows(image.shape[1::-1], tile)
         ]
         hits: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in images]
-        for start in range(0, len(views), batch_size):
-            batch = views[start : start + batch_size]
-            squares = [letterbox(view, side) for _, _, view in batch]
-            pixels = np.stack([square for square, _, _ in squares])
-            if len(views) > batch_size:  # one shape, one compilation
-                rows = batch_size - len(pixels)
-                pixels = np.concatenate([pixels, np.repeat(pixels[-1:], rows, axis=0)])
-            raws = np.asarray(self.network.predict_on_batch(pixels))
-            for raw, (number, window, _), (_, scale, offset) in zip(
-                raws, batch, squares, strict=False
-            ):
-                boxes, scores = candidates(raw, side, confidence)
-                boxes = (boxes - np.tile(offset, 2)) / scale + np.tile(window[:2], 2)
-                size = images[number].shape[1::-1]
-                kept = whole(boxes, window, size, 2 / scale)
-                boxes = clip_boxes(boxes, size)
-                # Nothing may remain of a face that lies outside the picture.
-                kept &= (boxes[:, 2:] - boxes[:, :2] >= 1).all(axis=1)
-                hits[number].append((boxes[kept], scores[kept]))
+        # By shape: a batch has one, and few shapes are few compilations.
+        groups: dict[tuple[int, int], list[Any]] = {}
+        for view in views:
+            groups.setdefault(choose_shape(view[2].shape[1::-1], shapes), []).append(
+                view
+            )
+        for shape, alike in groups.items():
+            for start in range(0, len(alike), batch_size):
+                batch = alike[start : start + batch_size]
+                boxed = [letterbox(view, shape) for _, _, view in batch]
+                pixels = np.stack([image for image, _, _ in boxed])
+                if len(alike) > batch_size:
+                    rows = batch_size - len(pixels)
+                    pixels = np.concatenate([pixels, np.repeat(pixels[-1:], rows, 0)])
+                found = self._candidates(pixels, confidence)
+                for (boxes, scores), (number, window, _), (_, scale, offset) in zip(
+                    found, batch, boxed, strict=False
+                ):
+                    boxes = (boxes - np.tile(offset, 2)) / scale
+                    boxes = boxes + np.tile(window[:2], 2)
+                    size = images[number].shape[1::-1]
+                    kept = whole(boxes, window, size, 2 / scale)
+                    boxes = clip_boxes(boxes, size)
+                    # Nothing may remain of a face that lies outside the picture.
+                    kept &= (boxes[:, 2:] - boxes[:, :2] >= 1).all(axis=1)
+                    hits[number].append((boxes[kept], scores[kept]))
         return [_suppressed(rows, iou, top) for rows in hits]
 
+    def _shapes(self, image_size):
+        exported = isinstance(self.network, ExportedDetectorNetwork)
+        fixed = self.network.size if exported else None
+        if image_size is not None and image_size < 1:
+            raise UserError(f"`image_size` is 1 or more. Received: {image_size}")
+        if fixed is None:
+            return network_shapes(-(-(image_size or IMAGE_SIZE) // 32) * 32)
+        if image_size not in (None, max(fixed)):
+            raise UserError(
+                f"{self.network.network.path}: was exported for `image_size` "
+                f"{max(fixed)} alone. Received: {image_size}"
+            )
+        return [fixed]
 
-def letterbox(image: np.ndarray, size: int) -> tuple[np.ndarray, float, np.ndarray]:
-    """Scale a whole picture into a square, with grey beside it.
+    def _candidates(self, pixels, confidence):
+        if isinstance(self.network, ExportedDetectorNetwork):
+            return self.network.candidates(pixels, confidence)
+        raws = np.asarray(self.network.predict_on_batch(pixels))
+        size = pixels.shape[2], pixels.shape[1]
+        return [candidates(raw, size, confidence) for raw in raws]
+
+
+def network_shapes(side: int) -> list[tuple[int, int]]:
+    """Return the few shapes in which pictures are searched, the smallest first.
+
+    A picture of 640×360 in a square of 640 pixels would be 44 % grey.
+
+    Args:
+        side: Longer side in pixels, a multiple of 32.
+
+    Returns:
+        List of (width, height), multiples of 32: the shorter side is about 4/8 to 8/8
+        of the longer.
+    """
+    shorter = sorted({-(-side * n // 8 // 32) * 32 for n in range(4, 9)})
+    wide = [(side, n) for n in shorter]
+    return sorted({*wide, *((n, side) for n in shorter)}, key=lambda s: s[0] * s[1])
+
+
+def choose_shape(
+    size: Sequence[int], shapes: Sequence[tuple[int, int]]
+) -> tuple[int, int]:
+    """Return the smallest shape that a picture fits in, its longer side filled.
+
+    Args:
+        size: (width, height) of the picture.
+        shapes: What `network_shapes` returned.
+    """
+    side, (width, height) = max(max(shape) for shape in shapes), size
+    scale = side / max(width, height)
+    needed = round(width * scale), round(height * scale)
+    fitting = (s for s in shapes if s[0] >= needed[0] and s[1] >= needed[1])
+    return next(fitting, shapes[-1])  # a file of one broad shape takes tall ones too
+
+
+def letterbox(
+    image: np.ndarray, size: int | tuple[int, int]
+) -> tuple[np.ndarray, float, np.ndarray]:
+    """Scale a whole picture into a square or a rectangle, with grey beside it.
 
     Example:
     ```python
@@ -128,24 +193,25 @@ def letterbox(image: np.ndarray, size: int) -> tuple[np.ndarray, float, np.ndarr
 
     Args:
         image: uint8 RGB `(height, width, 3)`.
-        size: Side of the square in pixels.
+        size: Side of the square in pixels, or (width, height).
 
     Returns:
-        `(square, scale, offset)`: uint8 `(size, size, 3)`; pixels of the square for one
-        of the picture; and the picture's corner in the square, float `(x, y)`.
+        `(boxed, scale, offset)`: uint8 of that size; pixels of it for one of the
+        picture; and the picture's corner in it, float `(x, y)`.
     """
     import cv2
 
+    columns, rows = (size, size) if isinstance(size, int) else size
     height, width = image.shape[:2]
-    scale = size / max(height, width)
+    scale = min(columns / width, rows / height)
     w, h = max(1, round(width * scale)), max(1, round(height * scale))
     if (w, h) != (width, height):
         how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         image = cv2.resize(image, (w, h), interpolation=how)
-    x, y = (size - w) // 2, (size - h) // 2
-    square = np.full((size, size, 3), GREY, np.uint8)
-    square[y : y + h, x : x + w] = image
-    return square, scale, np.array([x, y], float)
+    x, y = (columns - w) // 2, (rows - h) // 2
+    boxed = np.full((rows, columns, 3), GREY, np.uint8)
+    boxed[y : y + h, x : x + w] = image
+    return boxed, scale, np.array([x, y], float)
 
 
 def _suppressed(hits, iou, top):
@@ -155,23 +221,23 @@ def _suppressed(hits, iou, top):
 
 
 def candidates(
-    raw: np.ndarray, side: int, confidence: float
+    raw: np.ndarray, size: Sequence[int], confidence: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the boxes and confidences of the cells that are confident enough.
 
     Args:
-        raw: Raw predictions of one square picture `(cells, 65)`.
-        side: Its side in pixels.
+        raw: Raw predictions of one picture `(cells, 65)`.
+        size: Its (width, height) in pixels.
         confidence: Least confidence.
 
     Returns:
-        `(boxes, confidences)`: xyxy `(n, 4)` in pixels of the square, and `(n,)`.
+        `(boxes, confidences)`: xyxy `(n, 4)` in its pixels, and `(n,)`.
     """
     from facescore.detector.network import decode, grid_cells
 
     scores = 1 / (1 + np.exp(-raw[:, -1].astype(np.float64)))
     kept = np.flatnonzero(scores >= confidence)
-    centres, strides = grid_cells((side, side))
+    centres, strides = grid_cells(size)
     distances = raw[kept, :-1].astype(np.float64)
     return decode(distances, centres[kept], strides[kept]), scores[kept]
 
@@ -241,8 +307,11 @@ def load_detector(run: Any) -> Detector:
     """Load a trained detector.
 
     Args:
-        run: A run folder, or the `Run` that `train_detector` returned, whose best
-            weights are loaded; or the path of a `.keras` file.
+        run: "default", the detector that comes with the package; a run folder, or the
+            `Run` that `train_detector` returned, whose best weights are loaded; or the
+            path of a `.keras` file, or of an `.onnx` or `.tflite` file that
+            `facescore.export_detector` wrote. A run folder named default is given as
+            "./default".
 
     Returns:
         A `Detector`.
@@ -250,6 +319,8 @@ def load_detector(run: Any) -> Detector:
     Raises:
         UserError: If there is no such run, or no weights in it.
     """
+    if is_exported(run):
+        return Detector(ExportedDetectorNetwork(run))
     return Detector(load_network(run))
 
 
@@ -262,6 +333,10 @@ def load_network(run: Any) -> Any:
     Returns:
         A `facescore.detector.network.DetectorNetwork`.
     """
+    if isinstance(run, str) and run == DEFAULT:
+        from facescore.detector.pretrained import load_shipped
+
+        return load_shipped()
     from facescore.detector.losses import DETECTOR, build_detector
     from illustkit.training.runs import load_run
 
@@ -272,8 +347,9 @@ def as_detector(detector: Any) -> Any:
     """Open a detector by its name or run; return one that is open as it is.
 
     Args:
-        detector: "cascade", a run folder, a `Run`, an object with `detect`, a function
-            from an image to its faces, or `None` for whole pictures.
+        detector: "default", "cascade", a run folder, a `Run`, an exported file, an
+            object with `detect`, a function from an image to its faces, or `None` for
+            whole pictures.
     """
     if detector is None or callable(detector) or hasattr(detector, "detect"):
         return detector
@@ -360,149 +436,48 @@ def find_faces(
 @ultralytics_names
 def detect_faces(
     image: np.ndarray | str | os.PathLike,
-    detector: Any = "cascade",
+    detector: Any = DEFAULT,
     *,
     confidence: float = 0.25,
     iou: float | None = None,
     image_size: int | None = None,
     tile: int | None = None,
-) -> list[Face]:
+) -> Faces:
     """Find the faces of one picture.
 
     Ultralytics' names `conf` and `imgsz` are aliases of `confidence` and `image_size`.
 
     Example:
     ```python
-    faces = facescore.detect_faces("picture.png", "runs/detector")
+    faces = facescore.detect_faces("picture.png")
+    faces.save("found.png")
     ```
 
     Args:
         image: uint8 RGB `(height, width, 3)`, or a path.
-        detector: "cascade", a run folder, or what `load_detector` returned; load it
-            once for many pictures. Defaults to "cascade".
-        confidence: Least confidence. Defaults to 0.25, which keeps everything that the
-            cascade finds. The options that follow are for trained detectors.
+        detector: "default", which comes with the package; "cascade", a run folder, a
+            file that `export_detector` wrote, or what `load_detector` returned; load
+            it once for many pictures. Defaults to "default".
+        confidence: Least confidence. Defaults to 0.25. The options that follow are for
+            trained detectors, not for the cascade.
         iou: Overlap up to which two boxes are two faces. Defaults to 0.5.
         image_size: Side that the picture is scaled to, rounded up to a multiple of 32.
             Defaults to 640.
         tile: Side of windows to search as well, in pixels. Defaults to none.
 
     Returns:
-        List of `Face`, best first.
+        `Faces`: a list of `Face`, best first, that draws itself on the picture.
 
     Raises:
         UserError: If the picture or the detector cannot be read, or an option is
             invalid; the cascade refuses those of trained detectors.
     """
-    return find_faces(
+    (found,) = find_faces(
         [read_image(image)],
         as_detector(detector),
         confidence=confidence,
         iou=iou,
         image_size=image_size,
         tile=tile,
-    )[0]
-
-
-@renamed_keywords(out="output")
-def detect_folder(
-    images: str | os.PathLike | Sequence[str | os.PathLike],
-    detector: Any = "cascade",
-    output: str | os.PathLike | None = None,
-    *,
-    save_txt: bool = False,
-    save_conf: bool = False,
-    save_crop: bool = False,
-    overwrite: bool = False,
-    left_out: list[tuple[Path, str]] | None = None,
-    skipped: list[Path] | None = None,
-    progress: Callable[[int], object] | None = None,
-    **options: Any,
-) -> Iterator[tuple[Path, list[Face]]]:
-    """Find the faces of every picture in a folder, and write what is asked for.
-
-    Args:
-        images: A folder, or a list of paths.
-        detector: As in `detect_faces`.
-        output: Folder for `labels/` and `crops/`; needed if something is saved.
-        save_txt: Write YOLO labels to `output/labels`; an empty file for a picture
-            without a face.
-        save_conf: Add the confidence as the sixth column; such files are predictions,
-            not labels.
-        save_crop: Write each face to `output/crops`.
-        overwrite: Search pictures again whose files an earlier call has written.
-            Defaults to `False`: they are passed over.
-        left_out: List that receives pairs (path, reason) of the pictures that cannot
-            be read. Defaults to none: the first of them raises its error.
-        skipped: List that receives the pictures that were passed over.
-        progress: Called with the number of pictures done. Defaults to none.
-        **options: `confidence`, `iou`, `image_size` and `tile` of `detect_faces`.
-
-    Yields:
-        `(path, faces)`, one picture at a time, as it is done.
-
-    Raises:
-        UserError: If `output` is missing, two pictures would be saved under one name,
-            or a picture cannot be read.
-    """
-    saved = save_txt or save_conf or save_crop
-    if saved and output is None:
-        raise UserError("To save something, name a folder. Received: output=None")
-    base = None
-    if isinstance(images, (str, os.PathLike)):
-        base = expand_user(images)
-        paths = list_images(base)
-    else:
-        paths = [expand_user(path) for path in images]
-        for path in paths:
-            if not path.exists():
-                raise UserError(f"{path}: no such file. Check the path.")
-    names = [path.relative_to(base) if base else Path(path.name) for path in paths]
-    if saved:
-        _check_stems(names)
-    folder = expand_user(output or ".")
-    detector = as_detector(detector)
-    check_finding(detector, **options)
-    for number, (path, name) in enumerate(zip(paths, names, strict=True), 1):
-        label = folder / "labels" / name.with_suffix(".txt")
-        crops = folder / "crops" / name.parent
-        labelled = label.exists()
-        cut = (crops / f"{name.stem}-0.png").exists()
-        cut = cut or (labelled and not label.stat().st_size)  # no face
-        written = (labelled or not (save_txt or save_conf)) and (cut or not save_crop)
-        if saved and written and not overwrite:
-            if skipped is not None:
-                skipped.append(path)
-            continue
-        try:
-            image = read_image(path)
-            faces = detect_faces(image, detector, **options)
-            cuts = [crop_face(image, f.box) for f in faces] if save_crop else []
-        except Exception as error:
-            if left_out is None:
-                raise
-            left_out.append((path, failure(path, error)))
-            continue
-        # What says that the picture is done is written last.
-        for i, crop in reversed(list(enumerate(cuts))):
-            write_image(crops / f"{name.stem}-{i}.png", crop)
-        if save_txt or save_conf:
-            write_labels(
-                label,
-                [face.box for face in faces],
-                image.shape[1::-1],
-                [face.confidence for face in faces] if save_conf else None,
-            )
-        if progress is not None:
-            progress(number)
-        yield path, faces
-
-
-def _check_stems(names: Sequence[Path]) -> None:
-    owners: dict[Path, Path] = {}
-    for name in names:
-        owner = owners.setdefault(name.with_suffix(""), name)
-        if owner is not name:
-            raise UserError(
-                f"{owner} and {name} would be saved under one name. Rename one of them."
-            )
+    )
+    return Faces(found, image)

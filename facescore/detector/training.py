@@ -15,10 +15,11 @@ from facescore.detector.data import (
     build_pictures,
     labelled_images,
 )
-from facescore.detector.evaluation import draw_faces, measure
+from facescore.detector.evaluation import measure
 from facescore.detector.losses import DETECTOR, build_detector
 from facescore.detector.network import BACKBONES, refold
 from facescore.detector.prediction import Detector, load_network
+from facescore.detector.results import draw_faces
 from illustkit.errors import UserError
 from illustkit.figures import sheet
 from illustkit.files import expand_user

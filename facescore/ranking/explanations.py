@@ -85,7 +85,7 @@ def explain_pictures(
     output: str | os.PathLike,
     *,
     scorer: Any,
-    detector: Any = "cascade",
+    detector: Any = "default",
     method: str = "dcsm",
     scales: Sequence[float] = (1.0,),
     progress: bool = True,
@@ -107,7 +107,7 @@ def explain_pictures(
         pictures: Paths of pictures, and of folders of them.
         output: Folder to write to.
         scorer: A run folder, or what `load_scorer` returned.
-        detector: As in `facescore.score`. Defaults to "cascade".
+        detector: As in `facescore.score`. Defaults to "default".
         method: "dcsm" or "grad-cam"; see `Explainer`. Defaults to "dcsm".
         scales: See `Explainer`. Defaults to (1,).
         progress: Show a progress bar. Defaults to `True`.

@@ -178,7 +178,7 @@ def rank_folder(
     *,
     scorer: Any,
     output: str | os.PathLike,
-    detector: Any = "cascade",
+    detector: Any = "default",
     top_k: int | None = None,
     link: bool = False,
     resume: bool = True,
@@ -213,9 +213,9 @@ def rank_folder(
         folder: Folder of pictures, with its sub-folders.
         scorer: A run folder, or what `load_scorer` returned.
         output: Folder to write to; new, or that of an earlier ranking.
-        detector: "cascade", a run folder, what `load_detector` returned, or a function
-            from an image to its faces; `None` scores whole pictures. Defaults to
-            "cascade".
+        detector: "default", "cascade", a run folder, what `load_detector` returned, or
+            a function from an image to its faces; `None` scores whole pictures.
+            Defaults to "default".
         top_k: How many of the best to copy to `top/`; of pictures that look alike only
             the best. Defaults to none.
         link: Make symbolic links there instead of copies. Defaults to `False`.

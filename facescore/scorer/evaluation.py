@@ -504,7 +504,7 @@ def evaluate_stability(
     images: str | os.PathLike | Sequence[str | os.PathLike],
     *,
     scorer: Any,
-    detector: Any = "cascade",
+    detector: Any = "default",
     limit: int = 100,
     left_out: list[tuple[Path, str]] | None = None,
     progress: Callable[[int], object] | None = None,

@@ -295,7 +295,7 @@ def explain(
     image: Any,
     scorer: Any,
     *,
-    detector: Any = "cascade",
+    detector: Any = "default",
     method: str = "dcsm",
     scales: Sequence[float] = (1.0,),
     margin: Sequence[float] | None = None,

@@ -10,6 +10,7 @@ from facescore.boxes import Face, as_face
 from facescore.crops import crop_face, fit_crop
 from facescore.detector.prediction import as_detector, check_finding, find_faces
 from illustkit.errors import UserError
+from illustkit.exported import is_exported
 from illustkit.images import read_image
 
 Image = np.ndarray | str | os.PathLike
@@ -39,7 +40,7 @@ class FaceScorer:
     def __init__(
         self,
         scorer: Any,
-        detector: Any = "cascade",
+        detector: Any = "default",
         *,
         margin: Sequence[float] | None = None,
         square: bool | None = None,
@@ -130,7 +131,7 @@ def score(
     image: Image,
     *,
     scorer: Any,
-    detector: Any = "cascade",
+    detector: Any = "default",
     margin: Sequence[float] | None = None,
     square: bool | None = None,
     **options: Any,
@@ -149,7 +150,7 @@ def score(
         scorer: A run folder, or what `load_scorer` returned; load it once for many
             pictures.
         detector: As in `detect_faces`; or `None`, to score the whole picture, for a
-            scorer that was trained on whole pictures. Defaults to "cascade".
+            scorer that was trained on whole pictures. Defaults to "default".
         margin: (top, sides, bottom) of the crops. Defaults to that of the training.
         square: Whether crops are square. Defaults to that of the training.
         **options: `confidence`, `iou`, `image_size` and `tile` of `detect_faces`.
@@ -195,9 +196,13 @@ def score_crops(
 
 
 def as_scorer(scorer: Any) -> Any:
-    """Load the scorer of a run or its folder; return one that is loaded as it is."""
+    """Load the scorer of a run, its folder or an exported file; return a loaded one."""
     if hasattr(scorer, "predict_scores"):
         return scorer
+    if is_exported(scorer):
+        from facescore.exported import ExportedScorer
+
+        return ExportedScorer(scorer)
     from facescore.scorer.model import load_scorer
 
     return load_scorer(scorer)

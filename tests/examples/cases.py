@@ -417,6 +417,15 @@ def eager_cascade(patch: pytest.MonkeyPatch, stack: contextlib.ExitStack) -> Non
     patch.setattr(Cascade, "detect", detect)
 
 
+def small_detector(patch: pytest.MonkeyPatch, stack: contextlib.ExitStack) -> None:
+    """A network that is exported within seconds stands in for the shipped one."""
+    from facescore.detector.network import DetectorNetwork
+    from facescore.detector.prediction import Detector
+
+    network = DetectorNetwork((2, 2, 4, 4, 4), (1, 1, 1, 1), 2)
+    patch.setattr("facescore.export.as_detector", lambda name: Detector(network))
+
+
 def tiny_demo(patch: pytest.MonkeyPatch, stack: contextlib.ExitStack) -> None:
     tiny_scorer(patch, stack)
     eager_cascade(patch, stack)
@@ -913,6 +922,7 @@ CASES: dict[str, Case] = {
     ),
     "facescore:Cascade": Case(prepare=cascade),
     "facescore:find_cascade": Case(prepare=cascade),
+    "facescore:export_detector": Case(prepare=small_detector, files=("picture.png",)),
     "facescore:train_detector": Case(
         prepare=tiny_detector, without=("runs/detector",), smaller=(("20", "1"),)
     ),

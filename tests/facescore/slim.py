@@ -9,7 +9,15 @@ class Slim(keras.Model):
     """Stands in for the network, which takes long to trace: a convolution a stride."""
 
     def __init__(
-        self, widths, depths, head, *, normalise=True, synchronised=False, dtype=None
+        self,
+        widths,
+        depths,
+        head,
+        *,
+        backbone="plain",
+        normalise=True,
+        synchronised=False,
+        dtype=None,
     ):
         picture = keras.Input((None, None, 3), dtype="uint8")
         unit, rows = layers.Rescaling(1 / 255)(picture), []
@@ -20,6 +28,7 @@ class Slim(keras.Model):
             rows.append(layers.Reshape((-1, 65))(x))
         super().__init__(picture, layers.Concatenate(axis=1)(rows))
         self.widths, self.depths, self.head = tuple(widths), tuple(depths), head
+        self.backbone = backbone
 
     def get_config(self):
         return {"widths": self.widths, "depths": self.depths, "head": self.head}

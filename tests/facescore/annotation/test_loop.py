@@ -6,6 +6,7 @@ from facescore.annotation.store import Annotations
 from facescore.boxes import Face
 from facescore.detector import prediction, training
 from facescore.labels import label_path, read_labels, write_labels
+from illustkit.errors import UserError
 from illustkit.images import write_image
 from illustkit.training.runs import Run
 
@@ -43,7 +44,31 @@ def cascade(tmp_path, monkeypatch):
 
 
 def quiet_start(folder, **options):
-    return loop.start(folder, progress=False, **options)
+    return loop.start(folder, detector="cascade", progress=False, **options)
+
+
+def test_start_asks_the_detector_of_the_package_and_resumes(folder, monkeypatch):
+    looked = []
+
+    class Finds:
+        detect = None
+
+        def detect_all(self, images, **options):
+            looked.append(options["confidence"])
+            return [[Face((1.0, 1.0, 9.0, 9.0), 0.8)] for _ in images]
+
+    def found(name):
+        assert name == "default"
+        return Finds()
+
+    monkeypatch.setattr(loop, "as_detector", found)
+    options = {"progress": False, "confidence": 0.4, "limit": 2}
+    assert loop.start(folder, **options).faces == 2
+    assert loop.start(folder, **options).already == 2 and looked == [0.4, 0.4]
+    state, faces, _ = Annotations(folder).load(folder / "1.png")
+    assert state == "suggested" and faces[0].confidence == pytest.approx(0.8)
+    with pytest.raises(UserError, match="detector='cascade'"):
+        loop.start(folder, shrink=0.7)
 
 
 def test_start_suggests_in_the_first_pictures_and_resumes(folder, cascade):

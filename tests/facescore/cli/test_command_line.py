@@ -13,10 +13,11 @@ import facescore.detector.prediction
 import facescore.detector.training
 from facescore.boxes import Face
 from facescore.cli.main import COMMANDS, app
+from facescore.detector.results import FOUND
 from facescore.labels import read_labels, write_labels
 from facescore.scorer.data import write_ratings
 from facescore.scorer.training import SCORER_PRESETS
-from illustkit.images import list_images, write_image
+from illustkit.images import list_images, read_image, write_image
 from illustkit.training.runs import Run
 from tests.commands import commands_of, imported
 from tests.facescore.slim import Slim
@@ -101,22 +102,66 @@ def test_detect_prints_and_saves_what_it_finds(walked, tmp_path):
     options = "--detector", "runs/bright", "--output", tmp_path
     output = done("detect", walked / "pictures", *options, "--save-txt", "--save_crop")
     assert "20 faces in 21 pictures." in output
-    assert f"{walked / 'pictures' / '20.png'}  no face" in output
-    assert "00.png  16.0 8.0 40.0 32.0  0.600" in output
+    assert f"{walked / 'pictures' / '20.png'}: 0 faces" in output
+    assert f"{walked / 'pictures' / '00.png'}: 1 face\n" in output
+    assert f"Written to {tmp_path}: drawn pictures, labels, crops, faces.json" in output
+    assert rows_of(tmp_path / "faces.csv")[0] == {
+        **{"file": "00.png", "left": "16.0", "top": "8.0", "right": "40.0"},
+        **{"bottom": "32.0", "confidence": "0.6"},
+    }
     found = read_labels(tmp_path / "labels" / "00.txt", (64, 48))
     np.testing.assert_allclose(found, [BOX], atol=1e-4)
     assert (tmp_path / "labels" / "20.txt").read_text() == ""
     assert len(list_images(tmp_path / "crops")) == 20
-    unsure = done("detect", walked / "pictures" / "00.png", *options, "--conf", 0.7)
-    assert "0 faces in 1 pictures." in unsure
+    unsure = "--conf", 0.7, "--no-save", "--overwrite"
+    unsure = done("detect", walked / "pictures" / "00.png", *options, *unsure)
+    assert "0 faces in 1 picture." in unsure
+    assert len(rows_of(tmp_path / "faces.csv")) == 19  # its row is gone
 
 
-def test_detect_goes_on_after_a_broken_picture(patched, tmp_path):
+def test_detect_draws_into_numbered_folders(walked, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    picture = walked / "pictures" / "00.png"
+    options = "--detector", "runs/bright"
+    for folder in ("predict", "predict2"):
+        output = done("detect", picture, *options, "--line-width", 1, "--hide_conf")
+        place = tmp_path / "runs" / "detect" / folder
+        assert f"Written to runs/detect/{folder}: drawn pictures," in output
+        drawn, image = read_image(place / "00.png"), read_image(picture)
+        assert tuple(drawn[8, 16]) == FOUND and tuple(drawn[31, 39]) == FOUND
+        inside = (slice(10, 30), slice(18, 38))
+        np.testing.assert_array_equal(drawn[inside], image[inside])
+    # Drawn pictures are no pictures to search; without --save nothing is written.
+    assert run("detect", ".", *options).exit_code == 2
+    done("detect", picture, *options, "--no-save")
+    names = sorted(path.name for path in (tmp_path / "runs" / "detect").iterdir())
+    assert names == ["predict", "predict2"] and len(list(tmp_path.iterdir())) == 1
+
+
+def test_export_says_what_it_cannot_do(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there.onnx").write_text("mine")
+    for words, message in (
+        (["a.h5"], "exported as .onnx or .tflite"),
+        (["no/a.onnx"], "there is no folder no"),
+        (["there.onnx"], "--overwrite replaces it"),
+        (["a.tflite", "--scorer", "runs/a", "--imgsz", 64], "exclude each other"),
+        (["a.tflite", "--detector", "cascade"], "Only a trained detector"),
+        (["a.tflite", "--imgsz", 33], "multiple of 32"),
+    ):
+        result = run("export", *words)
+        assert result.exit_code == 2 and message in result.stderr, result.output
+        assert result.stderr.count("\n") == 1
+    assert (tmp_path / "there.onnx").read_text() == "mine"
+
+
+def test_detect_goes_on_after_a_broken_picture(patched, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     write_image(tmp_path / "in" / "b.png", np.zeros((20, 20, 3), "uint8"))
     (tmp_path / "in" / "a.png").write_bytes(b"no picture")
     result = run("detect", tmp_path / "in", "--detector", "runs/bright")
     assert result.exit_code == 1
-    assert "0 faces in 1 pictures." in result.output
+    assert "0 faces in 1 picture." in result.output
     assert result.stderr.startswith("facescore: ") and result.stderr.count("\n") == 1
     assert str(tmp_path / "in" / "a.png") in result.stderr
     write_image(tmp_path / "in" / "b.jpg", np.zeros((20, 20, 3), "uint8"))
@@ -232,7 +277,8 @@ def test_annotate_suggests_and_serves(patched, walked, tmp_path, monkeypatch):
     xml.write_text("none")
     monkeypatch.setattr(Bright, "path", xml)
     monkeypatch.setattr(facescore.annotation.loop, "Cascade", Bright)
-    output = done("annotate", "start", folder, "--limit", 2)
+    start = "annotate", "start", folder, "--limit", 2
+    output = done(*start, "--detector", "cascade")
     assert "2 faces in 2 of 2 pictures" in output and "1 new, 2 suggested" in output
 
     served = []
@@ -338,12 +384,14 @@ class Fake:
 
 cascade.Cascade = loop.Cascade = Fake
 for line in (
-    "detect in --save-txt --save-crop --output found",
+    "detect in --detector cascade --save-txt --save-crop --output found",
     "crop in crops --detector cascade",
-    "annotate start in",
+    "annotate start in --detector cascade",
 ):
     app(line.split(), standalone_mode=False)
-rank_folder("in", scorer=Scorer(), output="ranking", progress=False)
+rank_folder(
+    "in", scorer=Scorer(), detector="cascade", output="ranking", progress=False
+)
 """
     assert not imported(code, "keras", "tensorflow", "jax", cwd=tmp_path)
     labels = [
@@ -358,7 +406,7 @@ def test_options_that_would_do_nothing_are_refused(patched, tmp_path, monkeypatc
     write_image(tmp_path / "in" / "a.png", np.zeros((20, 20, 3), "uint8"))
     for option in (("--tile", 64), ("--imgsz", 320), ("--iou", 0.4)):
         for command in (
-            ("detect", tmp_path / "in"),
+            ("detect", tmp_path / "in", "--detector", "cascade"),
             ("crop", tmp_path / "in", tmp_path / "out"),
             ("crop", tmp_path / "in", tmp_path / "out", "--detector", "cascade"),
         ):

@@ -3,13 +3,11 @@ import pytest
 
 from facescore.boxes import Face
 from facescore.detector.evaluation import (
-    FOUND,
-    TRUTH,
-    draw_faces,
     evaluate_detector,
     measure,
     plot_precision_recall,
 )
+from facescore.detector.results import FOUND, TRUTH, draw_faces
 from illustkit.images import read_image, write_image
 
 BOX = (10.0, 10.0, 30.0, 30.0)

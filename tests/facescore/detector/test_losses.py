@@ -242,7 +242,7 @@ def test_the_real_network_learns_a_face_and_detects(one_face):
         one_face[0][0], confidence=0.0, image_size=32, top=1
     )
     raw = np.asarray(detector.network(one_face[0][:1]))[0]
-    boxes, scores = candidates(raw, 32, 0.0)
+    boxes, scores = candidates(raw, (32, 32), 0.0)
     assert faces[0].confidence == pytest.approx(scores.max(), rel=1e-3)
     expected = np.clip(boxes[scores.argmax()], 0, 32)
     np.testing.assert_allclose(faces[0].box, expected, atol=0.05)

@@ -2,18 +2,19 @@ import numpy as np
 import pytest
 
 from facescore.boxes import Face
+from facescore.detector.folder import detect_folder
 from facescore.detector.network import BINS, grid_cells
 from facescore.detector.prediction import (
     Detector,
     as_detector,
     candidates,
+    choose_shape,
     detect_faces,
-    detect_folder,
     load_detector,
+    network_shapes,
     whole,
     windows,
 )
-from facescore.labels import read_labels, read_predictions
 from illustkit.images import write_image
 
 RED = (255, 0, 0)
@@ -75,7 +76,7 @@ def found(faces):
 def test_candidates_are_decoded_by_the_loop():
     rng = np.random.default_rng(0)
     raw = rng.normal(0, 1, (21, 65)).astype("float32")
-    boxes, scores = candidates(raw, 32, 0.5)
+    boxes, scores = candidates(raw, (32, 32), 0.5)
     centres, strides = grid_cells((32, 32))
     rows = [c for c in range(21) if raw[c, -1] >= 0]
     assert len(boxes) == len(rows) > 3
@@ -142,26 +143,6 @@ def test_a_window_gives_up_what_it_cuts():
     assert whole(boxes, (64, 0, 128, 64), (128, 64), 2).tolist() == [False, True, True]
 
 
-def test_a_folder_is_written_as_it_was_asked_for(detector, tmp_path):
-    pictures = tmp_path / "pictures"
-    write_image(pictures / "a" / "1.png", picture((64, 64), [(16, 16, 48, 48)]))
-    write_image(pictures / "2.png", picture((64, 64), []))
-    options = {"save_txt": True, "save_crop": True, "image_size": 64}
-    results = dict(detect_folder(pictures, detector, tmp_path / "out", **options))
-    assert [len(results[pictures / n]) for n in ("2.png", "a/1.png")] == [0, 1]
-    boxes = read_labels(tmp_path / "out/labels/a/1.txt", (64, 64))
-    np.testing.assert_allclose(boxes, [(16, 16, 48, 48)], atol=1)
-    assert len(read_labels(tmp_path / "out/labels/2.txt", (64, 64))) == 0
-    assert [p.name for p in (tmp_path / "out/crops").rglob("*.png")] == ["1-0.png"]
-    list(
-        detect_folder(pictures, detector, tmp_path / "c", save_conf=True, image_size=64)
-    )
-    _, confidence = read_predictions(tmp_path / "c/labels/a/1.txt", (64, 64))
-    assert confidence == pytest.approx(1 / (1 + np.exp(-3)), abs=1e-4)
-    with pytest.raises(ValueError, match="output=None"):
-        next(detect_folder(pictures, detector, save_txt=True))
-
-
 def test_any_detector_can_be_given(tmp_path):
     class Other:
         def detect(self, image):
@@ -207,3 +188,30 @@ def test_unsure_faces_of_any_detector_are_left_out():
     # A function is a detector too, and without one the picture is the face.
     assert detect_faces(image, lambda image: [(0, 0, 4, 4)]) == [Face((0, 0, 4, 4))]
     assert detect_faces(image, None) == [Face((0, 0, 8, 8))]
+
+
+def test_broad_and_tall_pictures_are_searched_without_grey_squares():
+    shapes = network_shapes(640)
+    assert shapes == sorted(set(shapes), key=lambda s: s[0] * s[1])
+    assert all(max(s) == 640 and s[0] % 32 == s[1] % 32 == 0 for s in shapes)
+    assert choose_shape((640, 360), shapes) == (640, 416)
+    assert choose_shape((1401, 992), shapes) == (640, 480)
+    assert choose_shape((992, 1401), shapes) == (480, 640)
+    assert choose_shape((30, 3000), shapes) == (320, 640)
+    assert choose_shape((77, 77), shapes) == (640, 640)
+
+
+@pytest.mark.parametrize("size", [(192, 64), (40, 96), (64, 64)])
+def test_every_shape_gives_boxes_in_pixels_of_the_picture(detector, size):
+    square = (10, 12, 30, 32)
+    faces = detector.detect(picture(size, [square]), image_size=192)
+    np.testing.assert_allclose(found(faces), [square], atol=2)
+
+
+def test_a_batch_of_many_shapes_keeps_the_order(detector):
+    pictures = [picture(s, [(5, 5, 25, 25)]) for s in ((96, 40), (40, 96), (96, 96))]
+    pictures = pictures * 4 + [picture((96, 40), [])]
+    faces = detector.detect_all(pictures, image_size=96, batch_size=2)
+    assert [len(f) for f in faces] == [1] * 12 + [0]
+    for one in faces[:12]:
+        np.testing.assert_allclose(found(one), [(5, 5, 25, 25)], atol=2)
