@@ -417,15 +417,6 @@ def eager_cascade(patch: pytest.MonkeyPatch, stack: contextlib.ExitStack) -> Non
     patch.setattr(Cascade, "detect", detect)
 
 
-def small_detector(patch: pytest.MonkeyPatch, stack: contextlib.ExitStack) -> None:
-    """A network that is exported within seconds stands in for the shipped one."""
-    from facescore.detector.network import DetectorNetwork
-    from facescore.detector.prediction import Detector
-
-    network = DetectorNetwork((2, 2, 4, 4, 4), (1, 1, 1, 1), 2)
-    patch.setattr("facescore.export.as_detector", lambda name: Detector(network))
-
-
 def tiny_demo(patch: pytest.MonkeyPatch, stack: contextlib.ExitStack) -> None:
     tiny_scorer(patch, stack)
     eager_cascade(patch, stack)
@@ -922,7 +913,6 @@ CASES: dict[str, Case] = {
     ),
     "facescore:Cascade": Case(prepare=cascade),
     "facescore:find_cascade": Case(prepare=cascade),
-    "facescore:export_detector": Case(prepare=small_detector, files=("picture.png",)),
     "facescore:train_detector": Case(
         prepare=tiny_detector, without=("runs/detector",), smaller=(("20", "1"),)
     ),
@@ -1060,7 +1050,10 @@ WITH_OWN_RESTORER = {"oppai:load_shipped", "oppai:load_restorer"}
 WITH_OWN_DETECTOR = {"facescore:FaceDetector", "facescore:DetectorNetwork"}
 """Examples that build the detector's own network; the others get a small one."""
 
-NOT_RUN: dict[str, str] = {}
+NOT_RUN: dict[str, str] = {
+    "facescore:export_detector": "it takes 20 s; test_export.py exports small ones",
+    "facescore:export_scorer": "it takes 10 s; test_export.py exports small ones",
+}
 """Examples that no test runs, each with the reason."""
 
 
