@@ -1,18 +1,13 @@
 """Export a restorer's network to ONNX or TFLite, which run without Keras."""
 
-import importlib.util
-import json
 import math
 import os
-import tempfile
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import keras
 
-from illustkit.errors import UserError
-from illustkit.files import check_writable, expand_user, write_whole
+from illustkit import exported
 from illustkit.images import MAX_PIXELS
 from illustkit.options import check_number
 from illustkit.runtime import precision
@@ -85,7 +80,7 @@ def export_restorer(
         "output": OUTPUT,
         "colours": "RGB, signed scale: -1 black, 1 white",
     }
-    return write_whole(path, FORMATS[path.suffix](model, about))
+    return exported.export_network(model, path, about)
 
 
 def check_export(path: str | os.PathLike[str], image_size: int = 256) -> Path:
@@ -101,28 +96,9 @@ def check_export(path: str | os.PathLike[str], image_size: int = 256) -> Path:
     Raises:
         UserError: As in `export_restorer`, but for what the network shrinks by.
     """
-    path = expand_user(path)
     largest = math.isqrt(MAX_PIXELS)
     check_number("image_size", image_size, whole=True, least=1, most=largest)
-    if path.suffix not in FORMATS:
-        raise UserError(f"{path}: a restorer is exported as .onnx or .tflite.")
-    if not path.parent.is_dir():
-        raise UserError(f"{path}: there is no folder {path.parent}: make it first.")
-    check_writable(path.parent)
-    if (backend := keras.backend.backend()) != "tensorflow":
-        raise UserError(
-            f"{path}: exporting needs Keras on TensorFlow, not on {backend}: set "
-            "KERAS_BACKEND=tensorflow for this command. What was trained on another "
-            "backend loads there."
-        )
-    needed = ("tf2onnx", "onnx") if path.suffix == ".onnx" else ()
-    for package in needed:
-        if importlib.util.find_spec(package) is None:
-            raise UserError(
-                f'{path}: ONNX needs {package}: pip install "illustkit[export]", '
-                "or export to .tflite, which needs nothing more."
-            )
-    return path
+    return exported.check_export(path)
 
 
 def least_memory(restorer: "KerasRestorer", image_size: int) -> int:
@@ -174,51 +150,4 @@ def _fixed(network, image_size):
             for x in same.inputs
         }
         given = inputs if isinstance(same.input, dict) else list(inputs.values())
-        model = keras.Model(inputs, {OUTPUT: same(given)})
-    # Keras exports only models that were called: on symbols, which take no memory.
-    model(inputs)
-    return model
-
-
-def _signature(model):
-    specs = {
-        name: keras.InputSpec(shape=x.shape, dtype="float32", name=name)
-        for name, x in model.input.items()
-    }
-    return [specs]
-
-
-def _onnx(model, about):
-    import onnx
-
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        # of Keras' own fix of tf2onnx for NumPy 2
-        warnings.simplefilter("ignore", FutureWarning)
-        file = Path(folder, "network.onnx")
-        model.export(
-            file, format="onnx", verbose=False, input_signature=_signature(model)
-        )
-        exported = onnx.load(file)
-    exported.doc_string = about["network"]
-    onnx.helper.set_model_props(
-        exported,
-        {k: v if isinstance(v, str) else json.dumps(v) for k, v in about.items()},
-    )
-    onnx.checker.check_model(exported, full_check=True)
-    return exported.SerializeToString()
-
-
-def _tflite(model, about):
-    import tensorflow as tf
-    from tensorflow.lite.tools import flatbuffer_utils
-
-    with tempfile.TemporaryDirectory() as folder:
-        model.export(folder, verbose=False, input_signature=_signature(model))
-        # Only TFLite's own operations: no runtime of TensorFlow is needed.
-        data = tf.lite.TFLiteConverter.from_saved_model(folder).convert()
-    exported = flatbuffer_utils.convert_bytearray_to_object(bytearray(data))
-    exported.description = json.dumps(about).encode()
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(exported))
-
-
-FORMATS = {".onnx": _onnx, ".tflite": _tflite}
+        return keras.Model(inputs, {OUTPUT: same(given)})
