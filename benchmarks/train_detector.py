@@ -186,6 +186,7 @@ def draw(data, work, share):
 
     rng = np.random.default_rng(0)
     write_pages(data, work / "train/pages", n(6), rng)
+    write_pages(data, work / "train/pages-2", n(8), np.random.default_rng(77))
     write_negatives(work / "train/negatives")
     write_scenes(work / "train/drawn", n(900), seed=11, **plain)
     early = icon_faces(data / "noto/faces_early")
@@ -196,21 +197,26 @@ def draw(data, work, share):
     write_scenes(work / "train/hands", n(700), seed=31, **plain, **others)
     write_characters(work / "train/characters", n(500))
     test = {"backgrounds": apart, "n_faces": (0, 8), "format": "jpg"}
-    write_scenes(work / "test/hands", n(80), seed=32, **test, **others)
+    write_scenes(work / "test/others", n(80), seed=32, **test, **others)
     write_scenes(work / "test/drawn", n(150), seed=21, **test)
     unseen = avatar_faces(work, {KEPT_APART})
     write_scenes(work / "test/avatars", n(100), seed=22, faces=unseen, **test)
 
 
+# The first stage was run before there were other hands, the later ones without "cel".
+FIRST = "pages", "negatives", "drawn", "icons", "avatars"
+ALL = "pages", "pages-2", "negatives", "hands", "characters", "icons", "avatars"
 STAGES = {
-    "320": {"image_size": 320, "epochs": 24, "epoch_size": 1280, "close_mosaic": 2},
-    "448": {
-        "image_size": 448,
-        "epochs": 14,
-        "epoch_size": 768,
-        "learning_rate": 1.5e-3,
-        "warm_up": 0.3,
-        "close_mosaic": 3,
+    "320": (FIRST, {"image_size": 320, "epochs": 24, "epoch_size": 1280}),
+    "416": (ALL, {"image_size": 416, "epochs": 15, "epoch_size": 640}),
+    "512": (ALL, {"image_size": 512, "epochs": 8, "epoch_size": 512}),
+}
+CHANGES = {
+    "320": {"close_mosaic": 2},
+    "416": {"learning_rate": 2e-3, "warm_up": 0.3, "close_mosaic": 3},
+    "512": {
+        **{"learning_rate": 1.5e-3, "warm_up": 0.3, "close_mosaic": 2},
+        **{"rotate": 40.0, "restyle": 0.1, "scale": (0.5, 1.5), "most_validated": 60},
     },
 }
 COMMON = {"rotate": 45.0, "restyle": 0.12, "scale": (0.5, 1.8), "saturation": 0.8}
@@ -222,16 +228,17 @@ def train(work, stages):
 
     previous = None
     for name in stages:
+        sets, settings = STAGES[name]
+        options = {"most_validated": 80, **COMMON, **settings, **CHANGES[name]}
         previous = train_detector(
-            sorted(p for p in (work / "train").iterdir() if p.is_dir()),
+            [work / "train" / part for part in sets],
             work / f"run-{name}",
             preset="small",
             holdout=0.04,
             start_from=previous,
-            most_validated=80,
             root=work / "train",
             verbose=2,
-            **{**COMMON, **STAGES[name]},
+            **options,
         )
 
 
