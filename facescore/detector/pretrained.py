@@ -14,7 +14,7 @@ def save_shipped(network: Any, path: str | os.PathLike[str]) -> Path:
 
     Example:
     ```python
-    save_shipped(load_network("runs/detector"), "default.npz")
+    save_shipped(network, "default.npz")
     ```
 
     Args:

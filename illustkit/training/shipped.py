@@ -22,7 +22,7 @@ def save_network(
 
     Example:
     ```python
-    save_network(network, {"widths": [16, 32]}, "default.npz")
+    save_network(network, {"units": 3}, "small.npz")
     ```
 
     Args:
@@ -56,7 +56,8 @@ def load_network(
 
     Example:
     ```python
-    network = load_network("default.npz", lambda settings: Network(**settings))
+    save_network(network, {"units": 3}, "small.npz")
+    again = load_network("small.npz", lambda settings: build(**settings))
     ```
 
     Args:

@@ -441,6 +441,26 @@ def random_crops(side: int, n: int = 4) -> np.ndarray:
     return icons(n, side)
 
 
+def dense(units: int = 3) -> Any:
+    import keras
+
+    return keras.Sequential(
+        [keras.Input((2,)), keras.layers.Dense(units, name="dense")]
+    )
+
+
+def detector_network() -> Any:
+    from facescore.detector.network import DetectorNetwork
+
+    return DetectorNetwork((4, 4, 4, 4, 4), (1, 1, 1, 1), 4)
+
+
+def lite_network() -> Any:
+    from facescore.efficientnet_lite import EfficientNetLite0
+
+    return EfficientNetLite0(32)
+
+
 def face() -> Any:
     import facescore
 
@@ -940,6 +960,17 @@ CASES: dict[str, Case] = {
     "facescore:explain": Case(prepare=cascade),
     "facescore:Explainer": Case(files=("runs/taste",)),
     "facescore:draw_veil": Case(files=("runs/taste",)),
+    "facescore:explain_pictures": Case(
+        smaller=(('detector="runs/faces"', "detector=None"),)
+    ),
+    "facescore:save_shipped": Case(values={"network": detector_network}),
+    "facescore:shipped_features": Case(values={"network": lite_network}),
+    "facescore:EfficientNetLite0": Case(
+        values={"pictures": lambda: np.zeros((2, 224, 224, 3), "uint8")}
+    ),
+    "facescore:TransferNet": Case(values={"pictures": lambda: signed(2, 160, 160, 3)}),
+    "illustkit:save_network": Case(values={"network": dense}),
+    "illustkit:load_network": Case(values={"network": dense, "build": value(dense)}),
     "facescore:feature_places": Case(
         values={
             "network": lambda: importlib.import_module(
