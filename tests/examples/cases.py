@@ -441,12 +441,11 @@ def random_crops(side: int, n: int = 4) -> np.ndarray:
     return icons(n, side)
 
 
-def dense(units: int = 3) -> Any:
+def dense_layer(units: int = 3) -> Any:
     import keras
 
-    return keras.Sequential(
-        [keras.Input((2,)), keras.layers.Dense(units, name="dense")]
-    )
+    given = keras.Input((2,))
+    return keras.Model(given, keras.layers.Dense(units, name="dense")(given))
 
 
 def detector_network() -> Any:
@@ -969,8 +968,10 @@ CASES: dict[str, Case] = {
         values={"pictures": lambda: np.zeros((2, 224, 224, 3), "uint8")}
     ),
     "facescore:TransferNet": Case(values={"pictures": lambda: signed(2, 160, 160, 3)}),
-    "illustkit:save_network": Case(values={"network": dense}),
-    "illustkit:load_network": Case(values={"network": dense, "build": value(dense)}),
+    "illustkit:save_network": Case(values={"network": dense_layer}),
+    "illustkit:load_network": Case(
+        values={"network": dense_layer, "build": value(dense_layer)}
+    ),
     "facescore:feature_places": Case(
         values={
             "network": lambda: importlib.import_module(
