@@ -6,7 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from facescore.boxes import Face, as_face, clip_boxes, nms, whole_picture
+from facescore.boxes import (
+    Face,
+    as_face,
+    box_areas,
+    clip_boxes,
+    nms,
+    whole_picture,
+)
 from facescore.detector.results import Faces
 from facescore.exported import ExportedDetectorNetwork
 from illustkit.deprecation import keyword_aliases
@@ -217,7 +224,24 @@ def letterbox(
 def _suppressed(hits, iou, top):
     boxes, scores = (np.concatenate(rows) for rows in zip(*hits, strict=True))
     kept = nms(boxes, scores, iou, top)
+    kept = kept[~_is_piece(boxes[kept])]
     return [Face(tuple(boxes[i].tolist()), float(scores[i])) for i in kept]
+
+
+def _is_piece(boxes):
+    """Return which boxes, best first, are pieces of a better one.
+
+    A window may show a part of a face that it takes for a whole one. Its IoU with the
+    whole is small; but it lies within it, and is too large for a face in front of it.
+    """
+    low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
+    shared = np.prod(np.maximum(high - low, 0), axis=-1)
+    areas = box_areas(boxes)
+    within = shared > 0.85 * areas[:, None]
+    large = areas[:, None] > 0.3 * areas[None]
+    better = np.tri(len(boxes), k=-1, dtype=bool)  # row: a box, column: a better one
+    return (within & large & better).any(axis=1)
 
 
 def candidates(

@@ -6,6 +6,7 @@ from facescore.detector.folder import detect_folder
 from facescore.detector.network import BINS, grid_cells
 from facescore.detector.prediction import (
     Detector,
+    _is_piece,
     as_detector,
     candidates,
     choose_shape,
@@ -215,3 +216,13 @@ def test_a_batch_of_many_shapes_keeps_the_order(detector):
     assert [len(f) for f in faces] == [1] * 12 + [0]
     for one in faces[:12]:
         np.testing.assert_allclose(found(one), [(5, 5, 25, 25)], atol=2)
+
+
+def test_a_piece_of_a_face_is_no_second_face():
+    whole_face, piece = (10, 10, 50, 50), (12, 30, 48, 50)  # 720 of 1600, within
+    small = (20, 20, 30, 32)  # 120 of 1600: a face before the other
+    beside = (40, 20, 70, 44)  # a quarter of it within
+    boxes = np.float64([whole_face, piece, small, beside])
+    assert _is_piece(boxes).tolist() == [False, True, False, False]
+    assert not _is_piece(boxes[[1, 0]]).any()  # the better of the two stays
+    assert _is_piece(boxes[:0]).tolist() == []
