@@ -10,6 +10,7 @@ import pytest
 import facescore
 from facescore.detector.losses import FaceDetector
 from facescore.detector.network import DetectorNetwork, _Unit
+from facescore.efficientnet_lite import EfficientNetLite0, Signed
 from facescore.scorer.model import CoralThresholds, Scorer
 from facescore.scorer.networks import (
     AlexNet,
@@ -17,6 +18,7 @@ from facescore.scorer.networks import (
     CoverAllMaxPool,
     LocalResponseNormalization,
     SmallNet,
+    TransferNet,
 )
 
 MIXED = "mixed_bfloat16"
@@ -32,8 +34,12 @@ CASES = {
     _Unit: {"dtype": MIXED},
     DetectorNetwork: {
         **{"widths": (2, 3, 4, 5, 6), "depths": (1, 1, 1, 2), "head": 3},
-        **{"normalise": True, "synchronised": SYNCHRONISED, "dtype": MIXED},
+        **{"backbone": "lite0", "normalise": True, "synchronised": SYNCHRONISED},
+        "dtype": MIXED,
     },
+    Signed: {"dtype": MIXED},
+    EfficientNetLite0: {"image_size": 32, "dtype": MIXED},
+    TransferNet: {"image_size": (80, 160), "dropout": 0.2, "dtype": MIXED},
     FaceDetector: {
         "network": lambda: DetectorNetwork((2,) * 5, (1,) * 4, 2, normalise=False),
         "term_weights": {"box": 1.0, "cls": 2.0, "dfl": 3.0},

@@ -22,6 +22,7 @@ CASES = [
         {"pool_size": 2, "strides": 1},
         (2, 5, 1, 3),
     ),
+    ("facescore.efficientnet_lite.Signed", {}, (2, 4, 4, 3)),
     ("facescore.scorer.model.CoralThresholds", {"biases": [1.5, 0.0, -0.5]}, (4, 1)),
 ]
 

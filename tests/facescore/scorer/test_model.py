@@ -68,7 +68,8 @@ def test_predictions_do_not_depend_on_the_batch(n):
     np.testing.assert_allclose(found, 3 + 2**0.5 * (values / 127.5 - 1), atol=1e-5)
 
 
-@pytest.mark.parametrize("name", sorted(NETWORKS))
+# The head of "transfer" is solved for before any training.
+@pytest.mark.parametrize("name", sorted(set(NETWORKS) - {"transfer"}))
 def test_an_untrained_network_says_about_the_mean(name):
     keras.utils.set_random_seed(0)
     options = {"alexnet": {"hidden_units": 64}}.get(name, {})
