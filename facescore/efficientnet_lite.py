@@ -13,6 +13,7 @@ from keras import layers, ops
 
 from illustkit.errors import UserError, reading
 from illustkit.files import write_whole
+from illustkit.images import uint8_to_signed
 from illustkit.tensors import read_tensors
 
 # (repeats, kernel, stride of the first, expansion, channels) of each stage
@@ -39,7 +40,7 @@ class Signed(layers.Layer):
         super().__init__(**{"autocast": False, **kwargs})
 
     def call(self, x):
-        return ops.cast(ops.cast(x, "float32") / 127.5 - 1, self.compute_dtype)
+        return ops.cast(uint8_to_signed(x), self.compute_dtype)
 
     def compute_output_shape(self, input_shape):
         return input_shape

@@ -15,12 +15,11 @@ from facescore.labels import (
     LabelError,
     PathLike,
     check_labels,
-    common_folder,
     entry_of,
     label_kind,
     label_path,
+    labelled_entries,
     note_kept,
-    read_labels,
     reason_of,
     tell_problems,
     write_entry,
@@ -35,7 +34,7 @@ from illustkit.files import (
     walk_folder,
     write_whole,
 )
-from illustkit.images import list_images, picture_size
+from illustkit.images import list_images
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _SPLITS = ("train", "val", "test")
@@ -79,26 +78,12 @@ def to_voc(
         UserError: If a picture is outside `root`, or there is none, or another file is
             there.
     """
-    paths = [expand_user(image) for image in images]
-    root = expand_user(root) if root else common_folder(paths)
     texts: dict[Path, str] = {}
-    problems: list[str] = []
     n_faces = 0
-    for image in paths:
-        name, label = name_within(root, image), label_path(image)
-        try:
-            if label_kind(label, face_class=face_class) == UNLABELLED:
-                continue
-            size = picture_size(image)
-            boxes = read_labels(label, size, face_class=face_class)
-        except UserError as error:
-            problems += error.problems
-            continue
-        rows = [] if boxes is None else boxes.tolist()
+    for name, size, boxes in labelled_entries(images, root, face_class, left_out):
         target = expand_user(folder) / Path(name).with_suffix(".xml")
-        texts[target] = _voc_text(name, size, rows)
-        n_faces += len(rows)
-    tell_problems(problems, left_out)
+        texts[target] = _voc_text(name, size, boxes.tolist())
+        n_faces += len(boxes)
     for target, text in texts.items():
         _check_free(target, text, overwrite)
     for target, text in texts.items():

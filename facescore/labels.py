@@ -228,6 +228,48 @@ def _pixels(rows, image_size):
     return clip_boxes(yolo.to_pixels(rows[:, 1:5], image_size), image_size)
 
 
+def labelled_entries(
+    images: Iterable[PathLike],
+    root: PathLike | None,
+    face_class: int | None,
+    left_out: list[str] | None,
+) -> list[tuple[str, tuple[int, int], np.ndarray]]:
+    """Read the labels of pictures, for a file of another format.
+
+    Args:
+        images: Paths of pictures.
+        root: Folder that the names are relative to, or `None` for the nearest that
+            holds all pictures.
+        face_class: See `read_labels`.
+        left_out: List that receives a line for each problem, or `None` to raise them.
+
+    Returns:
+        Triples (name, size, boxes) of the labelled pictures: (width, height), and xyxy
+        in pixels `(n, 4)`.
+
+    Raises:
+        LabelError: Naming every problem of the pictures and labels, file and line.
+        UserError: If a picture is outside `root`, or there is none.
+    """
+    paths = [expand_user(image) for image in images]
+    root = expand_user(root) if root else common_folder(paths)
+    entries: list[tuple[str, tuple[int, int], np.ndarray]] = []
+    problems: list[str] = []
+    for image in paths:
+        name, label = name_within(root, image), label_path(image)
+        try:
+            if label_kind(label, face_class=face_class) == UNLABELLED:
+                continue
+            size = picture_size(image)
+            boxes = read_labels(label, size, face_class=face_class)
+        except UserError as error:
+            problems += error.problems
+            continue
+        entries.append((name, size, np.zeros((0, 4)) if boxes is None else boxes))
+    tell_problems(problems, left_out)
+    return entries
+
+
 def to_coco(
     images: Iterable[PathLike],
     path: PathLike,
@@ -265,22 +307,9 @@ def to_coco(
         UserError: If a picture is outside `root`, or there is none, or another file is
             there.
     """
-    paths = [expand_user(image) for image in images]
-    root = expand_user(root) if root else common_folder(paths)
     entries: list[dict[str, Any]] = []
     faces: list[dict[str, Any]] = []
-    problems: list[str] = []
-    for image in paths:
-        name, label = name_within(root, image), label_path(image)
-        try:
-            if label_kind(label, face_class=face_class) == UNLABELLED:
-                continue
-            size = picture_size(image)
-            boxes = read_labels(label, size, face_class=face_class)
-        except UserError as error:
-            problems += error.problems
-            continue
-        boxes = np.zeros((0, 4)) if boxes is None else boxes
+    for name, size, boxes in labelled_entries(images, root, face_class, left_out):
         entries.append(
             {
                 "id": len(entries) + 1,
@@ -301,7 +330,6 @@ def to_coco(
                     "iscrowd": 0,
                 }
             )
-    tell_problems(problems, left_out)
     categories = [{"id": 1, "name": NAME}]
     record = {"images": entries, "annotations": faces, "categories": categories}
     path = expand_user(path)

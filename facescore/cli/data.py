@@ -1,7 +1,7 @@
 """Commands about data: crops, ratings, labels to and from COCO."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -115,19 +115,8 @@ def export_coco(
     """Write a folder's labels as one COCO file."""
     with user_errors():
         from facescore.labels import to_coco
-        from illustkit.images import list_images
 
-        left_out: list[str] = []
-        n_pictures, n_faces = to_coco(
-            list_images(folder),
-            path,
-            root=folder,
-            face_class=face_class,
-            overwrite=overwrite,
-            left_out=left_out,
-        )
-        print(f"{n_faces} faces in {n_pictures} labelled pictures: {path}")
-        cli.end_with_left_out(NAME, left_out)
+        _export(to_coco, folder, path, face_class=face_class, overwrite=overwrite)
 
 
 def import_coco(
@@ -142,20 +131,24 @@ def import_coco(
     with user_errors():
         from facescore.labels import from_coco
 
-        left_out: list[str] = []
-        notes: list[str] = []
-        written = from_coco(
-            path,
-            folder,
-            category=category,
-            overwrite=overwrite,
-            left_out=left_out,
-            notes=notes,
-        )
-        _end_import(written, notes, left_out)
+        _import(from_coco, path, folder, category=category, overwrite=overwrite)
 
 
-def _end_import(written: list[Path], notes: list[str], left_out: list[str]) -> None:
+def _export(write: Any, folder: Path, output: Path, **options: Any) -> None:
+    from illustkit.images import list_images
+
+    left_out: list[str] = []
+    n_pictures, n_faces = write(
+        list_images(folder), output, root=folder, left_out=left_out, **options
+    )
+    print(f"{n_faces} faces in {n_pictures} labelled pictures: {output}")
+    cli.end_with_left_out(NAME, left_out)
+
+
+def _import(read: Any, source: Path, folder: Path, **options: Any) -> None:
+    left_out: list[str] = []
+    notes: list[str] = []
+    written = read(source, folder, left_out=left_out, notes=notes, **options)
     places = sorted({str(target.parent) for target in written})
     print(f"{len(written)} label files written. {' '.join(places[:3])}".rstrip())
     for note in notes:
@@ -172,19 +165,8 @@ def export_voc(
     """Write a folder's labels as Pascal VOC's XML files."""
     with user_errors():
         from facescore.exchange import to_voc
-        from illustkit.images import list_images
 
-        left_out: list[str] = []
-        n_pictures, n_faces = to_voc(
-            list_images(folder),
-            output,
-            root=folder,
-            face_class=face_class,
-            overwrite=overwrite,
-            left_out=left_out,
-        )
-        print(f"{n_faces} faces in {n_pictures} labelled pictures: {output}")
-        cli.end_with_left_out(NAME, left_out)
+        _export(to_voc, folder, output, face_class=face_class, overwrite=overwrite)
 
 
 def import_voc(
@@ -197,17 +179,7 @@ def import_voc(
     with user_errors():
         from facescore.exchange import from_voc
 
-        left_out: list[str] = []
-        notes: list[str] = []
-        written = from_voc(
-            source,
-            folder,
-            category=category,
-            overwrite=overwrite,
-            left_out=left_out,
-            notes=notes,
-        )
-        _end_import(written, notes, left_out)
+        _import(from_voc, source, folder, category=category, overwrite=overwrite)
 
 
 def export_data_yaml(
@@ -240,14 +212,4 @@ def import_data_yaml(
     with user_errors():
         from facescore.exchange import from_data_yaml
 
-        left_out: list[str] = []
-        notes: list[str] = []
-        written = from_data_yaml(
-            path,
-            folder,
-            category=category,
-            overwrite=overwrite,
-            left_out=left_out,
-            notes=notes,
-        )
-        _end_import(written, notes, left_out)
+        _import(from_data_yaml, path, folder, category=category, overwrite=overwrite)
