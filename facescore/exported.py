@@ -15,6 +15,14 @@ DETECTOR, BOXES, CONFIDENCES = "facescore DetectorNetwork", "boxes", "confidence
 SCORER, SCORE = "facescore Scorer", "score"
 
 
+def _opened(path, kind, word):
+    """Open an exported network of one kind."""
+    network = ExportedNetwork(path)
+    if network.about.get("network") != kind:
+        raise UserError(f"{path}: holds no {word}. Write one by facescore export.")
+    return network
+
+
 class ExportedDetectorNetwork:
     """The network of an exported detector, which gives boxes without Keras.
 
@@ -26,13 +34,8 @@ class ExportedDetectorNetwork:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.network = ExportedNetwork(path)
-        about = self.network.about
-        if about.get("network") != DETECTOR:
-            raise UserError(
-                f"{path}: holds no detector. Write one by facescore export."
-            )
-        size = about["image_size"]
+        self.network = _opened(path, DETECTOR, "detector")
+        size = self.network.about["image_size"]
         self.size: tuple[int, int] | None = None if size is None else tuple(size)
 
     def candidates(
@@ -73,10 +76,8 @@ class ExportedScorer:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.network = ExportedNetwork(path)
+        self.network = _opened(path, SCORER, "scorer")
         about = self.network.about
-        if about.get("network") != SCORER:
-            raise UserError(f"{path}: holds no scorer. Write one by facescore export.")
         self.image_size: tuple[int, int] = tuple(about["image_size"])
         self.margin: tuple[float, ...] = tuple(about["margin"])
         self.square = bool(about["square"])

@@ -19,6 +19,7 @@ from facescore.scorer.prediction import FaceScorer
 from illustkit.errors import UserError
 from illustkit.files import expand_user, write_whole
 from illustkit.images import list_images, read_image, write_image
+from illustkit.images.write import save_bytes
 
 PAGE = "explanations.html"
 VEILS = "explained"
@@ -35,10 +36,10 @@ def write_veil(path: Path, explanation: Explanation) -> Path:
     Returns:
         The path.
     """
-    import cv2
+    from PIL import Image
 
-    colours = cv2.cvtColor(draw_veil(explanation), cv2.COLOR_RGBA2BGRA)
-    return write_whole(path, cv2.imencode(".png", colours)[1].tobytes())
+    veil = Image.fromarray(draw_veil(explanation))
+    return write_whole(path, save_bytes(path, veil, "PNG"))
 
 
 def draw_veil(explanation: Explanation) -> np.ndarray:

@@ -21,6 +21,7 @@ from facescore.scorer.saliency import (
 )
 from illustkit.errors import UserError
 from illustkit.images import read_image, uint8_to_signed, write_image
+from illustkit.images.write import save_bytes
 
 METHODS = "dcsm", "grad-cam"
 LOWER, HIGHER = "lower", "higher"
@@ -106,9 +107,9 @@ class Explanation:
         return Path(write_image(path, self.sheet()))
 
     def _repr_png_(self) -> bytes:
-        import cv2
+        from PIL import Image
 
-        return cv2.imencode(".png", self.sheet()[..., ::-1])[1].tobytes()
+        return save_bytes("explanation.png", Image.fromarray(self.sheet()), "PNG")
 
 
 class Explainer:
