@@ -9,8 +9,9 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from facescore.detector.network import BINS, STRIDES, fold_normalisation
-from facescore.detector.prediction import as_detector
+from facescore.detector.grid import BINS, STRIDES
+from facescore.detector.network import fold_normalisation
+from facescore.detector.prediction import DEFAULT, as_detector, load_network
 from facescore.exported import BOXES, CONFIDENCES, DETECTOR, SCORE, SCORER
 from facescore.scorer.prediction import as_scorer
 from illustkit.errors import UserError
@@ -89,6 +90,8 @@ def _checked(size):
 
 
 def _network_of(detector):
+    if isinstance(detector, str) and detector == DEFAULT:
+        return fold_normalisation(load_network(detector))
     # The cascade would be fetched before it could be refused.
     opened = None if detector == "cascade" else as_detector(detector)
     network = getattr(opened, "network", None)

@@ -9,6 +9,7 @@ from facescore.cli.options import (
     BatchSize,
     Confidence,
     Detector,
+    Engine,
     FaceClass,
     Holdout,
     ImageSize,
@@ -40,6 +41,7 @@ def detect(
     iou: Iou = None,
     image_size: ImageSize = None,
     tile: Tile = None,
+    engine: Engine = "auto",
     save: Annotated[
         bool, typer.Option("--save/--no-save", help="Draw the faces on each picture.")
     ] = True,
@@ -88,6 +90,7 @@ def detect(
             line_width=line_width,
             hide_conf=hide_conf,
             overwrite=overwrite,
+            engine=engine,
             left_out=left_out,
             skipped=skipped,
             confidence=confidence,

@@ -57,6 +57,12 @@ BatchSize = Annotated[
 Tile = Annotated[
     int | None, typer.Option(help="Side of windows to search as well, pixels.", min=32)
 ]
+Engine = Annotated[
+    str,
+    typer.Option(
+        help="keras, onnx or opencv; auto starts fastest, or takes Keras for a GPU."
+    ),
+]
 Margin = Annotated[
     str, typer.Option(help="top,sides,bottom of a crop, as fractions of the face.")
 ]

@@ -54,6 +54,7 @@ def detect_folder(
     line_width: int | None = None,
     hide_conf: bool = False,
     overwrite: bool = False,
+    engine: str = "auto",
     left_out: list[tuple[Path, str]] | None = None,
     skipped: list[Path] | None = None,
     progress: Callable[[int], object] | None = None,
@@ -87,6 +88,7 @@ def detect_folder(
         hide_conf: Whether to draw no confidences. Defaults to `False`.
         overwrite: Search pictures again whose files an earlier call has written.
             Defaults to `False`: they are passed over.
+        engine: See `load_detector`. Defaults to "auto".
         left_out: List that receives pairs (path, reason) of the pictures that cannot
             be read. Defaults to none: the first of them raises its error.
         skipped: List that receives the pictures that were passed over.
@@ -115,7 +117,7 @@ def detect_folder(
         known = _read_known(folder)
     if folder is not None and save:
         _check_drawn(folder, names, paths)
-    detector = as_detector(detector)
+    detector = as_detector(detector, engine=engine)
     check_finding(detector, **options)
     found: dict[str, dict[str, Any]] = {}
     try:

@@ -6,7 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from facescore.detector.network import BINS, DetectorNetwork, decode, grid_cells
+from facescore.detector.grid import BINS, decode, grid_cells
+from facescore.detector.network import DetectorNetwork
 from illustkit.training.runs import RunKind
 from illustkit.training.trainable import Trainable
 

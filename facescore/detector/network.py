@@ -6,13 +6,11 @@ from typing import Any
 import keras
 import numpy as np
 from keras import layers, ops
-from scipy import special
 
+from facescore.detector.grid import BINS, STRIDES
 from facescore.efficientnet_lite import Signed, build_features
 from illustkit.images import uint8_to_unit
 
-STRIDES = (8, 16, 32)
-BINS = 16
 BACKBONES = "plain", "lite0"
 
 
@@ -219,61 +217,6 @@ class _Unit(layers.Layer):
 
     def call(self, x):
         return ops.cast(uint8_to_unit(x), self.compute_dtype)
-
-
-def grid_cells(size: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the centres and strides of the cells of a picture's predictions.
-
-    Args:
-        size: (width, height) of the network's input in pixels, multiples of 32.
-
-    Returns:
-        `(centres, strides)`: float32 `(cells, 2)` in pixels (x, y), and `(cells,)`.
-
-    Raises:
-        ValueError: If a side is not a multiple of 32.
-    """
-    width, height = size
-    if width % STRIDES[-1] or height % STRIDES[-1] or min(size) < STRIDES[-1]:
-        raise ValueError(
-            f"The detector's input has sides that are multiples of {STRIDES[-1]}. "
-            f"Received: {size=}"
-        )
-    centres, strides = [], []
-    for stride in STRIDES:
-        x, y = np.meshgrid(np.arange(width // stride), np.arange(height // stride))
-        centres.append((np.stack([x, y], axis=-1).reshape(-1, 2) + 0.5) * stride)
-        strides.append(np.full(x.size, stride))
-    return (
-        np.concatenate(centres).astype("float32"),
-        np.concatenate(strides).astype("float32"),
-    )
-
-
-def decode(distances: Any, centres: np.ndarray, strides: np.ndarray) -> Any:
-    """Turn distributions of distances into boxes.
-
-    A distance is the mean of its distribution, in strides.
-
-    Args:
-        distances: Logits `(..., cells, 64)`: 16 bins each of left, top, right, bottom;
-            a NumPy array, or a tensor.
-        centres: Pixels `(cells, 2)`.
-        strides: Pixels `(cells,)`.
-
-    Returns:
-        xyxy in pixels `(..., cells, 4)`: an array, or a tensor.
-
-    Reference:
-        Li et al., "Generalized Focal Loss" (2020), equation 3.
-    """
-    xp, softmax, shape = ops, ops.softmax, ops.shape(distances)
-    if isinstance(distances, np.ndarray):
-        xp, softmax = np, special.softmax
-    logits = xp.reshape(distances, (*shape[:-1], 4, BINS))
-    sides = xp.sum(softmax(logits, axis=-1) * xp.arange(BINS, dtype="float32"), -1)
-    sides = sides * strides[:, None]
-    return xp.concatenate([centres - sides[..., :2], centres + sides[..., 2:]], -1)
 
 
 def fold_normalisation(network: keras.Model) -> keras.Model:

@@ -14,6 +14,8 @@ from facescore.boxes import (
     nms,
     whole_picture,
 )
+from facescore.detector.engines import EngineNetwork, choose_engine
+from facescore.detector.grid import decode, grid_cells
 from facescore.detector.results import Faces
 from facescore.exported import ExportedDetectorNetwork
 from illustkit.deprecation import keyword_aliases
@@ -41,12 +43,13 @@ class Detector:
     ```
 
     Args:
-        network: A `facescore.detector.network.DetectorNetwork`, or an exported one
-            (`facescore.exported.ExportedDetectorNetwork`), which needs no Keras.
+        network: A `facescore.detector.network.DetectorNetwork`; or one that needs no
+            Keras: `facescore.detector.engines.EngineNetwork`, or an exported one
+            (`facescore.exported.ExportedDetectorNetwork`).
     """
 
     def __init__(self, network: Any) -> None:
-        if not isinstance(network, ExportedDetectorNetwork):
+        if not isinstance(network, (EngineNetwork, ExportedDetectorNetwork)):
             from facescore.detector.network import fold_normalisation
 
             network = fold_normalisation(network)
@@ -257,8 +260,6 @@ def candidates(
     Returns:
         `(boxes, confidences)`: xyxy `(n, 4)` in its pixels, and `(n,)`.
     """
-    from facescore.detector.network import decode, grid_cells
-
     scores = 1 / (1 + np.exp(-raw[:, -1].astype(np.float64)))
     kept = np.flatnonzero(scores >= confidence)
     centres, strides = grid_cells(size)
@@ -327,8 +328,13 @@ def whole(
     return np.all(boxes[:, :2] >= low, axis=1) & np.all(boxes[:, 2:] <= high, axis=1)
 
 
-def load_detector(run: Any) -> Detector:
+def load_detector(run: Any, *, engine: str = "auto") -> Detector:
     """Load a trained detector.
+
+    Example:
+    ```python
+    detector = facescore.load_detector("default", engine="opencv")
+    ```
 
     Args:
         run: "default", the detector that comes with the package; a run folder, or the
@@ -336,16 +342,33 @@ def load_detector(run: Any) -> Detector:
             path of a `.keras` file, or of an `.onnx` or `.tflite` file that
             `facescore.export_detector` wrote. A run folder named default is given as
             "./default".
+        engine: What computes: "keras", on the GPU where there is one; "onnx" (ONNX
+            Runtime) or "opencv", on the CPU; they find the same faces. "auto" is Keras
+            for a run and wherever there is a GPU, and else the faster start: ONNX
+            Runtime if it is installed, or OpenCV. Defaults to "auto". An exported file
+            has its own.
 
     Returns:
         A `Detector`.
 
     Raises:
-        UserError: If there is no such run, or no weights in it.
+        UserError: If there is no such run, no weights in it, or no such engine.
     """
+    shipped = isinstance(run, str) and run == DEFAULT
+    chosen = choose_engine(engine, shipped=shipped)
     if is_exported(run):
+        if engine != "auto":
+            raise UserError(f"{run}: has its own engine; leave `engine` out.")
         return Detector(ExportedDetectorNetwork(run))
-    return Detector(load_network(run))
+    if chosen == "keras":
+        return Detector(load_network(run))
+    if shipped:
+        from facescore.detector.pretrained import read_shipped
+
+        return Detector(EngineNetwork(*read_shipped(), engine=chosen))
+    network = load_network(run)
+    weights = {w.path: np.asarray(w) for w in network.weights}
+    return Detector(EngineNetwork(network.get_config(), weights, engine=chosen))
 
 
 def load_network(run: Any) -> Any:
@@ -367,21 +390,30 @@ def load_network(run: Any) -> Any:
     return load_run(run, DETECTOR, build_detector).network
 
 
-def as_detector(detector: Any) -> Any:
+def as_detector(detector: Any, *, engine: str = "auto") -> Any:
     """Open a detector by its name or run; return one that is open as it is.
 
     Args:
         detector: "default", "cascade", a run folder, a `Run`, an exported file, an
             object with `detect`, a function from an image to its faces, or `None` for
             whole pictures.
+        engine: See `load_detector`.
+
+    Raises:
+        UserError: If the detector cannot be opened, or has no such engine.
     """
-    if detector is None or callable(detector) or hasattr(detector, "detect"):
+    opened = detector is None or callable(detector) or hasattr(detector, "detect")
+    if engine != "auto" and (opened or detector == "cascade"):
+        raise UserError(
+            "`engine` is for a detector that is named and trained: leave it out."
+        )
+    if opened:
         return detector
     if detector == "cascade":
         from facescore.detector.cascade import Cascade
 
         return Cascade()
-    return load_detector(detector)
+    return load_detector(detector, engine=engine)
 
 
 @ultralytics_names
@@ -466,6 +498,7 @@ def detect_faces(
     iou: float | None = None,
     image_size: int | None = None,
     tile: int | None = None,
+    engine: str = "auto",
 ) -> Faces:
     """Find the faces of one picture.
 
@@ -488,6 +521,7 @@ def detect_faces(
         image_size: Side that the picture is scaled to, rounded up to a multiple of 32.
             Defaults to 640.
         tile: Side of windows to search as well, in pixels. Defaults to none.
+        engine: See `load_detector`. Defaults to "auto".
 
     Returns:
         `Faces`: a list of `Face`, best first, that draws itself on the picture.
@@ -498,7 +532,7 @@ def detect_faces(
     """
     (found,) = find_faces(
         [read_image(image)],
-        as_detector(detector),
+        as_detector(detector, engine=engine),
         confidence=confidence,
         iou=iou,
         image_size=image_size,

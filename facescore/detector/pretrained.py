@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from illustkit.training.shipped import load_network, save_network
+from illustkit.training.shipped import load_network, read_network, save_network
 
 DEFAULT = Path(__file__).parents[1] / "weights" / "default.npz"
 
@@ -30,6 +30,18 @@ def save_shipped(network: Any, path: str | os.PathLike[str]) -> Path:
     without = "name", "dtype", "normalise", "synchronised"
     settings = {k: v for k, v in network.get_config().items() if k not in without}
     return save_network(network, settings, path)
+
+
+def read_shipped() -> tuple[dict[str, Any], dict[str, Any]]:
+    """Read the package's own detector, without Keras.
+
+    Returns:
+        `(settings, arrays)` for `facescore.detector.engines.EngineNetwork`.
+
+    Raises:
+        UserError: If the file is missing or spoilt.
+    """
+    return read_network(DEFAULT)
 
 
 def load_shipped(path: str | os.PathLike[str] = DEFAULT) -> Any:

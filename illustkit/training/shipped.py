@@ -49,6 +49,32 @@ def save_network(
     return write_whole(path, memory.getvalue())
 
 
+def read_network(
+    path: str | os.PathLike[str],
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Read what `save_network` stored, without Keras.
+
+    Example:
+    ```python
+    settings, arrays = read_network("small.npz")
+    ```
+
+    Args:
+        path: The `.npz`.
+
+    Returns:
+        `(settings, arrays)`: what the network is built from, and its float16 weights
+        by their paths.
+
+    Raises:
+        UserError: If the file is missing or no such file.
+    """
+    with reading(path, "Install the package again."):
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        return json.loads(arrays.pop(_CONFIG).tobytes()), arrays
+
+
 def load_network(
     path: str | os.PathLike[str], build: Callable[[dict[str, Any]], Any]
 ) -> Any:
@@ -72,12 +98,9 @@ def load_network(
     """
     from illustkit.runtime import precision
 
-    with reading(path, "Install the package again."):
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        settings = json.loads(arrays.pop(_CONFIG).tobytes())
-        with precision("float32"):
-            network = build(settings)
+    settings, arrays = read_network(path)
+    with reading(path, "Install the package again."), precision("float32"):
+        network = build(settings)
     names = {variable.path: variable for variable in network.weights}
     if set(names) != set(arrays):
         differing = sorted(set(names) ^ set(arrays))[0]

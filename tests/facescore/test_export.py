@@ -6,7 +6,8 @@ import pytest
 from keras import layers
 
 from facescore import detect_faces, export_detector, export_scorer
-from facescore.detector.network import STRIDES, DetectorNetwork, decode, grid_cells
+from facescore.detector.grid import STRIDES, decode, grid_cells
+from facescore.detector.network import DetectorNetwork
 from facescore.detector.prediction import Detector, load_detector
 from facescore.exported import ExportedDetectorNetwork, ExportedScorer
 from facescore.scorer.model import Scorer

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from keras import ops
 
+from facescore.detector.grid import BINS, decode, grid_cells
 from facescore.detector.losses import FaceDetector, distribution_loss
-from facescore.detector.network import BINS, DetectorNetwork, decode, grid_cells
+from facescore.detector.network import DetectorNetwork
 from facescore.detector.prediction import Detector, candidates
 from tests.conftest import ROOT
 from tests.facescore.detector.test_assignment import assign_by_loop, ciou_of_one

@@ -2,7 +2,8 @@ import keras
 import numpy as np
 import pytest
 
-from facescore.detector.network import DetectorNetwork, fold_normalisation, grid_cells
+from facescore.detector.grid import grid_cells
+from facescore.detector.network import DetectorNetwork, fold_normalisation
 from facescore.detector.training import DETECTOR_PRESETS
 
 SLIM = {"widths": (4, 4, 8, 8, 8), "depths": (1, 1, 1, 1), "head": 4}

@@ -3,7 +3,7 @@ import pytest
 
 from facescore.boxes import Face
 from facescore.detector.folder import detect_folder
-from facescore.detector.network import BINS, grid_cells
+from facescore.detector.grid import BINS, grid_cells
 from facescore.detector.prediction import (
     Detector,
     _is_piece,

@@ -1,0 +1,93 @@
+"""ONNX Runtime and OpenCV compute what Keras computes, and need no Keras."""
+
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from facescore.detector import engines, prediction
+from facescore.detector.engines import EngineNetwork, choose_engine, network_graph
+from facescore.detector.network import DetectorNetwork, fold_normalisation
+from illustkit.errors import UserError
+
+SLIM = {"widths": (4, 6, 8, 10, 12), "depths": (1, 2, 1, 1), "head": 4}
+CODE = """
+import sys
+import numpy as np
+from facescore import detect_faces
+detect_faces(np.zeros((32, 32, 3), np.uint8), image_size=32, engine="opencv")
+print([m for m in ("keras", "tensorflow", "jax", "scipy") if m in sys.modules])
+"""
+
+
+@pytest.fixture(scope="module")
+def network():
+    """A network with weights such as a training leaves."""
+    network, rng = DetectorNetwork(**SLIM), np.random.default_rng(0)
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            shapes = [w.shape for w in layer.get_weights()]
+            layer.set_weights([rng.uniform(0.5, 1.5, shape) for shape in shapes])
+    return network
+
+
+def weights_of(network):
+    return {w.path: np.asarray(w) for w in network.weights}
+
+
+@pytest.mark.parametrize("engine", ["onnx", "opencv"])
+@pytest.mark.parametrize("folded", [False, True])
+def test_raw_predictions_are_those_of_keras(network, engine, folded):
+    if engine == "onnx":
+        pytest.importorskip("onnxruntime")
+    source = fold_normalisation(network) if folded else network
+    ours = EngineNetwork(source.get_config(), weights_of(source), engine)
+    rng = np.random.default_rng(1)
+    for shape in (1, 64, 64), (3, 32, 96), (2, 64, 64):  # OpenCV is told new sizes
+        pictures = rng.integers(0, 256, (*shape, 3), dtype=np.uint8)
+        theirs = np.asarray(network(pictures))
+        np.testing.assert_allclose(ours.predict_on_batch(pictures), theirs, atol=1e-4)
+    assert np.std(theirs) > 0.01
+
+
+@pytest.mark.parametrize("size", [None, (64, 32)])
+def test_the_file_is_whole(network, size):
+    onnx = pytest.importorskip("onnx")
+    data = network_graph(network.get_config(), weights_of(network), size)
+    onnx.checker.check_model(onnx.load_from_string(data), full_check=True)
+
+
+def test_the_default_detector_needs_no_keras():
+    done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_auto_starts_fast_unless_there_is_a_gpu(monkeypatch):
+    installed = {"onnxruntime": True}
+    monkeypatch.setattr(
+        engines.importlib.util, "find_spec", lambda name: installed.get(name) or None
+    )
+    monkeypatch.setattr(engines, "_has_gpu", lambda: False)
+    assert choose_engine("auto", shipped=True) == "onnx"
+    assert choose_engine("auto", shipped=False) == "keras"
+    installed.clear()
+    assert choose_engine("auto", shipped=True) == "opencv"
+    with pytest.raises(UserError, match="pip install onnxruntime"):
+        choose_engine("onnx", shipped=True)
+    monkeypatch.setattr(engines, "_has_gpu", lambda: True)
+    assert choose_engine("auto", shipped=True) == "keras"
+    assert choose_engine("opencv", shipped=True) == "opencv"
+    with pytest.raises(UserError, match="Received: 'tensorrt'"):
+        choose_engine("tensorrt", shipped=True)
+
+
+def test_an_engine_is_refused_where_it_would_do_nothing():
+    with pytest.raises(UserError, match="Only Keras runs"):
+        network_graph({"backbone": "lite0"}, {})
+    with pytest.raises(UserError, match="leave `engine` out"):
+        prediction.load_detector("faces.onnx", engine="opencv")
+    for detector in "cascade", None, lambda image: []:
+        with pytest.raises(UserError, match="`engine` is for a detector"):
+            prediction.as_detector(detector, engine="opencv")
