@@ -56,6 +56,7 @@ def read_network(
 
     Example:
     ```python
+    save_network(network, {"units": 3}, "small.npz")
     settings, arrays = read_network("small.npz")
     ```
 

@@ -969,6 +969,7 @@ CASES: dict[str, Case] = {
     ),
     "facescore:TransferNet": Case(values={"pictures": lambda: signed(2, 160, 160, 3)}),
     "illustkit:save_network": Case(values={"network": dense_layer}),
+    "illustkit:read_network": Case(values={"network": dense_layer}),
     "illustkit:load_network": Case(
         values={"network": dense_layer, "build": value(dense_layer)}
     ),
