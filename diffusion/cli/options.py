@@ -14,6 +14,17 @@ NAME = "illust-diffusion"
 
 RunFolder = Annotated[Path, typer.Option(help="Folder of the training.")]
 RunArgument = Annotated[Path, typer.Argument(help="Folder of the training.")]
+ModelArgument = Annotated[
+    Path,
+    typer.Argument(
+        help="Folder of the training; by default the model that comes with the package."
+    ),
+]
+Attributes = Annotated[
+    str | None,
+    typer.Option(help="What the icons shall show, as hair=red,glasses=yes."),
+]
+Guidance = Annotated[float, typer.Option(help="How strongly that counts, 1 or more.")]
 Preset = Annotated[str, typer.Option(help="preprint, hourglass, colab, small or tiny.")]
 Strategy = Annotated[str, typer.Option(help="auto, one, mirrored, multiworker or tpu.")]
 Precision = Annotated[

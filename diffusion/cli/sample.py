@@ -9,11 +9,13 @@ import typer
 
 from diffusion.cli.options import (
     NAME,
+    Attributes,
     Font,
+    Guidance,
     ImageSize,
+    ModelArgument,
     Opacity,
     Precision,
-    RunArgument,
     Sampler,
     Seed,
     Steps,
@@ -27,13 +29,15 @@ from illustkit.files import expand_user
 
 
 def sample(
-    run: RunArgument,
+    run: ModelArgument = Path("default"),
     output: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("new"),
     n: Annotated[int, typer.Option(help="Number of icons.")] = 64,
     sampler: Sampler = "ddim",
     steps: Steps = None,
     eta: Annotated[float | None, typer.Option(help="Noise of DDIM, 0 to 1.")] = None,
     seed: Seed = 3407,
+    attributes: Attributes = None,
+    guidance: Guidance = 2.0,
     image_size: ImageSize = None,
     batch_size: Annotated[int | None, typer.Option(help="Icons per batch.")] = None,
     precision: Precision = None,
@@ -44,9 +48,12 @@ def sample(
 ) -> None:
     """Make new icons: a folder of PNG files and a grid.
 
-    Icons that the folder holds already stay, and the missing ones are made.
+    Icons that the folder holds already stay, and the missing ones are made. What the
+    package's own model can be asked for: hair, hairstyle, eyes, expression, skin,
+    glasses, accessory.
     """
     with user_errors(NAME):
+        from diffusion.attributes import parse_attributes
         from diffusion.network.model import load_diffuser
         from diffusion.sampling.generate import icon_paths, sample_folder
 
@@ -60,6 +67,8 @@ def sample(
             steps=steps,
             eta=eta,
             seed=seed,
+            attributes=parse_attributes(attributes),
+            guidance=guidance,
             image_size=parse_size(image_size),
             batch_size=batch_size,
             **marking(watermark, watermark_text, opacity, font),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,9 +11,9 @@ from diffusion.cli.options import (
     NAME,
     Font,
     ImageSize,
+    ModelArgument,
     Opacity,
     Precision,
-    RunArgument,
     Watermark,
     WatermarkText,
     marking,
@@ -22,7 +23,7 @@ from illustkit.cli import Host, user_errors
 
 
 def serve(
-    run: RunArgument,
+    run: ModelArgument = Path("default"),
     port: Annotated[int, typer.Option(help="TCP port; 0 takes a free one.")] = 7860,
     image_size: ImageSize = None,
     precision: Precision = None,

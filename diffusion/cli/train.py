@@ -35,6 +35,10 @@ def train(
     dim_mults: Annotated[
         str | None, typer.Option(help="Multiple of dim at each level, as 1,2,4,8.")
     ] = None,
+    patch: Annotated[
+        int | None,
+        typer.Option(help="Side of the squares of pixels that are one to the network."),
+    ] = None,
     version: Annotated[str | None, typer.Option(help="0.25.3 or 2.")] = None,
     schedule: Annotated[
         str | None, typer.Option(help="cosine, linear or sigmoid.")
@@ -67,6 +71,13 @@ def train(
         str | None,
         typer.Option(help="Log FID and KID: inception, or a file of its weights."),
     ] = None,
+    attributes: Annotated[
+        str | None,
+        typer.Option(
+            help="What icons can be asked for: folders, their sub-folders' names, or a "
+            "CSV of their attributes."
+        ),
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Decides all that is random.")] = (
         None
     ),
@@ -82,6 +93,7 @@ def train(
             strategy=strategy,
             sample_every=sample_every,
             metrics=metrics,
+            attributes=attributes,
             **given(
                 steps=steps,
                 epoch_steps=epoch_steps,
@@ -89,6 +101,7 @@ def train(
                 channels=channels,
                 dim=dim,
                 dim_mults=_parse_multiples(dim_mults),
+                patch=patch,
                 version=version,
                 schedule=schedule,
                 timesteps=timesteps,

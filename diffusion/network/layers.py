@@ -186,6 +186,51 @@ class UpsampledConv(layers.Layer):
         return {**super().get_config(), "filters": self.filters}
 
 
+@keras.saving.register_keras_serializable(package="diffusion")
+class DepthToSpace(layers.Layer):
+    """Lays the channels of each pixel out as a square of pixels.
+
+    Example:
+    ```python
+    DepthToSpace(2)(np.zeros((1, 5, 8, 12))).shape   # (1, 10, 16, 3)
+    ```
+
+    Args:
+        side: Side of the square in pixels.
+        **kwargs: `name`, `dtype`.
+
+    Call arguments:
+        x: `(batch, height, width, side * side * channels)`; the channels of the
+            square's upper left pixel come first, then those of its right neighbour.
+
+    Returns:
+        `(batch, side * height, side * width, channels)`.
+
+    Reference:
+        Shi et al., "Real-time single image and video super-resolution using an
+        efficient sub-pixel convolutional neural network" (2016), section 3.2.
+    """
+
+    def __init__(self, side: int, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.side = side
+
+    def call(self, x):
+        batch, height, width, channels = self.compute_output_shape(ops.shape(x))
+        side = self.side
+        x = ops.reshape(x, (-1, height // side, width // side, side, side, channels))
+        x = ops.transpose(x, (0, 1, 3, 2, 4, 5))
+        return ops.reshape(x, (-1, height, width, channels))
+
+    def compute_output_shape(self, input_shape):
+        batch, height, width, channels = input_shape
+        many = [None if n is None else self.side * n for n in (height, width)]
+        return batch, *many, channels // self.side**2
+
+    def get_config(self):
+        return {**super().get_config(), "side": self.side}
+
+
 def _taps(kernel, odd):
     """Return the two taps that stand for three on odd (or even) rows or columns."""
     first, second, third = ops.unstack(ops.convert_to_tensor(kernel), 3, axis=0)

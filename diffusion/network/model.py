@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from keras import ops
 
+from diffusion.attributes import Schema, width
 from diffusion.icons import CHANNELS
 from diffusion.network.unet import UNet
 from diffusion.process import (
@@ -29,6 +31,7 @@ from illustkit.runtime import precision as precision_scope
 from illustkit.runtime import replicas
 from illustkit.training.folder import SETTINGS
 from illustkit.training.runs import Run, RunKind
+from illustkit.training.shipped import load_network, save_network
 from illustkit.training.trainable import Trainable
 
 LOSSES = "l1", "mse"
@@ -43,6 +46,9 @@ CHOICES = {
 NEEDED = *CHOICES, "channels", "timesteps", "dim", "dim_mults", "image_size"
 NEEDED += "dropout", "self_condition"
 AVERAGE = "average.weights.h5"
+DEFAULT = "default"
+"""Name of the model that comes with the package."""
+SHIPPED = Path(__file__).parents[1] / "weights" / "default.npz"
 DIFFUSER = RunKind("diffusion model", frozenset({"timesteps"}))
 
 
@@ -64,6 +70,8 @@ class Diffuser(Trainable):
         loss: "l1" or "mse". Defaults to "l1".
         min_snr_gamma: Cap of the signal-to-noise ratio in the loss weights; see
             `diffusion.process.loss_weights`. Defaults to `None`, no cap.
+        attributes: Names of what its pictures can be asked for, each with its values.
+            Defaults to none.
         **kwargs: Passed to `keras.Model`.
 
     Call arguments:
@@ -89,6 +97,7 @@ class Diffuser(Trainable):
         objective: str = "noise",
         loss: str = "l1",
         min_snr_gamma: float | None = None,
+        attributes: Schema | None = None,
         **kwargs: Any,
     ):
         check_objective(objective)
@@ -96,6 +105,9 @@ class Diffuser(Trainable):
             raise UserError(f"`loss` must be one of {LOSSES}. Received: {loss!r}")
         # The noise stays float32 under any precision, since it is the target.
         super().__init__({loss: 1}, autocast=False, **kwargs)
+        self.attributes = {k: list(v) for k, v in (attributes or {}).items()}
+        if self.attributes:
+            network = {**network, "attributes": width(self.attributes)}
         self.unet, self.average = UNet(**network), UNet(**network)
         self.average.set_weights(self.unet.get_weights())
         self.average.trainable = False
@@ -123,6 +135,7 @@ class Diffuser(Trainable):
             "objective": self.objective,
             "loss": self.loss_name,
             "min_snr_gamma": self.min_snr_gamma,
+            "attributes": self.attributes,
         }
 
     @property
@@ -144,14 +157,16 @@ class Diffuser(Trainable):
         x0 = uint8_to_signed(inputs["pictures"])
         t = ops.convert_to_tensor(inputs["t"])
         x_t = q_sample(self.schedule, x0, t, inputs["noise"])
+        said = [inputs["attributes"]] if self.attributes else []
         if not self.unet.self_condition:
-            return ops.cast(self.unet([x_t, t], training=training), "float32")
-        output = self.unet([x_t, t, ops.zeros_like(x_t)], training=training)
+            return ops.cast(self.unet([x_t, t, *said], training=training), "float32")
+        output = self.unet([x_t, t, ops.zeros_like(x_t), *said], training=training)
         own = predict_x0(self.schedule, self.objective, x_t, t, output)
         # Clipped, as a sampler's estimates are: at the noisiest timesteps it is huge.
         own = ops.stop_gradient(ops.clip(own, -1, 1))
         own = own * inputs["see_own"][:, None, None, None]
-        return ops.cast(self.unet([x_t, t, own], training=training), "float32")
+        output = self.unet([x_t, t, own, *said], training=training)
+        return ops.cast(output, "float32")
 
     def terms(self, x, y, y_pred, training):
         x0, t = uint8_to_signed(x["pictures"]), x["t"]
@@ -160,16 +175,38 @@ class Diffuser(Trainable):
         weight = ops.take(ops.convert_to_tensor(self.timestep_weights), t)
         return {self.loss_name: weight * ops.mean(error, axis=(1, 2, 3))}
 
-    def denoiser(self, average: bool = True) -> Callable[..., np.ndarray]:
+    def denoiser(
+        self,
+        average: bool = True,
+        *,
+        wishes: np.ndarray | None = None,
+        guidance: float = 1.0,
+    ) -> Callable[..., np.ndarray]:
         """Return the network as a function that the samplers call.
 
         Args:
             average: Whether to use the averaged weights. Defaults to `True`.
+            wishes: What `diffusion.attributes.encode` made of a wish for each picture
+                of a batch. Defaults to `None`, no wish.
+            guidance: How strongly the wishes count: the output is moved this many
+                times as far from that without a wish as the wish itself moves it. 1
+                asks the network once, any other number twice. Defaults to 1.
 
         Returns:
             A function of `x_t` `(batch, height, width, channels)`, `t` `(batch,)` and,
             for a self-conditioned network, its last estimate, to a NumPy array.
+
+        Raises:
+            UserError: If the model was trained without attributes, and there are
+                wishes.
+
+        Reference:
+            Ho and Salimans, "Classifier-free diffusion guidance" (2022), equation 6,
+            with w = guidance - 1.
         """
+        if wishes is not None and not self.attributes:
+            raise UserError("This model was trained without attributes to wish for.")
+        guided = wishes is not None and guidance != 1
         network = self.average if average else self.unet
         sharing = replicas(None)
 
@@ -178,11 +215,22 @@ class Diffuser(Trainable):
             if self.unet.self_condition:
                 own = np.zeros_like(inputs[0]) if x_self_cond is None else x_self_cond
                 inputs.append(np.asarray(own, "float32"))
+            if self.attributes:
+                said = np.zeros((len(x_t), self.unet.attributes), "float32")
+                inputs.append(said if wishes is None else said + wishes)
+            if guided:
+                inputs = [np.concatenate([each, each]) for each in inputs]
+                inputs[-1][len(x_t) :] = 0
             # Padded, since devices share a batch equally; under a strategy each of
             # them returns the same pictures, one after another.
-            rows = np.arange(-(-len(x_t) // sharing) * sharing).clip(max=len(x_t) - 1)
+            n = len(inputs[0])
+            rows = np.arange(-(-n // sharing) * sharing).clip(max=n - 1)
             output = network.predict_on_batch([each[rows] for each in inputs])
-            return np.asarray(output, "float32")[: len(x_t)]
+            output = np.asarray(output, "float32")[:n]
+            if not guided:
+                return output
+            wished, without = np.split(output, 2)
+            return without + np.float32(guidance) * (wished - without)
 
         return model
 
@@ -240,8 +288,14 @@ def build_diffuser(settings: Mapping[str, Any]) -> Diffuser:
         "self_condition": settings["self_condition"] > 0,
         "dropout": settings["dropout"],
     }
+    if settings.get("patch"):
+        network["patch"] = settings["patch"]
     names = "schedule", "timesteps", "objective", "loss", "min_snr_gamma"
-    return Diffuser(network, **{name: settings[name] for name in names})
+    return Diffuser(
+        network,
+        attributes=settings.get("attributes"),
+        **{name: settings[name] for name in names},
+    )
 
 
 @renamed_keywords(dtype="precision")
@@ -257,7 +311,8 @@ def load_diffuser(
     ```
 
     Args:
-        run: A run folder: its path, or the `Run` that `diffusion.train` returned.
+        run: A run folder: its path, or the `Run` that `diffusion.train` returned; or
+            "default", the model that comes with the package.
         precision: Dtype policy; "mixed_bfloat16" is quicker on processors that have
             it. Defaults to "float32".
 
@@ -268,11 +323,72 @@ def load_diffuser(
         UserError: If there is no such run or precision, or no weights in it.
     """
     check_options(precision=precision)
+    if not isinstance(run, Run) and os.fspath(run) == DEFAULT:
+        return load_shipped(precision=precision)
     run = DIFFUSER.open(run)
     _check_settings(run)
     fix = "Train it again, or name another."
     with precision_scope(precision), reading(run.folder / SETTINGS, fix):
         diffuser = build_diffuser(run.settings)
     run.load_weights(diffuser.average, AVERAGE)
+    diffuser.unet.set_weights(diffuser.average.get_weights())
+    return diffuser
+
+
+def save_shipped(
+    run: str | os.PathLike | Run, path: str | os.PathLike = SHIPPED
+) -> Path:
+    """Store a run's averaged weights in float16, with its settings, in one file.
+
+    Example:
+    ```python
+    save_shipped("runs/icons", "default.npz")
+    ```
+
+    Args:
+        run: A run folder, or a `Run`.
+        path: The `.npz` to write. Defaults to the package's own.
+
+    Returns:
+        The path, once the file is whole.
+
+    Raises:
+        UserError: If there is no such run, or float16 cannot hold a weight.
+    """
+    run = DIFFUSER.open(run)
+    kept = *NEEDED, "min_snr_gamma", "patch", "attributes"
+    settings = {name: run.settings[name] for name in kept if name in run.settings}
+    return save_network(load_diffuser(run).average, settings, path)
+
+
+def load_shipped(
+    path: str | os.PathLike = SHIPPED, *, precision: str = "float32"
+) -> Diffuser:
+    """Load a model that `save_shipped` stored.
+
+    Example:
+    ```python
+    diffuser = diffusion.load_diffuser("default")  # what samples with it
+    ```
+
+    Args:
+        path: The `.npz`. Defaults to the package's own.
+        precision: See `load_diffuser`. Defaults to "float32".
+
+    Returns:
+        A `Diffuser` whose two networks both have the averaged weights.
+
+    Raises:
+        UserError: If the file is missing or does not fit the network.
+    """
+    built = []
+
+    def build(settings: dict[str, Any]) -> Any:
+        with precision_scope(precision):
+            built.append(build_diffuser(settings))
+        return built[0].average
+
+    load_network(path, build)
+    (diffuser,) = built
     diffuser.unet.set_weights(diffuser.average.get_weights())
     return diffuser

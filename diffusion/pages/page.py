@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from diffusion.attributes import Wish
 from diffusion.network.model import Diffuser
 from diffusion.sampling.generate import sample, sample_size
 from diffusion.sampling.samplers import last_timestep
@@ -34,6 +35,7 @@ from illustkit.images import write_image
 from illustkit.web.server import without_proxies
 
 STEPS, MOST_STEPS, MOST_SEED = 20, 100, 9999
+ANY = "any"
 WAITING = 8  # clicks in the queue; further ones are refused
 SIDE = 320  # CSS pixels, the longer side of the icon
 
@@ -81,7 +83,7 @@ def build_page(
         )
     title = f"New icons: {name}" if name else "New icons"
 
-    def make(seed: Any, steps: Any, renew: Any) -> tuple[str, int]:
+    def make(seed: Any, steps: Any, renew: Any, *wished: Any) -> tuple[str, int]:
         seed = random.randint(0, MOST_SEED) if renew else seed
         start = time.monotonic()
         try:
@@ -89,6 +91,11 @@ def build_page(
                 model,
                 seed,
                 steps,
+                attributes={
+                    attribute: value
+                    for attribute, value in zip(model.attributes, wished, strict=True)
+                    if value and value != ANY
+                },
                 image_size=size,
                 watermark=watermark,
                 opacity=opacity,
@@ -126,11 +133,24 @@ def build_page(
                 buttons=[],
                 elem_id="seed",
             )
+            with gr.Row(elem_id="wishes", visible=bool(model.attributes)):
+                wishes = [
+                    gr.Dropdown(
+                        [ANY, *values],
+                        value=ANY,
+                        label=_label(attribute),
+                        min_width=120,
+                        elem_id=f"wish-{number}",
+                    )
+                    for number, (attribute, values) in enumerate(
+                        model.attributes.items()
+                    )
+                ]
             renew = gr.Checkbox(True, label="New seed each time", elem_id="renew")
             gr.HTML(f"<p class=note>{_note(name, size, watermark)}</p>")
         made = button.click(
             make,
-            [seed, steps, renew],
+            [seed, steps, renew, *wishes],
             [icon, seed],
             # An emptied box is `None`, at which Gradio's own checks fail.
             preprocess=False,
@@ -141,10 +161,11 @@ def build_page(
         )
         # Gradio reloads the page when a server that died is there again: what the page
         # shows is kept in the browser, for this tab.
-        shown_now = [icon, seed, steps, renew]
-        key = json.dumps(f"icons of {name}, {size}, {most}")
+        shown_now = [icon, seed, steps, renew, *wishes]
+        key = json.dumps(f"icons of {name}, {size}, {most}, {list(model.attributes)}")
         page.load(None, shown_now, shown_now, js=RESTORE.replace("KEY", key))
-        for event in made.success, seed.change, steps.change, renew.change:
+        changed = [each.change for each in (seed, steps, renew, *wishes)]
+        for event in (made.success, *changed):
             event(None, shown_now, None, js=KEEP.replace("KEY", key))
     return page.queue(max_size=WAITING, default_concurrency_limit=1, api_open=False)
 
@@ -154,6 +175,7 @@ def make_icon(
     seed: int,
     steps: int,
     *,
+    attributes: Wish | None = None,
     image_size: Sequence[int] | None = None,
     watermark: str | None = WATERMARK,
     opacity: float = OPACITY,
@@ -168,6 +190,8 @@ def make_icon(
         model: A `Diffuser`.
         seed: int, 0 to 9999.
         steps: Evaluations of the network, 1 to `most_steps(model)`.
+        attributes: What the icon shall show; see `diffusion.sample`. Defaults to no
+            wish.
         image_size: See `build_page`.
         watermark: See `build_page`.
         opacity: See `build_page`.
@@ -177,7 +201,8 @@ def make_icon(
         bytes.
 
     Raises:
-        UserError: If `seed` or `steps` is out of range.
+        UserError: If `seed` or `steps` is out of range, or the model has no such
+            attribute.
     """
     for what, value, least, most in (
         ("steps", steps, 1, most_steps(model)),
@@ -195,6 +220,7 @@ def make_icon(
         sampler="dpm++",
         steps=int(steps),
         seed=int(seed),
+        attributes=attributes,
         image_size=image_size,
         progress=False,
     )
@@ -259,6 +285,11 @@ def _empty(size):
         f"<figure><div class=empty {_shape(size)}>Your icon appears here</div>"
         "<figcaption>&nbsp;</figcaption></figure>"
     )
+
+
+def _label(attribute):
+    """Return an attribute's name as a label, such as "Hair style"."""
+    return attribute[:1].upper() + attribute[1:].replace("_", " ")
 
 
 def _shape(size):

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from diffusion.attributes import Wish, encode
 from diffusion.icons import GRID, SETTINGS, holds_samples
 from diffusion.network.model import Diffuser, load_diffuser
 from diffusion.sampling.samplers import (
@@ -44,6 +45,7 @@ STEPS = 50
 MEMORY = 1e9
 """Bytes that a batch may take by default."""
 ICONS = "icons"
+GUIDANCE = 2.0
 DEFAULTS = {"sampler": "ddim", "eta": None, "seed": 3407, "image_size": None}
 
 
@@ -58,6 +60,8 @@ def sample(
     first: int = 0,
     image_size: Sequence[int] | None = None,
     batch_size: int | None = None,
+    attributes: Wish | Sequence[Wish] | None = None,
+    guidance: float = GUIDANCE,
     progress: bool = True,
 ) -> np.ndarray:
     """Make new icons.
@@ -86,15 +90,22 @@ def sample(
         image_size: (width, height), for a network that takes any. Defaults to the
             network's.
         batch_size: Pictures per batch. Defaults to what a gigabyte holds.
+        attributes: What the icons shall show, such as
+            `{"hair": "red", "glasses": True}`; or one such dict for each picture. What
+            is not named is left to the model. Defaults to `None`, no wish.
+        guidance: How strongly the wish counts, 1 or more; above 1 each evaluation of
+            the network takes twice as long. Defaults to 2.
         progress: Whether to show a progress bar. Defaults to `True`.
 
     Returns:
         uint8 `(n, height, width, channels)`.
 
     Raises:
-        UserError: If an option is invalid, or there are more steps than timesteps.
+        UserError: If an option is invalid, there are more steps than timesteps, or the
+            model has no such attribute.
 
     Reference:
+        - [Classifier-free guidance](https://arxiv.org/abs/2207.12598)
         - [DDIM](https://arxiv.org/abs/2010.02502)
         - [DPM-Solver++](https://arxiv.org/abs/2211.01095)
     """
@@ -103,6 +114,7 @@ def sample(
     check_number("first", first, whole=True, least=0)
     model = model if isinstance(model, Diffuser) else load_diffuser(model)
     width, height = sample_size(model, image_size)
+    wishes = encode_wishes(model, attributes, n, guidance)
     shape = height, width, model.channels
     batch_size = batch_size or default_batch_size(model, shape)
     batch_size = min(n, batch_size)
@@ -117,7 +129,11 @@ def sample(
             for _ in range(batch_size - kept):
                 generators += picture_generators(seed, 1, first=first + n - 1)
             x_T = draw_noise(generators, shape)
-            x0 = run(x_T, generators, lambda done, total: bar.update())
+            said = {}
+            if wishes is not None:
+                rows = np.arange(start, start + batch_size).clip(max=n - 1)
+                said = {"wishes": wishes[rows], "guidance": guidance}
+            x0 = run(x_T, generators, lambda done, total: bar.update(), **said)
             pictures[start : start + kept] = signed_to_uint8(x0)[:kept]
     return pictures
 
@@ -134,8 +150,8 @@ def choose_sampler(
         eta: See `sample`. Defaults to `None`.
 
     Returns:
-        A function of `x_T`, generators and a progress callback that returns x0, signed
-        scale.
+        A function of `x_T`, generators, a progress callback and `wishes` and `guidance`
+        of `Diffuser.denoiser` that returns x0, signed scale.
 
     Raises:
         UserError: If an option is invalid, or there are more steps than timesteps.
@@ -148,10 +164,11 @@ def choose_sampler(
         "objective": model.objective,
         "self_condition": model.unet.self_condition,
     }
-    denoiser = model.denoiser()
 
-    def run(x_T: np.ndarray, generators: Any, progress: Any = None) -> np.ndarray:
-        args = denoiser, x_T, model.schedule
+    def run(
+        x_T: np.ndarray, generators: Any, progress: Any = None, **said: Any
+    ) -> np.ndarray:
+        args = model.denoiser(**said), x_T, model.schedule
         more: dict[str, Any] = {**common, "progress": progress}
         if sampler == "ddpm":
             return ddpm(*args, rng=generators, **more)
@@ -164,6 +181,40 @@ def choose_sampler(
         )
 
     return run
+
+
+def encode_wishes(
+    model: Diffuser,
+    attributes: Wish | Sequence[Wish] | None,
+    n: int,
+    guidance: float = GUIDANCE,
+) -> np.ndarray | None:
+    """Encode what n pictures shall show; `None` where nothing is wished.
+
+    Args:
+        model: A `Diffuser`.
+        attributes: See `sample`.
+        n: Number of pictures.
+        guidance: See `sample`; it is only checked.
+
+    Returns:
+        float32 `(n, width)`, or `None`.
+
+    Raises:
+        UserError: If the model has no such attribute or value, or there are not n
+            dicts.
+    """
+    check_number("guidance", guidance, least=1)
+    if not attributes:
+        return None
+    if isinstance(attributes, Mapping):
+        attributes = [attributes] * n
+    if len(attributes) != n:
+        raise UserError(
+            "`attributes` is a dict, or one for each picture. "
+            f"Received: {len(attributes)} dicts for {n} pictures"
+        )
+    return encode(model.attributes, attributes)
 
 
 def check_sampler(
@@ -233,7 +284,8 @@ def sample_size(
         return own
     check_options(image_size=image_size)
     width, height = image_size
-    step = 2 ** (len(model.network.get("dim_mults", (1, 2, 4, 8))) - 1)
+    levels = len(model.network.get("dim_mults", (1, 2, 4, 8)))
+    step = model.network.get("patch", 1) * 2 ** (levels - 1)
     if width % step or height % step:
         raise UserError(
             f"This network takes sides that {step} divides. "
@@ -300,6 +352,7 @@ def sample_folder(
     folder = expand_user(folder)
     first, progress = options.pop("first", 0), options.pop("progress", True)
     batch_size = options.pop("batch_size", None)
+    attributes = options.pop("attributes", None)
     check_options(
         batch_size=batch_size,
         image_size=options.get("image_size"),
@@ -314,9 +367,14 @@ def sample_folder(
     if watermark is not None:
         empty = np.zeros(shape, np.uint8)
         add_watermark(empty, watermark, opacity=opacity, font=font)
+    guidance = options.get("guidance", GUIDANCE)
+    encode_wishes(model, attributes, n, guidance)  # raises
     settings = sample_settings(
         model, watermark=watermark, opacity=opacity, font=font, **options
     )
+    settings.pop("guidance", None)
+    if attributes:
+        settings |= {"attributes": attributes, "guidance": guidance}
     if reason := differs(folder, settings):
         raise UserError(f"{folder}: {reason}. Name another folder.")
     paths = icon_paths(folder, n, first=first)
@@ -328,12 +386,17 @@ def sample_folder(
         while missing:
             numbers = _consecutive(missing, at_once)
             del missing[: len(numbers)]
+            wished = attributes
+            if not isinstance(attributes, Mapping | None):
+                rows = np.arange(numbers[0], numbers[0] + at_once).clip(max=n - 1)
+                wished = [attributes[row] for row in rows]
             # Always a whole batch, so that the network is compiled once.
             pictures = sample(
                 model,
                 at_once,
                 first=first + numbers[0],
                 batch_size=at_once,
+                attributes=wished,
                 progress=False,
                 **options,
             )

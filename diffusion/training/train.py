@@ -12,6 +12,7 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
+from diffusion.attributes import Schema, encode, forget, read_attributes
 from diffusion.evaluation.features import load_extractor
 from diffusion.icons import CHANNELS, icon_files, read_icons
 from diffusion.network.model import (
@@ -47,6 +48,7 @@ GRID_STEPS = 25  # of DPM-Solver++
 # Settings of this package alone; `check_options` knows the others.
 _LIMITS: dict[str, dict[str, Any]] = {
     "dim": {"whole": True, "least": 4},
+    "patch": {"whole": True, "least": 1},
     "dropout": {"least": 0, "below": 1},
     "min_snr_gamma": {"above": 0},
     "clip": {"above": 0},
@@ -68,6 +70,7 @@ def train(
     n_samples: int = 25,
     sample_steps: int | None = None,
     metrics: Any = None,
+    attributes: str | os.PathLike | None = None,
     verbose: str | int = "auto",
     callbacks: Sequence[keras.callbacks.Callback] = (),
     **settings: Any,
@@ -101,6 +104,9 @@ def train(
         metrics: Features with which to log FID and KID of the grid's pictures; see
             `diffusion.evaluation.features.load_extractor`. They need a larger
             `n_samples`. Defaults to `None`, neither figure.
+        attributes: What the icons can be asked for afterwards: "folders", the names of
+            the sub-folders that they lie in, or a table of their attributes; see
+            `diffusion.attributes.read_attributes`. Defaults to `None`, nothing.
         verbose: See `keras.Model.fit`. Defaults to "auto".
         callbacks: More `keras.callbacks.Callback`s.
         **settings: Fields of `diffusion.training.presets.DiffusionPreset` to change,
@@ -126,6 +132,7 @@ def train(
         n_samples=n_samples,
         sample_steps=sample_steps,
         metrics=metrics,
+        attributes=attributes,
         **settings,
     )
     run = expand_user(run)
@@ -136,7 +143,8 @@ def train(
         strategy, batch_size=chosen.batch_size, precision=chosen.precision
     )
     _check_accumulation(chosen, devices)
-    description = dataclasses.asdict(chosen)
+    schema = _schema(attributes, images)
+    description = {**dataclasses.asdict(chosen), **schema}
     # Built before the folder is made: invalid settings leave no run behind.
     with devices.building(chosen.seed):
         diffuser = build_diffuser(description)
@@ -164,6 +172,7 @@ def train(
         flip=chosen.flip,
         self_condition=chosen.self_condition,
         seed=chosen.seed,
+        **_labels(attributes, icons.names),
     )
     averaging = Averaging(
         chosen.ema_decay, every=chosen.ema_every, accumulation=chosen.accumulation
@@ -201,6 +210,7 @@ def check_training(
     n_samples: int = 25,
     sample_steps: int | None = None,
     metrics: Any = None,
+    attributes: str | os.PathLike | None = None,
     **settings: Any,
 ) -> DiffusionPreset:
     """Check the options of `train`, its folders and its grids; nothing is written.
@@ -214,6 +224,7 @@ def check_training(
         n_samples: See `train`.
         sample_steps: See `train`.
         metrics: See `train`.
+        attributes: See `train`.
         **settings: See `train`.
 
     Returns:
@@ -240,11 +251,28 @@ def check_training(
         settings.setdefault("epoch_steps", stored)
     chosen = choose_settings(preset, **settings)
     list_images(images)
-    Run.check(run, dataclasses.asdict(chosen), kind=DIFFUSER)
+    description = {**dataclasses.asdict(chosen), **_schema(attributes, images)}
+    Run.check(run, description, kind=DIFFUSER)
     if sample_every:
         schedule = make_schedule(chosen.schedule, chosen.timesteps)
         dpm_timesteps(schedule, _grid_steps(chosen, sample_steps))  # raises
     return chosen
+
+
+def _schema(attributes, images):
+    """Return the attributes of a folder as a setting; nothing without any."""
+    if attributes is None:
+        return {}
+    names = relative_names(icon_files(images), images)
+    return {"attributes": read_attributes(attributes, names)[0]}
+
+
+def _labels(attributes, names):
+    """Return what batches need of the pictures' attributes."""
+    if attributes is None:
+        return {}
+    schema, wishes = read_attributes(attributes, names)
+    return {"schema": schema, "wishes": encode(schema, wishes)}
 
 
 def _say(text):
@@ -308,7 +336,7 @@ def choose_settings(preset: str = "preprint", **settings: Any) -> DiffusionPrese
         raise UserError("`dim_mults` needs a level. Received: none")
     for multiple in chosen.dim_mults:
         check_number("dim_mults", multiple, whole=True, least=1)
-    divisor = 2 ** (len(chosen.dim_mults) - 1)
+    divisor = (chosen.patch or 1) * 2 ** (len(chosen.dim_mults) - 1)
     if any(side < 1 or side % divisor for side in _pair(chosen.image_size)):
         raise UserError(
             f"With {len(chosen.dim_mults)} levels both sides of `image_size` must be "
@@ -375,10 +403,14 @@ class NoisedIcons(Batches):
         self_condition: Probability that a sample sees its own first estimate.
             Defaults to 0.
         seed: Int. Defaults to 0.
+        schema: The attributes of the pictures, of which some are forgotten each time.
+            Defaults to none.
+        wishes: What `diffusion.attributes.encode` made of the pictures' attributes.
 
     Returns:
         Batches `(x,)` with `x` a dict: "pictures" uint8, "t" int32 `(batch,)`, "noise"
-        float32 like the pictures, and "see_own" float32 `(batch,)`, 1 or 0.
+        float32 like the pictures, and "see_own" float32 `(batch,)`, 1 or 0; with a
+        schema "attributes" as well, float32 `(batch, width)`.
     """
 
     def __init__(
@@ -391,12 +423,15 @@ class NoisedIcons(Batches):
         flip: float = 0.5,
         self_condition: float = 0.0,
         seed: int = 0,
+        schema: Schema | None = None,
+        wishes: np.ndarray | None = None,
     ):
         super().__init__(
             steps * batch_size, batch_size=batch_size, seed=seed, shuffle=False
         )
         self.pictures, self.timesteps = pictures, timesteps
         self.flip, self.self_condition = flip, self_condition
+        self.schema, self.wishes = schema, wishes
 
     def _batch(self, epoch, index):
         first = (epoch * len(self) + index) * self.batch_size
@@ -419,11 +454,12 @@ class NoisedIcons(Batches):
         mirrored = rng.random(len(indices)) < self.flip
         pictures[mirrored] = pictures[mirrored][:, :, ::-1]
         see_own = rng.random(len(indices)) < self.self_condition
-        return (
-            {
-                "pictures": pictures,
-                "t": rng.integers(self.timesteps, size=len(indices), dtype="int32"),
-                "noise": rng.standard_normal(pictures.shape, dtype="float32"),
-                "see_own": see_own.astype("float32"),
-            },
-        )
+        batch = {
+            "pictures": pictures,
+            "t": rng.integers(self.timesteps, size=len(indices), dtype="int32"),
+            "noise": rng.standard_normal(pictures.shape, dtype="float32"),
+            "see_own": see_own.astype("float32"),
+        }
+        if self.schema:
+            batch["attributes"] = forget(self.wishes[indices], self.schema, rng)
+        return (batch,)

@@ -3,7 +3,9 @@
 from .crowds import Crowd as Crowd
 from .crowds import draw_crowd as draw_crowd
 from .hands import HANDS as HANDS
+from .illustrator import FACE_ICON_ATTRIBUTES as FACE_ICON_ATTRIBUTES
 from .illustrator import Character as Character
+from .illustrator import describe_face_icon as describe_face_icon
 from .illustrator import draw_background as draw_background
 from .illustrator import draw_character as draw_character
 from .illustrator import draw_face_icon as draw_face_icon

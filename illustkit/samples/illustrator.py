@@ -11,10 +11,18 @@ from typing import NamedTuple
 import numpy as np
 
 from illustkit.errors import UserError
-from illustkit.samples import backgrounds, faces, garments, heads, limbs
+from illustkit.samples import (
+    accessories,
+    backgrounds,
+    faces,
+    garments,
+    hair,
+    heads,
+    limbs,
+)
 from illustkit.samples.bottoms import draw_bottom
 from illustkit.samples.canvas import Canvas
-from illustkit.samples.colours import pick
+from illustkit.samples.colours import EYES, HAIR, SKINS, pick
 from illustkit.samples.hands import Hand, choose_hand
 from illustkit.samples.outfits import Outfit, choose_outfit
 from illustkit.samples.poses import GESTURES, Pose, choose_pose
@@ -181,6 +189,44 @@ def draw_face_icon(seed: int, size: int = 128) -> np.ndarray:
     heads.draw_head_back(skull, head, pen)
     heads.draw_head_front(skull, head, pen)
     return sheet.picture((size, size))
+
+
+FACE_ICON_ATTRIBUTES = {
+    "hair": tuple(HAIR),
+    "hairstyle": hair.STYLES,
+    "eyes": tuple(EYES),
+    "expression": tuple(faces.EXPRESSIONS),
+    "skin": tuple(SKINS),
+    "glasses": ("no", "yes"),
+    "accessory": accessories.ACCESSORIES,
+}
+"""What `describe_face_icon` says, and the values that it may have."""
+
+
+def describe_face_icon(seed: int) -> dict[str, str]:
+    """Describe the icon that `draw_face_icon` draws of a seed, without drawing it.
+
+    Example:
+    >>> describe_face_icon(3)["hair"]
+    'blue'
+
+    Args:
+        seed: Non-negative integer.
+
+    Returns:
+        Dict from each name in `FACE_ICON_ATTRIBUTES` to one of its values: "hair" and
+        "eyes" are colours.
+    """
+    head = heads.choose_head(np.random.default_rng(seed), icon=True)
+    return {
+        "hair": head.hair_name,
+        "hairstyle": head.style,
+        "eyes": head.eye_name,
+        "expression": head.face.expression,
+        "skin": head.skin_name,
+        "glasses": "yes" if head.glasses else "no",
+        "accessory": head.accessory,
+    }
 
 
 def draw_head(

@@ -19,6 +19,7 @@ class Slim(keras.Model):
         version="0.25.3",
         self_condition=False,
         dropout=0.0,
+        attributes=0,
     ):
         width, height = image_size or (None, None)
         x_t = keras.Input((height, width, channels), name="x_t")
@@ -27,15 +28,19 @@ class Slim(keras.Model):
         if self_condition:
             inputs.append(keras.Input((height, width, channels), name="x_self_cond"))
             x = layers.Concatenate()([x_t, inputs[-1]])
-        x = layers.Conv2D(dim, 3, padding="same", activation="silu")(x)
-        time = layers.Dense(dim)(SinusoidalEmbedding(dim)(t))
+        x = layers.Conv2D(dim, 3, padding="same", activation="silu", name="first")(x)
+        time = layers.Dense(dim, name="time")(SinusoidalEmbedding(dim)(t))
+        if attributes:
+            inputs.append(keras.Input((attributes,), name="attributes"))
+            said = layers.Dense(dim, use_bias=False, name="said")(inputs[-1])
+            time = layers.Add()([time, said])
         x = layers.Add()([x, layers.Reshape((1, 1, dim))(time)])
         x = layers.Dropout(dropout)(x)
-        x = layers.Conv2D(channels, 3, padding="same", dtype="float32")(x)
+        x = layers.Conv2D(channels, 3, padding="same", dtype="float32", name="last")(x)
         super().__init__(inputs=inputs, outputs=x)
         self.image_size = None if image_size is None else tuple(image_size)
         self.channels, self.version, self.dim = channels, version, dim
-        self.self_condition = self_condition
+        self.self_condition, self.attributes = self_condition, attributes
 
     def get_config(self):
         return {"dim": self.dim}

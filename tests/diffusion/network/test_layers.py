@@ -207,3 +207,13 @@ def test_first_weights_are_spread_as_in_pytorch():
     for fan_in, weight in limits:
         largest = np.abs(numpy(weight)).max() * math.sqrt(fan_in)
         assert 0.7 < largest <= 1, weight.path
+
+
+def test_depth_to_space_is_a_loop():
+    from diffusion.network.layers import DepthToSpace
+
+    x = np.random.default_rng(0).random((2, 3, 4, 12), "float32")
+    found = np.asarray(DepthToSpace(2)(x))
+    for i, y, x_, c in np.ndindex(2, 6, 8, 3):
+        channel = (2 * (y % 2) + x_ % 2) * 3 + c
+        assert found[i, y, x_, c] == x[i, y // 2, x_ // 2, channel]

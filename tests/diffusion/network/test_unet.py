@@ -216,3 +216,27 @@ def test_xla_learns_the_same(version):
         after.append(model.get_weights())
     for plain, compiled in zip(*after, strict=True):
         np.testing.assert_allclose(plain, compiled, atol=1e-5)
+
+
+def test_a_patched_network_works_at_half_the_size():
+    network = UNet((16, 8), dim=8, dim_mults=(1, 2), patch=2)
+    x_t, t = np.zeros((2, 8, 16, 3), "f4"), np.array([1, 2])
+    assert network([x_t, t]).shape == (2, 8, 16, 3)
+    assert network.get_layer("downs.0.0.block1.proj").output.shape == (None, 4, 8, 8)
+    with pytest.raises(ValueError, match="divisible by 4"):
+        UNet((16, 6), dim=8, dim_mults=(1, 2), patch=2)
+
+
+def test_no_attributes_are_the_timestep_alone():
+    rng = np.random.default_rng(0)
+    plain = UNet(8, dim=8, dim_mults=(1, 2))
+    steered = UNet(8, dim=8, dim_mults=(1, 2), attributes=3)
+    kernel = [w for w in steered.weights if "attributes_embedding" in w.path]
+    assert [w.shape for w in kernel] == [(3, 32)]
+    names = {w.path: w for w in steered.weights if w is not kernel[0]}
+    for weight in plain.weights:
+        names[weight.path].assign(weight)
+    x_t, t = rng.standard_normal((2, 8, 8, 3)).astype("f4"), np.array([3, 700])
+    same = steered([x_t, t, np.zeros((2, 3), "f4")])
+    np.testing.assert_allclose(same, plain([x_t, t]), atol=1e-5)
+    assert np.abs(steered([x_t, t, np.eye(3)[:2]]) - plain([x_t, t])).max() > 1e-3
