@@ -184,3 +184,21 @@ def seed_states(model: keras.Model) -> list[keras.Variable]:
         model: A model, such as one with dropout.
     """
     return [v for v in model.variables if v.name == "seed_generator_state"]
+
+
+class SwapAverage(keras.callbacks.SwapEMAWeights):
+    """Puts the moving average of the weights into the model between two epochs.
+
+    Callbacks behind it measure and save the average; the optimizer, made with
+    `use_ema=True`, keeps the weights that go on training. Keras' own callback forgets
+    which of the two a model holds that a backup was loaded into.
+
+    Private: sets `SwapEMAWeights._ema_weights_in_model`.
+
+    Args:
+        resumed: Whether the training goes on after an epoch of before.
+    """
+
+    def __init__(self, resumed: bool) -> None:
+        super().__init__(swap_on_epoch=True)
+        self._ema_weights_in_model = resumed

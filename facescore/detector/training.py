@@ -20,6 +20,7 @@ from facescore.detector.losses import DETECTOR, build_detector
 from facescore.detector.network import BACKBONES, refold
 from facescore.detector.prediction import Detector, load_network
 from facescore.detector.results import draw_faces
+from illustkit._keras_compat import SwapAverage
 from illustkit.errors import UserError
 from illustkit.figures import sheet
 from illustkit.files import expand_user
@@ -60,6 +61,7 @@ class DetectorPreset:
     optimizer: str = "adamw"  # or "sgd", with Nesterov momentum 0.937
     weight_decay: float = 5e-4
     warm_up: float = 1.0  # epochs
+    ema: float | None = None  # decay of the weights' moving average, of a step
     scale: tuple[float, float] = (0.4, 1.6)  # of a picture that fits, least and most
     translate: float = 0.1  # fraction of the picture
     flip: float = 0.5  # probability
@@ -114,6 +116,7 @@ DETECTOR_PRESETS = {
         head=64,
         optimizer="sgd",
         warm_up=3.0,
+        ema=0.999,
         scale=(0.5, 1.5),
         mosaic=1.0,
         close_mosaic=10,
@@ -310,6 +313,7 @@ def train_detector(
         detector.compile(_optimizer(chosen, len(batches)))
         build_optimizer(detector)
     watch = HeldOutFaces(validated, run, chosen, sheet_every)
+    average = [SwapAverage(resumed=run.epochs_done > 0)] if chosen.ema else []
     return fit_run(
         detector,
         batches,
@@ -317,7 +321,7 @@ def train_detector(
         epochs=chosen.epochs,
         seed=seed,
         monitor="val_ap",
-        callbacks=[*callbacks, watch],
+        callbacks=[*callbacks, *average, watch],
         verbose=verbose,
     )
 
@@ -366,6 +370,7 @@ def choose_detector_settings(preset: str = "small", **settings: Any) -> Detector
             )
     check_number("max_faces", chosen.max_faces, whole=True, least=1)
     check_number("close_mosaic", chosen.close_mosaic, whole=True, least=0)
+    check_number("ema", chosen.ema, least=0, below=1)
     check_number("mosaic", chosen.mosaic, least=0, most=1)
     check_number("rotate", chosen.rotate, least=0, most=180)
     check_number("restyle", chosen.restyle, least=0, most=1)
@@ -411,4 +416,5 @@ def _optimizer(chosen, steps):
         last=0.01,
         momentum=0.937,
         nesterov=True,
+        ema=chosen.ema,
     )

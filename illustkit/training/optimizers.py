@@ -23,6 +23,7 @@ def make_optimizer(
     momentum: float,
     nesterov: bool,
     clip: float = 10.0,
+    ema: float | None = None,
 ) -> keras.optimizers.Optimizer:
     """Make an optimizer whose rate rises linearly and falls along a cosine.
 
@@ -39,6 +40,8 @@ def make_optimizer(
         momentum: Momentum of "sgd".
         nesterov: Whether the momentum of "sgd" is Nesterov's.
         clip: Global norm that gradients are clipped to. Defaults to 10.
+        ema: Decay of a moving average of the weights, for
+            `illustkit._keras_compat.SwapAverage`. Defaults to `None`, no average.
 
     Returns:
         A `keras.optimizers.Optimizer`.
@@ -50,7 +53,9 @@ def make_optimizer(
         warmup_target=learning_rate,
         warmup_steps=warm_up,
     )
-    options = {"weight_decay": weight_decay, "global_clipnorm": clip}
+    options: dict[str, Any] = {"weight_decay": weight_decay, "global_clipnorm": clip}
+    if ema:
+        options |= {"use_ema": True, "ema_momentum": ema}
     if name == "sgd":
         optimizer = ClippedSGD(rate, momentum, nesterov=nesterov, **options)
     else:

@@ -293,3 +293,43 @@ def test_an_optimizers_state_loads_with_and_without_its_loss_scale(
     assert model.optimizer is own
     for a, b in zip(state(trained), state(optimizer), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+class Kept(keras.callbacks.Callback):
+    """Keeps the weight after each epoch and at the beginning of the next."""
+
+    def __init__(self):
+        super().__init__()
+        self.ends, self.begins = [], []
+
+    def _weight(self):
+        (weight,) = self.model.get_weights()
+        return weight.item()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.begins.append(self._weight())
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.ends.append(self._weight())
+
+
+def test_a_model_holds_the_average_between_epochs():
+    keep, rate, decay = Kept(), 0.25, 0.5
+    inputs = keras.Input((1,))
+    outputs = keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros")(inputs)
+    model = keras.Model(inputs, outputs)
+    model.compile(ClippedSGD(rate, use_ema=True, ema_momentum=decay), "mse")
+    x, y = np.ones((4, 1), "float32"), np.array([[1], [2], [3], [4]], "float32")
+    callbacks = [_keras_compat.SwapAverage(resumed=False), keep]
+    fit = {"batch_size": 1, "epochs": 2, "shuffle": False, "verbose": 0}
+    model.fit(x, y, callbacks=callbacks, **fit)
+    weight = average = 0.0
+    for epoch in range(2):
+        for step, target in enumerate(y[:, 0]):
+            weight += rate * 2 * (target - weight)
+            first = epoch == step == 0
+            average = weight if first else decay * average + (1 - decay) * weight
+        assert keep.ends[epoch] == pytest.approx(average, abs=1e-5)
+        if not epoch:
+            assert keep.begins[1] == pytest.approx(weight, abs=1e-5)
+    assert abs(weight - average) > 0.1

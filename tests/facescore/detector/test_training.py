@@ -60,8 +60,8 @@ def weights(run):
 @pytest.mark.usefixtures("eagerly")
 def test_a_stopped_training_goes_on_as_if_it_had_not_been(folder):
     images = folder / "set"
-    whole = train_detector(images, folder / "whole", holdout=0.34, **SETTINGS)
-    stopped = {"holdout": 0.34, **SETTINGS}
+    stopped = {"holdout": 0.34, **SETTINGS, "ema": 0.6}
+    whole = train_detector(images, folder / "whole", **stopped)
     train_detector(images, folder / "parts", callbacks=[StopAfter()], **stopped)
     assert Run(folder / "parts").epochs_done == 1
     parts = train_detector(images, folder / "parts", **stopped)
