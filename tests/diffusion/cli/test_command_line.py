@@ -11,6 +11,7 @@ import diffusion.sampling.editing
 from diffusion.cli.main import COMMANDS, app
 from diffusion.watermark import read_note
 from illustkit.images import list_images, read_image, write_image
+from illustkit.tables import write_table
 from illustkit.training.runs import Run
 from tests.commands import commands_of, imported
 
@@ -29,7 +30,11 @@ def walked(slim, model, icons, monkeypatch, tmp_path):
 
 
 def test_train_then_sample(walked, icons):
-    folder = walked / "run"
+    folder, table = walked / "run", walked / "table.csv"
+    rows = [
+        [path.name, ("red", "blue")[i % 2]] for i, path in enumerate(icons.iterdir())
+    ]
+    write_table(table, ["file", "hair"], rows)
     output = done(
         *("train", icons, "--run", folder, "--preset", "tiny", "--steps", 2),
         *("--epoch-steps", 2, "--image-size", "16x24", "--dim", 8),
@@ -38,7 +43,7 @@ def test_train_then_sample(walked, icons):
         *("--batch-size", 2, "--accumulation", 2, "--learning-rate", 0.002),
         *("--flip", 0, "--schedule", "sigmoid", "--version", "2", "--seed", 7),
         *("--strategy", "one", "--sample-every", 0, "--channels", 3),
-        *("--precision", "mixed_bfloat16"),
+        *("--precision", "mixed_bfloat16", "--attributes", table),
     )
     assert "7 pictures of 16x24, 7 of them resized, 0 left out." in output
     assert f"illust-diffusion sample {folder}" in output
@@ -48,6 +53,7 @@ def test_train_then_sample(walked, icons):
         **{"self_condition": 0.5, "batch_size": 2, "accumulation": 2, "flip": 0.0},
         **{"learning_rate": 0.002, "schedule": "sigmoid", "version": "2", "seed": 7},
         **{"precision": "mixed_bfloat16", "channels": 3, "epoch_steps": 2},
+        **{"attributes": {"hair": ["blue", "red"]}},
     }
     settings = Run(folder).settings
     assert {key: settings[key] for key in expected} == expected
@@ -66,6 +72,15 @@ def test_train_then_sample(walked, icons):
     assert (read_image(same) != read_image(made[0])).any()
     result = run("sample", folder, "--output", new, "--n", 3, *options, "--seed", 1)
     assert result.exit_code == 2 and "other settings" in result.output
+
+    wish = "--attributes", "hair=red", "--guidance", 3
+    done("sample", folder, "--output", walked / "red", "--n", 1, *options, *wish)
+    recorded = json.loads((walked / "red" / "settings.json").read_text())
+    assert recorded["attributes"] == {"hair": "red"} and recorded["guidance"] == 3
+    for wish, said in (("hair=green", "one of: blue, red"), ("red", "hair=red,")):
+        result = run("sample", folder, "--output", walked / "no", "--attributes", wish)
+        assert result.exit_code == 2 and said in result.output
+    assert not (walked / "no").exists()
 
 
 def test_interpolate_and_inpaint(walked, icons):

@@ -115,6 +115,31 @@ def test_no_more_steps_are_offered_than_the_model_can_take(model):
     assert opened(png).size == (24, 16)
 
 
+def test_the_page_offers_what_the_model_was_taught(monkeypatch):
+    pytest.importorskip("gradio", minversion="6", reason="needs Gradio 6")
+    monkeypatch.setattr(diffusion.network.model, "UNet", Slim)
+    taught = {"hair": ["blue", "red"], "eye_colour": ["green", "grey"]}
+    model = diffusion.network.model.Diffuser(
+        {"image_size": (24, 16), "dim": 8}, timesteps=60, attributes=taught
+    )
+    components = build_page(model).config["components"]
+    offered = {
+        each["props"]["label"]: [value for value, _ in each["props"]["choices"]]
+        for each in components
+        if each["type"] == "dropdown"
+    }
+    assert offered == {
+        "Hair": ["any", "blue", "red"],
+        "Eye colour": ["any", "green", "grey"],
+    }
+    wish = {"hair": "red"}
+    png = make_icon(model, 7, 3, attributes=wish, watermark=None)
+    options = {"sampler": "dpm++", "steps": 3, "seed": 7, "progress": False}
+    (expected,) = sample(model, 1, attributes=wish, **options)
+    np.testing.assert_array_equal(np.asarray(opened(png)), expected)
+    assert (sample(model, 1, **options)[0] != expected).any()
+
+
 def test_without_gradio_the_command_says_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "gradio", None)
     app = typer.Typer()
