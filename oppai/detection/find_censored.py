@@ -25,7 +25,7 @@ class Found:
 def find_censored(image: str | os.PathLike[str] | np.ndarray) -> Found:
     """Find the censored regions of a picture.
 
-    A mosaic has steps on a grid, blocks of 4 to 32 pixels, and nothing between them.
+    A mosaic has steps on a grid, blocks of 4 to 64 pixels, and nothing between them.
     Blocks need not be whole pixels wide, as where a part of the picture was shrunk to
     15×15 pixels and enlarged again. Where picture and mosaic have one colour, both look
     alike, so that the mosaic's rim is a guess there.

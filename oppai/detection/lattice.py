@@ -33,6 +33,9 @@ _SCALES = (
 )
 _STRIDES = 4  # steps of a window along its own side
 _SEEDS = 48  # grids that are fitted at most
+# Blocks over `MOST` are found by halves of them: up to how many pixels, and how many
+# blocks of a side have to be seen.
+_COARSEST, _SEEN = 64, 3.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,6 +232,8 @@ def _n_lines(rows, size):
 def coarsest_grid(grey: np.ndarray, region: Region) -> Grid:
     """Return a mosaic's grid, or a multiple on which nearly all its steps lie.
 
+    Blocks of 33 to 64 pixels, which no window is searched for, show as their halves.
+
     Args:
         grey: uint8 `(height, width)`.
         region: A `Region` with a grid.
@@ -253,16 +258,19 @@ def coarsest_grid(grey: np.ndarray, region: Region) -> Grid:
         rise = np.maximum(np.abs(np.diff(view, axis=1)) - 2, 0)
         lines = (rise * (hole[:, 1:] & hole[:, :-1])).sum(0)
         place = np.arange(1, len(lines) + 1) + start
-        for times in (2, 2, 2, 3):  # blocks have 4 to 32 pixels
+        for times in (2, 2, 2, 2, 3):  # blocks have 4 to 64 pixels
             on = on_comb(place, block, origin)
             number = np.floor((place + 0.5 - origin) / block).astype(int)
-            if np.count_nonzero(on) < 2 * times + 1 or block * times > MOST + 0.5:
+            coarse = block * times
+            least = 0 if coarse <= MOST + 0.5 else _SEEN * coarse
+            too_coarse = coarse > _COARSEST + 0.5 or len(lines) < least
+            if np.count_nonzero(on) < 2 * times + 1 or too_coarse:
                 continue
             sums = np.bincount(number % times, lines * on, times)
             # Blocks are square nearly always.
-            least = 0.7 if abs(block * times - across) < 0.05 * across else 0.85
+            least = 0.7 if abs(coarse - across) < 0.05 * across else 0.85
             if sums.max() > least * sums.sum():
-                origin = (origin + int(sums.argmax()) * block) % (block * times)
-                block *= times
+                origin = (origin + int(sums.argmax()) * block) % coarse
+                block = coarse
         sides.append((block, origin))
     return Grid((sides[0][0], sides[1][0]), (sides[0][1], sides[1][1]))

@@ -47,6 +47,9 @@ _EXPLAINED, _BETTER = 0.8, 0.1
 # Log odds: among grids of any size each is less likely; what a fraction of the variance
 # that blocks explain adds, and the fraction at which it adds nothing.
 _DOUBT, _EXPLAINING, _USUAL = 2.7, 20.0, 0.85
+# Least part of the box around a region that it fills: the gutters between a page's
+# panels lie on a grid too.
+_FILLED = 0.12
 _MOST_WHOLE, _MOST_ANY = 16, 8  # grids that are looked at
 _SURER = 0.05  # by how much a comb of any size has to be better than the one at hand
 _ATTEMPTS = 4  # grids that are tried in a place, each fitted to what the last one found
@@ -354,6 +357,8 @@ def _search(grey, whole, least, marked, taken):
 
 def _checked(grey, region):
     """Return a region, less sure where its blocks do not explain the picture."""
+    if region.mask.mean() < _FILLED:
+        return replace(region, confidence=0.0)
     confidence = region.confidence or 0.5
     odds = np.log(confidence / max(1 - confidence, 1e-6)) - _DOUBT
     odds += _EXPLAINING * (explained_by_blocks(grey, region) - _USUAL)

@@ -5,6 +5,7 @@ import pytest
 from illustkit.images import ImageError
 from illustkit.samples import draw_character, draw_face_icon
 from oppai.censoring.block_grid import Grid
+from oppai.censoring.regions import Region
 from oppai.detection import mosaic as mosaic_finder
 from oppai.detection.find_censored import find_censored
 from oppai.detection.mosaic import find_mosaics
@@ -144,6 +145,17 @@ def test_marked_crops_may_show_nothing_but_a_mosaic():
 def test_odd_sizes_are_searched(size):
     picture = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
     assert find_censored(picture).mask.shape == size
+
+
+def test_a_mosaic_of_any_blocks_fills_its_box():
+    levels = np.random.default_rng(0).permutation(144).reshape(12, 12)
+    grey = levels.repeat(10, 0).repeat(10, 1).astype(np.uint8)
+    for fraction, confidence in ((1.0, 0.5), (0.1, 0.0)):
+        mask = np.arange(120)[:, None] < 120 * fraction
+        grid = Grid((10.0, 10.0))
+        region = Region((0, 0, 120, 120), mask.repeat(120, 1), "mosaic", grid, 0.5)
+        checked = mosaic_finder._checked(grey, region).confidence
+        assert checked > confidence if confidence else checked == 0
 
 
 def test_bad_pictures_are_told_in_one_line(tmp_path):
