@@ -36,13 +36,6 @@ class Case(NamedTuple):
     grid: Grid | None
     missing: np.ndarray
 
-    def mirrored(self) -> "Case":
-        """Return the case, mirrored from left to right."""
-        grid = self.grid and self.grid.mirrored(self.hole.shape[1])
-        arrays = self.picture, self.hole, self.missing
-        picture, hole, missing = (np.ascontiguousarray(a[:, ::-1]) for a in arrays)
-        return Case(picture, hole, grid, missing)
-
 
 def take_case(
     crop: Crop,
@@ -203,6 +196,22 @@ def mosaic_inputs(
         "missing": missing[..., None].astype(np.float32),
         "grid": numbers,
     }
+
+
+def mirrored_inputs(inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return what `mosaic_inputs` makes of a mirrored picture, without computing it.
+
+    Args:
+        inputs: The dict that it made of the picture.
+
+    Returns:
+        A dict of the same arrays, mirrored from left to right.
+    """
+    mirrored = {k: x[:, ::-1] for k, x in inputs.items() if k != "grid"}
+    numbers = inputs["grid"].copy()
+    if numbers.any():
+        numbers[2] = (inputs["hole"].shape[1] - numbers[2]) % numbers[0]
+    return {**mirrored, "grid": numbers}
 
 
 def stack_inputs(inputs: Sequence[dict]) -> dict[str, np.ndarray]:

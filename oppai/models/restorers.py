@@ -20,11 +20,14 @@ from oppai.data.mosaic_inputs import (
     Case,
     activity,
     crop_around,
+    mirrored_inputs,
     mosaic_inputs,
     stack_inputs,
     take_case,
 )
+from oppai.layers import check_divisible
 from oppai.models.pconv_unet import PConvUNet
+from oppai.models.prediction import AnySize
 
 MONITORS = ("psnr", "ssim")
 WEIGHT_SETS = {
@@ -404,6 +407,7 @@ class MosaicRestorer(KerasRestorer):
         self.network = network
         self.features = None if features is _NOT_SAVED else features
         self.passes = passes
+        self._predict: AnySize | None = None
         self.built = True
 
     @property
@@ -462,26 +466,27 @@ class MosaicRestorer(KerasRestorer):
         Returns:
             List of float32 `(height, width, 3)`, signed scale.
         """
+        if self._predict is None or self._predict.network is not self.network:
+            self._predict = AnySize(self.network)
         results: list = [None] * len(cases)
         for numbers in _by_size(cases):
+            height, width = cases[numbers[0]].hole.shape
+            check_divisible(type(self.network).__name__, height, width, self.divisor)
             # Memory is that of so many pictures of 256 pixels.
-            n = batch_size * 256**2 // cases[numbers[0]].hole.size
+            n = batch_size * 256**2 // (height * width)
             n = max(1, n // self.passes)
             for start in range(0, len(numbers), n):
                 chosen = numbers[start : start + n]
-                seen = [cases[i] for i in chosen]
-                inputs = [mosaic_inputs(*case) for case in seen]
-                mirrored = []
+                inputs = [mosaic_inputs(*cases[i]) for i in chosen]
+                turned = []
                 if self.passes == 2:
-                    mirrored = [mosaic_inputs(*case.mirrored()) for case in seen]
-                signed = self.predict_on_batch(stack_inputs(inputs + mirrored))
-                plain, *turned = np.split(np.asarray(signed, "float32"), self.passes)
-                for other in turned:
+                    turned = [mirrored_inputs(arrays) for arrays in inputs]
+                signed = self._predict(stack_inputs(inputs + turned))
+                plain, *mirrored = np.split(signed, self.passes)
+                for other in mirrored:
                     plain = (plain + other[:, :, ::-1]) / 2
-                for i, arrays, case, result in zip(
-                    chosen, inputs, seen, plain, strict=True
-                ):
-                    base = arrays["base"]
+                for i, arrays, result in zip(chosen, inputs, plain, strict=True):
+                    base, case = arrays["base"], cases[i]
                     weight = activity(base, case.hole, case.missing)[..., None]
                     results[i] = base + weight * (result - base)
                 progress.advance(len(chosen))
