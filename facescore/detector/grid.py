@@ -59,9 +59,9 @@ def decode(distances: Any, centres: np.ndarray, strides: np.ndarray) -> Any:
     if isinstance(distances, np.ndarray):
         xp, softmax, shape = np, _softmax, distances.shape
     else:
-        from keras import ops as xp
+        from keras import ops
 
-        softmax, shape = xp.softmax, xp.shape(distances)
+        xp, softmax, shape = ops, ops.softmax, ops.shape(distances)
     logits = xp.reshape(distances, (*shape[:-1], 4, BINS))
     sides = xp.sum(softmax(logits, axis=-1) * xp.arange(BINS, dtype="float32"), -1)
     sides = sides * strides[:, None]
