@@ -52,11 +52,11 @@ class AnySize:
         Returns:
             float32 `(batch, height, width, 3)`.
         """
-        inputs = dict(inputs)
-        n, height, width, _ = inputs["hole"].shape
+        arrays = dict(inputs)
+        n, height, width, _ = arrays["hole"].shape
         if self._pads:
-            inputs = _filled(_padded(inputs))
-        result = np.asarray(self._call(inputs), "float32")
+            arrays = _filled(_padded(arrays))
+        result = np.asarray(self._call(arrays), "float32")
         return result[:n, :height, :width]
 
 
