@@ -1,12 +1,15 @@
 """Rate pictures with one key each, in the browser."""
 
+import math
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from facescore.annotation import PAGES
+from facescore.crops import fit_crop, read_each
 from facescore.scorer.data import (
     RATING_TABLE,
     SCORES,
@@ -14,11 +17,17 @@ from facescore.scorer.data import (
     ratings_from_csv,
     write_ratings,
 )
+from facescore.scorer.questions import ASK, Questions, choose_candidates
+from illustkit.cli import progress_bar
 from illustkit.errors import UserError
 from illustkit.files import expand_user
 from illustkit.images import list_images
+from illustkit.options import check_choice, check_number
 from illustkit.web.pictures import ServedPictures
 from illustkit.web.server import App, serve
+
+MOST = 2000  # unscored pictures to choose from; their features take 10 ms each
+SIDE = 160  # pixels of a picture that features are computed of
 
 
 class RatingApp(App):
@@ -29,9 +38,16 @@ class RatingApp(App):
         table: The CSV of file and score. Defaults to `ratings.csv` in the folder.
         shuffle: Show the pictures in a random order, the same every time, so that
             neighbours do not influence each other's scores. Defaults to `False`.
+        ask: "informative" to ask for the picture whose score teaches most, or "random";
+            either shows how well the scores so far predict each other, see
+            `facescore.scorer.questions.Questions`. Defaults to none of it: the pictures
+            in their order.
+        most: Most unscored pictures that `ask` chooses from. Defaults to 2000.
+        progress: Called with the number of pictures whose features are known. Defaults
+            to none.
 
     Raises:
-        UserError: If there is no picture, or the CSV is invalid.
+        UserError: If there is no picture, `ask` is unknown, or the CSV is invalid.
     """
 
     name, pages, page = "facescore", PAGES, "rate.html"
@@ -42,6 +58,9 @@ class RatingApp(App):
         *,
         table: str | os.PathLike | None = None,
         shuffle: bool = False,
+        ask: str | None = None,
+        most: int = MOST,
+        progress: Callable[[int], object] | None = None,
     ) -> None:
         super().__init__()
         self.folder = expand_user(folder)
@@ -58,8 +77,13 @@ class RatingApp(App):
             np.random.default_rng(0).shuffle(order)
         self.paths = [self.images[i] for i in order]
         self.pictures = self._served = ServedPictures(self.paths)
-        self.gets = {"queue": self.queue, "picture": self.picture}
+        self.gets = {"queue": self.queue, "picture": self.picture, "ask": self.ask}
         self.posts = {"rate": self.rate}
+        self.questions: Questions | None = None
+        self.candidates: list[int] = []
+        if ask is not None:
+            check_choice("ask", ask, ASK)
+            self._learn(ask, most, progress)
 
     def queue(self) -> dict[str, Any]:
         """Return the names and scores of all pictures in the order shown; 0 is none."""
@@ -68,6 +92,59 @@ class RatingApp(App):
             "table": self.table.name,
             "names": [path.relative_to(self.folder).as_posix() for path in self.paths],
             "scores": [self.scores.get(path, 0) for path in self.paths],
+            "asks": self.questions is not None,
+        }
+
+    def _learn(self, ask, most, progress):
+        from facescore.scorer.transfer import features_of
+
+        rated = [i for i, path in enumerate(self.paths) if path in self.scores]
+        numbers = choose_candidates(len(self.paths), most, rated)
+        number_of = {self.paths[i]: i for i in numbers}
+        broken: list[tuple[Path, str]] = []  # they are shown last, with their reason
+
+        def pictures():
+            for path, image in read_each(number_of, broken, progress):
+                self.candidates.append(number_of[path])
+                yield fit_crop(image, (SIDE, SIDE))
+
+        self.questions = Questions(features_of(pictures()), ask)
+        self.questions.learn(self._scored())
+
+    def ask(self, count: int) -> dict[str, Any]:
+        """Return the pictures to show next, and how well the scores are predicted.
+
+        Args:
+            count: Most pictures.
+
+        Returns:
+            Dict of "next", numbers of pictures; "curve", pairs of a number of scores
+            and their agreement; "settled", whether it changes little. Without `ask`
+            all of them are empty.
+
+        Raises:
+            UserError: If `count` is not positive.
+        """
+        check_number("count", count, whole=True, least=1)
+        if self.questions is None:
+            return {"next": [], "curve": [], "settled": False}
+        scored = list(self._scored())
+        return {
+            "next": [self.candidates[k] for k in self.questions.ask(scored, count)],
+            "curve": [
+                (n, value)
+                for n, value in sorted(self.questions.curve.items())
+                if math.isfinite(value)
+            ],
+            "settled": self.questions.settled,
+        }
+
+    def _scored(self):
+        """Return a dict from the scored candidates' places to their scores."""
+        return {
+            k: self.scores[self.paths[i]]
+            for k, i in enumerate(self.candidates)
+            if self.paths[i] in self.scores
         }
 
     def picture(self, i: int) -> dict[str, Any]:
@@ -94,6 +171,8 @@ class RatingApp(App):
         rated = sorted(scores.items(), key=lambda pair: order.get(pair[0], len(order)))
         write_ratings(self.table, rated, self.folder)
         self.scores = scores
+        if self.questions is not None:
+            self.questions.learn(self._scored())
         return {"i": body["i"], "score": score}
 
 
@@ -102,6 +181,7 @@ def rate(
     *,
     table: str | os.PathLike | None = None,
     shuffle: bool = False,
+    ask: str | None = None,
     port: int = 0,
     open_browser: bool = True,
 ) -> Path:
@@ -114,6 +194,7 @@ def rate(
         folder: Folder of the pictures.
         table: The CSV. Defaults to `ratings.csv` in the folder.
         shuffle: Show the pictures in a random order, the same every time.
+        ask: "informative" or "random"; see `RatingApp`. Defaults to neither.
         port: TCP port on this machine; 0 takes a free one. Defaults to 0.
         open_browser: Open the page. Defaults to `True`.
 
@@ -121,9 +202,14 @@ def rate(
         Path of the CSV.
 
     Raises:
-        UserError: If there is no picture, or the CSV is invalid.
+        UserError: If there is no picture, `ask` is unknown, or the CSV is invalid.
     """
-    app = RatingApp(folder, table=table, shuffle=shuffle)
+    options: dict[str, Any] = {"table": table, "shuffle": shuffle}
+    if ask is None:
+        app = RatingApp(folder, **options)
+    else:
+        with progress_bar(None) as progress:
+            app = RatingApp(folder, **options, ask=ask, progress=progress)
     if app.gone:
         print(f"{len(app.gone)} rated pictures are gone; their scores are kept:")
         print(*app.gone, sep="\n")

@@ -92,6 +92,13 @@ def rate(
         Path | None, typer.Option(help="The CSV; ratings.csv in the folder by default.")
     ] = None,
     shuffle: Annotated[bool, typer.Option(help="Show them in a random order.")] = False,
+    ask: Annotated[
+        str | None,
+        typer.Option(
+            help="informative: next comes the picture whose score teaches most; "
+            "random. Both show how well the scores predict each other."
+        ),
+    ] = None,
     port: Port = 0,
     browser: Browser = True,
     host: Host = None,
@@ -101,7 +108,12 @@ def rate(
         from facescore.annotation.rate import rate as serve
 
         written = serve(
-            folder, table=table, shuffle=shuffle, port=port, open_browser=browser
+            folder,
+            table=table,
+            shuffle=shuffle,
+            ask=ask,
+            port=port,
+            open_browser=browser,
         )
         print(f"The ratings are in {written}")
 

@@ -11,11 +11,18 @@ let at = 0;
 let broken = false; // the picture shown cannot be read
 const done = []; // [picture, score before], the last at the end
 const loaded = new Map();
-const saver = new Saver("rate", { saved: () => {}, changed: tally });
+let asks = false; // whether the server chooses the next picture
+let asked = []; // what it chose, the next one first
+let asking = null; // the question under way
+let stale = false; // whether to ask once more after it
+let choosing = false; // no picture is shown that a key could be meant for
+let settled = false;
+const skipped = new Set();
+const saver = new Saver("rate", { saved: ask, changed: tally });
 
 async function start() {
   const queue = await get("queue");
-  scores = queue.scores;
+  [scores, asks] = [queue.scores, queue.asks];
   const lost = saver.recover(queue.folder, (i) => queue.names[i]);
   for (const [name, body] of lost) {
     const i = queue.names.indexOf(name);
@@ -35,8 +42,46 @@ async function start() {
     button.addEventListener("click", () => rate(score));
     $("#scores").append(button);
   }
+  $("#taste").hidden = !asks;
+  if (asks) {
+    at = -1;
+    return next();
+  }
   const first = scores.indexOf(0);
   first >= 0 ? go(first) : end();
+}
+
+// Ask which pictures come next. Those on their way to the server, and those skipped, may
+// be among them.
+function ask() {
+  if (!asks) return null;
+  stale = asking !== null; // the answer under way may not know the last score
+  asking ||= get("ask", { count: 4 + saver.waiting.size + skipped.size })
+    .then((answer) => {
+      asked = answer.next;
+      curve(answer);
+    })
+    .catch(complain)
+    .finally(() => {
+      asking = null;
+      if (stale) ask();
+    });
+  return asking;
+}
+
+const isOpen = (i) => !scores[i] && !skipped.has(i) && i !== at;
+
+// How well the scores predict each other, over their number: 0 below, 1 on top.
+function curve({ curve: points, settled: now }) {
+  const [n, value] = points.at(-1) || [0, null];
+  const text = value === null ? "agreement after 10 scores"
+    : `agreement ${value.toFixed(2)}, ${n} scores`;
+  $("#taste span").textContent = now ? `${text}: more ratings change little` : text;
+  const first = points.length ? points[0][0] : 0;
+  const place = ([x, y]) => `${(118 * (x - first)) / Math.max(1, n - first) + 1},${31 - 30 * Math.max(0, y)}`;
+  $("#taste polyline").setAttribute("points", points.map(place).join(" "));
+  if (now && !settled) tell("More ratings change little. Stop here, or go on.");
+  settled = now;
 }
 
 function load(i) {
@@ -67,10 +112,18 @@ async function go(i) {
   if (at !== i) return;
   if (source) announce(`Picture ${i + 1}, ${found?.name || ""}: ${scores[i] || "no score"}`);
   $("#caption").textContent = `#${i + 1} · ${found?.name || ""}`;
-  for (let next = 1; next <= 3; next++) if (i + next < scores.length) load(i + next);
+  const coming = asks ? asked.filter(isOpen).slice(0, 3) : [i + 1, i + 2, i + 3];
+  for (const next of coming) if (next < scores.length) load(next);
 }
 
-function next() {
+async function next() {
+  if (asks) {
+    choosing = true;
+    for (let tries = 0; tries < 2 && !asked.some(isOpen); tries++) await ask();
+    choosing = false;
+    const i = asked.find(isOpen) ?? scores.findIndex((_, i) => isOpen(i));
+    return i >= 0 ? go(i) : end();
+  }
   let i = scores.indexOf(0, at + 1);
   if (i < 0 && at === scores.length) return;
   i >= 0 ? go(i) : end();
@@ -88,7 +141,7 @@ function end() {
 }
 
 function rate(score) {
-  if (at >= scores.length || (broken && score)) return;
+  if (choosing || at >= scores.length || (broken && score)) return;
   done.push([at, scores[at]]);
   write(at, score);
   $("#mark").textContent = score || "";
@@ -96,6 +149,12 @@ function rate(score) {
   void $("#mark").offsetWidth; // begins the animation anew
   $("#mark").classList.add("on");
   score ? next() : tally();
+}
+
+function skip() {
+  if (choosing) return;
+  if (at < scores.length) skipped.add(at);
+  next();
 }
 
 function undo() {
@@ -127,8 +186,8 @@ function tally() {
 const KEYS = {
   u: undo,
   backspace: undo,
-  s: next,
-  " ": next,
+  s: skip,
+  " ": skip,
   arrowright: () => go(at + 1),
   arrowleft: () => go(at - 1),
   g: () => $("#jump").focus(),
@@ -151,5 +210,5 @@ function press(event) {
 }
 keysOn($("main"), press, go);
 $("#undo").addEventListener("click", undo);
-$("#skip").addEventListener("click", next);
+$("#skip").addEventListener("click", skip);
 start().catch(complain);

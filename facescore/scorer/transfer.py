@@ -1,65 +1,49 @@
 """Begin a scorer with learnt features: a linear head in closed form."""
 
+import itertools
+from collections.abc import Iterable
 from typing import Any
 
 import keras
 import numpy as np
 
 from facescore.efficientnet_lite import give_weights, shipped_features
+from facescore.scorer.networks import TransferNet
+from facescore.scorer.ridge import ridge
 from illustkit.images import uint8_to_signed
 
 MOST = 2000  # crops that the head is solved for; its matrix has twice as many rows
-STRENGTHS = 10.0 ** np.arange(-4, 4)
+BATCH = 32
 # From a standardised score to the logit of a threshold: of the logistic distribution
 # whose deviation is 1.
 LOGIT = np.pi / 3**0.5
 
 
-def ridge(
-    features: np.ndarray, targets: np.ndarray, strengths: Any = STRENGTHS
-) -> tuple[np.ndarray, float, float]:
-    """Solve a ridge regression; its strength has the least error on what is left out.
-
-    Features are standardised, and divided by the root of their number. With the kernel
-    matrix `K = A Aᵀ` and `G = (K + λ I)⁻¹`, the error of target `i`, when row `i` is
-    left out, is `(G y)_i / G_ii`: no row is solved for twice.
+def features_of(pictures: Iterable[np.ndarray]) -> np.ndarray:
+    """Compute ImageNet's features of pictures, those that `transfer` begins with.
 
     Example:
     ```python
-    kernel, bias, strength = ridge(np.random.rand(50, 400), np.random.rand(50))
+    features = features_of(fit_crop(picture, (160, 160)) for picture in pictures)
     ```
 
     Args:
-        features: `(n, features)`.
-        targets: `(n,)`.
-        strengths: The λ to choose from.
+        pictures: Iterable of uint8 `(160, 160, 3)`; 32 are held at a time.
 
     Returns:
-        `(kernel, bias, strength)`: `features @ kernel + bias` predicts.
-
-    Reference:
-        Hastie, Tibshirani and Friedman, "The Elements of Statistical Learning",
-        sections 3.4.1 and 7.10.
+        float32 `(n, 4400)`.
     """
-    features = np.asarray(features, np.float64)
-    centre, spread = features.mean(axis=0), features.std(axis=0)
-    # A feature that is the same everywhere says nothing.
-    scale = np.where(spread > 1e-6, 1 / np.maximum(spread, 1e-6), 0.0)
-    scale = scale / features.shape[1] ** 0.5
-    rows = (features - centre) * scale
-    mean = float(np.mean(targets))
-    values, vectors = np.linalg.eigh(rows @ rows.T)
-    turned = vectors.T @ (np.asarray(targets, np.float64) - mean)
-    solutions: list[tuple[float, float, np.ndarray]] = []
-    for strength in strengths:
-        inverse = 1 / (np.maximum(values, 0) + strength)
-        solved = vectors @ (inverse * turned)
-        diagonal = (vectors**2 * inverse).sum(axis=1)
-        error = float(np.mean((solved / diagonal) ** 2))
-        solutions.append((error, float(strength), solved))
-    _, strength, solved = min(solutions, key=lambda solution: solution[0])
-    kernel = (rows.T @ solved) * scale
-    return kernel, mean - float(centre @ kernel), strength
+    network = TransferNet()
+    give_weights(network, shipped_features())
+    seen = keras.Model(network.inputs[0], network.get_layer("features").output)
+    found: list[np.ndarray] = []
+    remaining = iter(pictures)
+    while part := list(itertools.islice(remaining, BATCH)):
+        filled = np.stack(part + part[-1:] * (BATCH - len(part)))  # one shape
+        values = seen.predict_on_batch(uint8_to_signed(filled.astype("float32")))
+        found.append(np.asarray(values, "float32")[: len(part)])
+    width = seen.output_shape[-1]
+    return np.concatenate([np.zeros((0, width), "float32"), *found])
 
 
 def begin_with_features(scorer: Any, pictures: Any, scores: np.ndarray) -> float:

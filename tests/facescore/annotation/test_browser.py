@@ -118,6 +118,34 @@ def test_rating_with_keys(browser, folder):
         assert [e for e in browser.get_log("browser") if e["level"] == "SEVERE"] == []
 
 
+def test_it_asks_and_shows_the_agreement(browser, tmp_path, colours):
+    for n in range(24):
+        write_image(tmp_path / f"{n:02d}.png", np.full((30, 40, 3), 10 * n, np.uint8))
+    table = tmp_path / "ratings.csv"
+    with LocalServer(RatingApp(tmp_path, ask="informative")) as server:
+        browser.get(server.url)
+        asked = []
+        for step in range(12):
+            until(lambda: ".png" in text(browser, "#caption"))
+            name = text(browser, "#caption").split("· ")[1]
+            if step == 1:  # skipped: never asked for again
+                press(browser, "s")
+            else:
+                press(browser, str(1 + int(name[:2]) // 5))
+            assert until(lambda name=name: name not in text(browser, "#caption"))
+            asked.append(name)
+        assert len(set(asked)) == 12 and asked[1] not in table.read_text()
+        until(lambda: len(table.read_text().splitlines()) == 12)
+        assert until(lambda: ", 11 scores" in text(browser, "#taste"))
+        assert float(text(browser, "#taste").split()[1].strip(",")) > 0.8
+        line = browser.find_element(By.CSS_SELECTOR, "#taste polyline")
+        assert len(line.get_attribute("points").split()) == 2
+        press(browser, "u")
+        until(lambda: "10 scores" in text(browser, "#taste"))
+        assert asked[-1] in text(browser, "#caption")
+        assert [e for e in browser.get_log("browser") if e["level"] == "SEVERE"] == []
+
+
 def boxes_of(annotations, folder, number):
     return [face.box for face in annotations.load(folder / f"{number}.png").faces]
 

@@ -149,6 +149,30 @@ def test_the_score_of_a_picture_that_is_gone_is_kept(folder, capsys, monkeypatch
     assert text == "file,score\n1.png,5\ngone.png,3\n"
 
 
+def test_it_asks_for_unlike_pictures_first_and_for_broken_ones_never(tmp_path, colours):
+    for i, light in enumerate((10, 12, 14, 128, 240)):
+        write_image(tmp_path / f"{i}.png", np.full((9, 9, 3), light, np.uint8))
+    (tmp_path / "5.png").write_bytes(b"broken")
+    app = RatingApp(tmp_path, ask="informative")
+    assert app.queue()["asks"] and not RatingApp(tmp_path).queue()["asks"]
+    first, second = app.ask(2)["next"]
+    assert (first < 3) != (second < 3)  # the three dark ones are alike
+    app.rate({"i": first, "score": 5})
+    answer = app.ask(9)
+    assert answer["next"][0] == second and sorted([first, *answer["next"]]) == [
+        *range(5)
+    ]
+    assert answer["curve"] == [] and not answer["settled"]
+    json.dumps(answer, allow_nan=False)
+    assert RatingApp(tmp_path).ask(3) == {"next": [], "curve": [], "settled": False}
+    again = RatingApp(tmp_path, ask="random", most=2)
+    assert len(again.ask(9)["next"]) <= 2 and first not in again.ask(9)["next"]
+    with pytest.raises(ValueError, match="`count` must be"):
+        app.ask(0)
+    with pytest.raises(ValueError, match="`ask` must be one of"):
+        RatingApp(tmp_path, ask="clever")
+
+
 def test_names_that_are_no_text_go_through_both_pages(folder):
     name = os.fsdecode("絵.png".encode("cp932"))
     (folder / "1.png").rename(folder / name)

@@ -5,7 +5,8 @@ import pytest
 from facescore.efficientnet_lite import build_features, shipped_features
 from facescore.scorer.model import Scorer
 from facescore.scorer.networks import TransferNet
-from facescore.scorer.transfer import begin_with_features, ridge
+from facescore.scorer.ridge import ridge
+from facescore.scorer.transfer import begin_with_features
 from illustkit.errors import UserError
 
 
