@@ -2,6 +2,7 @@
 
 from . import evaluation as evaluation
 from . import experiment as experiment
+from . import gans as gans
 from . import icons as icons
 from . import network as network
 from . import process as process
@@ -21,6 +22,10 @@ from .evaluation.report import format_evaluation as format_evaluation
 from .evaluation.report import nwi as nwi
 from .evaluation.report import validity_table as validity_table
 from .experiment import run_experiment as run_experiment
+from .gans.dcgan import DCGAN as DCGAN
+from .gans.model import combine_latents as combine_latents
+from .gans.model import interpolate_latents as interpolate_latents
+from .gans.stylegan2 import StyleGAN2 as StyleGAN2
 from .icons import read_icons as read_icons
 from .network.checkpoints import load_state_dict as load_state_dict
 from .network.checkpoints import state_dict as state_dict

@@ -49,6 +49,7 @@ FLOORS = {
         {"sampling"},
         {"evaluation"},
         {"training"},
+        {"gans"},
         {"experiment"},
         {"pages"},
         {"cli"},

@@ -1,6 +1,6 @@
 """Train a generator against a discriminator in one loss, on every accelerator."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +30,7 @@ class AdversarialLoss:
 
 def _relativistic(real, fake):
     """Return both logits, each less the mean of the other."""
-    return real - _mean_of_batch(fake), fake - _mean_of_batch(real)
+    return real - mean_of_batch(fake), fake - mean_of_batch(real)
 
 
 def _relativistic_discriminator(real, fake):
@@ -60,6 +60,10 @@ LOSSES = {
     "relativistic": AdversarialLoss(
         _relativistic_discriminator, _relativistic_generator
     ),
+    "logistic": AdversarialLoss(
+        lambda r, f: _mean(ops.softplus(-r)) + _mean(ops.softplus(f)),
+        lambda r, f: _mean(ops.softplus(-f)),
+    ),
 }
 """The adversarial losses by name:
 
@@ -69,6 +73,7 @@ LOSSES = {
 - "least_squares": Mao et al., "Least Squares GAN" (2017), with the labels 0 and 1.
 - "relativistic": the relativistic average loss, halved as in the code of ESRGAN (Wang
   et al. 2018). Its means are of the whole batch, on all devices.
+- "logistic": "bce" without the half, as StyleGAN2 weighs R1 against it.
 """
 
 
@@ -107,6 +112,8 @@ class Adversarial(Trainable):
             strategies allow no synchronised BatchNorm in a penalty. Defaults to 0.
         r1_every: Steps from one penalty to the next, which counts as often ("lazy").
             Defaults to 16.
+        more_terms: Dict from the names to the weights of the terms that a subclass
+            returns from `extra_terms`. Defaults to none.
         **kwargs: Passed to `keras.Model`.
 
     Call arguments:
@@ -135,12 +142,14 @@ class Adversarial(Trainable):
         adversarial_weight: float = 1.0,
         r1: float = 0.0,
         r1_every: int = 16,
+        more_terms: Mapping[str, float] | None = None,
         **kwargs: Any,
     ) -> None:
         check_choice("adversarial_loss", adversarial_loss, tuple(LOSSES))
         weights = {"adversarial": float(adversarial_weight), "discriminator": 1.0}
         if r1:
             weights["r1"] = r1 / 2
+        weights |= more_terms or {}
         own = generator.term_weights if isinstance(generator, Trainable) else {}
         if both := sorted(set(own) & set(weights)):
             raise ValueError(f"The generator has terms of its own named {both}")
@@ -199,6 +208,19 @@ class Adversarial(Trainable):
         """
         return samples
 
+    def extra_terms(self, x: Any, real_logits: Any, training: bool) -> dict[str, Any]:
+        """Compute the terms that `more_terms` names.
+
+        Args:
+            x: The batch's inputs, as `fit` got them.
+            real_logits: The discriminator's logits of the real samples, a constant.
+            training: Whether this is a training step.
+
+        Returns:
+            Dict from a name to a tensor of one number per sample. Defaults to none.
+        """
+        return {}
+
     def terms(self, x, y, y_pred, training):
         terms = {}
         if isinstance(self.generator, Trainable):
@@ -209,12 +231,13 @@ class Adversarial(Trainable):
         of_fake = self._logits(x, ops.stop_gradient(fake), training)
         loss = LOSSES[self.adversarial_loss]
         terms["discriminator"] = loss.discriminator(of_real, of_fake)
+        more = self.extra_terms(x, ops.stop_gradient(of_real), training)
         constant = [ops.stop_gradient(v.value) for v in self._learnt]
         judged = self._stateless_logits(constant, x, fake, training)
         terms["adversarial"] = loss.generator(ops.stop_gradient(of_real), judged)
         if self.r1:
             terms["r1"] = self._lazy_penalty(x, real, training)
-        return terms
+        return terms | more
 
     @property
     def _learnt(self):
@@ -241,7 +264,7 @@ class Adversarial(Trainable):
 
         def penalty():
             # Without state: what BatchNorm assigns within `jax.grad` would leak.
-            gradient = _gradient(
+            gradient = gradient_of(
                 lambda r: ops.sum(self._stateless_logits(variables, x, r, training)),
                 real,
             )
@@ -416,8 +439,8 @@ def _unit(vector):
     return vector / ops.maximum(ops.sqrt(ops.sum(vector**2)), 1e-12)
 
 
-def _gradient(function, x):
-    """Return the gradient of a scalar function, which itself has gradients."""
+def gradient_of(function: Callable[[Any], Any], x: Any) -> Any:
+    """Return the gradient of a scalar function of a tensor, itself differentiable."""
     if keras.backend.backend() == "jax":
         import jax
 
@@ -435,8 +458,11 @@ def _mean(logits):
     return ops.mean(logits, axis=tuple(range(1, len(logits.shape))))
 
 
-def _mean_of_batch(logits):
-    """Return the mean over the whole batch, on all replicas."""
+def mean_of_batch(logits: Any) -> Any:
+    """Return the mean over the whole batch, on all replicas.
+
+    Within `ops.cond` the replicas of a TensorFlow strategy cannot talk.
+    """
     mean = ops.mean(logits)
     if replicas_in_sync() == 1:
         return mean

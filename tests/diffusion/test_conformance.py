@@ -37,6 +37,18 @@ CASES = [
     ("diffusion.network.layers.LinearAttention", {"heads": 2, "dim_head": 8}, PICTURE),
     ("diffusion.network.layers.FullAttention", {"memory_tokens": 4}, PICTURE),
     ("diffusion.network.layers.FullAttention", {"heads": 2, "dim_head": 8}, PICTURE),
+    ("diffusion.gans.layers.EqualizedDense", {"units": 5, "activate": True}, (2, 16)),
+    ("diffusion.gans.layers.EqualizedConv2D", {"filters": 5, "down": True}, PICTURE),
+    ("diffusion.gans.layers.ModulatedConv2D", {"filters": 5}, [PICTURE, (2, 6)]),
+    (
+        "diffusion.gans.layers.ModulatedConv2D",
+        {"filters": 5, "up": True},
+        [PICTURE, (2, 6), (2, 8, 12, 1)],
+    ),
+    ("diffusion.gans.layers.FIRUpsampling2D", {}, PICTURE),
+    ("diffusion.gans.layers.LearnedConstant", {"filters": 5}, (2, 16)),
+    ("diffusion.gans.layers.StyleMixing", {"n": 4}, [(2, 6), (2, 6), (2,)]),
+    ("diffusion.gans.layers.MinibatchStd", {"group_size": 2}, PICTURE),
 ]
 
 
@@ -47,6 +59,15 @@ def test_every_public_layer_has_a_case_and_is_registered():
     check_cases(CASES, "diffusion")
 
 
+_DCGAN = {
+    "image_size": 16,
+    "channels": 1,
+    "filters": 6,
+    "kernel": 5,
+    "classes": 2,
+    "dtype": "mixed_bfloat16",
+}
+_STYLEGAN2 = {"image_size": 16, "channels": 1, "base": 32, "dtype": "mixed_bfloat16"}
 # What a constructor may be given: every argument, none with its default.
 ARGUMENTS = {
     "SinusoidalEmbedding": {"dim": 6},
@@ -69,6 +90,45 @@ ARGUMENTS = {
         "dtype": "mixed_bfloat16",
     },
     "InceptionV3": {},
+    "EqualizedDense": {
+        "units": 5,
+        "activate": True,
+        "lr_multiplier": 0.01,
+        "bias": 1.0,
+    },
+    "EqualizedConv2D": {
+        "filters": 5,
+        "kernel_size": 1,
+        "down": True,
+        "activate": False,
+        "use_bias": False,
+    },
+    "ModulatedConv2D": {
+        "filters": 5,
+        "kernel_size": 1,
+        "up": True,
+        "demodulate": False,
+    },
+    "FIRUpsampling2D": {},
+    "LearnedConstant": {"filters": 5},
+    "StyleMixing": {"n": 4},
+    "MinibatchStd": {"group_size": 2},
+    "DCGenerator": {**_DCGAN, "latent": 7},
+    "DCDiscriminator": _DCGAN,
+    "DCGAN": {**_DCGAN, "latent": 7},
+    "StyleGenerator": {**_STYLEGAN2, "latent": 7, "mapping_layers": 1},
+    "StyleDiscriminator": {**_STYLEGAN2, "group_size": 2},
+    "StyleGAN2": {
+        **_STYLEGAN2,
+        "latent": 7,
+        "mapping_layers": 1,
+        "group_size": 2,
+        "path_weight": 1.0,
+        "path_every": 2,
+        "average_images": 10.0,
+        "r1": 2.0,
+        "r1_every": 3,
+    },
 }
 
 

@@ -549,6 +549,30 @@ def tiny_trainings(patch: pytest.MonkeyPatch, stack: contextlib.ExitStack) -> No
 _SLIM = "tests.diffusion.slim"
 
 
+def gan() -> Any:
+    """A compiled `DCGAN` of a few filters."""
+    import diffusion
+
+    model = diffusion.DCGAN(16, filters=8)
+    model.compile()
+    return model
+
+
+def _gan(
+    size: str = "image_size=16, filters=8", end: tuple = (("sample(16", "sample(2"),)
+) -> Case:
+    begin = (("image_size=64", size),) if end else ()
+    batch = (("steps=100, batch_size=16", "steps=1, batch_size=4"),)
+    return Case(
+        values={
+            "LatentIcons": name_of("diffusion.gans.training", "LatentIcons"),
+            "model": gan,
+            "pictures": lambda: icons(4, 16),
+        },
+        smaller=(*begin, *batch, *end),
+    )
+
+
 def icon_network(objective: str = "noise") -> Any:
     """A callable of two convolutions, in the place of a trained U-Net."""
     from tests.diffusion.slim import Slim
@@ -1015,6 +1039,13 @@ CASES: dict[str, Case] = {
     "diffusion:load_state_dict": Case(
         smaller=(("version=", "image_size=32, dim=32, dim_mults=(1, 2), version="),)
     ),
+    "diffusion:DCGAN": _gan(),
+    "diffusion:StyleGAN2": _gan("image_size=16, base=32, latent=8"),
+    "diffusion:LatentIcons": _gan(end=()),
+    "diffusion:DCGenerator": Case(
+        smaller=(("filters=128", "filters=8"),), values={"np": value(np)}
+    ),
+    "diffusion:DCDiscriminator": Case(smaller=(("(64)", "(64, filters=8)"),)),
     "diffusion:repaint": Case(
         smaller=(("128", "16"), ("40:90", "4:10"), ("rng=rng", "rng=rng, steps=4")),
         values={

@@ -106,6 +106,10 @@ ORACLES = {
         lambda r, f: (bce(1, r - ops.mean(f)) + bce(0, f - ops.mean(r))) / 2,
         lambda r, f: (bce(0, r - ops.mean(f)) + bce(1, f - ops.mean(r))) / 2,
     ),
+    "logistic": (
+        lambda r, f: bce(1, r) + bce(0, f),
+        lambda r, f: bce(1, f),
+    ),
 }
 
 

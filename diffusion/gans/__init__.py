@@ -1,0 +1,1 @@
+"""Networks that learn icons against a discriminator: DCGAN and StyleGAN2."""

@@ -1,0 +1,301 @@
+"""The trainable pair of a GAN for icons: what DCGAN and StyleGAN2 have in common."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from illustkit._keras_compat import sync_jax_state
+from illustkit.errors import UserError
+from illustkit.images import signed_to_uint8, uint8_to_signed
+from illustkit.options import check_number
+from illustkit.runtime import replicas
+from illustkit.training.adversarial import Adversarial
+from illustkit.training.trainable import replicas_in_sync
+
+
+class IconGAN(Adversarial):
+    """Train a generator of icons against a discriminator, in one loss.
+
+    All random numbers are drawn on the host, in `draw`, and are inputs of the networks:
+    a step is then the same on every backend and any number of devices.
+
+    Args:
+        generator: A built model from a dict with "z", and what else `draw` adds, to
+            pictures in -1..1 `(batch, height, width, channels)`.
+        discriminator: See `Adversarial`.
+        average_images: Pictures after which the averaged weights of the generator have
+            forgotten half; at most a twentieth of all that were seen, so that the first
+            weights fade. Pictures are made from the average. 0 for none: BatchNorm's
+            statistics belong to the weights of the moment. Defaults to 0.
+        **kwargs: Passed to `Adversarial`.
+
+    Call arguments:
+        inputs: Dict of a batch: "pictures" uint8 `(batch, height, width, channels)`
+            and the arrays that `draw` returns.
+
+    Returns:
+        Generated pictures in -1..1, of the shape of "pictures".
+    """
+
+    image_size: int
+    latent: int
+    channels: int
+    classes: int = 0
+
+    def __init__(
+        self,
+        generator: keras.Model,
+        discriminator: keras.Model,
+        *,
+        average_images: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
+        check_number("average_images", average_images, least=0)
+        super().__init__(generator, discriminator, **kwargs)
+        self.average_images = float(average_images)
+        self.steps = self._state("steps", (), "int32")
+        self._averages = []
+        if average_images:
+            for i, weight in enumerate(generator.trainable_variables):
+                self._averages.append(self._state(f"average_{i}", weight.shape))
+
+    def _state(self, name, shape, dtype="float32"):
+        return self.add_weight(
+            shape=shape,
+            dtype=dtype,
+            initializer="zeros",
+            trainable=False,
+            autocast=False,
+            aggregation="only_first_replica",
+            name=name,
+        )
+
+    def draw(
+        self, rng: np.random.Generator, n: int, labels: Any = None
+    ) -> dict[str, np.ndarray]:
+        """Draw the random numbers of a batch.
+
+        Args:
+            rng: The generator to draw from.
+            n: Number of pictures.
+            labels: int `(n,)`, a class for each, if the model is conditional.
+
+        Returns:
+            Dict of float32 and int32 arrays whose first axis is `n`.
+        """
+        raise TypeError(f"{type(self).__name__} has no `draw(rng, n, labels)`")
+
+    def draw_training(
+        self, rng: np.random.Generator, n: int, labels: Any = None
+    ) -> dict[str, np.ndarray]:
+        """Draw the random numbers of a batch of a training; see `draw`."""
+        return self.draw(rng, n, labels)
+
+    def samples(self, x, y, y_pred):
+        return uint8_to_signed(x["pictures"]), y_pred
+
+    def terms(self, x, y, y_pred, training):
+        if training and self._averages:
+            self._average(y_pred.shape[0] * replicas_in_sync())
+        terms = super().terms(x, y, y_pred, training)
+        if training:
+            self.steps.assign(self.steps + 1)
+        return terms
+
+    def _average(self, batch):
+        """Take the weights before this step into their average."""
+        seen = ops.cast(self.steps.value, "float32") * batch
+        half = ops.minimum(self.average_images, 0.05 * seen)
+        decay = 0.5 ** (batch / ops.maximum(half, 1e-6))  # at first 0, a copy
+        weights = self.generator.trainable_variables
+        for average, weight in zip(self._averages, weights, strict=True):
+            value = ops.stop_gradient(ops.convert_to_tensor(weight.value))
+            average.assign(value + (average.value - value) * decay)
+
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Return a context in which the generator has the averaged weights."""
+        sync_jax_state(self)
+        if not self._averages or not int(ops.convert_to_numpy(self.steps)):
+            yield
+            return
+        weights = self.generator.trainable_variables
+        own = [ops.convert_to_numpy(weight) for weight in weights]
+        try:
+            for weight, average in zip(weights, self._averages, strict=True):
+                weight.assign(ops.convert_to_numpy(average))
+            yield
+        finally:
+            for weight, value in zip(weights, own, strict=True):
+                weight.assign(value)
+
+    def latents(
+        self, n: int, *, seed: int = 3407, first: int = 0, label: int | None = None
+    ) -> dict[str, np.ndarray]:
+        """Draw the inputs of new pictures, each from a random generator of its own.
+
+        Args:
+            n: Number of pictures.
+            seed: int, not negative. Defaults to 3407, the preprint's.
+            first: Number of the first picture. Defaults to 0.
+            label: Class of all of them, for a conditional model.
+
+        Returns:
+            Dict of arrays, for `generate`.
+
+        Raises:
+            UserError: If a conditional model has no such class.
+        """
+        check_number("n", n, whole=True, least=1)
+        if (label is None) == bool(self.classes):
+            raise UserError(
+                "`label` is the number of a class, for a conditional model alone. "
+                f"Received: {label} with {self.classes} classes"
+            )
+        if label is not None:
+            check_number("label", label, whole=True, least=0, most=self.classes - 1)
+        labels = None if label is None else [label]
+        each = [
+            self.draw(np.random.default_rng((seed, i)), 1, labels)
+            for i in range(first, first + n)
+        ]
+        return {name: np.concatenate([d[name] for d in each]) for name in each[0]}
+
+    def generate(
+        self, latents: dict[str, np.ndarray], *, batch_size: int = 32
+    ) -> np.ndarray:
+        """Generate the pictures of latents.
+
+        Args:
+            latents: What `latents` returns, perhaps changed.
+            batch_size: Pictures at a time. Defaults to 32.
+
+        Returns:
+            uint8 `(n, height, width, channels)`.
+        """
+        n = len(latents["z"])
+        share = replicas(None)
+        batch_size = -(-min(batch_size, n) // share) * share
+        pictures = []
+        with self.averaged():
+            for start in range(0, n, batch_size):
+                # Padded: one shape for all batches, shared equally by all devices.
+                rows = np.arange(start, start + batch_size).clip(max=n - 1)
+                batch = {name: values[rows] for name, values in latents.items()}
+                made = np.asarray(self._generated(batch), "float32")
+                pictures.append(signed_to_uint8(made[: n - start]))
+        return np.concatenate(pictures)[:n]
+
+    def _generated(self, batch):
+        return self.generator.predict_on_batch(batch)
+
+    def sample(
+        self, n: int, *, seed: int = 3407, first: int = 0, label: int | None = None
+    ) -> np.ndarray:
+        """Make new pictures: `generate(latents(n, …))`.
+
+        Args:
+            n: Number of pictures.
+            seed: See `latents`. Defaults to 3407.
+            first: See `latents`. Defaults to 0.
+            label: See `latents`.
+
+        Returns:
+            uint8 `(n, height, width, channels)`.
+        """
+        return self.generate(self.latents(n, seed=seed, first=first, label=label))
+
+    def _own_config(self):
+        """Return the arguments that every GAN has."""
+        names = "adversarial_loss", "adversarial_weight", "r1", "r1_every"
+        return {name: getattr(self, name) for name in (*names, "average_images")}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
+
+def one_hot(labels: Any, classes: int) -> np.ndarray:
+    """Return class numbers `(n,)` as float32 `(n, classes)`, 1 at the class's place."""
+    return np.eye(classes, dtype="float32")[np.asarray(labels, int)]
+
+
+def interpolate_latents(points: Sequence[Any], n: int) -> np.ndarray:
+    """Return latents evenly spaced on the lines through a row of points.
+
+    Example:
+    >>> interpolate_latents([[0.0], [1.0], [3.0]], 5)[:, 0].tolist()
+    [0.0, 0.5, 1.0, 2.0, 3.0]
+
+    Args:
+        points: Two or more arrays of one shape, such as "z" of `IconGAN.latents`.
+        n: Number of latents, two or more, the first and last point included.
+
+    Returns:
+        float32 `(n, …)`.
+
+    Reference:
+        Radford et al., "Unsupervised Representation Learning with Deep Convolutional
+        GANs" (2016), figure 4.
+    """
+    points = np.asarray(points, "float64")
+    if len(points) < 2 or n < 2:
+        raise ValueError(f"Two points and two latents at least: {len(points)}, {n}")
+    at = np.linspace(0, len(points) - 1, n)
+    left = np.minimum(at.astype(int), len(points) - 2)
+    part = (at - left).reshape(-1, *[1] * (points.ndim - 1))
+    between = points[left] * (1 - part) + points[left + 1] * part
+    return between.astype("float32")
+
+
+def combine_latents(plus: Sequence[Any], minus: Sequence[Any] = ()) -> np.ndarray:
+    """Add and subtract concepts, each the mean of the latents of some pictures.
+
+    "smiling woman" - "neutral woman" + "neutral man": the paper takes the mean of three
+    pictures for each, since single pictures give no stable results.
+
+    Example:
+    >>> combine_latents([[[1.0], [3.0]], [[5.0]]], [[[4.0]]]).tolist()
+    [3.0]
+
+    Args:
+        plus: Arrays `(k, …)`, the latents of the pictures of a concept each.
+        minus: Likewise, concepts that are subtracted. Defaults to none.
+
+    Returns:
+        float32, one latent.
+
+    Reference:
+        Radford et al. (2016), section 6.3.2.
+    """
+
+    def total(concepts):
+        return sum(np.mean(np.asarray(each, "float64"), axis=0) for each in concepts)
+
+    return np.asarray(total(plus) - total(minus), "float32")
+
+
+def signed_output(x: Any, name: str = "pictures") -> Any:
+    """Return a symbolic tensor of pictures as float32, under any precision."""
+    return keras.layers.Activation("linear", dtype="float32", name=name)(x)
+
+
+def check_square(image_size: int) -> int:
+    """Return how often 4 pixels double up to `image_size`.
+
+    Raises:
+        UserError: If it is no power of two, or less than 8.
+    """
+    check_number("image_size", image_size, whole=True, least=8)
+    levels = int(image_size).bit_length() - 3
+    if 4 << levels != image_size:
+        raise UserError(
+            f"`image_size` must be a power of two for a GAN. Received: {image_size}"
+        )
+    return levels
