@@ -187,6 +187,7 @@ def draw(data, work, share):
     rng = np.random.default_rng(0)
     write_pages(data, work / "train/pages", n(6), rng)
     write_pages(data, work / "train/pages-2", n(8), np.random.default_rng(77))
+    write_pages(data, work / "train/pages-3", n(20), np.random.default_rng(99))
     write_negatives(work / "train/negatives")
     write_scenes(work / "train/drawn", n(900), seed=11, **plain)
     early = icon_faces(data / "noto/faces_early")
@@ -210,6 +211,7 @@ STAGES = {
     "320": (FIRST, {"image_size": 320, "epochs": 24, "epoch_size": 1280}),
     "416": (ALL, {"image_size": 416, "epochs": 15, "epoch_size": 640}),
     "512": (ALL, {"image_size": 512, "epochs": 8, "epoch_size": 512}),
+    "512b": ((*ALL, "pages-3"), {"image_size": 512, "epochs": 48, "epoch_size": 640}),
 }
 CHANGES = {
     "320": {"close_mosaic": 2},
@@ -217,6 +219,11 @@ CHANGES = {
     "512": {
         **{"learning_rate": 1.5e-3, "warm_up": 0.3, "close_mosaic": 2},
         **{"rotate": 40.0, "restyle": 0.1, "scale": (0.5, 1.5), "most_validated": 60},
+    },
+    "512b": {
+        **{"learning_rate": 2e-3, "warm_up": 0.5, "close_mosaic": 6, "holdout": 0.03},
+        **{"rotate": 30.0, "restyle": 0.1, "scale": (0.5, 1.5), "most_validated": 60},
+        **{"precision": "mixed_bfloat16"},
     },
 }
 COMMON = {"rotate": 45.0, "restyle": 0.12, "scale": (0.5, 1.8), "saturation": 0.8}
@@ -229,12 +236,17 @@ def train(work, stages):
     previous = None
     for name in stages:
         sets, settings = STAGES[name]
-        options = {"most_validated": 80, **COMMON, **settings, **CHANGES[name]}
+        options = {
+            "most_validated": 80,
+            "holdout": 0.04,
+            **COMMON,
+            **settings,
+            **CHANGES[name],
+        }
         previous = train_detector(
             [work / "train" / part for part in sets],
             work / f"run-{name}",
             preset="small",
-            holdout=0.04,
             start_from=previous,
             root=work / "train",
             verbose=2,

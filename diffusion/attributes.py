@@ -50,7 +50,8 @@ def encode(schema: Schema, wishes: Sequence[Wish]) -> np.ndarray:
                 raise UserError(
                     f"This model has no attribute {name!r}. It has: {known}"
                 )
-            value = {True: "yes", False: "no"}.get(value, value)
+            if isinstance(value, bool):
+                value = "yes" if value else "no"
             if value not in schema[name]:
                 raise UserError(
                     f"The attribute {name} takes one of: {', '.join(schema[name])}. "

@@ -42,7 +42,7 @@ FLOORS = {
         {"cli", "pages"},
     ],
     "diffusion": [
-        {"schedules", "watermark"},
+        {"attributes", "schedules", "watermark"},
         {"process"},
         {"icons"},
         {"network"},

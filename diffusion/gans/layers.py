@@ -51,7 +51,7 @@ def fir_up(x: Any) -> Any:
     Along an axis the outputs 2i and 2i + 1 are (x[i-1] + 3 x[i]) / 4 and
     (3 x[i] + x[i+1]) / 4: a depthwise convolution computes all four phases at once.
     """
-    phases = np.float32([[1, 3, 0], [0, 3, 1]]) / 4
+    phases = np.array([[1, 3, 0], [0, 3, 1]], "float32") / 4
     kernel = np.einsum("ay,bx->yxab", phases, phases).reshape(3, 3, 1, 4)
     height, width, channels = x.shape[1:]
     kernel = ops.convert_to_tensor(np.repeat(kernel, channels, 2))

@@ -244,13 +244,13 @@ def interpolate_latents(points: Sequence[Any], n: int) -> np.ndarray:
         Radford et al., "Unsupervised Representation Learning with Deep Convolutional
         GANs" (2016), figure 4.
     """
-    points = np.asarray(points, "float64")
-    if len(points) < 2 or n < 2:
-        raise ValueError(f"Two points and two latents at least: {len(points)}, {n}")
-    at = np.linspace(0, len(points) - 1, n)
-    left = np.minimum(at.astype(int), len(points) - 2)
-    part = (at - left).reshape(-1, *[1] * (points.ndim - 1))
-    between = points[left] * (1 - part) + points[left + 1] * part
+    ends = np.asarray(points, "float64")
+    if len(ends) < 2 or n < 2:
+        raise ValueError(f"Two points and two latents at least: {len(ends)}, {n}")
+    at = np.linspace(0, len(ends) - 1, n)
+    left = np.minimum(at.astype(int), len(ends) - 2)
+    part = (at - left).reshape(-1, *[1] * (ends.ndim - 1))
+    between = ends[left] * (1 - part) + ends[left + 1] * part
     return between.astype("float32")
 
 

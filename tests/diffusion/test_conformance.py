@@ -28,6 +28,7 @@ def activations(shapes):
 CASES = [
     ("diffusion.network.layers.SinusoidalEmbedding", {"dim": 8}, (3,)),
     ("diffusion.network.layers.UpsampledConv", {"filters": 5}, PICTURE),
+    ("diffusion.network.layers.DepthToSpace", {"side": 2}, PICTURE),
     ("diffusion.network.layers.GroupNorm", {"groups": 4, "epsilon": 1e-4}, PICTURE),
     ("diffusion.network.layers.GroupNorm", {}, [PICTURE, (2, 16)]),
     ("diffusion.network.layers.RMSNorm", {}, PICTURE),
@@ -87,8 +88,11 @@ ARGUMENTS = {
         "dropout": 0.25,
         "groups": 4,
         "out_channels": 2,
+        "attributes": 5,
+        "patch": 2,
         "dtype": "mixed_bfloat16",
     },
+    "DepthToSpace": {"side": 2},
     "InceptionV3": {},
     "EqualizedDense": {
         "units": 5,
@@ -179,6 +183,7 @@ def test_a_diffuser_s_config_makes_the_same_model():
         "objective": "v",
         "loss": "mse",
         "min_snr_gamma": 5.0,
+        "attributes": {"hair": ["blue", "red"]},
         "dtype": "mixed_bfloat16",
     }
     with precision("mixed_bfloat16"):
