@@ -24,7 +24,7 @@ def features_of(pictures: Iterable[np.ndarray]) -> np.ndarray:
 
     Example:
     ```python
-    features = features_of(fit_crop(picture, (160, 160)) for picture in pictures)
+    features_of([np.zeros((160, 160, 3), np.uint8)]).shape   # (1, 4400)
     ```
 
     Args:

@@ -11,7 +11,7 @@ from facescore.detector.network import DetectorNetwork
 from facescore.detector.prediction import Detector, load_detector
 from facescore.exported import ExportedDetectorNetwork, ExportedScorer
 from facescore.scorer.model import Scorer
-from facescore.scorer.networks import SmallNet
+from facescore.scorer.networks import AlexNet, AnimeCNN, SmallNet, TransferNet
 from facescore.scorer.prediction import as_scorer
 from illustkit.samples import draw_character
 from tests.commands import imported
@@ -138,6 +138,36 @@ def test_scores_are_those_of_keras(files, objective):
     assert np.ptp(expected) > 1e-2
     np.testing.assert_allclose(exported.predict_scores(crops), expected, atol=1e-3)
     assert exported.predict_scores(crops[:0]).shape == (0,)
+
+
+@pytest.mark.parametrize(
+    "kind, suffix",
+    [
+        (AnimeCNN, ".tflite"),
+        (AlexNet, ".tflite"),
+        *(
+            pytest.param(kind, suffix, marks=pytest.mark.large)
+            for kind, suffix in (
+                *((AnimeCNN, ".onnx"), (AlexNet, ".onnx")),
+                *((TransferNet, ".onnx"), (TransferNet, ".tflite")),
+            )
+        ),
+    ],
+)
+def test_every_network_scores_as_in_keras(files, tmp_path, kind, suffix):
+    options = {AnimeCNN: ((24, 16),), AlexNet: (35, 8), TransferNet: (80,)}[kind]
+    own = Scorer(kind(*options), mean=2.5, scale=0.8)
+    rng = np.random.default_rng(0)
+    # A last layer as a training leaves it, so that pictures differ.
+    head = own.network.get_layer("score")
+    head.set_weights([rng.normal(size=w.shape) for w in head.get_weights()])
+    width, height = own.image_size
+    crops = rng.integers(0, 256, (3, height, width, 3), np.uint8)
+    expected = own.predict_scores(crops)
+    path = export_scorer(own, tmp_path / f"a{suffix}")
+    found = ExportedScorer(path).predict_scores(crops)
+    assert np.ptp(expected) > 1e-2
+    np.testing.assert_allclose(found, expected, atol=1e-3)
 
 
 def test_finding_and_scoring_import_no_keras(files, tmp_path):
