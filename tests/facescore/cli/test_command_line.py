@@ -56,8 +56,10 @@ def patched():
     with pytest.MonkeyPatch.context() as patch:
         load_detector = facescore.detector.prediction.load_detector
 
-        def load(run):
-            return Trained() if run == "runs/bright" else load_detector(run)
+        def load(run, **options):
+            if run == "runs/bright":
+                return Trained()
+            return load_detector(run, **options)
 
         patch.setattr(facescore.detector.prediction, "load_detector", load)
         tiny = dataclasses.replace(
