@@ -24,7 +24,8 @@ class AnySize:
     Example:
     ```python
     predict = AnySize(oppai.MosaicUNet(widths=(8, 8), blocks=(1, 1)))
-    predict({name: x[None] for name, x in mosaic_inputs(censored, mask).items()})
+    inputs = mosaic_inputs(censored, mask, Grid((8, 8)))
+    predict({name: x[None] for name, x in inputs.items()})
     ```
 
     Args:

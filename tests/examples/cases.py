@@ -850,6 +850,10 @@ CASES: dict[str, Case] = {
         smaller=(("vgg16.npz", "vgg16.weights.h5"),),
         files=("vgg16.weights.h5",),
     ),
+    "oppai:AnySize": Case(
+        values=_GRID
+        | {"mosaic_inputs": name_of("oppai.data.mosaic_inputs", "mosaic_inputs")}
+    ),
     "oppai:MosaicUNet": Case(
         values=_GRID
         | {"mosaic_inputs": name_of("oppai.data.mosaic_inputs", "mosaic_inputs")}
