@@ -172,7 +172,7 @@ def train(
         flip=chosen.flip,
         self_condition=chosen.self_condition,
         seed=chosen.seed,
-        **_labels(attributes, icons.names),
+        **_labels(schema, attributes, icons.names),
     )
     averaging = Averaging(
         chosen.ema_decay, every=chosen.ema_every, accumulation=chosen.accumulation
@@ -267,11 +267,13 @@ def _schema(attributes, images):
     return {"attributes": read_attributes(attributes, names)[0]}
 
 
-def _labels(attributes, names):
+def _labels(schema, attributes, names):
     """Return what batches need of the pictures' attributes."""
     if attributes is None:
         return {}
-    schema, wishes = read_attributes(attributes, names)
+    # The network's own: a picture that cannot be read may alone have had a value.
+    (schema,) = schema.values()
+    _, wishes = read_attributes(attributes, names)
     return {"schema": schema, "wishes": encode(schema, wishes)}
 
 
