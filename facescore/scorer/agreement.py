@@ -140,18 +140,39 @@ class Estimate(NamedTuple):
     method: str = BCA
 
 
+class MiddleShare(NamedTuple):
+    """How many predictions and how many true scores are the middle score.
+
+    Args:
+        score: The middle score: the median of the true scores.
+        predicted: Fraction of the predictions that round to it.
+        true: Fraction of the true scores that are it.
+    """
+
+    score: int
+    predicted: float
+    true: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.predicted:.0%} of the predictions round to {self.score}, "
+            f"{self.true:.0%} of the true scores are {self.score}"
+        )
+
+
 @dataclass(frozen=True)
 class Agreement:
     """The result of `agreement`.
 
     Attributes:
-        measures: Dict from a name ("MAE", "RMSE", "Pearson", "Spearman", "kappa") to
-            its `Estimate`.
+        measures: Dict from a name ("MAE", "macro MAE", "RMSE", "Pearson", "Spearman",
+            "kappa") to its `Estimate`.
         constant: The constant predictor's prediction.
         medians: Dict from each true score that occurs to the median prediction.
         counts: Dict from each true score that occurs to its number of pictures.
         spread: Standard deviation of the predictions over that of the true scores;
-            well under 1 if they crowd in the middle.
+            well under 1 if they bunch in the middle.
+        middle: `MiddleShare` of the predictions and of the true scores.
         level: Probability of the intervals.
     """
 
@@ -160,6 +181,7 @@ class Agreement:
     medians: dict[int, float]
     counts: dict[int, int]
     spread: float
+    middle: MiddleShare
     level: float
 
     @property
@@ -180,6 +202,7 @@ class Agreement:
         rising = "rising" if self.rising else "NOT rising"
         lines.append(f"medians   {medians} ({rising})")
         lines.append(f"spread    {_figure(self.spread, 2)} of the true scores'")
+        lines.append(f"middle    {self.middle}")
         if any(estimate.method == PERCENTILE for estimate in self.measures.values()):
             lines.append("* percentiles of the resamples: BCa is not defined")
         return "\n".join(lines)
@@ -199,7 +222,7 @@ def agreement(
     level: float = 0.95,
     seed: int = 0,
 ) -> Agreement:
-    """Compare predicted scores with true ones by five measures.
+    """Compare predicted scores with true ones by six measures, and say how they bunch.
 
     Intervals are BCa bootstrap intervals (bias-corrected and accelerated) over
     pictures, the same for the same `seed`.
@@ -260,13 +283,55 @@ def agreement(
         medians={s: float(np.median(predicted[true == s])) for s in occurring},
         counts={s: int((true == s).sum()) for s in occurring},
         spread=float(predicted.std() / spread) if spread else float("nan"),
+        middle=middle_share(true, predicted),
         level=level,
+    )
+
+
+def middle_share(true: Any, predicted: Any) -> MiddleShare:
+    """Count how many predictions and true scores are the middle score.
+
+    A scorer that is unsure predicts about the middle, so that rare scores are never
+    predicted. Halves are rounded up.
+
+    Example:
+    ```python
+    str(middle_share([1, 3, 3, 5], [2.6, 3.0, 3.2, 3.4]))
+    # "100% of the predictions round to 3, 50% of the true scores are 3"
+    ```
+
+    Args:
+        true: Whole scores `(n,)`.
+        predicted: Any numbers `(n,)`.
+
+    Returns:
+        A `MiddleShare`.
+    """
+    true = np.asarray(true)
+    score = int(np.sort(true)[(len(true) - 1) // 2])
+    rounded = np.floor(np.asarray(predicted) + 0.5)
+    return MiddleShare(
+        score, float((rounded == score).mean()), float((true == score).mean())
     )
 
 
 def mean_absolute_error(true: Any, predicted: Any) -> float:
     """Return the mean of |predicted - true|, in points."""
     return float(np.abs(np.subtract(predicted, true)).mean())
+
+
+def macro_mean_absolute_error(true: Any, predicted: Any) -> float:
+    """Return the mean of the mean absolute errors of each true score that occurs.
+
+    Every score counts alike, however rare it is.
+
+    Reference:
+        Baccianella, Esuli and Sebastiani, "Evaluation Measures for Ordinal Regression"
+        (2009), equation 4.
+    """
+    true = np.asarray(true)
+    errors = np.abs(np.subtract(predicted, true))
+    return float(np.mean([errors[true == score].mean() for score in np.unique(true)]))
 
 
 def root_mean_square_error(true: Any, predicted: Any) -> float:
@@ -337,6 +402,7 @@ def quadratic_kappa(true: Any, predicted: Any, scores: Sequence[int] = SCORES) -
 
 MEASURES = {
     "MAE": mean_absolute_error,
+    "macro MAE": macro_mean_absolute_error,
     "RMSE": root_mean_square_error,
     "Pearson": pearson,
     "Spearman": spearman,

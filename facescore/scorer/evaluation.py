@@ -49,7 +49,9 @@ def plot_distributions(
 
     On the left are five histograms, one below the other on one axis, like the article's
     five pictures; on the right the same as violins with median and quartiles, beside
-    the line of a perfect scorer.
+    the line of a perfect scorer. Below them bars compare how often each score is
+    predicted, rounded, with how often it was given: predictions that bunch in the
+    middle make one bar far too high.
 
     Example:
     ```python
@@ -95,10 +97,16 @@ def plot_distributions(
     panels[-1].set_xlim(low, high)
     left.supylabel("fraction of the pictures", fontsize=10)
     right.suptitle("median, quartiles and violin", fontsize=10, color=_INK)
-    _violins(right.subplots(), by_score, colours, (low, high))
+    violins, bars = right.subplots(2, 1, height_ratios=(3, 1))
+    _violins(violins, by_score, colours, (low, high))
+    _frequencies(bars, true, predicted, colours)
     if title is None:
         rho = format_figure(float(spearman(true, predicted)), 2)
-        title = f"{len(true)} pictures, Spearman {rho}"
+        spread = true.std()
+        ratio = predicted.std() / spread if spread else float("nan")
+        title = (
+            f"{len(true)} pictures, Spearman {rho}, spread {format_figure(ratio, 2)}"
+        )
     figure.suptitle(title, fontsize=12, parse_math=False)
     if path is not None:
         save_figure(figure, path)
@@ -151,6 +159,22 @@ def _violins(axis, by_score, colours, limits):
     axis.set(xlim=(SCORES[0] - 0.6, SCORES[-1] + 0.6), ylim=limits, xticks=SCORES)
     axis.set_xlabel("true score")
     axis.set_ylabel("predicted score")
+
+
+def _frequencies(axis, true, predicted, colours):
+    """Draw how often each score is given (outlined) and predicted (filled)."""
+    _plain(axis)
+    rounded = np.clip(np.floor(predicted + 0.5), SCORES[0], SCORES[-1])
+    given, guessed = (
+        [(values == score).mean() for score in SCORES] for values in (true, rounded)
+    )
+    axis.bar(
+        np.add(SCORES, -0.2), given, 0.36, label="true", fill=False, edgecolor=_INK
+    )
+    axis.bar(np.add(SCORES, 0.2), guessed, 0.36, label="predicted", color=colours)
+    axis.set(xlim=(SCORES[0] - 0.6, SCORES[-1] + 0.6), xticks=SCORES)
+    axis.set_xlabel("score: given (outline), predicted (filled)")
+    axis.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
 
 
 def _plain(axis):

@@ -5,6 +5,7 @@ from scipy import stats
 from facescore.scorer.agreement import (
     agreement,
     bootstrap_interval,
+    macro_mean_absolute_error,
     pearson,
     quadratic_kappa,
     ranks,
@@ -50,6 +51,21 @@ def test_kappa_by_hand():
     assert quadratic_kappa([1, 5], [1, 5]) == 1
     assert quadratic_kappa([1, 5], [5, 1]) == -1
     assert np.isnan(quadratic_kappa([3, 3], [3, 3]))
+
+
+def test_rare_scores_count_alike_in_the_macro_mean():
+    # |errors| of the 3s: 0, 0, 0, 1, of the 5: 2. By hand: (1/4 + 2) / 2.
+    true, predicted = [3, 3, 3, 3, 5], [3.0, 3.0, 3.0, 4.0, 3.0]
+    assert macro_mean_absolute_error(true, predicted) == 1.125
+    measure = agreement(true, predicted, resamples=20).measures["macro MAE"]
+    assert measure.value == 1.125
+
+
+def test_predictions_that_bunch_in_the_middle_are_counted():
+    true = [1, 2, 2, 2, 5, 5]  # the middle is 2, of the lower half where it is even
+    result = agreement(true, [1.5, 1.6, 2.4, 2.49, 2.5, 3.0], resamples=20)
+    assert result.middle == (2, 4 / 6, 3 / 6)
+    assert "67% of the predictions round to 2, 50% of the true" in str(result)
 
 
 def test_the_constant_predictor_on_balanced_scores():
@@ -157,10 +173,16 @@ def test_the_figure(tmp_path):
     path = tmp_path / "plots" / "distributions.png"
     figure = plot_distributions(true, predicted, path, bins=12)
     assert read_image(path).shape[1] > 1000
-    *panels, violins = [axis for sub in figure.subfigs for axis in sub.axes]
+    *panels, violins, frequencies = [
+        axis for sub in figure.subfigs for axis in sub.axes
+    ]
     assert len(panels) == 5
     for axis, score in zip(panels, (5, 4, 3, 2, 1), strict=True):
         bars = sum(patch.get_height() for patch in axis.patches)
         assert bars == pytest.approx(float((true == score).any()))
         assert axis.get_title(loc="left").startswith(f"true {score}   n = ")
     assert len(violins.collections) == 3 + 1  # three violins, and the quartiles
+    heights = [patch.get_height() for patch in frequencies.patches]
+    given, predicted = np.split(np.array(heights), 2)
+    assert given == pytest.approx([np.mean(true == s) for s in range(1, 6)])
+    assert predicted.sum() == pytest.approx(1)
