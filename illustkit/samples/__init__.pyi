@@ -10,3 +10,6 @@ from .illustrator import draw_background as draw_background
 from .illustrator import draw_character as draw_character
 from .illustrator import draw_face_icon as draw_face_icon
 from .illustrator import draw_head as draw_head
+from .parts import PARTS as PARTS
+from .parts import draw_lines as draw_lines
+from .parts import draw_parts as draw_parts

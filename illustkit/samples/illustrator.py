@@ -68,6 +68,26 @@ class Person(NamedTuple):
     pose: Pose | None = None
 
 
+class Plan(NamedTuple):
+    """What `draw_character` draws: who, in which hand, and where.
+
+    `place` is the chin's x and y in pixels, the pixels of a unit, and the lean in
+    degrees; `rng` draws the background.
+    """
+
+    person: Person
+    style: Hand
+    framing: str
+    scene: str
+    place: tuple[float, float, float, float]
+    rng: np.random.Generator
+
+    def placed(self, sheet: Canvas) -> Canvas:
+        """Return a sheet whose frame is the character's."""
+        x, chin, unit, lean = self.place
+        return sheet.placed(x, chin, scale=unit, angle=lean)
+
+
 def draw_character(
     seed: int, size: tuple[int, int] = (600, 848), hand: str = "cel"
 ) -> Character:
@@ -99,6 +119,47 @@ def draw_character(
     Raises:
         UserError: If `size` is too small to draw on, or there is no such hand.
     """
+    plan = plan_character(seed, size, hand)
+    width, height = checked_size(size)
+    head, outfit, pose = plan.person.head, plan.person.outfit, plan.person.pose
+    sheet = Canvas.blank((width, height), plan.style.brush)
+    backdrop = sheet.placed(scale=float(width))
+    backgrounds.draw_background(backdrop, plan.scene, plan.rng, height / width)
+    plan.style.paled(sheet.pixels)
+    body = plan.placed(sheet)
+    frame, extent = draw_person(body, plan.person, plan.style)
+    pose = pose or Pose(turn=0.0)
+    trunk = _trunk(body, plan.style)
+
+    return Character(
+        image=plan.style.finished(sheet.picture((width, height))),
+        face_box=_box(sheet, frame, extent, (width, height)),
+        garment_box=_box(sheet, trunk, _corners(garments.EXTENT), (width, height)),
+        attributes={
+            "hand": hand,
+            "view": pose.view,
+            "hat": pose.hat,
+            "gesture": pose.gesture,
+            "hair_colour": head.hair_name,
+            "hair_style": head.style,
+            "fringe": head.fringe_kind,
+            "eye_colour": head.eye_name,
+            "skin": head.skin_name,
+            "expression": head.face.expression,
+            "accessory": head.accessory,
+            "garment": outfit.garment,
+            "garment_colour": outfit.colour,
+            "pattern": outfit.pattern,
+            "bottom": outfit.bottom,
+            "pose": "+".join(plan.person.arms),
+            "framing": plan.framing,
+            "background": plan.scene,
+        },
+    )
+
+
+def plan_character(seed: int, size: tuple[int, int], hand: str) -> Plan:
+    """Choose all of a character that `draw_character` then draws."""
     width, height = checked_size(size)
     extras = np.random.default_rng((seed, 40961))  # "cel" draws from `rng` alone
     style = choose_hand(hand, extras)
@@ -118,48 +179,13 @@ def draw_character(
         framing, room = "face", extras.uniform(2.0, 2.6)
     if style.chibi:
         framing, room = pick(extras, ("chibi", "chibi bust")), 2.9
-
-    sheet = Canvas.blank((width, height), style.brush)
-    backdrop = sheet.placed(scale=float(width))
-    backgrounds.draw_background(backdrop, scene, rng, height / width)
-    style.paled(sheet.pixels)
-
     tall, above = _FRAMINGS[framing]
     unit = grow * min(height / tall, width / room)
     # A broad picture cannot hold a broad figure lower down than its own height.
     chin = above * height if unit * tall > 0.9 * height else above * unit * tall
     spare = max(0.0, width / 2 - 1.6 * unit)
     x = width / 2 + 0.5 * shift * spare
-    body = sheet.placed(x, chin, scale=unit, angle=lean)
-    frame, extent = draw_person(body, person, style)
-    head, pose = person.head, person.pose or Pose(turn=0.0)
-    trunk = _trunk(body, style)
-
-    return Character(
-        image=style.finished(sheet.picture((width, height))),
-        face_box=_box(sheet, frame, extent, (width, height)),
-        garment_box=_box(sheet, trunk, _corners(garments.EXTENT), (width, height)),
-        attributes={
-            "hand": hand,
-            "view": pose.view,
-            "hat": pose.hat,
-            "gesture": pose.gesture,
-            "hair_colour": head.hair_name,
-            "hair_style": head.style,
-            "fringe": head.fringe_kind,
-            "eye_colour": head.eye_name,
-            "skin": head.skin_name,
-            "expression": head.face.expression,
-            "accessory": head.accessory,
-            "garment": outfit.garment,
-            "garment_colour": outfit.colour,
-            "pattern": outfit.pattern,
-            "bottom": outfit.bottom,
-            "pose": "+".join(person.arms),
-            "framing": framing,
-            "background": scene,
-        },
-    )
+    return Plan(person, style, framing, scene, (x, chin, unit, lean), rng)
 
 
 def draw_face_icon(seed: int, size: int = 128) -> np.ndarray:
