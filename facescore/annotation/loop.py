@@ -227,6 +227,7 @@ def label(
     *,
     confidence: float = 0.25,
     iou: float | None = None,
+    engine: str = "auto",
     face_class: int | None = None,
     progress: bool = True,
     **options: Any,
@@ -241,6 +242,7 @@ def label(
         run: Folder of the training.
         confidence: Least confidence of a face. Defaults to 0.25.
         iou: Overlap from which two boxes are one face. Defaults to 0.5.
+        engine: See `facescore.load_detector`. Defaults to "auto".
         face_class: See `Annotations`.
         progress: Show a progress bar. Defaults to `True`.
         **options: More options of `facescore.detect_faces`.
@@ -249,14 +251,15 @@ def label(
         A `LabelReport`.
 
     Raises:
-        UserError: If the folder has no pictures, or `run` has no training.
+        UserError: If the folder has no pictures, `run` has no training, or there is no
+            such engine.
     """
     from facescore.detector.prediction import detect_faces, load_detector
     from illustkit.training.runs import Run
 
     annotations = Annotations(folder, face_class=face_class)
     weights = Run(run).weights_path
-    detector = load_detector(run)
+    detector = load_detector(run, engine=engine)
     options |= {"confidence": confidence} | ({} if iou is None else {"iou": iou})
     check_finding(detector, **options)
 

@@ -10,6 +10,7 @@ from facescore.cli.options import (
     BatchSize,
     Browser,
     Confidence,
+    Engine,
     FaceClass,
     ImageSize,
     Iou,
@@ -21,6 +22,7 @@ from facescore.cli.options import (
     Tile,
     TrainingSize,
     end_with_left_out,
+    open_detector,
     user_errors,
 )
 from illustkit.cli import Host, app_with, given
@@ -53,6 +55,7 @@ def start(
     cascade: Annotated[
         Path | None, typer.Option(help="The cascade's XML; fetched by default.")
     ] = None,
+    engine: Engine = "auto",
     shrink: Annotated[
         float | None, typer.Option(help="Factor on the cascade's boxes; else 0.85.")
     ] = None,
@@ -68,10 +71,12 @@ def start(
 
         # An option of the cascade asks for it.
         of_cascade = given(cascade=cascade, shrink=shrink, min_neighbors=min_neighbors)
+        name = detector or ("cascade" if of_cascade else "default")
+        by_name = name == "cascade" and engine == "auto"  # its options come with it
         report = loop.start(
             folder,
             limit=limit,
-            detector=detector or ("cascade" if of_cascade else "default"),
+            detector=name if by_name else open_detector(name, engine),
             **of_cascade,
             **given(confidence=confidence),
             face_class=face_class,
@@ -149,6 +154,7 @@ def label(
     iou: Iou = None,
     image_size: ImageSize = None,
     tile: Tile = None,
+    engine: Engine = "auto",
     face_class: FaceClass = None,
 ) -> None:
     """Let the trained detector suggest faces in all pictures not yet accepted."""
@@ -159,6 +165,7 @@ def label(
             folder,
             run,
             **given(confidence=confidence, iou=iou, image_size=image_size, tile=tile),
+            engine=engine,
             face_class=face_class,
         )
         _print_report(report, folder, face_class)

@@ -9,6 +9,7 @@ from facescore.cli.options import (
     NAME,
     Browser,
     Confidence,
+    Engine,
     FaceClass,
     Holdout,
     ImageSize,
@@ -21,6 +22,7 @@ from facescore.cli.options import (
     Tile,
     end_with_left_out,
     margin_of,
+    open_detector,
     user_errors,
 )
 from illustkit import cli
@@ -52,20 +54,17 @@ def crop(
     iou: Iou = None,
     image_size: ImageSize = None,
     tile: Tile = None,
+    engine: Engine = "auto",
     face_class: FaceClass = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Cut out all faces of a folder, and write a table."""
     with user_errors():
         from facescore.crops import crop_folder
-        from facescore.detector.prediction import (
-            as_detector,
-            check_finding,
-            detect_faces,
-        )
+        from facescore.detector.prediction import check_finding, detect_faces
 
         options = given(iou=iou, image_size=image_size, tile=tile)
-        model = None if detector == "labels" else as_detector(detector)
+        model = open_detector(detector, engine, no_search="labels")
         check_finding(model, **options)
 
         def find(image):

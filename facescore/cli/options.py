@@ -100,6 +100,25 @@ def flag(name: str, text: str) -> Any:
     return typer.Option(f"--{name}", f"--{name.replace('-', '_')}", help=text)
 
 
+def open_detector(name: str, engine: str, *, no_search: str = "none") -> Any:
+    """Open the detector of `--detector` with `--engine`.
+
+    Args:
+        name: What the option takes.
+        engine: See `facescore.load_detector`.
+        no_search: The name that stands for no detector. Defaults to "none".
+
+    Returns:
+        A detector, or `None`.
+
+    Raises:
+        UserError: If it cannot be opened, or has no such engine.
+    """
+    from facescore.detector.prediction import as_detector
+
+    return as_detector(None if name == no_search else name, engine=engine)
+
+
 def margin_of(text: str) -> tuple[float, ...]:
     """Return (top, sides, bottom) of "0.3,0.15,0"."""
     try:

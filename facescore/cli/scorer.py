@@ -11,6 +11,7 @@ from facescore.cli.options import (
     BatchSize,
     Confidence,
     Detector,
+    Engine,
     Holdout,
     ImageSize,
     Iou,
@@ -25,6 +26,7 @@ from facescore.cli.options import (
     TrainingSize,
     end_with_left_out,
     margin_of,
+    open_detector,
     user_errors,
 )
 from illustkit.cli import given, progress_bar
@@ -48,6 +50,10 @@ def train_scorer(
         str, typer.Option(help="small, transfer, animecnn, alexnet-whole or -face.")
     ] = "small",
     objective: Annotated[str | None, typer.Option(help="regression or coral.")] = None,
+    class_weights: Annotated[
+        str | None,
+        typer.Option(help="balanced: rare scores count as much as frequent ones."),
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="Number of epochs.")] = None,
     batch_size: BatchSize = None,
     image_size: TrainingSize = None,
@@ -58,6 +64,9 @@ def train_scorer(
     margin: Margin = "0.3,0.15,0",
     square: Square = True,
     holdout: Holdout = 0.1,
+    calibrate: Annotated[
+        bool, typer.Option(help="Give scores the distribution of your ratings.")
+    ] = False,
     precision: Precision = None,
     strategy: Strategy = "auto",
     seed: Seed = 0,
@@ -80,8 +89,10 @@ def train_scorer(
             strategy=strategy,
             seed=seed,
             holdout=holdout,
+            calibrate=calibrate,
             **given(
                 objective=objective,
+                class_weights=class_weights,
                 epochs=epochs,
                 batch_size=batch_size,
                 image_size=image_size,
@@ -112,6 +123,7 @@ def score(
     iou: Iou = None,
     image_size: ImageSize = None,
     tile: Tile = None,
+    engine: Engine = "auto",
 ) -> None:
     """Score the faces of pictures: a CSV with a row for each face."""
     with user_errors():
@@ -125,7 +137,7 @@ def score(
                 raise UserError(f"{path}: no such file or folder. Check the path.")
         rate = FaceScorer(
             scorer,
-            None if detector == "none" else detector,
+            open_detector(detector, engine),
             confidence=confidence,
             **given(iou=iou, image_size=image_size, tile=tile),
         )
@@ -181,6 +193,7 @@ def explain(
     iou: Iou = None,
     image_size: ImageSize = None,
     tile: Tile = None,
+    engine: Engine = "auto",
 ) -> None:
     """Show what in each face raises its score, and what lowers it."""
     with user_errors():
@@ -190,7 +203,7 @@ def explain(
             pictures,
             output,
             scorer=scorer,
-            detector=None if detector == "none" else detector,
+            detector=open_detector(detector, engine),
             method=method,
             scales=_numbers("--scales", scales),
             confidence=confidence,
@@ -311,6 +324,7 @@ def rank(
     iou: Iou = None,
     image_size: ImageSize = None,
     tile: Tile = None,
+    engine: Engine = "auto",
 ) -> None:
     """Rank a folder by its faces: a table and a gallery."""
     with user_errors():
@@ -319,7 +333,7 @@ def rank(
         ranking = rank_folder(
             folder,
             scorer=scorer,
-            detector=None if detector == "none" else detector,
+            detector=open_detector(detector, engine),
             output=output,
             top_k=top_k,
             link=link,

@@ -17,6 +17,7 @@ from facescore.detector.results import FOUND
 from facescore.labels import read_labels, write_labels
 from facescore.scorer.data import write_ratings
 from facescore.scorer.training import SCORER_PRESETS
+from illustkit.errors import UserError
 from illustkit.images import list_images, read_image, write_image
 from illustkit.training.runs import Run
 from tests.commands import commands_of, imported
@@ -401,6 +402,35 @@ rank_folder(
         *(p.read_text() for p in (tmp_path / "in").glob(".facescore/*/*/a.txt")),
     ]
     assert labels[0].split()[1:] == labels[1].split()[1:5]  # one rule for its boxes
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("detect", "in"),
+        ("crop", "in", "out", "--detector", "default"),
+        ("score", "in"),
+        ("explain", "in"),
+        ("rank", "in"),
+        ("annotate", "start", "in"),
+    ],
+)
+def test_the_engine_of_a_command_is_the_detectors(command, tmp_path, monkeypatch):
+    opened = []
+
+    def refuse(name, *, engine):
+        opened.append((name, engine))
+        raise UserError("stop here.")
+
+    monkeypatch.setattr(facescore.detector.prediction, "load_detector", refuse)
+    write_image(tmp_path / "in" / "a.png", np.zeros((20, 20, 3), "uint8"))
+    monkeypatch.chdir(tmp_path)
+    assert "stop here." in run(*command, "--engine", "opencv").stderr
+    assert opened == [("default", "opencv")]
+    chosen = ("--detector", "cascade") if "crop" not in command else ()
+    if chosen:  # which has no engine
+        result = run(*command, *chosen, "--engine", "opencv")
+        assert result.exit_code == 2 and "--engine is for a" in result.stderr
 
 
 def test_options_that_would_do_nothing_are_refused(patched, tmp_path, monkeypatch):
