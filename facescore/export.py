@@ -197,4 +197,15 @@ def _with_scores(scorer, batch):
         else:  # the expected score, as in `coral_scores`
             offsets = np.asarray(scorer.thresholds.offsets, "float32")
             score = 1 + ops.sum(ops.sigmoid(value + offsets), axis=-1)
+        if scorer.calibration is not None:
+            score = _calibrated(score, scorer.calibration)
         return keras.Model({"picture": picture}, {SCORE: score})
+
+
+def _calibrated(score, knots):
+    """Return `calibrate`'s map as a sum of hinges: a knot changes the slope."""
+    x, y = np.transpose(knots)
+    slopes = np.concatenate([[1.0], np.diff(y) / np.diff(x), [1.0]])
+    hinges = ops.relu(score[:, None] - x.astype("float32"))
+    bends = ops.sum(hinges * np.diff(slopes).astype("float32"), axis=-1)
+    return score + float(y[0] - x[0]) + bends

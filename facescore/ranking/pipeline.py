@@ -122,6 +122,8 @@ def fingerprint(model: Any) -> str:
     if isinstance(getattr(model, "path", None), Path):  # a cascade's file
         digest.update(model.path.read_bytes())
         digest.update(f"{SHRINK}".encode())
+    if calibration := getattr(model, "calibration", None):
+        digest.update(repr(calibration).encode())
     network = getattr(model, "network", model)
     if hasattr(network, "get_weights"):
         for weight in network.get_weights():

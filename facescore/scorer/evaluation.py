@@ -12,6 +12,11 @@ import numpy as np
 from facescore.boxes import as_boxes, as_face, shrink
 from facescore.crops import fit_crop, read_each
 from facescore.scorer.agreement import Agreement, agreement, checked, spearman
+from facescore.scorer.calibration import (
+    calibrate,
+    cross_calibrate,
+    read_calibration,
+)
 from facescore.scorer.data import (
     SCORES,
     Rating,
@@ -33,6 +38,7 @@ from illustkit.images import list_images
 from illustkit.options import check_number
 from illustkit.tables import write_table
 from illustkit.training.runs import Run, format_figure
+from illustkit.training.split import read_split
 
 _INK, _SOFT = "#1c2230", "#667085"
 
@@ -422,7 +428,8 @@ def evaluate_scorer(
 
     Of the run's own crops these are the held-out ones; of another folder all. The
     constant predictor predicts the mean of the training scores, and the crops of one
-    picture are drawn together for the intervals.
+    picture are drawn together for the intervals. A run's calibration was fitted on its
+    held-out crops: each fifth of them is calibrated anew by the others.
 
     Example:
     ```python
@@ -449,7 +456,7 @@ def evaluate_scorer(
         UserError: If there is no run, or no rated crop that it did not train on.
     """
     run = SCORER.open(run)
-    scorer = load_scorer(run)
+    scorer = load_scorer(run, calibrated=False)
     gone: list[Rating] | None = None if left_out is None else []
     held_out = held_out_ratings(run, crops, ratings, gone=gone)
     if left_out is not None and gone is not None:
@@ -461,6 +468,12 @@ def evaluate_scorer(
     paths = [rating.path for rating in held_out]
     true = np.asarray([rating.score for rating in held_out], np.float64)
     predicted = np.asarray([predictions[path] for path in paths], np.float64)
+    if (knots := read_calibration(run.folder)) is not None:
+        if set(sources) & set(read_split(run.folder)[1]):
+            given = [score for _, score in rated_crops(crops, ratings, gone=[])[0]]
+            predicted = cross_calibrate(predicted, given, sources)
+        else:
+            predicted = calibrate(predicted, knots)
     result = agreement(
         true,
         predicted,

@@ -9,8 +9,10 @@ import numpy as np
 from keras import layers, ops
 
 from facescore.crops import MARGIN
+from facescore.scorer.calibration import Knots, calibrate, read_calibration
 from facescore.scorer.networks import AlexNet, AnimeCNN, SmallNet, TransferNet
 from illustkit.errors import UserError
+from illustkit.files import expand_user
 from illustkit.images import uint8_to_signed
 from illustkit.training.runs import Run, RunKind, load_run
 from illustkit.training.trainable import Trainable
@@ -73,7 +75,9 @@ class CoralThresholds(layers.Layer):
         return {**super().get_config(), "biases": self.biases}
 
 
-def threshold_biases(scores: Any, n_levels: int = LEVELS) -> np.ndarray:
+def threshold_biases(
+    scores: Any, n_levels: int = LEVELS, weights: Any = None
+) -> np.ndarray:
     """Return biases with which an untrained network predicts the levels' frequencies.
 
     With equal biases the first steps only learn how frequent the levels are, and a rare
@@ -82,13 +86,41 @@ def threshold_biases(scores: Any, n_levels: int = LEVELS) -> np.ndarray:
     Args:
         scores: Whole numbers 1 to `n_levels`.
         n_levels: Number of levels. Defaults to 5.
+        weights: How much a score of each level counts, `(n_levels,)`. Defaults to 1.
 
     Returns:
         float64 `(n_levels - 1,)`: the logit of P(score > k), k = 1, 2, ...
     """
     counts = np.bincount(np.asarray(scores, int) - 1, minlength=n_levels) + 1.0
+    if weights is not None:
+        counts = (counts - 1) * weights + 1
     above = 1 - np.cumsum(counts)[:-1] / counts.sum()
     return np.log(above / (1 - above))
+
+
+def balanced_weights(scores: Any, n_levels: int = LEVELS) -> np.ndarray:
+    """Return weights with which every score that occurs counts alike.
+
+    Example:
+    ```python
+    balanced_weights([3, 3, 3, 5])   # [0., 0., 0.667, 0., 2.]
+    ```
+
+    Args:
+        scores: Whole numbers 1 to `n_levels`.
+        n_levels: Number of levels. Defaults to 5.
+
+    Returns:
+        float64 `(n_levels,)`: n / (levels that occur · crops of the level), with a mean
+        of 1 over the crops; 0 for a level that does not occur.
+
+    Reference:
+        King and Zeng, "Logistic Regression in Rare Events Data" (2001), section 4.2;
+        `class_weight="balanced"` of scikit-learn.
+    """
+    counts = np.bincount(np.asarray(scores, int) - 1, minlength=n_levels)
+    weights = counts.sum() / (np.count_nonzero(counts) * np.maximum(counts, 1))
+    return np.where(counts > 0, weights, 0.0)
 
 
 def score_levels(scores: Any, n_levels: int = LEVELS) -> Any:
@@ -179,6 +211,11 @@ class Scorer(Trainable):
         margin: (top, sides, bottom) of the training crops, so that `facescore.score`
             can cut alike. Defaults to that of `crop_face`.
         square: Whether the training crops are square, likewise. Defaults to `True`.
+        score_weights: How much the loss of a crop of score 1, 2, ... counts, five
+            numbers; see `balanced_weights`. Defaults to 1 each.
+        calibration: Knots `(prediction, score)` of a rising map that
+            `predict_scores` applies; see `facescore.scorer.calibration`. Defaults to
+            none.
         **kwargs: Passed to `keras.Model`.
 
     Call arguments:
@@ -201,6 +238,8 @@ class Scorer(Trainable):
         biases: Sequence[float] = (1.3863, 0.4055, -0.4055, -1.3863),
         margin: Sequence[float] = MARGIN,
         square: bool = True,
+        score_weights: Sequence[float] | None = None,
+        calibration: Knots | None = None,
         **kwargs: Any,
     ) -> None:
         if objective not in OBJECTIVES:
@@ -214,6 +253,14 @@ class Scorer(Trainable):
         self.mean, self.scale = float(mean), float(scale)
         self.margin, self.square = tuple(margin), bool(square)
         self.biases = tuple(float(b) for b in biases)
+        self.score_weights = (
+            None if score_weights is None else tuple(float(w) for w in score_weights)
+        )
+        self.calibration = (
+            None
+            if calibration is None
+            else tuple((float(x), float(y)) for x, y in calibration)
+        )
         self.thresholds: CoralThresholds | None = None
         if objective == "coral":
             self.thresholds = CoralThresholds(self.biases, dtype="float32")
@@ -233,9 +280,16 @@ class Scorer(Trainable):
         scores = ops.reshape(ops.cast(y, "float32"), (-1,))
         if self.objective == "coral":
             levels = score_levels(scores, len(self.biases) + 1)
-            return {"coral": coral_loss(levels, y_pred)}
+            return {"coral": self._weighted(coral_loss(levels, y_pred), scores)}
         target = (scores - self.mean) / self.scale
-        return {"mse": ops.square(y_pred[:, 0] - target)}
+        return {"mse": self._weighted(ops.square(y_pred[:, 0] - target), scores)}
+
+    def _weighted(self, losses, scores):
+        """Multiply each crop's loss by the weight of its score."""
+        if self.score_weights is None:
+            return losses
+        weights = ops.convert_to_tensor(self.score_weights, dtype=losses.dtype)
+        return losses * ops.take(weights, ops.cast(ops.round(scores), "int32") - 1)
 
     def predict_scores(self, pictures: Any, batch_size: int = 64) -> np.ndarray:
         """Score pictures of the network's size.
@@ -245,7 +299,8 @@ class Scorer(Trainable):
             batch_size: Most pictures at once. Defaults to 64.
 
         Returns:
-            float32 `(n,)`. A regression may go a little beyond 1 to 5.
+            float32 `(n,)`. A regression or a calibrated score may go a little beyond 1
+            to 5.
         """
         batches = []
         for start in range(0, len(pictures), batch_size):
@@ -259,8 +314,12 @@ class Scorer(Trainable):
             return np.zeros(0, "float32")
         outputs = np.concatenate(batches)
         if self.objective == "coral":
-            return coral_scores(outputs).astype("float32")
-        return outputs[:, 0] * np.float32(self.scale) + np.float32(self.mean)
+            scores = coral_scores(outputs).astype("float32")
+        else:
+            scores = outputs[:, 0] * np.float32(self.scale) + np.float32(self.mean)
+        if self.calibration is None:
+            return scores
+        return calibrate(scores, self.calibration).astype("float32")
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
@@ -272,6 +331,8 @@ class Scorer(Trainable):
             biases=list(self.biases),
             margin=list(self.margin),
             square=self.square,
+            score_weights=self.score_weights and list(self.score_weights),
+            calibration=self.calibration and [list(knot) for knot in self.calibration],
         )
         return config
 
@@ -298,10 +359,12 @@ def build_scorer(settings: Mapping[str, Any], *, synchronised: bool = False) -> 
     network = NETWORKS[settings["network"]](settings["image_size"], **options)
     names = "mean", "scale", "biases", "margin", "square"
     chosen = {name: settings[name] for name in names}
+    # Runs of before have no weights.
+    chosen["score_weights"] = settings.get("score_weights")
     return Scorer(network, settings["objective"], **chosen)
 
 
-def load_scorer(run: str | os.PathLike | Run) -> Scorer:
+def load_scorer(run: str | os.PathLike | Run, *, calibrated: bool = True) -> Scorer:
     """Load a trained scorer, ready for `facescore.score`.
 
     Example:
@@ -313,6 +376,7 @@ def load_scorer(run: str | os.PathLike | Run) -> Scorer:
     Args:
         run: A run folder (its path, or the `Run` that `facescore.train_scorer`
             returned), whose best weights are loaded; or the path of a `.keras` file.
+        calibrated: Whether a run's calibration is loaded, too. Defaults to `True`.
 
     Returns:
         A `Scorer`.
@@ -320,4 +384,10 @@ def load_scorer(run: str | os.PathLike | Run) -> Scorer:
     Raises:
         UserError: If there is no such run, or no weights in it.
     """
-    return load_run(run, SCORER, build_scorer)
+    scorer = load_run(run, SCORER, build_scorer)
+    folder = run.folder if isinstance(run, Run) else expand_user(run)
+    if not calibrated:
+        scorer.calibration = None
+    elif folder.is_dir() and (knots := read_calibration(folder)) is not None:
+        scorer.calibration = tuple(knots)
+    return scorer

@@ -13,6 +13,12 @@ from tqdm import tqdm
 
 from facescore.crops import MARGIN, crop_region
 from facescore.scorer.agreement import mean_absolute_error, spearman
+from facescore.scorer.calibration import (
+    CALIBRATION,
+    FEWEST,
+    fit_calibration,
+    write_calibration,
+)
 from facescore.scorer.data import (
     CropBatches,
     RatedCrops,
@@ -27,7 +33,9 @@ from facescore.scorer.model import (
     NETWORKS,
     OBJECTIVES,
     SCORER,
+    balanced_weights,
     build_scorer,
+    load_scorer,
     threshold_biases,
 )
 from facescore.scorer.networks import check_size
@@ -53,6 +61,8 @@ class ScorerPreset:
         image_size: (width, height) in pixels; crops of other sizes are stretched to it.
         network_options: More keyword arguments of the network.
         objective: "regression" or "coral".
+        class_weights: "balanced" lets every score count alike in the loss, however rare
+            it is; `None` every crop.
         batch_size: Pictures a step, over all devices.
         epochs: Passes over the training crops.
         optimizer: "adamw", or "sgd" with momentum 0.9.
@@ -72,6 +82,7 @@ class ScorerPreset:
     image_size: Any = (96, 96)
     network_options: dict[str, Any] = field(default_factory=dict)
     objective: str = "regression"
+    class_weights: str | None = None
     batch_size: int = 16
     epochs: int = 20
     optimizer: str = "adamw"
@@ -154,13 +165,7 @@ class HeldOutScores(keras.callbacks.Callback):
         self.crops = crops
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        step = 256
-        predicted = np.concatenate(
-            [
-                self.model.predict_scores(self.crops[slice(i, i + step)])
-                for i in range(0, len(self.crops), step)
-            ]
-        )
+        predicted = predict_all(self.model, self.crops)
         logs["val_mae"] = mean_absolute_error(self.crops.scores, predicted)
         # nan if all predictions, or all scores, are the same: they have no order
         logs["val_spearman"] = float(spearman(self.crops.scores, predicted))
@@ -178,6 +183,7 @@ def train_scorer(
     seed: int = 0,
     holdout: float = 0.1,
     cache: str | os.PathLike | None = None,
+    calibrate: bool = False,
     verbose: str | int = "auto",
     callbacks: Sequence[keras.callbacks.Callback] = (),
     **settings: Any,
@@ -209,6 +215,12 @@ def train_scorer(
         seed: Int; decides the split, the first weights and every variation.
         holdout: Fraction of the pictures to hold out. Defaults to 0.1.
         cache: Folder for the stored crops. Defaults to one in the run's folder.
+        calibrate: Whether scores are spread over the scale as the ratings are: the map
+            of `facescore.scorer.calibration.fit_calibration`, of the held-out crops'
+            predictions to the distribution of all ratings, goes into the run's folder,
+            and `load_scorer` applies it. The order of pictures stays. The same call on
+            a finished run calibrates it, and with `False` takes that back. Defaults to
+            `False`.
         verbose: As in `keras.Model.fit`. Defaults to "auto".
         callbacks: More `keras.callbacks.Callback`s.
         **settings: Fields of `facescore.scorer.training.ScorerPreset` that differ, such
@@ -218,8 +230,8 @@ def train_scorer(
         The `illustkit.training.runs.Run`, for `facescore.load_scorer` and its history.
 
     Raises:
-        UserError: If the preset or a setting is unknown, there is no rating, or the
-            folder holds another run.
+        UserError: If the preset or a setting is unknown, there is no rating, the folder
+            holds another run, or `calibrate` finds under 20 held-out crops.
         FloatingPointError: If the loss is not finite.
 
     Reference:
@@ -242,7 +254,8 @@ def train_scorer(
     }
     if has_trained(folder):  # what it has learnt its scores by
         before = SCORER.open(folder).settings
-        record |= {name: before.get(name) for name in ("mean", "scale", "biases")}
+        learnt_by = "mean", "scale", "biases", "score_weights"
+        record |= {name: before.get(name) for name in learnt_by}
     Run.check(folder, record, kind=SCORER)
     gone: list[Rating] = []
     rated, sources = rated_crops(crops, ratings, gone=gone)
@@ -284,16 +297,24 @@ def train_scorer(
             f"{crops}: crops of two pictures or more are needed, one to hold out. "
             f"Received: {len(training)} to train on, {len(held_out)} held out"
         )
+    if calibrate and len(held_out) < FEWEST:
+        raise UserError(
+            f"`calibrate` needs {FEWEST} held-out crops or more, and there are "
+            f"{len(held_out)}: rate more crops, or raise `holdout`."
+        )
     if not has_trained(folder):
         learnt = scores[training]
         record["mean"] = float(learnt.mean())
         # Scores that are all the same leave nothing to scale by.
         record["scale"] = float(learnt.std()) or 1.0
-        record["biases"] = threshold_biases(learnt).tolist()
+        weights = balanced_weights(learnt) if chosen.class_weights else None
+        record["score_weights"] = None if weights is None else weights.tolist()
+        record["biases"] = threshold_biases(learnt, weights=weights).tolist()
     run = Run.start(folder, record, kind=SCORER)
     if worker_index() == 0:
         write_source_split(run.folder, sources, training, held_out)
         data.write(run.folder, after_epoch=run.epochs_done)
+        (run.folder / CALIBRATION).unlink(missing_ok=True)  # of earlier weights
     if not quiet:
         print(
             f"{len(training)} crops to train on, {len(held_out)} held out. Of score "
@@ -309,7 +330,7 @@ def train_scorer(
             begin_with_features(scorer, stored.select(training), scores[training])
         scorer.compile(_optimizer(chosen, len(batches)), jit_compile=_compiled_by_xla())
         build_optimizer(scorer)
-    return fit_run(
+    fit_run(
         scorer,
         batches,
         run,
@@ -318,6 +339,29 @@ def train_scorer(
         monitor="val_spearman",
         callbacks=[*callbacks, HeldOutScores(stored.select(held_out))],
         verbose=verbose,
+    )
+    if calibrate and worker_index() == 0:
+        predicted = predict_all(load_scorer(run), stored.select(held_out))
+        write_calibration(run.folder, fit_calibration(predicted, scores))
+    return run
+
+
+def predict_all(scorer: Any, crops: RatedCrops, step: int = 256) -> np.ndarray:
+    """Score stored crops, a part of them at a time.
+
+    Args:
+        scorer: A `Scorer`.
+        crops: `RatedCrops` of its network's size.
+        step: Crops that are held in memory. Defaults to 256.
+
+    Returns:
+        float32 `(n,)`.
+    """
+    return np.concatenate(
+        [
+            scorer.predict_scores(crops[slice(i, i + step)])
+            for i in range(0, len(crops), step)
+        ]
     )
 
 
@@ -350,6 +394,7 @@ def choose_scorer_settings(preset: str = "small", **settings: Any) -> ScorerPres
     chosen = dataclasses.replace(chosen, network_options=options)
     check_choice("network", chosen.network, tuple(NETWORKS))
     check_choice("objective", chosen.objective, OBJECTIVES)
+    check_choice("class_weights", chosen.class_weights, ("balanced",))
     check_choice("optimizer", chosen.optimizer, OPTIMIZERS)
     check_options(**dataclasses.asdict(chosen))
     check_range("zoom", chosen.zoom, above=0)

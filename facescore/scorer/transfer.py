@@ -80,6 +80,10 @@ def begin_with_features(scorer: Any, pictures: Any, scores: np.ndarray) -> float
     targets = (np.asarray(scores, float)[chosen] - scorer.mean) / scorer.scale
     if scorer.objective == "coral":
         targets = targets * LOGIT
-    kernel, bias, strength = ridge(np.concatenate(features), targets)
+    weights = None
+    if scorer.score_weights is not None:
+        levels = np.asarray(scores, int)[chosen] - 1
+        weights = np.asarray(scorer.score_weights)[levels]
+    kernel, bias, strength = ridge(np.concatenate(features), targets, weights=weights)
     network.get_layer("score").set_weights([kernel[:, None], np.array([bias])])
     return strength

@@ -61,7 +61,8 @@ CASES = {
     Scorer: {
         **{"network": small_net, "objective": "coral", "mean": 2.5, "scale": 0.5},
         **{"biases": (2.0, 1.0, 0.0, -2.0), "margin": (0.1, 0.2, 0.3)},
-        **{"square": False, "dtype": MIXED},
+        **{"square": False, "score_weights": (2.0, 1.0, 0.5, 1.0, 3.0)},
+        **{"calibration": ((2.0, 1.0), (4.0, 5.0)), "dtype": MIXED},
     },
 }
 

@@ -3,7 +3,13 @@ import numpy as np
 import pytest
 from keras import ops
 
-from facescore.scorer.model import NETWORKS, Scorer, build_scorer, load_scorer
+from facescore.scorer.model import (
+    NETWORKS,
+    Scorer,
+    balanced_weights,
+    build_scorer,
+    load_scorer,
+)
 from facescore.scorer.networks import AlexNet, SmallNet
 from illustkit.training.runs import Run
 
@@ -45,6 +51,20 @@ def test_regression_learns_standardised_scores_by_squared_error():
     np.testing.assert_allclose(ops.convert_to_numpy(terms["mse"]), expected, rtol=1e-5)
     found = scorer.predict_scores(pictures)
     np.testing.assert_allclose(found, 2 + 0.5 * signed, atol=1e-6)
+
+
+@pytest.mark.parametrize("objective, term", [("regression", "mse"), ("coral", "coral")])
+def test_the_loss_of_each_score_is_weighted(objective, term):
+    weights = balanced_weights([1, 5, 5, 5])
+    np.testing.assert_allclose(weights, [2, 0, 0, 0, 2 / 3])
+    plain = Scorer(Red(), objective)
+    weighted = Scorer(Red(), objective, score_weights=weights)
+    pictures, scores = reds(0, 255, 51), np.float32([1, 5, 5])
+    losses = [
+        ops.convert_to_numpy(s.terms(pictures, scores, s(pictures), True)[term])
+        for s in (plain, weighted)
+    ]
+    np.testing.assert_allclose(losses[1], losses[0] * [2, 2 / 3, 2 / 3], rtol=1e-6)
 
 
 def test_coral_learns_thresholds_and_predicts_the_expected_score():

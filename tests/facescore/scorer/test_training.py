@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from facescore.scorer.data import held_out_ratings, rated_crops, split_crops
+from facescore.scorer.evaluation import evaluate_scorer
 from facescore.scorer.model import load_scorer
 from facescore.scorer.prediction import score_crops
 from facescore.scorer.training import (
@@ -15,6 +16,7 @@ from facescore.scorer.training import (
     choose_scorer_settings,
     train_scorer,
 )
+from illustkit.errors import UserError
 from illustkit.images import list_images, write_image
 from illustkit.training.runs import Run
 from tests.conftest import running_eagerly
@@ -92,6 +94,32 @@ def test_training_again_resumes_to_the_weights_of_an_unbroken_run(
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.usefixtures("eagerly")
+def test_rare_scores_count_and_scores_are_spread_as_the_ratings(crops, tmp_path):
+    with pytest.raises(UserError, match="needs 20 held-out crops.*there are 10"):
+        train_scorer(crops, tmp_path / "run", calibrate=True, **TINIEST)
+    ratings = [(path, 1 if i < 30 else 5) for i, path in enumerate(list_images(crops))]
+    settings = {
+        **{**TINIEST, "epochs": 1, "holdout": 0.5, "objective": "regression"},
+        **{"class_weights": "balanced", "ratings": ratings},
+    }
+    run = train_scorer(crops, tmp_path / "run", calibrate=True, **settings)
+    weights = run.settings["score_weights"]
+    assert weights == pytest.approx([2 / 3, 0, 0, 0, 2], rel=0.1)
+    assert load_scorer(run).score_weights == tuple(weights)
+    paths = [path for path, _ in held_out_ratings(run, crops, ratings)]
+    plain = score_crops(paths, load_scorer(run, calibrated=False))
+    spread = score_crops(paths, load_scorer(run))
+    assert (spread.min(), spread.max()) == pytest.approx((1, 5), abs=1e-5)
+    assert np.array_equal(np.argsort(plain), np.argsort(spread))
+    # Judged are those that the map was not fitted on; a quarter of the scores is 5.
+    judged = evaluate_scorer(run, crops, ratings=ratings, resamples=10)
+    assert np.mean(judged.predicted > 3) == pytest.approx(0.25, abs=0.1)
+    assert not np.allclose(judged.predicted, spread, atol=1e-3)
+    again = train_scorer(crops, tmp_path / "run", **settings)
+    np.testing.assert_array_equal(score_crops(paths, load_scorer(again)), plain)
+
+
 def test_no_order_counts_as_none():
     class Constant:
         def predict_scores(self, pictures):
@@ -151,6 +179,7 @@ def test_the_presets_of_the_article():
         ({"preset": "huge"}, "'alexnet-face', 'alexnet-whole', 'animecnn', 'small'"),
         ({"colour": 1}, r"Received: \['colour'\]"),
         ({"objective": "mse"}, "Received: 'mse'"),
+        ({"class_weights": "even"}, "must be one of balanced. Received: 'even'"),
         ({"network": "vgg"}, "Received: 'vgg'"),
         ({"optimizer": "sgd9"}, "Received: 'sgd9'"),
         ({"epochs": 0}, "Received: 0"),
