@@ -50,10 +50,10 @@ from .layers import PConv2D as PConv2D
 from .layers import PConv2DTranspose as PConv2DTranspose
 from .metrics import measure_hole as measure_hole
 from .metrics import vgg_distance as vgg_distance
+from .models.base_restorer import BaseRestorer as BaseRestorer
 from .models.mosaic_unet import MosaicUNet as MosaicUNet
 from .models.pconv_unet import PConvUNet as PConvUNet
 from .models.pretrained import load_restorer as load_restorer
-from .models.restorers import BaseRestorer as BaseRestorer
 from .pages.demo import draw_samples as draw_samples
 from .pixiv.client import login as login
 from .pixiv.client import set_login_attribute as set_login_attribute

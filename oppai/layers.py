@@ -209,27 +209,6 @@ def pair_of(value: int | Sequence[int], name: str) -> tuple[int, int]:
     return pair
 
 
-def check_divisible(
-    model: str, height: int | None, width: int | None, divisor: int
-) -> None:
-    """Raise if a picture's height or width is not divisible by a model's `divisor`.
-
-    Args:
-        model: Name of the model, for the error.
-        height: In pixels, or `None` if it is not known.
-        width: As `height`.
-        divisor: Number by which the model shrinks a picture.
-
-    Raises:
-        UserError: If a side is not divisible.
-    """
-    if (height or 0) % divisor or (width or 0) % divisor:
-        raise UserError(
-            f"{model} takes pictures whose height and width are divisible by "
-            f"{divisor}: resize or pad them. Received: height={height}, width={width}"
-        )
-
-
 def one_of(value: Any, name: str, choices: Sequence) -> Any:
     """Return `value` if it is among `choices`, else raise."""
     if value not in choices:

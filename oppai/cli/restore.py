@@ -46,6 +46,20 @@ def restore(
         typer.Option(help="Restore what is marked even where nothing hides it."),
     ] = False,
     batch_size: BatchSize = 8,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            help="float32 or bfloat16, which new CPUs, GPUs and TPUs compute faster. "
+            "Defaults to that of the training."
+        ),
+    ] = None,
+    mirror: Annotated[
+        bool | None,
+        typer.Option(
+            help="Predict mirrored as well: twice as long, a little closer. Defaults "
+            "to the restorer's own."
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -80,6 +94,8 @@ def restore(
             feather=feather,
             **given(fill=fill or None),
             batch_size=batch_size,
+            precision=precision,
+            mirror=mirror,
         )
         for path in report.written:
             print(path)

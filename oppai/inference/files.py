@@ -23,12 +23,13 @@ from illustkit.images.animation import (
 )
 from illustkit.images.formats import format_of
 from illustkit.images.write import changed_rows, check_like
-from illustkit.options import check_number
+from illustkit.options import check_choice, check_number
 from illustkit.progress import inner_bar
 from oppai.data.metadata import load_metadata
 from oppai.detection.find_censored import find_censored
 from oppai.inference.marks import NothingCensoredError, check_boxes, painted_mask
-from oppai.inference.restore import restore
+from oppai.inference.restore import LOADING, open_restorer, restore
+from oppai.models.pretrained import PRECISIONS
 
 if TYPE_CHECKING:
     from oppai.models.restorers import BaseRestorer
@@ -137,8 +138,8 @@ def restore_files(
         overwrite: Replace files that exist; the pictures themselves too where
             `output` is their folder. Defaults to `False`.
         progress: Show a progress bar. Defaults to `True`.
-        **options: `blend`, `feather`, `tolerance`, `fill` and `batch_size` of
-            `restore`.
+        **options: `blend`, `feather`, `tolerance`, `fill`, `batch_size`, `precision`
+            and `mirror` of `restore`.
 
     Returns:
         A `RestoreReport`.
@@ -156,7 +157,7 @@ def restore_files(
     _check_targets(jobs, overwrite)
     remove_leftovers([target for _, target in jobs], older_than=_OLD)
     report, taken = RestoreReport(), set()
-    load = _Loader(restorer)
+    load = _Loader(restorer, options)
     for source, target in tqdm(jobs, unit="picture", disable=not progress):
         place = target.resolve()
         try:
@@ -206,20 +207,20 @@ class _NoRestorerError(Exception):
 
 
 class _Loader:
-    """Loads the restorer when the first picture needs it."""
+    """Opens the restorer when the first picture needs it."""
 
-    def __init__(self, restorer):
+    def __init__(self, restorer, options):
         self.restorer = restorer
+        self.options = {name: options.pop(name, None) for name in LOADING}
+        self.opened = None
 
     def __call__(self):
-        if isinstance(self.restorer, (str, os.PathLike)):
-            from oppai.models.pretrained import load_restorer
-
+        if self.opened is None:
             try:
-                self.restorer = load_restorer(self.restorer)
+                self.opened = open_restorer(self.restorer, **self.options)
             except UserError as error:
                 raise _NoRestorerError(error) from error
-        return self.restorer
+        return self.opened
 
 
 def _check_options(boxes, metadata, masks, mask_colour, options):
@@ -241,6 +242,7 @@ def _check_options(boxes, metadata, masks, mask_colour, options):
     check_number("feather", options.get("feather"), least=0)
     check_number("tolerance", tolerance, whole=True, least=0, most=255)
     check_number("batch_size", options.get("batch_size"), whole=True, least=1)
+    check_choice("precision", options.get("precision"), PRECISIONS)
     if boxes is not None:
         check_boxes(boxes)
     if mask_colour is not None:

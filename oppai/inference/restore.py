@@ -4,7 +4,7 @@ import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 # Width in pixels of the rim over which the restored part of a found blur fades.
 _RIM = 6
+# What `load_restorer` takes beside a name.
+LOADING = "precision", "mirror"
 # Pixels around what is marked that are looked at, at least.
 _AROUND = 1024
 _NOTHING = "Nothing censored was found: mark it with boxes, a mask or paint."
@@ -52,6 +54,8 @@ def restore(
     feather: float = 8,
     fill: bool = False,
     batch_size: int = 8,
+    precision: str | None = None,
+    mirror: bool | None = None,
 ) -> np.ndarray:
     """Restore the marked regions of a picture and keep every other pixel.
 
@@ -87,7 +91,7 @@ def restore(
             `oppai.add_mosaic`, whose hidden pixels are restored.
         restorer: What `load_restorer` takes or returns: "default", the package's own;
             "sharp", its second, which invents likely detail; a run; or any
-            `oppai.models.restorers.BaseRestorer`. Defaults to `None`, "default".
+            `oppai.BaseRestorer`. Defaults to `None`, "default".
         boxes: Boxes (left, top, right, bottom) in pixels of the picture. Give one of
             `boxes`, `mask`, `mask_colour` and `found`, or none.
         mask: Path, or bool or uint8 array (height, width), as large as the picture:
@@ -109,6 +113,9 @@ def restore(
         fill: Restore what is marked even where it shows no known censor, as if its
             content were missing. Defaults to `False`.
         batch_size: Tiles that are predicted at once. Defaults to `8`.
+        precision: As in `load_restorer`, for a restorer that is named; so is `mirror`.
+            Defaults to `None`.
+        mirror: As in `load_restorer`. Defaults to `None`.
 
     Returns:
         A new uint8 RGB array of the picture's size.
@@ -140,7 +147,7 @@ def restore(
             "Say what to restore by one of boxes, mask, mask_colour and found. "
             f"Received: {' and '.join(given)}"
         )
-    chosen = _opened(restorer)
+    chosen = open_restorer(restorer, precision=precision, mirror=mirror)
     # None: the mosaics and blurs under what is marked are not known yet.
     censors: list[Region] | None = None
     if boxes is not None:
@@ -194,28 +201,24 @@ def restore(
     return output
 
 
-@cache
-def load_default() -> "BaseRestorer":
-    """Return the restorer that comes with the package, loaded once."""
-    from oppai.models.pretrained import load_shipped
-
-    return load_shipped()
-
-
-def _opened(restorer: Any) -> "BaseRestorer":
+def open_restorer(restorer: Any, **options: Any) -> "BaseRestorer":
     """Return the restorer of a name or a path, or a restorer as it is."""
-    if restorer is None:
-        return load_default()
-    if isinstance(restorer, (str, os.PathLike)):
-        return _load(os.fspath(restorer))
+    if restorer is None or isinstance(restorer, (str, os.PathLike)):
+        return load_once(restorer or "default", **options)
+    if given := [name for name, value in options.items() if value is not None]:
+        raise UserError(
+            f"`{given[0]}` is chosen when a restorer is loaded: give it to "
+            "load_restorer, or name the restorer."
+        )
     return restorer
 
 
 @lru_cache(maxsize=2)
-def _load(name):
+def load_once(name: str | os.PathLike[str], **options: Any) -> "BaseRestorer":
+    """Return what `load_restorer` does; the last two stay in memory."""
     from oppai.models.pretrained import load_restorer
 
-    return load_restorer(name)
+    return load_restorer(name, **options)
 
 
 def _neighbourhood(alpha):

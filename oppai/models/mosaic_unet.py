@@ -7,7 +7,8 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-from oppai.layers import PConv2D, check_divisible, one_of
+from oppai.layers import PConv2D, one_of
+from oppai.models.base_restorer import check_divisible
 
 CONSISTENCIES = ("gate", "always", "never")
 

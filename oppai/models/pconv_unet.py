@@ -7,7 +7,8 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-from oppai.layers import PConv2D, PConv2DTranspose, check_divisible, one_of, pair_of
+from oppai.layers import PConv2D, PConv2DTranspose, one_of, pair_of
+from oppai.models.base_restorer import check_divisible
 
 
 class _StageMaker:

@@ -1,6 +1,6 @@
 """The trainable restorers, and what they have in common."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -9,23 +9,12 @@ from keras import ops
 
 from illustkit import progress
 from illustkit.errors import UserError
-from illustkit.images import signed_to_uint8, signed_to_unit, uint8_to_signed
+from illustkit.images import signed_to_unit, uint8_to_signed
 from illustkit.training.runs import RunKind
 from illustkit.training.trainable import Trainable
 from oppai import losses, metrics
-from oppai.censoring.block_grid import Grid
-from oppai.censoring.regions import bounds
-from oppai.data.crops import Crop
-from oppai.data.mosaic_inputs import (
-    Case,
-    activity,
-    crop_around,
-    mirrored_inputs,
-    mosaic_inputs,
-    stack_inputs,
-    take_case,
-)
-from oppai.layers import check_divisible
+from oppai.models.base_restorer import BaseRestorer as BaseRestorer
+from oppai.models.base_restorer import PredictsMosaics, by_size
 from oppai.models.pconv_unet import PConvUNet
 from oppai.models.prediction import AnySize
 
@@ -38,131 +27,6 @@ WEIGHT_SETS = {
 _NOT_SAVED = "not saved"  # the features of a restorer that is loaded
 RESTORER = RunKind("restorer", frozenset({"blend", "minimum"}))
 MOSAIC_RESTORER = RunKind("mosaic restorer", frozenset({"patch", "samples"}))
-
-
-class BaseRestorer:
-    """What `oppai.restore` asks of a restorer.
-
-    A subclass overrides `predict`, or `predict_all` where it predicts several pictures
-    at once.
-
-    Example:
-    ```python
-    class Grey(BaseRestorer):
-        def predict(self, picture, hole, grid=None, missing=None):
-            return np.zeros(picture.shape, np.float32)
-
-    restored = oppai.restore("a.png", boxes=[(60, 80, 160, 190)], restorer=Grey())
-    ```
-
-    Attributes:
-        image_size: Side in pixels of the patches that it predicts; `None` where it
-            takes crops of any size whose sides `divisor` divides.
-        divisor: See `image_size`.
-        minimum: Least side, in pixels of the picture, of the squares that are brought
-            to `image_size`.
-        blend: Weight of the prediction in what `oppai.restore` returns; the rest is
-            the censored picture.
-        sees_mosaics: Whether `predict` uses the grid of a mosaic.
-    """
-
-    image_size: int | None = None
-    divisor: int = 1
-    minimum: int = 256
-    blend: float = 1.0
-    sees_mosaics: bool = False
-
-    def predict(
-        self,
-        picture: np.ndarray,
-        hole: np.ndarray,
-        grid: Grid | None = None,
-        missing: np.ndarray | None = None,
-    ) -> np.ndarray:
-        """Predict one picture at the network's scale.
-
-        Args:
-            picture: uint8 RGB `(height, width, 3)`, censored.
-            hole: bool `(height, width)`, true where it is hidden.
-            grid: The mosaic's `Grid` in the picture, or `None`. Defaults to `None`.
-            missing: bool `(height, width)`, true where the hole shows no mosaic.
-                Defaults to `None`: all of the hole without a grid, else nothing.
-
-        Returns:
-            float32 `(height, width, 3)`, signed scale; undefined outside the hole.
-        """
-        if missing is None:
-            missing = hole if grid is None else np.zeros_like(hole)
-        return self.predict_all([Case(picture, hole, grid, missing)])[0]
-
-    def predict_all(
-        self, cases: Sequence[Case], batch_size: int = 8
-    ) -> list[np.ndarray]:
-        """Predict several pictures at the network's scale.
-
-        Args:
-            cases: `Case`s, of any sizes that the network takes.
-            batch_size: Pictures that are predicted at once. Defaults to 8.
-
-        Returns:
-            List of what `predict` returns.
-        """
-        return [self.predict(*case) for case in cases]
-
-    def crop_of(self, hole: np.ndarray, grid: Grid | None) -> Crop:
-        """Return the `Crop` in which `restore_patches` predicts a patch: all of it."""
-        size = hole.shape[1], hole.shape[0]
-        return Crop((0, 0, *size), size)
-
-    def restore_patches(
-        self,
-        censored: np.ndarray,
-        mask: np.ndarray,
-        grids: Sequence[Grid | None] | None = None,
-        *,
-        missing: np.ndarray | None = None,
-        batch_size: int = 8,
-    ) -> np.ndarray:
-        """Restore patches: the prediction in the hole, the patch as it is elsewhere.
-
-        Example:
-        ```python
-        restored = restorer.restore_patches(censored, mask, [Grid((8, 8))])
-        ```
-
-        Args:
-            censored: uint8 `(n, height, width, 3)`.
-            mask: uint8 or bool `(n, height, width)` or `(n, height, width, 1)`,
-                255 = hidden; above 0 is hole.
-            grids: The mosaics' `Grid`s, one for each patch, `None` where content is
-                missing. Not used by a restorer that does not see mosaics. Defaults to
-                `None`: content is missing everywhere.
-            missing: bool, of the mask's shape, true where a mosaic's hole shows no
-                mosaic. Defaults to `None`: nowhere.
-            batch_size: Patches that are predicted at once. Defaults to 8.
-
-        Returns:
-            uint8 `(n, height, width, 3)`.
-        """
-        n, height, width = censored.shape[:3]
-        holes = np.reshape(mask, (n, height, width)) > 0
-        grids = [None] * n if grids is None or not self.sees_mosaics else grids
-        lost = [None] * n
-        if missing is not None:
-            lost = list(np.reshape(missing, (n, height, width)))
-        crops = [self.crop_of(*pair) for pair in zip(holes, grids, strict=True)]
-        cases = [
-            take_case(*arguments)
-            for arguments in zip(crops, censored, holes, grids, lost, strict=True)
-        ]
-        result = censored.copy()
-        predictions = self.predict_all(cases, batch_size)
-        for number, (crop, signed) in enumerate(zip(crops, predictions, strict=True)):
-            (left, top, right, bottom), pixels = crop.give(signed, (width, height))
-            place = np.s_[number, top:bottom, left:right]
-            hole = holes[place][..., None]
-            result[place] = np.where(hole, signed_to_uint8(pixels), result[place])
-        return result
 
 
 class KerasRestorer(BaseRestorer, Trainable):
@@ -276,7 +140,7 @@ class Restorer(KerasRestorer):
 
     def predict_all(self, cases, batch_size=8):
         results: list = [None] * len(cases)
-        for numbers in _by_size(cases):
+        for numbers in by_size(cases):
             # The last batch is padded, so that nothing is compiled twice.
             n = min(batch_size, len(numbers))
             for start in range(0, len(numbers), n):
@@ -342,7 +206,7 @@ def build_restorer(settings: Mapping[str, Any]) -> Restorer:
 
 
 @keras.saving.register_keras_serializable(package="oppai")
-class MosaicRestorer(KerasRestorer):
+class MosaicRestorer(PredictsMosaics, KerasRestorer):
     """A network that sees the mosaic, its losses, and how it restores patches.
 
     Its loss has two terms, both inside the hole and averaged per picture: the
@@ -384,8 +248,6 @@ class MosaicRestorer(KerasRestorer):
         for computed imaging" (1994); Chen et al., "HINet: Half Instance Normalization
         Network for Image Restoration" (2021), which learns by the PSNR.
     """
-
-    sees_mosaics = True
 
     def __init__(
         self,
@@ -448,49 +310,10 @@ class MosaicRestorer(KerasRestorer):
         # Outside the hole nothing is predicted: the composite stands for both.
         return losses.perceptual_loss(of_truth, restored, restored) / 2
 
-    def crop_of(self, hole, grid):
-        box = bounds(hole) or (0, 0, 1, 1)
-        return crop_around(box, grid, divisor=self.divisor)
-
-    def predict_all(self, cases, batch_size=8):
-        """Predict several pictures, each as it is and, with two passes, mirrored too.
-
-        The mean of two passes is better by some tenths of a decibel, but softer. Where
-        nothing is drawn, the base is returned: `oppai.data.mosaic_inputs`.
-
-        Args:
-            cases: `Case`s, of any sizes that the network takes.
-            batch_size: Pictures of 256 pixels that are predicted at once, mirrored ones
-                included; of larger ones fewer. Defaults to 8.
-
-        Returns:
-            List of float32 `(height, width, 3)`, signed scale.
-        """
+    def predict_inputs(self, inputs):
         if self._predict is None or self._predict.network is not self.network:
             self._predict = AnySize(self.network)
-        results: list = [None] * len(cases)
-        for numbers in _by_size(cases):
-            height, width = cases[numbers[0]].hole.shape
-            check_divisible(type(self.network).__name__, height, width, self.divisor)
-            # Memory is that of so many pictures of 256 pixels.
-            n = batch_size * 256**2 // (height * width)
-            n = max(1, n // self.passes)
-            for start in range(0, len(numbers), n):
-                chosen = numbers[start : start + n]
-                inputs = [mosaic_inputs(*cases[i]) for i in chosen]
-                turned = []
-                if self.passes == 2:
-                    turned = [mirrored_inputs(arrays) for arrays in inputs]
-                signed = self._predict(stack_inputs(inputs + turned))
-                plain, *mirrored = np.split(signed, self.passes)
-                for other in mirrored:
-                    plain = (plain + other[:, :, ::-1]) / 2
-                for i, arrays, result in zip(chosen, inputs, plain, strict=True):
-                    base, case = arrays["base"], cases[i]
-                    weight = activity(base, case.hole, case.missing)[..., None]
-                    results[i] = base + weight * (result - base)
-                progress.advance(len(chosen))
-        return results
+        return self._predict(inputs)
 
     def get_config(self):
         config = super().get_config()
@@ -506,11 +329,3 @@ class MosaicRestorer(KerasRestorer):
         # Files of version 0.1 call them parts.
         weights = config.pop("part_weights", None) or config.pop("term_weights")
         return cls(network, weights, features=_NOT_SAVED, **config)
-
-
-def _by_size(cases):
-    """Return the numbers of the cases of each size, as lists."""
-    sizes: dict = {}
-    for number, case in enumerate(cases):
-        sizes.setdefault(case.hole.shape, []).append(number)
-    return list(sizes.values())

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from oppai.inference.restore import load_default
+from oppai.inference.restore import load_once
 from tests.examples.cases import (
     CASES,
     NOT_RUN,
@@ -76,8 +76,8 @@ def check_example(example, made, tmp_path, monkeypatch):
         slim_detector(monkeypatch)
     with contextlib.ExitStack() as stack:
         # The one that `restore` keeps is another in every other test.
-        load_default.cache_clear()
-        stack.callback(load_default.cache_clear)
+        load_once.cache_clear()
+        stack.callback(load_once.cache_clear)
         if case.prepare:
             case.prepare(monkeypatch, stack)
         run_example(example, names_for(example, values), source)

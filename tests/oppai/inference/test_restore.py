@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import oppai
+from illustkit.errors import UserError
 from illustkit.images import uint8_to_signed
 from illustkit.samples import draw_character
 from oppai.censoring.block_grid import Grid
@@ -268,6 +269,14 @@ def test_mistakes_get_one_clear_line(options, words):
     with pytest.raises(ValueError, match=words) as error:
         restore(smooth(30, 40), restorer=Constant(), **options)
     assert "\n" not in str(error.value)
+
+
+def test_a_restorer_that_is_loaded_has_its_precision():
+    options = {"boxes": [(4, 4, 9, 9)], "restorer": Constant()}
+    with pytest.raises(UserError, match="`precision` is chosen when a restorer is"):
+        restore(noise(40, 40), precision="bfloat16", **options)
+    with pytest.raises(UserError, match="`mirror` is chosen"):
+        restore(noise(40, 40), mirror=False, **options)
 
 
 def test_single_pixel_and_wrong_arrays():

@@ -11,8 +11,10 @@ from oppai.data.mosaic_inputs import (
     stack_inputs,
 )
 from oppai.models.mosaic_unet import MosaicUNet
+from oppai.models.pconv_unet import PConvUNet
 from oppai.models.prediction import AnySize, _padded, bucket, framed
-from oppai.models.restorers import MosaicRestorer
+from oppai.models.pretrained import load_restorer
+from oppai.models.restorers import MosaicRestorer, Restorer
 
 TINY = {"widths": (6, 8, 12), "blocks": (0, 1, 1)}
 GRID = Grid((8, 8), (3, 5))
@@ -105,3 +107,30 @@ def test_mirrored_inputs_are_those_of_the_mirrored_picture():
     expected = mosaic_inputs(picture, hole, one.grid.mirrored(40), missing)
     for name, x in mirrored_inputs(mosaic_inputs(*one)).items():
         np.testing.assert_allclose(x, expected[name], atol=1e-5, err_msg=name)
+
+
+def test_a_restorer_loads_in_bfloat16_and_predicts_once(tmp_path):
+    saved = MosaicRestorer(MosaicUNet(**TINY))
+    saved.save(tmp_path / "a.keras")
+    fast = load_restorer(tmp_path / "a.keras", precision="bfloat16", mirror=False)
+    assert fast.network.dtype_policy.name == "mixed_bfloat16" and fast.passes == 1
+    for a, b in zip(fast.get_weights(), saved.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    one = case(48, 40)
+    inputs = stack_inputs([mosaic_inputs(*one)])
+    once = saved.network.predict_on_batch(inputs)[0]
+    found = fast.predict(*one)[one.hole]
+    # Eight bits of a float, of values up to 5 here.
+    np.testing.assert_allclose(found, once[one.hole], atol=0.1)
+    assert np.abs(found - once[one.hole]).max() > 0
+    again = load_restorer(tmp_path / "a.keras", precision="float32", mirror=True)
+    np.testing.assert_allclose(again.predict(*one), saved.predict(*one), atol=1e-6)
+
+
+def test_precisions_and_mirrors_that_do_not_exist_are_refused(tmp_path):
+    network = PConvUNet(16, widths=(4, 8), strides=(1, 2), kernels=(3, 3))
+    Restorer(network, {"valid": 1.0}).save(tmp_path / "a.keras")
+    with pytest.raises(UserError, match="`precision` must be one of float32, bfloat16"):
+        load_restorer(tmp_path / "a.keras", precision="float8")
+    with pytest.raises(UserError, match="`mirror` is for restorers that see mosaics"):
+        load_restorer(tmp_path / "a.keras", mirror=False)
