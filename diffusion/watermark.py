@@ -2,7 +2,8 @@
 
 The preprint's illustrator allowed pictures to be published on the condition that they
 bear a watermark, so that nobody takes them for material to use. So the mark covers the
-whole picture, and the picture stays visible under it.
+whole picture, and the picture stays visible under it. A small icon bears it along its
+lower edge, where it leaves the face free.
 
 Reference:
     The preprint, §2.2.
@@ -30,6 +31,7 @@ from illustkit.images.write import write_bytes
 WATERMARK = "AI-generated"
 OPACITY = 0.35
 LEAST = 7  # pixels of a letter's height
+SMALL = 128  # the longer side, in pixels, up to which a picture bears the text once
 _STYLES = ("bold", "black", "light", "thin", "italic", "oblique", "mono", "serif")
 # Formats that hold a note, and the most pixels of a side.
 _LARGEST = {".png": 2**31 - 1, ".webp": 16383, ".jpg": 65500, ".jpeg": 65500}
@@ -46,8 +48,8 @@ def add_watermark(
 ) -> np.ndarray:
     """Write a text across a picture, dark on light areas and light on dark ones.
 
-    Small pictures bear it once, in several lines if need be; larger ones bear it in
-    staggered rows.
+    Pictures of up to 128 pixels bear it once, along the lower edge, in several lines if
+    need be; larger ones bear it in staggered rows.
 
     Example:
     ```python
@@ -295,11 +297,12 @@ def _mark(width, height, text, font):
     block = line_step * len(lines)
     step_x, step_y = longest + 1.5 * size, block + 2.0 * size
     rows = max(1, math.floor((height + 2.0 * size) / step_y))
-    if rows == 1:  # spread the lines, so that the centre stays free
-        line_step = max(line_step, (height - 1.3 * size) / max(1, len(lines) - 1))
     # Centre of the first row, so that the rows are centred on the picture.
     first = height / 2 - (rows - 1) / 2 * step_y
-    once = step_x > 0.75 * width
+    small = max(width, height) <= SMALL
+    if small:  # along the lower edge
+        rows, first = 1, max(height - block / 2, block / 2)
+    once = small or step_x > 0.75 * width
     for row in range(rows):
         shift = 0 if once else (row % 2) * step_x / 2
         reach = 0 if once else math.ceil(width / step_x) + 1

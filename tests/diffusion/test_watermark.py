@@ -31,15 +31,23 @@ def test_the_mark_is_seen_on_any_ground_and_leaves_the_picture(size, shade):
     full = 0.35 * max(shade, 255 - shade)
     assert full * 0.6 <= change.max() <= full + 1
     covered = (change.max(axis=-1) > full / 4).mean()
-    assert 0.02 < covered < 0.4
+    assert 0.01 < covered < 0.4
     assert (ground == shade).all()
 
 
-@pytest.mark.parametrize("size", [(32, 32), (128, 128), (400, 90), (90, 400)])
+@pytest.mark.parametrize("size", [(160, 160), (300, 200), (400, 90), (90, 400)])
 def test_the_mark_spans_the_picture(size):
     white = np.full((size[1], size[0], 3), 255, "uint8")
     rows, columns = np.nonzero((add_watermark(white) < 250).any(axis=-1))
     assert np.ptp(columns) > 0.5 * size[0] and np.ptp(rows) > 0.35 * size[1]
+
+
+@pytest.mark.parametrize("size", [48, 64, 128])
+def test_a_small_icon_bears_the_mark_along_its_lower_edge_alone(size):
+    white = np.full((size, size, 3), 255, "uint8")
+    rows, columns = np.nonzero((add_watermark(white) < 250).any(axis=-1))
+    assert rows.min() > 0.75 * size
+    assert np.ptp(columns) > 0.5 * size
 
 
 @pytest.mark.parametrize("size", [48, 64, 128])
