@@ -46,7 +46,7 @@ class ReviewApp(App):
         }
 
     def picture(self, i: int) -> dict[str, Any]:
-        """Return one picture's name, size, state and boxes."""
+        """Return one picture's name, size, state, boxes and those of other classes."""
         image = self._served.path(i)
         try:
             annotation, size = self.annotations.load(image), picture_size(image)
@@ -61,6 +61,7 @@ class ReviewApp(App):
             "state": annotation.state,
             "message": annotation.message,
             "boxes": [[*face.box, face.confidence] for face in annotation.faces],
+            "others": [[*b, n] for b, n in self.annotations.others(image, size)],
         }
 
     def save(self, body: dict[str, Any]) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from facescore.labels import (
 from illustkit.errors import UserError
 from illustkit.files import expand_user, read_text, write_whole
 from illustkit.images import list_images, picture_size
+from illustkit.yolo import read_classes, read_rows, to_pixels
 
 HIDDEN = ".facescore"
 CASCADE, DETECTOR = "cascade", "detector"
@@ -172,6 +173,33 @@ class Annotations:
             return Annotation(aside or NEW, [])
         pairs = zip(*(column.tolist() for column in predictions), strict=True)
         return Annotation(aside or state, [Face(tuple(box), c) for box, c in pairs])
+
+    def others(
+        self, image: Path, size: tuple[int, int]
+    ) -> list[tuple[tuple[float, ...], str]]:
+        """Read the boxes of a picture's other classes, which the review only shows.
+
+        Args:
+            image: One of `images`.
+            size: (width, height) of the upright picture, in pixels.
+
+        Returns:
+            Pairs (box, name): xyxy in pixels, and the class's name in the `classes.txt`
+            beside the labels, else "class 3". No pair without a `face_class`.
+        """
+        if self.face_class is None:
+            return []
+        try:
+            rows = read_rows(self._labels[image])
+        except LabelError:  # `load` says what is wrong with the file
+            return []
+        rows = np.zeros((0, 5)) if rows is None else rows
+        rows = rows[rows[:, 0] != self.face_class]
+        boxes = clip_boxes(to_pixels(rows[:, 1:5], size), size).tolist()
+        named = dict(enumerate(read_classes(self._labels[image].parent)))
+        numbers = rows[:, 0].astype(int).tolist()
+        names = [named.get(n, f"class {n}") for n in numbers]
+        return [(tuple(box), name) for box, name in zip(boxes, names, strict=True)]
 
     def save(
         self, image: Path, faces: Iterable[Face], *, accept: bool, aside: str = ""

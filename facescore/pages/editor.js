@@ -4,7 +4,7 @@ import { Boxes } from "./boxes.js";
 import { View } from "./view.js";
 
 const REACH = 9; // screen pixels round a handle
-const COLOURS = { sure: "#2cc4b2", unsure: "#f5b13d", halo: "rgb(0 0 0 / .55)" };
+const COLOURS = { sure: "#2cc4b2", unsure: "#f5b13d", other: "#b9c0cc", halo: "rgb(0 0 0 / .55)" };
 const CURSORS = { nw: "nwse", se: "nwse", ne: "nesw", sw: "nesw", n: "ns", s: "ns", e: "ew", w: "ew" };
 
 export const colour = (row) => (row[4] < 1 ? COLOURS.unsure : COLOURS.sure);
@@ -21,6 +21,7 @@ export class Editor {
     });
     this.drawn = drawn;
     this.image = null;
+    this.others = [];
     this.hidden = false;
     this.space = false; // held down: a drag moves the picture
     this.lens = false; // held down: a drag zooms to what it covers
@@ -45,9 +46,11 @@ export class Editor {
     on("dblclick", () => this.toggleFit());
   }
 
-  open(image, rows, size) {
+  // `others`: [left, top, right, bottom, name] of other classes, which nothing changes.
+  open(image, rows, size, others = []) {
     this.drag = null;
     this.image = image;
+    this.others = others;
     this.view.open(...size);
     this.boxes.open(rows, size);
     this.draw();
@@ -198,7 +201,10 @@ export class Editor {
     context.imageSmoothingEnabled = this.view.scale < 3;
     context.imageSmoothingQuality = "high";
     context.drawImage(this.image, left, top, right - left, bottom - top);
-    if (!this.hidden) this.boxes.rows.forEach((row, i) => this.drawBox(row, i));
+    if (!this.hidden) {
+      for (const other of this.others) this.drawOther(other);
+      this.boxes.rows.forEach((row, i) => this.drawBox(row, i));
+    }
     if (this.drag?.now) {
       const [[x, y], [z, w]] = [this.drag.start, this.drag.now].map((p) => this.view.toScreen(p));
       this.stroke([5, 4], () => context.rect(x, y, z - x, w - y));
@@ -228,11 +234,35 @@ export class Editor {
     context.setLineDash([]);
   }
 
-  drawBox(row, index) {
-    const context = this.context;
+  // Left, top, width and height on the screen.
+  frame(row) {
     const [left, top] = this.view.toScreen([row[0], row[1]]);
     const [right, bottom] = this.view.toScreen([row[2], row[3]]);
-    const [width, height] = [right - left, bottom - top];
+    return [left, top, right - left, bottom - top];
+  }
+
+  // Thin and dotted, its name inside, so that it is never taken for a face.
+  drawOther(row) {
+    const [left, top, width, height] = this.frame(row);
+    this.stroke([2, 4], () => this.context.rect(left, top, width, height));
+    this.tag(row[4], left + 2, top + 2, COLOURS.other);
+  }
+
+  tag(text, left, top, ground) {
+    const context = this.context;
+    context.font = "600 12px system-ui, sans-serif";
+    context.fillStyle = ground;
+    context.beginPath();
+    context.roundRect(left, top, context.measureText(text).width + 10, 17, 4);
+    context.fill();
+    context.fillStyle = "#10211f";
+    context.fillText(text, left + 5, top + 12.5);
+  }
+
+  drawBox(row, index) {
+    const context = this.context;
+    const [left, top, width, height] = this.frame(row);
+    const [right, bottom] = [left + width, top + height];
     const selected = this.boxes.chosen.includes(index);
     context.lineWidth = selected ? 5 : 4;
     context.strokeStyle = COLOURS.halo;
@@ -243,15 +273,8 @@ export class Editor {
     context.strokeRect(left, top, width, height);
     context.setLineDash([]);
     const text = row[4] < 1 ? `${index + 1} · ${Math.round(row[4] * 100)} %` : `${index + 1}`;
-    context.font = "600 12px system-ui, sans-serif";
-    const wide = context.measureText(text).width + 10;
     const y = top >= 20 ? top - 19 : Math.max(top + 3, 3);
-    context.fillStyle = colour(row);
-    context.beginPath();
-    context.roundRect(Math.max(left - 1, 3), y, wide, 17, 4);
-    context.fill();
-    context.fillStyle = "#10211f";
-    context.fillText(text, Math.max(left - 1, 3) + 5, y + 12.5);
+    this.tag(text, Math.max(left - 1, 3), y, colour(row));
     if (!selected) return;
     for (const x of [left, (left + right) / 2, right]) {
       for (const z of [top, (top + bottom) / 2, bottom]) {

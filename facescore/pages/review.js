@@ -116,7 +116,7 @@ async function go(place, step = null) {
       found.state = unsaved.accept ? "accepted" : unsaved.forget ? found.state : unsaved.aside || "draft";
     }
     shown = found;
-    if (image) editor.open(image, found.boxes, [found.width, found.height]);
+    if (image) editor.open(image, found.boxes, [found.width, found.height], found.others);
     else await damaged(i);
     if (image && step) apply(step);
   } catch (error) {
@@ -261,8 +261,14 @@ function describe() {
   list();
   if (shown && editor.image) {
     const faces = boxes.rows.length === 1 ? "1 face" : `${boxes.rows.length} faces`;
-    announce(`Picture ${shown.i + 1}, ${shown.name}: ${faces}, ${NAMES[state]}`);
+    announce(`Picture ${shown.i + 1}, ${shown.name}: ${faces}${others()}, ${NAMES[state]}`);
   }
+}
+
+// What of other classes is drawn, and stays as it is.
+function others() {
+  const names = editor.others.map((row) => row[4]);
+  return names.length ? `, beside ${names.join(", ")}` : "";
 }
 
 // The list beside the picture, and the line under it.
@@ -287,7 +293,7 @@ function list() {
   if (!shown) return ($("#caption").textContent = "");
   const zoom = Math.round(editor.view.scale * 100);
   const size = shown.width ? ` · ${shown.width} × ${shown.height} · ${zoom} %` : "";
-  $("#caption").textContent = `#${shown.i + 1} · ${shown.name}${size}`;
+  $("#caption").textContent = `#${shown.i + 1} · ${shown.name}${size}${others()}`;
 }
 
 function copy() {

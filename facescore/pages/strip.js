@@ -34,11 +34,14 @@ export class Strip {
     this.later();
   }
 
+  // Whoever came to the strip by Tab stays on the picture shown.
   go(at) {
+    const inside = this.element.contains(document.activeElement);
     this.at = at;
     const middle = LEFT + at * STEP + STEP / 2;
     this.element.scrollLeft = middle - this.element.clientWidth / 2;
     this.refresh();
+    if (inside) this.cells.get(at)?.focus({ preventScroll: true });
   }
 
   // Scrolling fast over thousands fetches nothing until it rests.
@@ -61,6 +64,9 @@ export class Strip {
       const cell = this.cells.get(at);
       cell.dataset.state = this.stateOf(this.order[at]);
       cell.classList.toggle("on", at === this.at);
+      cell.tabIndex = at === this.at ? 0 : -1; // one stop of Tab; arrows go on from it
+      if (at === this.at) cell.setAttribute("aria-current", "true");
+      else cell.removeAttribute("aria-current");
     }
   }
 
@@ -68,7 +74,6 @@ export class Strip {
     const cell = document.createElement("button");
     cell.className = "cell";
     cell.setAttribute("aria-label", `Picture ${this.order[at] + 1}`);
-    cell.tabIndex = -1;
     cell.style.left = `${LEFT + at * STEP}px`;
     const image = document.createElement("img");
     image.alt = "";

@@ -301,6 +301,46 @@ def test_the_review_by_keyboard_alone(browser, folder):
         until(lambda: "Picture 1" in live.get_attribute("textContent"))
 
 
+def test_boxes_of_other_classes_are_shown_and_stay(browser, folder):
+    """Class 1 is a face; the review draws a hat, and leaves its line alone."""
+    label = label_path(folder / "0.png")
+    label.write_text("0 .25 .25 .2 .2\n1 .5 .5 .25 .5\n4 .75 .75 .1 .1\n")
+    (folder / "classes.txt").write_text("hat\nface\n")
+    annotations = Annotations(folder, face_class=1)
+    with LocalServer(ReviewApp(annotations)) as server:
+        browser.get(server.url)
+        browser.find_element(By.CSS_SELECTOR, "#filter [value=all]").click()
+        until(lambda: "beside hat, class 4" in text(browser, "#caption"))
+        assert text(browser, "#count") == "1"
+        press(browser, Keys.ESCAPE)
+        drag(browser, (60, 60), (90, 90))  # over the hat: a new box, and no move of it
+        until(lambda: text(browser, "#count") == "2")
+        hat, other = "0 .25 .25 .2 .2", "4 .75 .75 .1 .1"
+        until(lambda: len(label.read_text().splitlines()) == 4)
+        lines = label.read_text().splitlines()
+        assert lines[2:] == [hat, other] and all(x[0] == "1" for x in lines[:2])
+
+
+def test_the_strip_is_one_stop_of_tab_and_arrows_go_on_in_it(browser, folder):
+    with LocalServer(ReviewApp(Annotations(folder))) as server:
+        browser.get(server.url)
+        until(lambda: text(browser, "#caption").startswith("#1 "))
+
+        def focused():
+            return browser.switch_to.active_element.get_attribute("aria-label") or ""
+
+        for _ in range(12):  # past the picture and its buttons
+            press(browser, Keys.TAB)
+            if focused() == "Picture 1":
+                break
+        assert focused() == "Picture 1"
+        press(browser, Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
+        until(lambda: text(browser, "#caption").startswith("#3 "))
+        until(lambda: focused() == "Picture 3")
+        press(browser, Keys.TAB)  # no second stop
+        assert not focused().startswith("Picture ")
+
+
 def test_pictures_are_taken_out_and_boxes_copied_selected_and_searched_by_keys(
     browser, folder
 ):

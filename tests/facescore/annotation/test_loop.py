@@ -200,7 +200,7 @@ def test_label_leaves_a_persons_work_alone_and_resumes(
         beyond = Face((-9.0, 3.0, 0.0, 12.0), 0.5)  # as an untrained one may give
         return [Face((3.0, 3.0, 12.0, 12.0), 0.9), beyond]
 
-    monkeypatch.setattr(prediction, "load_detector", lambda run: "detector")
+    monkeypatch.setattr(prediction, "load_detector", lambda run, **options: "detector")
     monkeypatch.setattr(prediction, "detect_faces", detect)
     quiet_start(folder)
     annotations = Annotations(folder)
