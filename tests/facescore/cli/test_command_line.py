@@ -298,6 +298,28 @@ def test_annotate_suggests_and_serves(patched, walked, tmp_path, monkeypatch):
     assert not any(o["open_browser"] for _, o in served)
 
 
+def test_rate_asks_for_pictures_that_teach_until_all_are_rated(
+    tmp_path, monkeypatch, colours
+):
+    for n in range(4):
+        write_image(tmp_path / f"{n}.png", np.full((8, 8, 3), 60 * n, "uint8"))
+    asked = []
+
+    def serve(app, **options):
+        while following := app.ask(2)["next"]:
+            assert len(set(following)) == min(2, 4 - len(asked))
+            asked.append(following[0])
+            app.rate({"i": following[0], "score": 1 + following[0]})
+
+    monkeypatch.setattr("facescore.annotation.rate.serve", serve)
+    output = done("rate", tmp_path, "--ask", "informative", "--no-browser")
+    assert sorted(asked) == [0, 1, 2, 3] and "ratings.csv" in output
+    written = (tmp_path / "ratings.csv").read_text().splitlines()
+    assert written == ["file,score", *(f"{n}.png,{n + 1}" for n in range(4))]
+    result = run("rate", tmp_path, "--ask", "loudest", "--no-browser")
+    assert result.exit_code == 2 and "informative" in result.output
+
+
 MISTAKES = [
     (["detect", "nowhere.png", "--detector", "runs/none"], "nowhere.png: no such"),
     (["detect", "a.png", "--detector", "nowhere"], "nowhere holds no run"),
