@@ -1,6 +1,7 @@
 """What every notebook looks like, seen without running it."""
 
 import ast
+import base64
 import importlib
 import re
 from urllib.parse import urlsplit
@@ -85,9 +86,12 @@ def test_every_heading_has_a_japanese_one_and_a_summary(path):
 def test_its_links_are_https_or_lead_to_a_file(path):
     links = [link for text in texts(path) for link in LINK.findall(text)]
     links += re.findall(r"https?:[^\s\"')>]+", "\n".join(texts(path)))
+    held = {name for cell in read(path).cells for name in cell.get("attachments", ())}
     for link in links:
         url = urlsplit(link)
-        if url.scheme:
+        if url.scheme == "attachment":
+            assert url.path in held
+        elif url.scheme:
             assert url.scheme == "https" and re.fullmatch(r"[\w.-]+\.\w+", url.netloc)
             assert not url.port and re.fullmatch(r"[!-~]+", link), link
         elif url.path:
@@ -95,6 +99,16 @@ def test_its_links_are_https_or_lead_to_a_file(path):
         for start in (f"https://{MAIN}", COLAB + MAIN.replace(".com", "", 1)):
             if link.startswith(start):
                 assert (ROOT / url.path.split("/blob/main/")[1]).exists(), link
+
+
+def test_a_picture_that_it_begins_with_is_the_guides_and_credited(path):
+    cell = read(path).cells[0]
+    held = cell.get("attachments", {})
+    assert ("faces.jpg" in held) == (path.stem == "facescore")
+    for name, data in held.items():
+        shown = base64.b64decode(data["image/jpeg"])
+        assert shown == (ROOT / "docs" / "images" / name).read_bytes()
+        assert "David Revoy, www.peppercarrot.com, CC BY 4.0" in cell.source
 
 
 def test_it_installs_first_and_then_looks_for_devices(path):
