@@ -4,17 +4,16 @@ Keras and TensorFlow take seconds to start. The network is plain convolutions, s
 stored weights become an ONNX graph in memory, without Keras, in a tenth of a second.
 """
 
-import importlib.util
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from facescore.detector.grid import BINS, STRIDES
+from illustkit.engines import OnnxGraph, open_graph
+from illustkit.engines import choose_engine as choose_engine
 from illustkit.errors import UserError
 
-ENGINES = "auto", "keras", "onnx", "opencv"
 EPSILON = 1e-3  # of the network's batch normalisation
 
 
@@ -47,10 +46,9 @@ class EngineNetwork:
         engine: str,
     ) -> None:
         self.settings, self.engine = dict(settings), engine
-        if engine == "onnx":
-            self._run = _onnx_runtime(network_graph(settings, arrays))
-        else:  # OpenCV reads a size, and then takes every size
-            self._run = _opencv(network_graph(settings, arrays, (64, 64)))
+        # OpenCV reads a size, and then takes every size.
+        size = (64, 64) if engine == "opencv" else None
+        self._run = open_graph(network_graph(settings, arrays, size), engine)
 
     def predict_on_batch(self, pictures: np.ndarray) -> np.ndarray:
         """Return the raw predictions of pictures.
@@ -65,62 +63,7 @@ class EngineNetwork:
 
         # (n, 3, height, width), 0 to 1
         blob = cv2.dnn.blobFromImages(list(pictures), 1 / 255)
-        return self._run(blob).swapaxes(1, 2)
-
-
-def choose_engine(engine: str, *, shipped: bool) -> str:
-    """Return the engine that "auto" means here; refuse one that is missing.
-
-    Args:
-        engine: One of `ENGINES`.
-        shipped: Whether the detector is the one that comes with the package.
-
-    Returns:
-        "keras", "onnx" or "opencv". "auto" is Keras for detectors of one's own and
-        where there is a GPU; else ONNX Runtime if it is installed, or OpenCV.
-
-    Raises:
-        UserError: If there is no such engine, or it is not installed.
-    """
-    if engine not in ENGINES:
-        raise UserError(
-            f"`engine` is one of {', '.join(ENGINES)}. Received: {engine!r}"
-        )
-    installed = importlib.util.find_spec("onnxruntime") is not None
-    if engine == "onnx" and not installed:
-        raise UserError(
-            "`engine` onnx needs ONNX Runtime: pip install onnxruntime, or choose "
-            "opencv, which needs nothing more."
-        )
-    if engine != "auto":
-        return engine
-    if not shipped or _has_gpu():
-        return "keras"
-    return "onnx" if installed else "opencv"
-
-
-def _has_gpu():
-    # Keras would take seconds to say so.
-    return any(Path("/dev").glob("nvidia[0-9]*"))
-
-
-def _onnx_runtime(graph):
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
-    return lambda blob: session.run(None, {"picture": blob})[0]
-
-
-def _opencv(graph):
-    import cv2
-
-    network = cv2.dnn.readNetFromONNX(np.frombuffer(graph, np.uint8))
-
-    def run(blob):
-        network.setInput(blob)
-        return network.forward()
-
-    return run
+        return self._run(picture=blob).swapaxes(1, 2)
 
 
 def network_graph(
@@ -150,7 +93,7 @@ def network_graph(
             "keras."
         )
     widths, depths = settings["widths"], settings["depths"]
-    graph = _Graph()
+    graph = OnnxGraph()
 
     def conv(x, kernel, strides=1, *, name):
         weights, bias = _folded(arrays, name)
@@ -214,7 +157,8 @@ def network_graph(
         )
         raw.append(graph.node("Reshape", [both, flat]))
     graph.node("Concat", raw, axis=2, output="raw")
-    return graph.file((1, 3, *size[::-1]) if size else ("n", 3, "height", "width"))
+    shape = (1, 3, *size[::-1]) if size else ("n", 3, "height", "width")
+    return graph.file({"picture": shape}, {"raw": ("n", 4 * BINS + 1, "cells")})
 
 
 def _folded(arrays, name):
@@ -230,74 +174,3 @@ def _folded(arrays, name):
         kernel = get(f"{name}_conv/kernel") * scale
         bias = get(f"{name}_norm/beta") - get(f"{name}_norm/moving_mean") * scale
     return kernel.transpose(3, 2, 0, 1), bias
-
-
-class _Graph:
-    """Collects the nodes of an ONNX graph, and writes its file.
-
-    The `onnx` package does this too; it is not among the requirements, and the few
-    messages that are needed here fit in these lines. Numbers of fields are those of
-    `onnx.proto3`.
-    """
-
-    def __init__(self):
-        self._nodes, self._constants, self._n = [], [], 0
-
-    def constant(self, array):
-        name = f"constant{len(self._constants)}"
-        kind = {"float32": 1, "int64": 7}[array.dtype.name]
-        dims = b"".join(_number(1, n) for n in array.shape)
-        data = _bytes(9, np.ascontiguousarray(array).tobytes())
-        self._constants.append(dims + _number(2, kind) + _bytes(8, name) + data)
-        return name
-
-    def node(self, kind, inputs, *, output=None, **options):
-        self._n += 1
-        output = output or f"tensor{self._n}"
-        names = b"".join(_bytes(1, name) for name in inputs) + _bytes(2, output)
-        names += _bytes(3, output) + _bytes(4, kind)
-        attributes = (_attribute(*item) for item in options.items())
-        self._nodes.append(names + b"".join(_bytes(5, a) for a in attributes))
-        return output
-
-    def file(self, shape):
-        ends = ("picture", 11, shape), ("raw", 12, ("n", 4 * BINS + 1, "cells"))
-        graph = b"".join(_bytes(1, node) for node in self._nodes)
-        graph += _bytes(2, "detector")
-        graph += b"".join(_bytes(5, constant) for constant in self._constants)
-        for name, field, shape in ends:
-            sides = b"".join(
-                _bytes(1, _bytes(2, n) if isinstance(n, str) else _number(1, n))
-                for n in shape
-            )
-            tensor = _number(1, 1) + _bytes(2, sides)
-            graph += _bytes(field, _bytes(1, name) + _bytes(2, _bytes(1, tensor)))
-        opset = _bytes(8, _number(2, 13))
-        return _number(1, 8) + _bytes(7, graph) + opset
-
-
-def _attribute(name, value):
-    if isinstance(value, str):
-        return _bytes(1, name) + _bytes(4, value) + _number(20, 3)
-    if isinstance(value, int):
-        return _bytes(1, name) + _number(3, value) + _number(20, 2)
-    numbers = b"".join(_number(8, n) for n in value)
-    return _bytes(1, name) + numbers + _number(20, 7)
-
-
-def _varint(n):
-    n &= (1 << 64) - 1  # negative numbers are two's complements of 64 bits
-    data = bytearray()
-    while n > 127:
-        data.append(n & 127 | 128)
-        n >>= 7
-    return bytes([*data, n])
-
-
-def _number(field, value):
-    return _varint(field << 3) + _varint(value)
-
-
-def _bytes(field, data: str | bytes | Sequence[int]):
-    data = data.encode() if isinstance(data, str) else bytes(data)
-    return _varint(field << 3 | 2) + _varint(len(data)) + data

@@ -24,6 +24,12 @@ Restorer = Annotated[
         "./default is a folder of that name.",
     ),
 ]
+Engine = Annotated[
+    str,
+    typer.Option(
+        help="keras, onnx or opencv; auto starts fastest, or takes Keras for a GPU."
+    ),
+]
 RunFolder = Annotated[Path, typer.Option(help="Folder of the training.")]
 Preset = Annotated[str, typer.Option(help="tiny, colab or book.")]
 Epochs = Annotated[int | None, typer.Option(help="Passes over the data.")]

@@ -6,7 +6,14 @@ from typing import Annotated
 import typer
 
 from illustkit.cli import end_with_left_out, given, tell, user_errors
-from oppai.cli.options import NAME, BatchSize, Overwrite, Restorer, parse_numbers
+from oppai.cli.options import (
+    NAME,
+    BatchSize,
+    Engine,
+    Overwrite,
+    Restorer,
+    parse_numbers,
+)
 
 
 def restore(
@@ -46,6 +53,7 @@ def restore(
         typer.Option(help="Restore what is marked even where nothing hides it."),
     ] = False,
     batch_size: BatchSize = 8,
+    engine: Engine = "auto",
     precision: Annotated[
         str | None,
         typer.Option(
@@ -94,6 +102,7 @@ def restore(
             feather=feather,
             **given(fill=fill or None),
             batch_size=batch_size,
+            engine=engine,
             precision=precision,
             mirror=mirror,
         )

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from illustkit.engines import OnnxGraph, open_graph
 from oppai.censoring.block_grid import Grid
 from oppai.censoring.regions import Box
 from oppai.data.crops import crop_padded
@@ -20,7 +21,6 @@ CHANNELS = 12
 FEATURES = 32
 DILATIONS = (1, 2, 4, 6, 4, 2, 1)
 _RAMP = 8  # levels: what differs less is noise
-_STEP = 32  # cells: sizes are padded to its multiples where each is compiled
 WEIGHTS = Path(__file__).parents[1] / "weights" / "censor_finder.npz"
 
 
@@ -96,17 +96,14 @@ def hidden_cells(features: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-logits))
 
 
-def build_segmenter(channels: int, dilations: Sequence[int], *, padded: bool = False):
-    """Build the network that tells which samples of cells are hidden.
+def build_segmenter(channels: int, dilations: Sequence[int]):
+    """Build the network that tells which samples of cells are hidden, to train it.
 
     Dilated convolutions over cells, each added to its input.
 
     Args:
         channels: Channels of a sample.
         dilations: Of the convolutions, one after another.
-        padded: Whether the network takes a second input, `(batch, rows, columns, 1)`
-            with 1 = cell and 0 = padding, beside which it computes what it would
-            without the padding. Defaults to `False`.
 
     Returns:
         A `keras.Model` from cells `(batch, rows, columns, 16 channels)` to the logits
@@ -114,9 +111,6 @@ def build_segmenter(channels: int, dilations: Sequence[int], *, padded: bool = F
     """
     import keras
     from keras import layers
-
-    cells = keras.Input((None, None, SAMPLES**2 * channels), name="cells")
-    inside = keras.Input((None, None, 1), name="inside")
 
     def convolve(x, size, dilation, name):
         convolution = layers.Conv2D(
@@ -128,16 +122,15 @@ def build_segmenter(channels: int, dilations: Sequence[int], *, padded: bool = F
             dtype="float32",
             name=name,
         )
-        y = convolution(x)
-        # What lies beyond the edge is zero for every convolution.
-        return layers.Multiply(dtype="float32")([y, inside]) if padded else y
+        return convolution(x)
 
+    cells = keras.Input((None, None, SAMPLES**2 * channels), name="cells")
     x = convolve(cells, 1, 1, "embed")
     for k, dilation in enumerate(dilations):
         y = convolve(x, 3, dilation, f"look_{k}")
         x = layers.Add(dtype="float32")([x, y])
     logits = layers.Conv2D(SAMPLES**2, 1, dtype="float32", name="share")(x)
-    return keras.Model([cells, inside] if padded else cells, logits)
+    return keras.Model(cells, logits)
 
 
 def predict_cells(cells: np.ndarray, name: str, dilations: Sequence[int]) -> np.ndarray:
@@ -162,11 +155,9 @@ def predict_cells(cells: np.ndarray, name: str, dilations: Sequence[int]) -> np.
 def load_segmenter(
     name: str, channels: int, dilations: tuple[int, ...]
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """Load a trained network, compiled for any number of cells.
+    """Load a trained network, which OpenCV runs on any number of cells.
 
-    TensorFlow traces one graph for all sizes, where `predict_on_batch` would trace the
-    first ones anew. Other backends compile one program a size: sizes are padded to
-    multiples of 32 cells, so that there are few.
+    Keras would take seconds to start, and compile it for each size on some backends.
 
     Args:
         name: What the names of its weights begin with.
@@ -177,32 +168,29 @@ def load_segmenter(
         Function from float32 cells `(rows, columns, n)` to their samples' logits
         `(rows, columns, 16)`.
     """
-    import keras
-
-    is_tensorflow = keras.backend.backend() == "tensorflow"
-    network = build_segmenter(channels, dilations, padded=not is_tensorflow)
     weights = load_weights()
-    for layer in network.layers:
-        if layer.weights:
-            # Kernels of 1 are stored as matrices.
-            kernel = weights[f"{name}{layer.name}.w"].reshape(layer.kernel.shape)
-            layer.set_weights([kernel, weights[f"{name}{layer.name}.b"]])
-    if is_tensorflow:
-        import tensorflow as tf
+    graph = OnnxGraph()
 
-        signature = [tf.TensorSpec((1, None, None, SAMPLES**2 * channels), tf.float32)]
-        graph = tf.function(network, input_signature=signature)
-        return lambda cells: graph(cells[None]).numpy()[0]
-    network.compile(jit_compile=True)
+    def convolve(x, part, dilation=1, output=None):
+        kernel, bias = (weights[f"{name}{part}.{i}"].astype("float32") for i in "wb")
+        # Kernels of 1 are stored as matrices.
+        kernel = kernel.reshape(*kernel.shape[:-2] or (1, 1), *kernel.shape[-2:])
+        size = kernel.shape[0]
+        inputs = [x, graph.constant(kernel.transpose(3, 2, 0, 1)), graph.constant(bias)]
+        options = {"dilations": [dilation] * 2, "pads": [dilation * (size // 2)] * 4}
+        return graph.node(
+            "Conv", inputs, output=output, kernel_shape=[size] * 2, **options
+        )
 
-    def predict(cells):
-        rows, columns = cells.shape[:2]
-        margins = (0, 0), (0, -rows % _STEP), (0, -columns % _STEP), (0, 0)
-        inside = np.ones((1, rows, columns, 1), np.float32)
-        inputs = [np.pad(x, margins) for x in (cells[None], inside)]
-        return np.asarray(network.predict_on_batch(inputs))[0, :rows, :columns]
-
-    return predict
+    x = graph.node("Relu", [convolve("cells", "embed")])
+    for k, dilation in enumerate(dilations):
+        y = graph.node("Relu", [convolve(x, f"look_{k}", dilation)])
+        x = graph.node("Add", [x, y])
+    convolve(x, "share", output="logits")
+    # OpenCV reads a size, and then takes every size.
+    shapes = [(1, SAMPLES**2 * n, 32, 32) for n in (channels, 1)]
+    run = open_graph(graph.file({"cells": shapes[0]}, {"logits": shapes[1]}), "opencv")
+    return lambda cells: run(cells=cells.transpose(2, 0, 1)[None])[0].transpose(1, 2, 0)
 
 
 def to_cells(samples: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from illustkit.engines import ENGINES
 from illustkit.errors import UserError, as_user_error
 from illustkit.files import check_writable, expand_user, remove_leftovers
 from illustkit.images import EXTENSIONS, list_images, read_picture, write_picture
@@ -138,8 +139,8 @@ def restore_files(
         overwrite: Replace files that exist; the pictures themselves too where
             `output` is their folder. Defaults to `False`.
         progress: Show a progress bar. Defaults to `True`.
-        **options: `blend`, `feather`, `tolerance`, `fill`, `batch_size`, `precision`
-            and `mirror` of `restore`.
+        **options: `blend`, `feather`, `tolerance`, `fill`, `batch_size`, `engine`,
+            `precision` and `mirror` of `restore`.
 
     Returns:
         A `RestoreReport`.
@@ -242,6 +243,7 @@ def _check_options(boxes, metadata, masks, mask_colour, options):
     check_number("feather", options.get("feather"), least=0)
     check_number("tolerance", tolerance, whole=True, least=0, most=255)
     check_number("batch_size", options.get("batch_size"), whole=True, least=1)
+    check_choice("engine", options.get("engine"), ENGINES)
     check_choice("precision", options.get("precision"), PRECISIONS)
     if boxes is not None:
         check_boxes(boxes)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 # Width in pixels of the rim over which the restored part of a found blur fades.
 _RIM = 6
 # What `load_restorer` takes beside a name.
-LOADING = "precision", "mirror"
+LOADING = "engine", "precision", "mirror"
 # Pixels around what is marked that are looked at, at least.
 _AROUND = 1024
 _NOTHING = "Nothing censored was found: mark it with boxes, a mask or paint."
@@ -54,6 +54,7 @@ def restore(
     feather: float = 8,
     fill: bool = False,
     batch_size: int = 8,
+    engine: str | None = None,
     precision: str | None = None,
     mirror: bool | None = None,
 ) -> np.ndarray:
@@ -113,8 +114,9 @@ def restore(
         fill: Restore what is marked even where it shows no known censor, as if its
             content were missing. Defaults to `False`.
         batch_size: Tiles that are predicted at once. Defaults to `8`.
-        precision: As in `load_restorer`, for a restorer that is named; so is `mirror`.
-            Defaults to `None`.
+        engine: As in `load_restorer`, for a restorer that is named; so are `precision`
+            and `mirror`. Defaults to `None`, "auto".
+        precision: As in `load_restorer`. Defaults to `None`.
         mirror: As in `load_restorer`. Defaults to `None`.
 
     Returns:
@@ -147,7 +149,7 @@ def restore(
             "Say what to restore by one of boxes, mask, mask_colour and found. "
             f"Received: {' and '.join(given)}"
         )
-    chosen = open_restorer(restorer, precision=precision, mirror=mirror)
+    chosen = open_restorer(restorer, engine=engine, precision=precision, mirror=mirror)
     # None: the mosaics and blurs under what is marked are not known yet.
     censors: list[Region] | None = None
     if boxes is not None:
@@ -214,11 +216,13 @@ def open_restorer(restorer: Any, **options: Any) -> "BaseRestorer":
 
 
 @lru_cache(maxsize=2)
-def load_once(name: str | os.PathLike[str], **options: Any) -> "BaseRestorer":
+def load_once(
+    name: str | os.PathLike[str], *, engine: str | None = None, **options: Any
+) -> "BaseRestorer":
     """Return what `load_restorer` does; the last two stay in memory."""
     from oppai.models.pretrained import load_restorer
 
-    return load_restorer(name, **options)
+    return load_restorer(name, engine=engine or "auto", **options)
 
 
 def _neighbourhood(alpha):

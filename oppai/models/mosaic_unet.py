@@ -1,6 +1,5 @@
 """The mosaic-aware network: a residual U-Net over the result of a filter."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +8,7 @@ from keras import layers, ops
 
 from oppai.layers import PConv2D, one_of
 from oppai.models.base_restorer import check_divisible
+from oppai.models.hints import averaging, hints_of
 
 CONSISTENCIES = ("gate", "always", "never")
 
@@ -169,15 +169,7 @@ class Hints(layers.Layer):
 
     def call(self, inputs):
         hole, missing, grid = (ops.cast(x, "float32") for x in inputs)
-        (width, height), (left, top) = _numbers(grid)
-        _, n_rows, n_columns, _ = ops.shape(hole)
-        x = _phase(n_columns, width, left)[:, None]  # (batch, 1, width, 2)
-        y = _phase(n_rows, height, top)[:, :, None]
-        size = ops.log(ops.stack([width, height], -1) / 8) / math.log(2)
-        mosaic = (hole - missing) * _has_grid(grid)
-        # Times the mosaic, which brings every part to the picture's size.
-        parts = [mosaic * part for part in (x, y, size[:, None])]
-        hints = ops.concatenate([hole, missing, *parts], -1)
+        hints = hints_of(hole, missing, grid, _has_grid(grid), ops)
         return ops.cast(hints, self.compute_dtype)
 
     def compute_output_shape(self, input_shape):
@@ -231,71 +223,18 @@ class Completion(layers.Layer):
         return {**super().get_config(), "consistency": self.consistency}
 
 
-def _numbers(grid):
-    """Return width and height of the blocks and a corner, each `(batch, 1)`.
-
-    Where there is no grid, a block is a pixel: neither division nor logarithm fails.
-    """
-    width, height, left, top = (grid[:, i : i + 1] for i in range(4))
-    return (ops.maximum(width, 1.0), ops.maximum(height, 1.0)), (left, top)
+def _blockwise(x, grid):
+    """Give every pixel the mean of its block; 0 where there is no grid."""
+    grid = ops.cast(grid, "float32")
+    _, n_rows, n_columns, _ = ops.shape(x)
+    rows, columns = averaging(n_rows, n_columns, grid, ops)
+    x = ops.einsum("bij,bjwc->biwc", ops.cast(rows, x.dtype), x)
+    x = ops.einsum("bkw,biwc->bikc", ops.cast(columns, x.dtype), x)
+    return x * ops.cast(_has_grid(grid), x.dtype)
 
 
 def _has_grid(grid):
     return ops.cast(grid[:, None, None, :1] > 0, "float32")
-
-
-def _places(length):
-    """Return where each pixel of a side begins: `(1, length)`."""
-    return ops.arange(length, dtype="float32")[None]
-
-
-def _phase(length, block, origin):
-    """Return cosine and sine of each pixel's place in its block: (batch, length, 2)."""
-    place = (_places(length) + 0.5 - origin) / block
-    # Less than a turn: float32 keeps few digits of the angle of a far block.
-    turn = 2 * math.pi * (place - ops.floor(place))
-    return ops.stack([ops.cos(turn), ops.sin(turn)], -1)
-
-
-def _averaging(length, block, origin):
-    """Return the matrices that give every pixel of a side the mean of its block.
-
-    With the fraction `s` of a pixel in a block and the length `c` of the block inside
-    the picture, pixel `q` weighs `Σ s(p, block) · s(q, block) / c(block)` in pixel `p`.
-    A block is a pixel wide or wider, so a pixel lies in one block or in two.
-
-    Returns:
-        `(batch, length, length)`.
-    """
-    place = _places(length)
-    first = ops.floor((place - origin) / block)  # number of the block a pixel begins in
-    border = origin + block * (first + 1)
-    second = ops.clip(place + 1 - border, 0.0, 1.0)  # its fraction in the next block
-    size = ops.cast(length, "float32")
-
-    def weighed(fraction, start):
-        inside = ops.clip(start + block, 0.0, size) - ops.clip(start, 0.0, size)
-        return fraction / ops.maximum(inside, 1e-6)
-
-    parts = [(first, 1 - second, border - block), (first + 1, second, border)]
-    total = 0.0
-    for number, fraction, start in parts:
-        mean = weighed(fraction, start)[:, None]
-        for other, share, _ in parts:
-            same = ops.equal(other[:, :, None], number[:, None])
-            total = total + ops.where(same, share[:, :, None] * mean, 0.0)
-    return total
-
-
-def _blockwise(x, grid):
-    """Give every pixel the mean of its block; 0 where there is no grid."""
-    (width, height), (left, top) = _numbers(ops.cast(grid, "float32"))
-    _, n_rows, n_columns, _ = ops.shape(x)
-    rows = ops.cast(_averaging(n_rows, height, top), x.dtype)
-    columns = ops.cast(_averaging(n_columns, width, left), x.dtype)
-    x = ops.einsum("bij,bjwc->biwc", rows, x)
-    x = ops.einsum("bkw,biwc->bikc", columns, x)
-    return x * ops.cast(_has_grid(grid), x.dtype)
 
 
 class _LayerMaker:

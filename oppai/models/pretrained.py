@@ -3,16 +3,19 @@
 import logging
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from illustkit.engines import choose_engine
 from illustkit.errors import UserError
 from illustkit.options import check_choice
-from illustkit.training.shipped import load_network, save_network
+from illustkit.training.shipped import load_network, read_network, save_network
 from oppai.models.base_restorer import BaseRestorer, PredictsMosaics
 
 if TYPE_CHECKING:
     from illustkit.training.runs import Run
-    from oppai.models.restorers import KerasRestorer, MosaicRestorer
+    from oppai.models.restorers import MosaicRestorer
 
 _log = logging.getLogger(__name__)
 DEFAULT = Path(__file__).parents[1] / "weights" / "default.npz"
@@ -82,9 +85,10 @@ def load_shipped(path: str | os.PathLike[str] = DEFAULT) -> "MosaicRestorer":
 def load_restorer(
     run: "str | os.PathLike[str] | Run",
     *,
+    engine: str = "keras",
     precision: str | None = None,
     mirror: bool | None = None,
-) -> "KerasRestorer":
+) -> "BaseRestorer":
     """Load a trained restorer, ready for `oppai.restore`.
 
     Example:
@@ -92,6 +96,7 @@ def load_restorer(
     restorer = oppai.load_restorer("default")  # the package's own, nothing to train
     restorer = oppai.load_restorer("sharp")  # its second, which draws more detail
     restorer = oppai.load_restorer("default", precision="bfloat16", mirror=False)
+    restorer = oppai.load_restorer("default", engine="opencv")  # without Keras
     restorer = oppai.load_restorer("runs/first")
     restored = oppai.restore("a.png", boxes=[(60, 80, 160, 190)], restorer=restorer)
     ```
@@ -102,6 +107,9 @@ def load_restorer(
             run folder (its path, or the `Run` that `oppai.train` or `train_mosaic`
             returned), whose best weights are loaded; or the path of a `.keras` file. A
             run folder of such a name is given as "./default" or as a `Path`.
+        engine: What computes: "keras", which can train, on the GPU where there is one;
+            "onnx" (ONNX Runtime) or "opencv", for restorers that see mosaics, which
+            start without Keras; or "auto", one of these. Defaults to "keras".
         precision: What the network computes in: "float32", or "bfloat16", which is
             faster on CPUs that have it in hardware, on GPUs and TPUs, and off by a
             fraction of a level. Defaults to `None`, as it was trained.
@@ -112,19 +120,56 @@ def load_restorer(
     Returns:
         A `Restorer` without VGG16: it restores; to train it on, set its `features` if
         its loss has terms of VGG16. An adversarial run gives the generator alone.
-        "default", "sharp" and runs of `train_mosaic` give a `MosaicRestorer`.
+        "default", "sharp" and runs of `train_mosaic` give a `MosaicRestorer`, or with
+        another engine an `oppai.models.engines.EngineRestorer`, which only restores.
 
     Raises:
-        UserError: If there is no run, or no weights in it; if there is no such
-            precision, or `mirror` is given for a restorer that has no choice.
+        UserError: If there is no run, or no weights in it; if there is no such engine
+            or precision for it, or `mirror` is given for a restorer that has no choice.
     """
     check_choice("precision", precision, PRECISIONS)
-    restorer = _load(run)
-    if precision is not None:
-        restorer = _in_precision(restorer, PRECISIONS[precision])
+    shipped = isinstance(run, str) and run in SHIPPED
+    half = precision == "bfloat16"
+    chosen = choose_engine(engine, shipped=shipped and not half, fastest="opencv")
+    restorer: BaseRestorer
+    if chosen == "keras":
+        restorer = _load(run)
+        if precision is not None:
+            restorer = _in_precision(restorer, PRECISIONS[precision])
+    elif half:
+        raise UserError(f"`engine` {chosen} computes in float32: bfloat16 needs keras.")
+    else:
+        restorer = _in_engine(run, chosen)
     if mirror is not None:
         set_mirror(restorer, mirror)
     return restorer
+
+
+def _in_engine(run, engine):
+    """Return a restorer that an engine runs; read without Keras where it is ours."""
+    from oppai.models.engines import EngineRestorer
+
+    if isinstance(run, str) and run in SHIPPED:
+        _warn_of_folder(run)
+        settings, arrays = read_network(SHIPPED[run])
+        return EngineRestorer(settings, arrays, engine, passes=settings["passes"])
+    restorer = _load(run)
+    if not isinstance(restorer, PredictsMosaics):
+        raise UserError(
+            f"{run}: only Keras runs a {type(restorer.network).__name__}: choose "
+            "`engine` keras."
+        )
+    arrays = {w.path: np.asarray(w) for w in restorer.network.weights}
+    settings = restorer.network.get_config()
+    return EngineRestorer(settings, arrays, engine, passes=restorer.passes)
+
+
+def _warn_of_folder(name):
+    if Path(name).is_dir():
+        _log.warning(
+            f"{name} is the restorer of the package, not the folder of that name "
+            f"here: give ./{name} for the folder."
+        )
 
 
 def set_mirror(restorer: "BaseRestorer", mirror: bool) -> None:
@@ -163,13 +208,9 @@ def _in_precision(restorer, policy):
     return same
 
 
-def _load(run):
+def _load(run: Any) -> Any:
     if isinstance(run, str) and run in SHIPPED:
-        if Path(run).is_dir():
-            _log.warning(
-                f"{run} is the restorer of the package, not the folder of that name "
-                f"here: give ./{run} for the folder."
-            )
+        _warn_of_folder(run)
         return load_shipped(SHIPPED[run])
     # Keras has to know the classes in a `.keras` file.
     from illustkit.training.runs import Run, load_run

@@ -7,8 +7,8 @@ import keras
 import numpy as np
 import pytest
 
-from facescore.detector import engines, prediction
-from facescore.detector.engines import EngineNetwork, choose_engine, network_graph
+from facescore.detector import prediction
+from facescore.detector.engines import EngineNetwork, network_graph
 from facescore.detector.network import DetectorNetwork, fold_normalisation
 from illustkit.errors import UserError
 
@@ -62,25 +62,6 @@ def test_the_file_is_whole(network, size):
 def test_the_default_detector_needs_no_keras():
     done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr
-
-
-def test_auto_starts_fast_unless_there_is_a_gpu(monkeypatch):
-    installed = {"onnxruntime": True}
-    monkeypatch.setattr(
-        engines.importlib.util, "find_spec", lambda name: installed.get(name) or None
-    )
-    monkeypatch.setattr(engines, "_has_gpu", lambda: False)
-    assert choose_engine("auto", shipped=True) == "onnx"
-    assert choose_engine("auto", shipped=False) == "keras"
-    installed.clear()
-    assert choose_engine("auto", shipped=True) == "opencv"
-    with pytest.raises(UserError, match="pip install onnxruntime"):
-        choose_engine("onnx", shipped=True)
-    monkeypatch.setattr(engines, "_has_gpu", lambda: True)
-    assert choose_engine("auto", shipped=True) == "keras"
-    assert choose_engine("opencv", shipped=True) == "opencv"
-    with pytest.raises(UserError, match="Received: 'tensorrt'"):
-        choose_engine("tensorrt", shipped=True)
 
 
 def test_an_engine_is_refused_where_it_would_do_nothing():

@@ -6,7 +6,6 @@ from illustkit.samples import draw_character
 from oppai.detection import segmenter
 from oppai.detection.segmenter import (
     DILATIONS,
-    build_segmenter,
     hidden_cells,
     predict_cells,
     sharpened,
@@ -81,22 +80,6 @@ def test_the_network_equals_numpy(name, channels, dilations, size):
     np.testing.assert_allclose(logits, expected, atol=1e-4)
     probability = 1 / (1 + np.exp(-np.stack([logits, expected])))
     np.testing.assert_allclose(*probability, atol=1e-5)
-
-
-def test_padding_changes_nothing():
-    rng = np.random.default_rng(1)
-    plain = build_segmenter(2, (1, 3))
-    padded = build_segmenter(2, (1, 3), padded=True)
-    for weight in plain.weights:
-        weight.assign(rng.normal(0, 0.1, weight.shape))
-    padded.set_weights(plain.get_weights())
-    cells = rng.normal(size=(1, 5, 7, 32)).astype(np.float32)
-    inside = np.zeros((1, 16, 16, 1), np.float32)
-    inside[:, :5, :7] = 1
-    larger = np.zeros((1, 16, 16, 32), np.float32)
-    larger[:, :5, :7] = cells
-    result = np.asarray(padded([larger, inside]))[:, :5, :7]
-    np.testing.assert_allclose(result, np.asarray(plain(cells)), rtol=1e-4, atol=1e-4)
 
 
 def test_samples_of_a_cell_are_in_rows():
