@@ -16,11 +16,13 @@ from .evaluation.memorisation import find_neighbours as find_neighbours
 from .evaluation.memorisation import plot_neighbours as plot_neighbours
 from .evaluation.metrics import fid as fid
 from .evaluation.metrics import kid as kid
+from .evaluation.metrics import kid_of_subsets as kid_of_subsets
 from .evaluation.metrics import mae as mae
 from .evaluation.report import evaluate_pictures as evaluate_pictures
 from .evaluation.report import format_evaluation as format_evaluation
 from .evaluation.report import nwi as nwi
 from .evaluation.report import validity_table as validity_table
+from .evaluation.statistics import FeatureStatistics as FeatureStatistics
 from .experiment import run_experiment as run_experiment
 from .gans.dcgan import DCGAN as DCGAN
 from .gans.model import combine_latents as combine_latents

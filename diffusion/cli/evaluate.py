@@ -29,6 +29,13 @@ def evaluate(
         Path, typer.Option(help="JSON to write; a figure of pairs goes beside it.")
     ] = Path("evaluation.json"),
     features: Features = "inception",
+    resizing: Annotated[
+        str,
+        typer.Option(
+            help="pytorch-fid, clean-fid or torch-fidelity: how pictures become "
+            "InceptionV3's."
+        ),
+    ] = "pytorch-fid",
     definition: Definition = "nearest",
     channels: Channels = "sum",
     image_size: CompareSize = None,
@@ -52,6 +59,7 @@ def evaluate(
             generated,
             training,
             features=features,
+            resizing=resizing,
             definition=definition,
             channels=channels,
             image_size=parse_size(image_size),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -11,6 +12,8 @@ import numpy as np
 from diffusion.icons import icon_files
 from illustkit.errors import UserError
 from illustkit.images import ImageError, read_image
+from illustkit.options import check_choice
+from illustkit.training.fingerprint import fingerprint_file
 
 GRID = 16  # side to which "pixels" averages a picture
 
@@ -21,13 +24,20 @@ class Extractor(NamedTuple):
     Args:
         name: Name that figures quote.
         function: From uint8 `(n, height, width, 3)` to `(n, dimensions)`.
+        key: What tells these features from all others, for statistics that are stored;
+            `None` if nothing does.
+        resizing: How pictures become InceptionV3's; `None` for other features.
     """
 
     name: str
     function: Callable[[np.ndarray], np.ndarray]
+    key: str | None = None
+    resizing: str | None = None
 
 
-def load_extractor(features: Any = "inception") -> Extractor:
+def load_extractor(
+    features: Any = "inception", *, resizing: str = "pytorch-fid"
+) -> Extractor:
     """Return the extractor of the features asked for.
 
     Without its weights InceptionV3 is never replaced silently: ask for other features
@@ -45,22 +55,34 @@ def load_extractor(features: Any = "inception") -> Extractor:
             colours of the picture averaged to 16×16, unit scale; or a function from
             uint8 `(n, height, width, 3)` to `(n, dimensions)`. Defaults to
             "inception".
+        resizing: How pictures become InceptionV3's 299×299: "pytorch-fid",
+            "clean-fid" or "torch-fidelity", by the tool whose figures it makes; see
+            `diffusion.evaluation.inception.to_network`. Defaults to "pytorch-fid".
 
     Returns:
         `Extractor`.
 
     Raises:
         WeightsError: If InceptionV3's weights are not available.
+        UserError: If there is no such resizing.
     """
     if isinstance(features, Extractor):
         return features
     if callable(features):
         return Extractor(getattr(features, "__name__", "features"), features)
     if features == "pixels":
-        return Extractor("pixels", _pixels)
-    from diffusion.evaluation.inception import load_inception
+        return Extractor("pixels", _pixels, "pixels")
+    from diffusion.evaluation.inception import RESIZINGS, load_inception
 
-    return Extractor("inception", load_inception(features).features)
+    check_choice("resizing", resizing, RESIZINGS)
+    model = load_inception(features)
+    weights = fingerprint_file(model.source)
+    return Extractor(
+        "inception",
+        functools.partial(model.features, resizing=resizing),
+        f"inception {weights} {resizing}",
+        resizing,
+    )
 
 
 def extract_features(
@@ -92,15 +114,42 @@ def extract_features(
     Raises:
         UserError: See `load_extractor`; or if pictures cannot be read: all are named.
     """
+    batches = feature_batches(
+        pictures, load_extractor(features), batch_size=batch_size, progress=progress
+    )
+    return np.concatenate(list(batches))
+
+
+def feature_batches(
+    pictures: str | os.PathLike | Sequence[str | os.PathLike] | np.ndarray,
+    extractor: Extractor,
+    *,
+    batch_size: int = 32,
+    progress: bool = True,
+) -> Iterator[np.ndarray]:
+    """Extract the features of pictures, one batch after another.
+
+    Args:
+        pictures: See `extract_features`.
+        extractor: What `load_extractor` returned.
+        batch_size: Pictures per batch. Defaults to 32.
+        progress: Whether to show a progress bar. Defaults to `True`.
+
+    Returns:
+        Iterator of float32 `(n, dimensions)`.
+
+    Raises:
+        UserError: See `extract_features`.
+    """
     from tqdm import tqdm
 
-    extractor = load_extractor(features)
     items: Sequence[Any] | np.ndarray
     if isinstance(pictures, (str, os.PathLike)):
         items = icon_files(pictures)
     else:
         items = pictures
-    extracted, problems = [], []
+    problems: list[str] = []
+    found = False
 
     def readable():
         for item in items:
@@ -118,13 +167,13 @@ def extract_features(
         for batch in _batches(readable(), batch_size):
             if problems:
                 continue
-            extracted.append(np.asarray(extractor.function(batch), np.float32))
+            found = True
+            yield np.asarray(extractor.function(batch), np.float32)
             bar.update(len(batch))
     if problems:
         raise UserError(problems)
-    if not extracted:
+    if not found:
         raise UserError("There is no picture to extract features of. Received: none")
-    return np.concatenate(extracted)
 
 
 def _batches(pictures: Iterable[Any], batch_size: int) -> Iterator[np.ndarray]:

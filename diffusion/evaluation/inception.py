@@ -15,11 +15,13 @@ from keras import layers, ops
 
 from illustkit.errors import UserError
 from illustkit.files import cache_folder, expand_user, fetch_pinned, is_pinned
+from illustkit.options import check_choice
 from illustkit.tensors import read_tensors
 
 EPSILON = 1e-3  # of the batch normalisation
 SIDE = 299  # pixels
 FEATURES = 2048
+RESIZINGS = "pytorch-fid", "clean-fid", "torch-fidelity"
 UNUSED = ("fc.weight", "fc.bias")
 FILE_NAME = "pt_inception-2015-12-05-6726825d.pth"
 URL = (
@@ -57,6 +59,7 @@ def load_inception(weights: str | os.PathLike | None = None) -> InceptionV3:
     state = read_inception_weights(path)
     model = InceptionV3()
     model.load_state_dict(state, source=path)
+    model.source = path
     return model
 
 
@@ -102,6 +105,9 @@ class InceptionV3(keras.Model):
         x = layers.GlobalAveragePooling2D(dtype="float32", name="mean")(x)
         super().__init__(inputs=pictures, outputs=x, **kwargs)
         self.trainable = False
+
+    source: str | os.PathLike = ""
+    """Path of the weights; none until `load_inception` sets it."""
 
     def get_config(self):
         return {"name": self.name}
@@ -172,16 +178,19 @@ class InceptionV3(keras.Model):
                 named[f"{layer.name}.running_var"] = layer.moving_variance
         return named
 
-    def features(self, pictures: np.ndarray) -> np.ndarray:
+    def features(
+        self, pictures: np.ndarray, *, resizing: str = "pytorch-fid"
+    ) -> np.ndarray:
         """Compute the features of a batch of pictures of one size.
 
         Args:
             pictures: uint8 RGB `(n, height, width, 3)`.
+            resizing: See `to_network`. Defaults to "pytorch-fid".
 
         Returns:
             NumPy float32 `(n, 2048)`.
         """
-        x = self.predict_on_batch(resize(pictures) * np.float32(2) - np.float32(1))
+        x = self.predict_on_batch(to_network(pictures, resizing))
         return np.asarray(ops.convert_to_numpy(x), np.float32)
 
 
@@ -304,6 +313,54 @@ def _block_e(x, name, pool):
     )
 
 
+def to_network(
+    pictures: np.ndarray, resizing: str = "pytorch-fid", side: int = SIDE
+) -> np.ndarray:
+    """Resize pictures and scale their colours as a tool of the field does.
+
+    FID depends on both, so that figures can be compared within one of them alone.
+
+    Args:
+        pictures: uint8 RGB `(n, height, width, 3)`.
+        resizing: "pytorch-fid": bilinear, half-pixel centres, no filter, 2x - 1 of the
+            unit scale. "clean-fid": Pillow's bicubic filter, which averages where a
+            picture shrinks, in float32, clipped, x / 128 - 1 of the uint8 scale.
+            "torch-fidelity": bilinear as TensorFlow 1 was, corners on corners at the
+            upper left alone, x / 128 - 1. Defaults to "pytorch-fid".
+        side: Height and width to make. Defaults to 299.
+
+    Returns:
+        float32 `(n, side, side, 3)`, about -1 to 1.
+
+    Raises:
+        UserError: If there is no such resizing.
+
+    Reference:
+        Parmar, Zhang, Zhu, "On aliased resizing and surprising subtleties in GAN
+        evaluation" (2022), for "clean-fid".
+    """
+    check_choice("resizing", resizing, RESIZINGS)
+    if resizing == "pytorch-fid":
+        return resize(pictures, side) * np.float32(2) - np.float32(1)
+    if resizing == "clean-fid":
+        x = np.stack([_bicubic(picture, side) for picture in pictures])
+    else:
+        x = _interpolated(pictures.astype(np.float32), side, half_pixel=False)
+    return x / np.float32(128) - np.float32(1)
+
+
+def _bicubic(picture, side):
+    from PIL import Image
+
+    channels = [
+        Image.fromarray(picture[..., c].astype(np.float32)).resize(
+            (side, side), Image.Resampling.BICUBIC
+        )
+        for c in range(picture.shape[-1])
+    ]
+    return np.stack([np.asarray(c) for c in channels], axis=-1).clip(0, 255)
+
+
 def resize(pictures: np.ndarray, side: int = SIDE) -> np.ndarray:
     """Resize pictures as pytorch-fid does: bilinear, half-pixel centres, no filter.
 
@@ -316,16 +373,21 @@ def resize(pictures: np.ndarray, side: int = SIDE) -> np.ndarray:
     Returns:
         float32 `(n, side, side, channels)`, unit scale.
     """
-    x = np.asarray(pictures, np.float32) / np.float32(255)
-    rows = interpolation_matrix(x.shape[1], side)
-    columns = interpolation_matrix(x.shape[2], side)
+    return _interpolated(np.asarray(pictures, np.float32) / np.float32(255), side)
+
+
+def _interpolated(x, side, **how):
+    rows = interpolation_matrix(x.shape[1], side, **how)
+    columns = interpolation_matrix(x.shape[2], side, **how)
     n, _, width, channels = x.shape
     x = (rows @ x.reshape(n, -1, width * channels)).reshape(n, side, width, channels)
     return columns @ x
 
 
 @lru_cache(maxsize=16)
-def interpolation_matrix(size: int, side: int = SIDE) -> np.ndarray:
+def interpolation_matrix(
+    size: int, side: int = SIDE, half_pixel: bool = True
+) -> np.ndarray:
     """Return the matrix that resamples `size` values to `side` linearly.
 
     Each row sums to 1. Pixels are areas, so output i is located at
@@ -334,13 +396,16 @@ def interpolation_matrix(size: int, side: int = SIDE) -> np.ndarray:
     Args:
         size: Number of values.
         side: Number of values to make. Defaults to 299.
+        half_pixel: Whether pixels are areas; else output i is located at
+            i · size / side. Defaults to `True`.
 
     Returns:
         float32 `(side, size)`.
     """
     # Positions in float32, as torch computes them.
     scale = np.float32(size) / np.float32(side)
-    at = scale * (np.arange(side, dtype=np.float32) + np.float32(0.5)) - np.float32(0.5)
+    half = np.float32(0.5 if half_pixel else 0)
+    at = scale * (np.arange(side, dtype=np.float32) + half) - half
     at = np.maximum(at, np.float32(0))
     low = at.astype(np.int64)
     fraction = at - low.astype(np.float32)

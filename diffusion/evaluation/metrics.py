@@ -7,12 +7,15 @@ uint8 scale.
 
 from __future__ import annotations
 
+import os
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from diffusion.evaluation.features import load_extractor
+from diffusion.evaluation.statistics import FeatureStatistics, read_statistics
 from illustkit.errors import UserError
-from illustkit.options import check_choice
+from illustkit.options import check_choice, check_number
 
 DEFINITIONS = ("nearest", "all", "mean picture")
 CHANNELS = ("sum", "mean")
@@ -134,7 +137,21 @@ class Kid(NamedTuple):
     high: float
 
 
-def fid(a: np.ndarray, b: np.ndarray) -> float:
+class KidOfSubsets(NamedTuple):
+    """Holds the mean and the standard deviation of the kernel distance of subsets."""
+
+    mean: float
+    std: float
+
+
+def fid(
+    a: Any,
+    b: Any,
+    *,
+    features: Any = "inception",
+    resizing: str = "pytorch-fid",
+    progress: bool = True,
+) -> float:
     """Compute the Fréchet distance of two sets of features, modelled as Gaussians.
 
         FID = |μ₁ − μ₂|² + tr(Σ₁ + Σ₂ − 2 (Σ₁Σ₂)^½)
@@ -149,32 +166,72 @@ def fid(a: np.ndarray, b: np.ndarray) -> float:
     Example:
     ```python
     fid(inception.features(generated), inception.features(training))
+    fid("new", "icons", features="pixels")
     ```
 
     Args:
-        a: `(n₁, dimensions)`, n₁ of 2 or more.
-        b: `(n₂, dimensions)`.
+        a: Features `(n₁, dimensions)`, n₁ of 2 or more. Or pictures: a folder, whose
+            mean and covariance are gathered batch by batch and stored for the next
+            time, or uint8 `(n₁, height, width, 3)`. Or `FeatureStatistics`, or the
+            `.npz` in which pytorch-fid stored them.
+        b: Like `a`.
+        features: See `diffusion.evaluation.features.load_extractor`; for pictures.
+            Quote it with the figure. Defaults to "inception".
+        resizing: How pictures become InceptionV3's: "pytorch-fid", "clean-fid" or
+            "torch-fidelity". Defaults to "pytorch-fid".
+        progress: Whether to show progress bars. Defaults to `True`.
 
     Returns:
         float, 0 or more.
 
     Raises:
+        WeightsError: If InceptionV3's weights are asked for and not available.
         ValueError: If the shapes do not fit, or a value is not finite.
 
     Reference:
         Heusel et al. (2017), equation 6; pytorch-fid, for covariances over n − 1.
     """
-    a, b = _features(a, b)
-    gap = a.mean(axis=0) - b.mean(axis=0)
-    a, b = _root_of_covariance(a), _root_of_covariance(b)
+    gathered = {"features": features, "resizing": resizing, "progress": progress}
+    sets = [_gathered(x, **gathered) for x in (a, b)]
+    arrays = [x for x in sets if not isinstance(x, FeatureStatistics)]
+    if arrays:
+        _features(arrays[0], arrays[-1])  # raises
+    means, roots = zip(*map(_moments, sets), strict=True)
+    if means[0].shape != means[1].shape:
+        raise UserError(
+            "Features are compared with features of the same network. Received: "
+            f"{len(means[0])} and {len(means[1])} dimensions"
+        )
+    gap = means[0] - means[1]
+    a, b = roots
     overlap = np.linalg.svd(a @ b.T, compute_uv=False).sum()
     return max(0.0, float(gap @ gap + (a**2).sum() + (b**2).sum() - 2 * overlap))
 
 
-def _root_of_covariance(x):
-    """Return R with RᵀR = Σ and at most as many rows as columns."""
-    x = (x - x.mean(axis=0)) / np.sqrt(len(x) - 1)
-    return x if len(x) <= x.shape[1] else np.linalg.qr(x, mode="r")
+def _gathered(x, features, resizing, progress):
+    """Return features as they are, and statistics of whatever is none."""
+    if isinstance(x, FeatureStatistics):
+        return x
+    if not isinstance(x, str | os.PathLike) and np.ndim(x) != 4:
+        return x
+    if _is_stored(x):
+        return FeatureStatistics.load(x)
+    extractor = load_extractor(features, resizing=resizing)
+    return read_statistics(x, extractor, progress=progress)
+
+
+def _is_stored(x):
+    return not isinstance(x, np.ndarray) and os.fspath(x).endswith(".npz")
+
+
+def _moments(x):
+    """Return the mean, and R with RᵀR = Σ and at most as many rows as columns."""
+    if isinstance(x, FeatureStatistics):
+        return x.mean, x.root
+    x = np.asarray(x, np.float64)
+    mean = x.mean(axis=0)
+    root = (x - mean) / np.sqrt(len(x) - 1)
+    return mean, root if len(x) <= x.shape[1] else np.linalg.qr(root, mode="r")
 
 
 def kid(
@@ -244,6 +301,71 @@ def kid(
     # Centred on the value, because the mean of halves differs a little from it.
     spread = np.percentile(np.asarray(halves) - np.mean(halves), [2.5, 97.5])
     return Kid(float(value), *(float(value + s) for s in spread))
+
+
+def kid_of_subsets(
+    a: np.ndarray,
+    b: np.ndarray,
+    *,
+    subsets: int = 100,
+    subset_size: int = 1000,
+    degree: int = 3,
+    gamma: float | None = None,
+    coef: float = 1.0,
+    seed: int = 2020,
+) -> KidOfSubsets:
+    """Compute KID as torch-fidelity and most papers do: over random subsets.
+
+    `kid` uses all pairs: its value depends on no draw, and its interval is that of the
+    whole sets. Here the deviation is that of a subset: it falls with `subset_size`, and
+    not with the numbers of pictures.
+
+    Example:
+    ```python
+    mean, std = kid_of_subsets(generated_features, training_features, subset_size=100)
+    ```
+
+    Args:
+        a: `(n₁, dimensions)`.
+        b: `(n₂, dimensions)`.
+        subsets: Number of subsets. Defaults to 100.
+        subset_size: Pictures of each set in a subset. Defaults to 1000.
+        degree: See `kid`. Defaults to 3.
+        gamma: See `kid`. Defaults to 1 / dimensions.
+        coef: See `kid`. Defaults to 1.
+        seed: Seed of the subsets. Defaults to 2020, torch-fidelity's.
+
+    Returns:
+        `KidOfSubsets`: mean, and standard deviation over the subsets.
+
+    Raises:
+        ValueError: If the shapes do not fit, a value is not finite, or a subset is
+            larger than a set.
+
+    Reference:
+        Bińkowski et al., "Demystifying MMD GANs" (2018), section 4; torch-fidelity,
+        `metric_kid.py`.
+    """
+    a, b = _features(a, b)
+    check_number("subsets", subsets, whole=True, least=1)
+    if not 2 <= subset_size <= min(len(a), len(b)):
+        raise UserError(
+            "KID takes subsets of 2 pictures or more, from sets as large: give a "
+            f"smaller `subset_size`. Received: {len(a)} and {len(b)} pictures, "
+            f"subset_size={subset_size}"
+        )
+    kernel = 1 / a.shape[1] if gamma is None else gamma, coef, degree
+    rng = np.random.RandomState(seed)  # NumPy's older generator, as there
+    all_of = np.ones((1, subset_size))
+    values = []
+    for _ in range(subsets):
+        x, y = (s[rng.choice(len(s), subset_size, replace=False)] for s in (a, b))
+        values.append(
+            _mean_kernel(x, x, all_of, all_of, kernel)
+            + _mean_kernel(y, y, all_of, all_of, kernel)
+            - 2 * _mean_kernel(x, y, all_of, all_of, kernel)
+        )
+    return KidOfSubsets(float(np.mean(values)), float(np.std(values)))
 
 
 def _choices(n, size, subsets, rng):

@@ -15,7 +15,14 @@ from diffusion.evaluation.memorisation import (
     fraction_within,
     plot_neighbours,
 )
-from diffusion.evaluation.metrics import check_mae, fid, kid, mae, new_work_index
+from diffusion.evaluation.metrics import (
+    check_mae,
+    fid,
+    kid,
+    kid_of_subsets,
+    mae,
+    new_work_index,
+)
 from diffusion.icons import Icons, icon_files, read_icons
 from diffusion.watermark import read_note
 from illustkit.deprecation import renamed_keywords
@@ -37,6 +44,7 @@ def evaluate_pictures(
     training: Pictures,
     *,
     features: Any = "inception",
+    resizing: str = "pytorch-fid",
     definition: str = "nearest",
     channels: str = "sum",
     image_size: Sequence[int] | None = None,
@@ -61,6 +69,8 @@ def evaluate_pictures(
         training: Folder, or uint8 RGB `(m, height, width, 3)`.
         features: "inception", a file of its weights, "pixels", or a function; see
             `load_extractor`. Defaults to "inception".
+        resizing: How pictures become InceptionV3's: "pytorch-fid", "clean-fid" or
+            "torch-fidelity". Defaults to "pytorch-fid".
         definition: "nearest", "all" or "mean picture"; see
             `diffusion.evaluation.metrics.mae`. Defaults to "nearest".
         channels: "sum" or "mean" over a pixel's channels. Defaults to "sum".
@@ -72,12 +82,14 @@ def evaluate_pictures(
         progress: Whether to show progress bars. Defaults to `True`.
 
     Returns:
-        Dict: `n_generated`, `n_training`, `image_size`, `features`, `fid`, `kid`,
-        `kid_low`, `kid_high` (95 %), `mae`, `mae_definition`, `nwi`, `copies` (number),
-        `copies_share`, `copies_within_training` (fractions), `nearest` (for each
-        picture its training picture and ratio), `watermarked`, `resized`, `animated`
-        (names of the files of which the first frame counts), `left_out` (a line for
-        each file that cannot be read).
+        Dict: `n_generated`, `n_training`, `image_size`, `features`, `resizing` (of
+        InceptionV3's alone), `fid`, `kid`, `kid_low`, `kid_high` (95 %),
+        `kid_subset_size` (1000, or the smaller set's number), `kid_mean`, `kid_std`
+        (of 100 such subsets, as torch-fidelity gives it), `mae`, `mae_definition`,
+        `nwi`, `copies` (number), `copies_share`, `copies_within_training` (fractions),
+        `nearest` (for each picture its training picture and ratio), `watermarked`,
+        `resized`, `animated` (names of the files of which the first frame counts),
+        `left_out` (a line for each file that cannot be read).
 
     Raises:
         WeightsError: If InceptionV3's weights are not available; before anything is
@@ -101,7 +113,7 @@ def evaluate_pictures(
     for source in generated, training:
         if not isinstance(source, np.ndarray):
             icon_files(source)  # a wrong folder shows before the other is read
-    extractor = load_extractor(features)
+    extractor = load_extractor(features, resizing=resizing)
     new = read_icons(generated, image_size)
     old = read_icons(training, new.image_size)
     for name, icons in (("generated", new), ("training", old)):
@@ -160,12 +172,19 @@ def _by_features(
     )
     value, low, high = kid(a, b)
     inception = extractor.name == "inception"
+    resizing = {"resizing": extractor.resizing} if inception else {}
+    size = min(1000, len(a), len(b))
+    mean, std = kid_of_subsets(a, b, subset_size=size)
     return {
         "features": extractor.name,
+        **resizing,
         "fid": fid(a, b) if inception else None,
         "kid": value,
         "kid_low": low,
         "kid_high": high,
+        "kid_subset_size": size,
+        "kid_mean": mean,
+        "kid_std": std,
     }
 
 
@@ -199,6 +218,8 @@ def format_evaluation(result: Mapping[str, Any]) -> str:
          f"training, at {width}x{height}"),
         ("FID", _or_none(result["fid"], "{:.2f}", name)),
         (f"KID ({name})", f"{kid}, 95 % interval"),
+        ("", f"{result['kid_mean']:.5f} ± {result['kid_std']:.5f}, subsets of "
+         f"{result['kid_subset_size']}, as torch-fidelity"),
         ("MAE", f"{result['mae']:.2f} ({result['mae_definition']})"),
         ("NWI", _or_none(result["nwi"], "{:.2f}", name)),
         ("copies", f"{result['copies']} of {result['n_generated']} "

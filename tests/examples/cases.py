@@ -658,7 +658,9 @@ def tiny_diffusion(patch: pytest.MonkeyPatch, stack: contextlib.ExitStack) -> No
 class PixelInception:
     """Features of a few pixels, for those of InceptionV3, whose weights are large."""
 
-    def features(self, pictures: np.ndarray) -> np.ndarray:
+    source = ""
+
+    def features(self, pictures: np.ndarray, *, resizing: str = "") -> np.ndarray:
         return np.asarray(pictures, "float32")[:, ::8, ::8].reshape(len(pictures), -1)
 
 
@@ -1066,6 +1068,13 @@ CASES: dict[str, Case] = {
     "diffusion:nwi": Case(prepare=pixel_inception),
     "diffusion:validity_table": Case(prepare=pixel_inception),
     "diffusion:fid": Case(values={"inception": PixelInception}),
+    "diffusion:kid_of_subsets": Case(smaller=(("subset_size=100", "subset_size=2"),)),
+    "diffusion:FeatureStatistics": Case(
+        values={
+            "batches": lambda: [signed(4, 3), signed(2, 3)],
+            "more_features": lambda: signed(5, 3),
+        }
+    ),
     "diffusion:run_experiment": Case(
         prepare=tiny_experiment,
         without=("runs/icons",),

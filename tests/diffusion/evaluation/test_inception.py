@@ -4,6 +4,7 @@ import urllib.error
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 from diffusion.evaluation import inception
 from diffusion.evaluation.features import load_extractor
@@ -14,7 +15,9 @@ from diffusion.evaluation.inception import (
     interpolation_matrix,
     load_inception,
     resize,
+    to_network,
 )
+from illustkit.errors import UserError
 
 
 def torch_shape(variable):
@@ -118,7 +121,9 @@ def test_weights_come_from_a_file(network, state, tmp_path, monkeypatch):
     shifted = {**state, "Mixed_7c.branch_pool.bn.bias": np.arange(192.0)}
     np.savez(tmp_path / "weights.npz", **shifted)
     extractor = load_extractor(str(tmp_path / "weights.npz"))
-    assert extractor.name == "inception" and extractor.function == network.features
+    assert extractor.name == "inception"
+    assert extractor.function.func == network.features
+    assert extractor.function.keywords == {"resizing": "pytorch-fid"}
     beta = network.get_layer("Mixed_7c.branch_pool.bn").beta
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(beta), np.arange(192))
 
@@ -155,6 +160,32 @@ def test_the_resizing_is_that_of_torch():
     np.testing.assert_allclose(interpolation_matrix(4, 7) @ row, seven, rtol=3e-7)
     three = [3.6666667, 4, 7.6666679]
     np.testing.assert_allclose(interpolation_matrix(4, 3) @ row, three, rtol=3e-7)
+
+
+def test_clean_resizing_is_pillow_s_filter_of_each_channel():
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 40, 30, 3), "uint8")
+    found = to_network(pictures, "clean-fid", side=11)
+    for channel in range(3):
+        image = Image.fromarray(pictures[1, ..., channel].astype("float32"))
+        expected = np.asarray(image.resize((11, 11), Image.Resampling.BICUBIC))
+        expected = expected.clip(0, 255) / 128 - 1
+        np.testing.assert_allclose(found[1, ..., channel], expected, atol=1e-6)
+    # A filter averages what sampling picks out: the noise shrinks.
+    assert found.std() < 0.7 * to_network(pictures, side=11).std()
+
+
+@pytest.mark.parametrize("height, width", [(5, 4), (23, 40)])
+def test_torch_fidelity_s_resizing_is_tensorflow_1_s(height, width):
+    tf = pytest.importorskip("tensorflow")
+    pictures = np.random.default_rng(0).integers(0, 256, (2, height, width, 3), "uint8")
+    expected = tf.compat.v1.image.resize_bilinear(pictures, (11, 11)).numpy()
+    found = to_network(pictures, "torch-fidelity", side=11)
+    np.testing.assert_allclose(found, expected / 128 - 1, atol=1e-5)
+
+
+def test_an_unknown_resizing_is_named():
+    with pytest.raises(UserError, match="`resizing` must be .*'lanczos'"):
+        to_network(np.zeros((1, 4, 4, 3), "uint8"), "lanczos")
 
 
 def content_of(monkeypatch, content):

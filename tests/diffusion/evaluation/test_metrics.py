@@ -1,7 +1,14 @@
 import numpy as np
 import pytest
 
-from diffusion.evaluation.metrics import absolute_errors, fid, kid, mae, new_work_index
+from diffusion.evaluation.metrics import (
+    absolute_errors,
+    fid,
+    kid,
+    kid_of_subsets,
+    mae,
+    new_work_index,
+)
 
 
 def gaussians(n, m, d, seed=5):
@@ -142,6 +149,21 @@ def test_what_are_no_features_is_refused(measure, a, b):
 def test_a_subset_cannot_be_larger_than_a_set():
     with pytest.raises(ValueError, match="9 and 7 pictures, subset_size=8"):
         kid(*gaussians(9, 7, 3), subset_size=8)
+
+
+def test_kid_of_subsets_is_that_of_torch_fidelity():
+    # torch_fidelity 0.4.0, metric_kid.kid_features_to_metric of the same features
+    rng = np.random.default_rng(5)
+    a, b = rng.normal(size=(30, 6)) * 2, rng.normal(size=(40, 6)) + 0.5
+    mean, std = kid_of_subsets(a, b, subsets=20, subset_size=15)
+    assert mean == pytest.approx(4.543888527410122, rel=1e-12)
+    assert std == pytest.approx(2.878108170222567, rel=1e-12)
+    # All pictures in each subset: every subset is the whole.
+    whole = kid_of_subsets(a, b[:30], subsets=3, subset_size=30)
+    assert whole.mean == pytest.approx(kid(a, b[:30]).value, rel=1e-12)
+    assert whole.std == pytest.approx(0, abs=1e-12)
+    with pytest.raises(ValueError, match="30 and 40 pictures, subset_size=1000"):
+        kid_of_subsets(a, b)
 
 
 @pytest.fixture

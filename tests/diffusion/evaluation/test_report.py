@@ -127,7 +127,7 @@ def test_nwi_is_the_mean_absolute_error_less_the_frechet_distance(
     folders, icons, new, monkeypatch
 ):
     """By the formulas of both: loops over pictures, and SciPy's root of a matrix."""
-    monkeypatch.setattr(report, "load_extractor", lambda features: FAKE)
+    monkeypatch.setattr(report, "load_extractor", lambda features, resizing: FAKE)
     generated = np.concatenate([new, icons[3:5, :, ::-1]]).astype("float64")
     a, b = colours(generated), colours(icons.astype("float64"))
     gap = ((a.mean(axis=0) - b.mean(axis=0)) ** 2).sum()
