@@ -22,6 +22,7 @@ from facescore.cli.options import (
     Tile,
     TrainingSize,
     end_with_left_out,
+    finding,
     open_detector,
     user_errors,
 )
@@ -153,7 +154,7 @@ def label(
     confidence: Confidence = 0.25,
     iou: Iou = None,
     image_size: ImageSize = None,
-    tile: Tile = None,
+    tile: Tile = "auto",
     engine: Engine = "auto",
     face_class: FaceClass = None,
 ) -> None:
@@ -164,7 +165,8 @@ def label(
         report = loop.label(
             folder,
             run,
-            **given(confidence=confidence, iou=iou, image_size=image_size, tile=tile),
+            confidence=confidence,
+            **finding(iou, image_size, tile),
             engine=engine,
             face_class=face_class,
         )

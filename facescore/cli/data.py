@@ -21,12 +21,13 @@ from facescore.cli.options import (
     Square,
     Tile,
     end_with_left_out,
+    finding,
     margin_of,
     open_detector,
     user_errors,
 )
 from illustkit import cli
-from illustkit.cli import Host, given
+from illustkit.cli import Host
 
 Labelled = Annotated[Path, typer.Argument(help="Folder of labelled pictures.")]
 Category = Annotated[
@@ -53,7 +54,7 @@ def crop(
     confidence: Confidence = 0.25,
     iou: Iou = None,
     image_size: ImageSize = None,
-    tile: Tile = None,
+    tile: Tile = "auto",
     engine: Engine = "auto",
     face_class: FaceClass = None,
     overwrite: Overwrite = False,
@@ -63,7 +64,7 @@ def crop(
         from facescore.crops import crop_folder
         from facescore.detector.prediction import check_finding, detect_faces
 
-        options = given(iou=iou, image_size=image_size, tile=tile)
+        options = finding(iou, image_size, tile)
         model = open_detector(detector, engine, no_search="labels")
         check_finding(model, **options)
 

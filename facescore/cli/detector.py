@@ -22,6 +22,7 @@ from facescore.cli.options import (
     Tile,
     TrainingSize,
     end_with_left_out,
+    finding,
     flag,
     user_errors,
 )
@@ -40,7 +41,7 @@ def detect(
     confidence: Confidence = 0.25,
     iou: Iou = None,
     image_size: ImageSize = None,
-    tile: Tile = None,
+    tile: Tile = "auto",
     engine: Engine = "auto",
     save: Annotated[
         bool, typer.Option("--save/--no-save", help="Draw the faces on each picture.")
@@ -94,7 +95,7 @@ def detect(
             left_out=left_out,
             skipped=skipped,
             confidence=confidence,
-            **given(iou=iou, image_size=image_size, tile=tile),
+            **finding(iou, image_size, tile),
         ):
             print(f"{path}: {_counted(len(faces), 'face')}")
             n_pictures, n_faces = n_pictures + 1, n_faces + len(faces)
@@ -237,7 +238,7 @@ def evaluate_detector(
     ] = 0.25,
     iou: Iou = None,
     image_size: ImageSize = None,
-    tile: Tile = None,
+    tile: Tile = "auto",
     face_class: FaceClass = None,
     shrink: Annotated[
         float | None, typer.Option(help="Factor on the cascade's boxes; else 0.85.")
@@ -264,7 +265,7 @@ def evaluate_detector(
             check_cascade(shrink=shrink)
             cascade = models["cascade"]
             models["cascade"] = lambda image: cascade.detect(image, shrink=shrink)
-        options = given(iou=iou, image_size=image_size, tile=tile)
+        options = finding(iou, image_size, tile)
         trained = [m for m in models.values() if hasattr(m, "detect_all")]
         check_finding(trained[0] if trained else None, **options)
         results = {}

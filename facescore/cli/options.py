@@ -55,7 +55,11 @@ BatchSize = Annotated[
     ),
 ]
 Tile = Annotated[
-    int | None, typer.Option(help="Side of windows to search as well, pixels.", min=32)
+    str,
+    typer.Option(
+        help="Side of windows to search as well, pixels; or none. auto searches "
+        "pictures of more than 900 pixels at 960 and at 1920, if no size is given."
+    ),
 ]
 Engine = Annotated[
     str,
@@ -117,6 +121,27 @@ def open_detector(name: str, engine: str, *, no_search: str = "none") -> Any:
     from facescore.detector.prediction import as_detector
 
     return as_detector(None if name == no_search else name, engine=engine)
+
+
+def finding(iou: float | None, image_size: int | None, tile: str) -> dict[str, Any]:
+    """Return the options of `facescore.detect_faces` that were given.
+
+    Args:
+        iou: Of `--iou`.
+        image_size: Of `--image-size`.
+        tile: Of `--tile`.
+
+    Raises:
+        UserError: If `tile` is neither auto, none nor a number.
+    """
+    from facescore.detector.views import AUTO
+
+    options = cli.given(iou=iou, image_size=image_size)
+    if tile == AUTO:
+        return options
+    if tile != "none" and not tile.isdecimal():
+        raise UserError(f"--tile takes auto, none or a number. Received: {tile}")
+    return {**options, "tile": None if tile == "none" else int(tile)}
 
 
 def margin_of(text: str) -> tuple[float, ...]:

@@ -25,6 +25,7 @@ from facescore.cli.options import (
     Tile,
     TrainingSize,
     end_with_left_out,
+    finding,
     margin_of,
     open_detector,
     user_errors,
@@ -122,7 +123,7 @@ def score(
     confidence: Confidence = 0.25,
     iou: Iou = None,
     image_size: ImageSize = None,
-    tile: Tile = None,
+    tile: Tile = "auto",
     engine: Engine = "auto",
 ) -> None:
     """Score the faces of pictures: a CSV with a row for each face."""
@@ -139,7 +140,7 @@ def score(
             scorer,
             open_detector(detector, engine),
             confidence=confidence,
-            **given(iou=iou, image_size=image_size, tile=tile),
+            **finding(iou, image_size, tile),
         )
         paths: list[Path] = []
         for path in pictures:
@@ -192,7 +193,7 @@ def explain(
     confidence: Confidence = 0.25,
     iou: Iou = None,
     image_size: ImageSize = None,
-    tile: Tile = None,
+    tile: Tile = "auto",
     engine: Engine = "auto",
 ) -> None:
     """Show what in each face raises its score, and what lowers it."""
@@ -207,7 +208,7 @@ def explain(
             method=method,
             scales=_numbers("--scales", scales),
             confidence=confidence,
-            **given(iou=iou, image_size=image_size, tile=tile),
+            **finding(iou, image_size, tile),
         )
         faces, without = len(report.sheets), len(report.without_face)
         print(f"{faces} faces explained, {without} pictures without a face.")
@@ -323,7 +324,7 @@ def rank(
     confidence: Confidence = 0.25,
     iou: Iou = None,
     image_size: ImageSize = None,
-    tile: Tile = None,
+    tile: Tile = "auto",
     engine: Engine = "auto",
 ) -> None:
     """Rank a folder by its faces: a table and a gallery."""
@@ -343,7 +344,7 @@ def rank(
             workers=workers,
             explain=explain,
             confidence=confidence,
-            **given(iou=iou, image_size=image_size, tile=tile),
+            **finding(iou, image_size, tile),
         )
         before = len(ranking.pictures) - ranking.done
         if before:

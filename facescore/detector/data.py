@@ -10,7 +10,7 @@ import numpy as np
 
 from facescore.boxes import Boxes, as_boxes, box_areas, clip_boxes
 from facescore.crops import failure, read_each
-from facescore.detector.prediction import GREY
+from facescore.detector.views import GREY
 from facescore.labels import check_labels, label_path, read_labels
 from illustkit.errors import UserError
 from illustkit.files import expand_user

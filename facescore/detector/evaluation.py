@@ -17,6 +17,7 @@ from facescore.detector.prediction import (
     ultralytics_names,
 )
 from facescore.detector.results import draw_faces
+from facescore.detector.views import AUTO
 from facescore.labels import label_path, read_labels
 from illustkit.errors import UserError
 from illustkit.figures import save_figure, sheet
@@ -177,7 +178,7 @@ def measure(
     confidence: float = 0.25,
     iou: float | None = None,
     image_size: int | None = None,
-    tile: int | None = None,
+    tile: int | str | None = AUTO,
     shrunk: float = 1.0,
 ) -> tuple[DetectorScores, list[list[Face]]]:
     """Measure a detector on pictures in memory.
@@ -188,7 +189,7 @@ def measure(
         confidence: Confidence of precision and recall. Defaults to 0.25.
         iou: Overlap up to which two boxes are two faces. Defaults to 0.5.
         image_size: Side that pictures are scaled to. Defaults to 640.
-        tile: Side of windows to search as well. Defaults to none.
+        tile: See `facescore.detect_faces`. Defaults to "auto".
         shrunk: Factor on the sides of the boxes found. Defaults to 1.
 
     Returns:

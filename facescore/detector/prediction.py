@@ -9,23 +9,32 @@ import numpy as np
 from facescore.boxes import (
     Face,
     as_face,
-    box_areas,
     clip_boxes,
-    nms,
     whole_picture,
 )
-from facescore.detector.engines import EngineNetwork, choose_engine
+from facescore.detector.engines import EngineNetwork
 from facescore.detector.grid import decode, grid_cells
 from facescore.detector.results import Faces
+from facescore.detector.views import (
+    AUTO,
+    IMAGE_SIZE,
+    cut_out,
+    fuse,
+    is_piece,
+    letterbox,
+    plan_views,
+    whole,
+)
 from facescore.exported import ExportedDetectorNetwork
 from illustkit.deprecation import keyword_aliases
+from illustkit.engines import choose_engine
 from illustkit.errors import UserError
 from illustkit.exported import is_exported
 from illustkit.images import read_image
 from illustkit.options import check_number
 
-GREY = 114  # of what lies outside a picture, as in Ultralytics
-IOU, IMAGE_SIZE = 0.5, 640
+IOU = 0.5
+WEAKEST = 0.01  # confidence of a box that may still confirm another
 DEFAULT = "default"  # the detector that comes with the package
 
 # Ultralytics' names of the options that follow.
@@ -75,7 +84,7 @@ class Detector:
         confidence: float = 0.25,
         iou: float = IOU,
         image_size: int | None = None,
-        tile: int | None = None,
+        tile: int | str | None = AUTO,
         top: int = 300,
         batch_size: int = 8,
     ) -> list[list[Face]]:
@@ -89,8 +98,11 @@ class Detector:
                 multiple of 32. Defaults to 640, or to that of an exported file of one
                 size.
             tile: Side in pixels of overlapping windows that are searched as well, each
-                scaled to `image_size`, for small faces in large pictures.
-                Defaults to none.
+                scaled to `image_size`, for small faces in large pictures; or `None`.
+                Defaults to "auto": where `image_size` is not given, a picture of more
+                than 900 pixels is searched whole at 960 and at 1920 pixels, some ten
+                times the work (by an exported file of one size: in windows of half its
+                side).
             top: Most faces of a picture. Defaults to 300.
             batch_size: Windows searched at once. Defaults to 8.
 
@@ -100,54 +112,62 @@ class Detector:
         Raises:
             UserError: If a size is too small, or another than the exported file's.
         """
-        shapes = self._shapes(image_size)
+        fixed = self._fixed(image_size)
         views = [
-            (number, window, image[window[1] : window[3], window[0] : window[2]])
+            (number, view)
             for number, image in enumerate(images)
-            for window in windows(image.shape[1::-1], tile)
+            for view in plan_views(image.shape[1::-1], image_size, tile, fixed)
         ]
-        hits: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in images]
+        hits: list[list[tuple[Any, ...]]] = [[] for _ in images]
+        n_levels = [0] * len(images)
         # By shape: a batch has one, and few shapes are few compilations.
         groups: dict[tuple[int, int], list[Any]] = {}
-        for view in views:
-            groups.setdefault(choose_shape(view[2].shape[1::-1], shapes), []).append(
-                view
-            )
+        for number, view in views:
+            groups.setdefault(view.shape, []).append((number, view))
+            n_levels[number] = max(n_levels[number], view.level + 1)
         for shape, alike in groups.items():
-            for start in range(0, len(alike), batch_size):
-                batch = alike[start : start + batch_size]
-                boxed = [letterbox(view, shape) for _, _, view in batch]
+            # A batch has no more pixels than one of the common size.
+            share = IMAGE_SIZE**2 / (shape[0] * shape[1])
+            rows = max(1, min(batch_size, int(batch_size * share)))
+            for start in range(0, len(alike), rows):
+                batch = alike[start : start + rows]
+                boxed = [letterbox(cut_out(images[n], v), shape) for n, v in batch]
                 pixels = np.stack([image for image, _, _ in boxed])
-                if len(alike) > batch_size:
-                    rows = batch_size - len(pixels)
-                    pixels = np.concatenate([pixels, np.repeat(pixels[-1:], rows, 0)])
-                found = self._candidates(pixels, confidence)
-                for (boxes, scores), (number, window, _), (_, scale, offset) in zip(
+                if len(alike) > rows:
+                    more = np.repeat(pixels[-1:], rows - len(pixels), 0)
+                    pixels = np.concatenate([pixels, more])
+                # Weak boxes may confirm a strong one.
+                found = self._candidates(pixels, min(confidence, WEAKEST))
+                for (boxes, scores), (number, view), (_, scale, offset) in zip(
                     found, batch, boxed, strict=False
                 ):
                     boxes = (boxes - np.tile(offset, 2)) / scale
-                    boxes = boxes + np.tile(window[:2], 2)
+                    boxes = boxes + np.tile(view.window[:2], 2)
                     size = images[number].shape[1::-1]
-                    kept = whole(boxes, window, size, 2 / scale)
+                    kept = whole(boxes, view.window, size, 2 / scale)
                     boxes = clip_boxes(boxes, size)
                     # Nothing may remain of a face that lies outside the picture.
                     kept &= (boxes[:, 2:] - boxes[:, :2] >= 1).all(axis=1)
-                    hits[number].append((boxes[kept], scores[kept]))
-        return [_suppressed(rows, iou, top) for rows in hits]
+                    levels = np.full(len(boxes), view.level)
+                    hits[number].append((boxes[kept], scores[kept], levels[kept]))
+        return [
+            _faces(rows, n, iou=iou, least=confidence, top=top)
+            for rows, n in zip(hits, n_levels, strict=True)
+        ]
 
-    def _shapes(self, image_size):
-        exported = isinstance(self.network, ExportedDetectorNetwork)
-        fixed = self.network.size if exported else None
+    def _fixed(self, image_size):
+        """Return (width, height) of an exported file of one size; else `None`."""
         if image_size is not None and image_size < 1:
             raise UserError(f"`image_size` is 1 or more. Received: {image_size}")
-        if fixed is None:
-            return network_shapes(-(-(image_size or IMAGE_SIZE) // 32) * 32)
-        if image_size not in (None, max(fixed)):
+        if not isinstance(self.network, ExportedDetectorNetwork):
+            return None
+        fixed = self.network.size
+        if fixed is not None and image_size not in (None, max(fixed)):
             raise UserError(
                 f"{self.network.network.path}: was exported for `image_size` "
                 f"{max(fixed)} alone. Received: {image_size}"
             )
-        return [fixed]
+        return fixed
 
     def _candidates(self, pixels, confidence):
         if isinstance(self.network, ExportedDetectorNetwork):
@@ -157,94 +177,14 @@ class Detector:
         return [candidates(raw, size, confidence) for raw in raws]
 
 
-def network_shapes(side: int) -> list[tuple[int, int]]:
-    """Return the few shapes in which pictures are searched, the smallest first.
-
-    A picture of 640×360 in a square of 640 pixels would be 44 % grey.
-
-    Args:
-        side: Longer side in pixels, a multiple of 32.
-
-    Returns:
-        List of (width, height), multiples of 32: the shorter side is about 4/8 to 8/8
-        of the longer.
-    """
-    shorter = sorted({-(-side * n // 8 // 32) * 32 for n in range(4, 9)})
-    wide = [(side, n) for n in shorter]
-    return sorted({*wide, *((n, side) for n in shorter)}, key=lambda s: s[0] * s[1])
-
-
-def choose_shape(
-    size: Sequence[int], shapes: Sequence[tuple[int, int]]
-) -> tuple[int, int]:
-    """Return the smallest shape that a picture fits in, its longer side filled.
-
-    Args:
-        size: (width, height) of the picture.
-        shapes: What `network_shapes` returned.
-    """
-    side, (width, height) = max(max(shape) for shape in shapes), size
-    scale = side / max(width, height)
-    needed = round(width * scale), round(height * scale)
-    fitting = (s for s in shapes if s[0] >= needed[0] and s[1] >= needed[1])
-    return next(fitting, shapes[-1])  # a file of one broad shape takes tall ones too
-
-
-def letterbox(
-    image: np.ndarray, size: int | tuple[int, int]
-) -> tuple[np.ndarray, float, np.ndarray]:
-    """Scale a whole picture into a square or a rectangle, with grey beside it.
-
-    Example:
-    ```python
-    square, scale, offset = letterbox(image, 640)
-    boxes_in_square = boxes * scale + np.tile(offset, 2)
-    ```
-
-    Args:
-        image: uint8 RGB `(height, width, 3)`.
-        size: Side of the square in pixels, or (width, height).
-
-    Returns:
-        `(boxed, scale, offset)`: uint8 of that size; pixels of it for one of the
-        picture; and the picture's corner in it, float `(x, y)`.
-    """
-    import cv2
-
-    columns, rows = (size, size) if isinstance(size, int) else size
-    height, width = image.shape[:2]
-    scale = min(columns / width, rows / height)
-    w, h = max(1, round(width * scale)), max(1, round(height * scale))
-    if (w, h) != (width, height):
-        how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        image = cv2.resize(image, (w, h), interpolation=how)
-    x, y = (columns - w) // 2, (rows - h) // 2
-    boxed = np.full((rows, columns, 3), GREY, np.uint8)
-    boxed[y : y + h, x : x + w] = image
-    return boxed, scale, np.array([x, y], float)
-
-
-def _suppressed(hits, iou, top):
-    boxes, scores = (np.concatenate(rows) for rows in zip(*hits, strict=True))
-    kept = nms(boxes, scores, iou, top)
-    kept = kept[~_is_piece(boxes[kept])]
-    return [Face(tuple(boxes[i].tolist()), float(scores[i])) for i in kept]
-
-
-def _is_piece(boxes):
-    """Return which boxes, best first, are pieces of a better one.
-
-    A window may show a part of a face that it takes for a whole one. Its IoU with the
-    whole is small; but it lies within it, and is too large for a face in front of it.
-    """
-    low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
-    high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
-    shared = np.prod(np.maximum(high - low, 0), axis=-1)
-    areas = box_areas(boxes)
-    within = shared > 0.85 * areas[:, None]
-    large = areas[:, None] > 0.3 * areas[None]
-    better = np.tri(len(boxes), k=-1, dtype=bool)  # row: a box, column: a better one
-    return (within & large & better).any(axis=1)
+def _faces(hits, n_levels, **options):
+    boxes, scores, levels = (np.concatenate(rows) for rows in zip(*hits, strict=True))
+    boxes, scores = fuse(boxes, scores, levels, n_levels, **options)
+    kept = ~is_piece(boxes)
+    return [
+        Face(tuple(box.tolist()), float(score))
+        for box, score in zip(boxes[kept], scores[kept], strict=True)
+    ]
 
 
 def candidates(
@@ -265,67 +205,6 @@ def candidates(
     centres, strides = grid_cells(size)
     distances = raw[kept, :-1].astype(np.float64)
     return decode(distances, centres[kept], strides[kept]), scores[kept]
-
-
-def windows(
-    size: Sequence[int], tile: int | None = None, overlap: float = 0.25
-) -> list[tuple[int, int, int, int]]:
-    """Return the whole picture, and windows of `tile` pixels that overlap.
-
-    Args:
-        size: (width, height) of the picture.
-        tile: Side of a window in pixels, or `None`.
-        overlap: Least overlap of neighbours, as a fraction of the side. Defaults to
-            0.25.
-
-    Returns:
-        List of (left, top, right, bottom), ints.
-
-    Raises:
-        UserError: If a window has under 32 pixels.
-    """
-    width, height = size
-    whole_window = (0, 0, width, height)
-    if tile is None or max(size) <= tile:
-        return [whole_window]
-    if tile < 32:
-        raise UserError(f"`tile` is 32 pixels or more. Received: {tile}")
-
-    def starts(n):
-        if n <= tile:
-            return [0]
-        steps = int(np.ceil((n - tile) / (tile * (1 - overlap))))
-        return [round(i * (n - tile) / steps) for i in range(steps + 1)]
-
-    return [whole_window] + [
-        (x, y, min(x + tile, width), min(y + tile, height))
-        for y in starts(height)
-        for x in starts(width)
-    ]
-
-
-def whole(
-    boxes: np.ndarray, window: Sequence[int], size: Sequence[int], margin: float
-) -> np.ndarray:
-    """Return which boxes a window does not cut: the next window has the cut ones whole.
-
-    Args:
-        boxes: xyxy `(n, 4)` in pixels of the picture.
-        window: (left, top, right, bottom).
-        size: (width, height) of the picture; its own border cuts nothing.
-        margin: Boxes nearer to the window's border are cut, pixels.
-
-    Returns:
-        bool `(n,)`.
-    """
-    left, top, right, bottom = window
-    low = np.where([left > 0, top > 0], np.add((left, top), margin), -np.inf)
-    high = np.where(
-        [right < size[0], bottom < size[1]],
-        np.subtract((right, bottom), margin),
-        np.inf,
-    )
-    return np.all(boxes[:, :2] >= low, axis=1) & np.all(boxes[:, 2:] <= high, axis=1)
 
 
 def load_detector(run: Any, *, engine: str = "auto") -> Detector:
@@ -423,7 +302,7 @@ def check_finding(
     confidence: float | None = None,
     iou: float | None = None,
     image_size: int | None = None,
-    tile: int | None = None,
+    tile: int | str | None = AUTO,
 ) -> None:
     """Refuse options that a detector cannot work with, before it does any work.
 
@@ -433,7 +312,7 @@ def check_finding(
         iou: Overlap up to which two boxes are two faces. This and what follows is for
             trained detectors; the cascade and a function have no such options.
         image_size: Side that a picture is scaled to.
-        tile: Side of windows.
+        tile: Side of windows, "auto" or `None`.
 
     Raises:
         UserError: If a value is out of range, or given where it would do nothing.
@@ -441,8 +320,11 @@ def check_finding(
     check_number("confidence", confidence, least=0, most=1)
     check_number("iou", iou, least=0, most=1)
     check_number("image_size", image_size, whole=True, least=1)
-    check_number("tile", tile, whole=True, least=32)
-    given = {"iou": iou, "image_size": image_size, "tile": tile}
+    of_windows = None if tile == AUTO else tile  # which every detector has
+    if isinstance(of_windows, str):
+        raise UserError(f"`tile` is auto, None or a number. Received: {tile!r}")
+    check_number("tile", of_windows, whole=True, least=32)
+    given = {"iou": iou, "image_size": image_size, "tile": of_windows}
     names = [f"`{name}`" for name, value in given.items() if value is not None]
     if names and not hasattr(detector, "detect_all"):
         raise UserError(
@@ -480,7 +362,8 @@ def find_faces(
     if detector is None:
         return [[whole_picture(image)] for image in images]
     if hasattr(detector, "detect_all"):
-        given = {k: v for k, v in options.items() if v is not None}
+        # `tile=None` asks for something; the others leave it to the detector.
+        given = {k: v for k, v in options.items() if v is not None or k == "tile"}
         return detector.detect_all(images, confidence=confidence, top=top, **given)
     detect = getattr(detector, "detect", detector)
     return [
@@ -497,7 +380,7 @@ def detect_faces(
     confidence: float = 0.25,
     iou: float | None = None,
     image_size: int | None = None,
-    tile: int | None = None,
+    tile: int | str | None = AUTO,
     engine: str = "auto",
 ) -> Faces:
     """Find the faces of one picture.
@@ -520,7 +403,9 @@ def detect_faces(
         iou: Overlap up to which two boxes are two faces. Defaults to 0.5.
         image_size: Side that the picture is scaled to, rounded up to a multiple of 32.
             Defaults to 640.
-        tile: Side of windows to search as well, in pixels. Defaults to none.
+        tile: Side of windows to search as well, in pixels, or `None`. Defaults to
+            "auto": pictures of more than 900 pixels are searched at 960 and at 1920
+            pixels, where `image_size` is not given.
         engine: See `load_detector`. Defaults to "auto".
 
     Returns:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from facescore.boxes import Face
-from facescore.detector.prediction import IMAGE_SIZE, IOU, ultralytics_names
+from facescore.detector.prediction import IOU, ultralytics_names
+from facescore.detector.views import AUTO, IMAGE_SIZE
 from facescore.ranking.duplicates import BITS, group_duplicates
 from facescore.ranking.output import (
     GALLERY,
@@ -190,7 +191,7 @@ def rank_folder(
     confidence: float = 0.25,
     iou: float | None = None,
     image_size: int | None = None,
-    tile: int | None = None,
+    tile: int | str | None = AUTO,
 ) -> Ranking:
     """Score every face of every picture, and put the pictures in order.
 
@@ -232,7 +233,7 @@ def rank_folder(
         iou: Overlap up to which two boxes are two faces. Defaults to 0.5.
         image_size: Side that pictures are scaled to for the detector, in pixels.
             Defaults to 640.
-        tile: Side of windows to search as well, in pixels. Defaults to none.
+        tile: See `facescore.detect_faces`. Defaults to "auto".
 
     Returns:
         A `Ranking`.

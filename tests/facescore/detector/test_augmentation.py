@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from facescore.detector import data as A
-from facescore.detector import prediction
+from facescore.detector import views
 
 RED = (255, 0, 0)
 
@@ -27,8 +27,8 @@ def seen(image, colour=RED, within=100):
 @pytest.mark.parametrize("size", [(120, 60), (30, 50)])
 def test_letterbox_carries_boxes(size):
     image, boxes = picture(size, (4, 8, 24, 28))
-    square, scale, offset = prediction.letterbox(image, 96)
-    assert square.shape == (96, 96, 3) and (square == prediction.GREY).any()
+    square, scale, offset = views.letterbox(image, 96)
+    assert square.shape == (96, 96, 3) and (square == views.GREY).any()
     expected = boxes[0] * scale + np.tile(offset, 2)
     np.testing.assert_allclose(seen(square), expected, atol=1)
 

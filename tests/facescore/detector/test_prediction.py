@@ -6,16 +6,22 @@ from facescore.detector.folder import detect_folder
 from facescore.detector.grid import BINS, grid_cells
 from facescore.detector.prediction import (
     Detector,
-    _is_piece,
     as_detector,
     candidates,
-    choose_shape,
     detect_faces,
     load_detector,
+)
+from facescore.detector.views import (
+    View,
+    choose_shape,
+    fuse,
+    is_piece,
     network_shapes,
+    plan_views,
     whole,
     windows,
 )
+from illustkit.errors import UserError
 from illustkit.images import write_image
 
 RED = (255, 0, 0)
@@ -223,6 +229,88 @@ def test_a_piece_of_a_face_is_no_second_face():
     small = (20, 20, 30, 32)  # 120 of 1600: a face before the other
     beside = (40, 20, 70, 44)  # a quarter of it within
     boxes = np.float64([whole_face, piece, small, beside])
-    assert _is_piece(boxes).tolist() == [False, True, False, False]
-    assert not _is_piece(boxes[[1, 0]]).any()  # the better of the two stays
-    assert _is_piece(boxes[:0]).tolist() == []
+    assert is_piece(boxes).tolist() == [False, True, False, False]
+    assert not is_piece(boxes[[1, 0]]).any()  # the better of the two stays
+    assert is_piece(boxes[:0]).tolist() == []
+
+
+def fused_by_loops(boxes, scores, levels, n_levels, iou, least):
+    """The definition, one box after the other."""
+    rest = sorted(range(len(boxes)), key=lambda i: -scores[i])
+    faces = []
+    while rest:
+        first, cluster = boxes[rest[0]], []
+        for i in rest:
+            a, b = first, boxes[i]
+            w = max(0, min(a[2], b[2]) - max(a[0], b[0]))
+            h = max(0, min(a[3], b[3]) - max(a[1], b[1]))
+            areas = [(x[2] - x[0]) * (x[3] - x[1]) for x in (a, b)]
+            if i == rest[0] or w * h / (sum(areas) - w * h) > iou:
+                cluster.append(i)
+        best = [
+            max((scores[i] for i in cluster if levels[i] == level), default=0)
+            for level in range(n_levels)
+        ]
+        confidence = (max(best) + sum(best) / n_levels) / 2
+        weights = [scores[i] ** 2 for i in cluster]
+        box = [
+            sum(w * boxes[i][k] for w, i in zip(weights, cluster, strict=True))
+            / sum(weights)
+            for k in range(4)
+        ]
+        if confidence >= least:
+            faces.append((confidence, box))
+        rest = [i for i in rest if i not in cluster]
+    return sorted(faces, reverse=True)
+
+
+def test_boxes_of_several_levels_are_fused_as_the_loop_fuses_them():
+    rng = np.random.default_rng(0)
+    corners = rng.uniform(0, 60, (80, 2))
+    boxes = np.concatenate([corners, corners + rng.uniform(10, 40, (80, 2))], axis=1)
+    scores, levels = rng.uniform(0.05, 1, 80), rng.integers(0, 2, 80)
+    for n_levels, iou, least in ((1, 0.5, 0.2), (2, 0.5, 0.2), (3, 0.3, 0.4)):
+        levels_of = levels * (n_levels > 1)
+        ours = fuse(boxes, scores, levels_of, n_levels, iou=iou, least=least, top=99)
+        loop = fused_by_loops(boxes, scores, levels_of, n_levels, iou, least)
+        assert len(loop) > 5
+        np.testing.assert_allclose(ours[1], [c for c, _ in loop])
+        np.testing.assert_allclose(ours[0], [b for _, b in loop])
+    best = fuse(boxes, scores, levels, 2, iou=0.5, least=0.2, top=3)
+    assert len(best[0]) == 3
+    nothing = fuse(boxes[:0], scores[:0], levels[:0], 2, iou=0.5, least=0.2, top=3)
+    assert nothing[0].shape == (0, 4) and nothing[1].shape == (0,)
+
+
+def test_a_face_seen_at_both_sizes_is_surer():
+    boxes = np.array([(0, 0, 10, 10), (0, 0, 10, 14), (50, 50, 60, 60)], float)
+    scores, levels = np.array([0.8, 0.4, 0.8]), np.array([0, 1, 0])
+    fused, sure = fuse(boxes, scores, levels, 2, iou=0.5, least=0.1, top=9)
+    np.testing.assert_allclose(sure, [(0.8 + 0.6) / 2, (0.8 + 0.4) / 2])
+    np.testing.assert_allclose(fused[0], (0, 0, 10, (0.64 * 10 + 0.16 * 14) / 0.8))
+
+
+def test_large_pictures_are_searched_at_two_sizes_by_themselves():
+    assert plan_views((1000, 1400)) == [
+        View((0, 0, 1000, 1400), (736, 960), 0),  # the rectangles that fit
+        View((0, 0, 1000, 1400), (1440, 1920), 1),
+    ]
+    assert [len(plan_views((1000, 1400), None, t)) for t in (None, 1400)] == [1, 1]
+    assert plan_views((1000, 1400), tile=None)[0].shape[1] == 640
+    assert plan_views((1000, 1400), 640) == plan_views((1000, 1400), tile=None)
+    assert plan_views((900, 600)) == plan_views((900, 600), tile=None)
+    # A file of one size takes windows of half the side.
+    fixed = plan_views((1000, 1400), fixed=(640, 640))
+    assert fixed[0] == View((0, 0, 1000, 1400), (640, 640), 0)
+    sides = {(v.window[2] - v.window[0], v.window[3] - v.window[1]) for v in fixed[1:]}
+    assert sides == {(700, 700)} and {v.level for v in fixed[1:]} == {1}
+    assert {v.shape for v in fixed} == {(640, 640)}
+
+
+def test_small_faces_of_a_large_picture_are_found_without_an_option(detector):
+    squares = [(17, 17, 21, 21), (901, 301, 905, 305)]
+    large = picture((960, 480), squares)
+    assert len(detector.detect(large, tile=None)) < 2
+    np.testing.assert_allclose(found(detector.detect(large)), sorted(squares), atol=1)
+    with pytest.raises(UserError, match="auto, None or a number"):
+        detect_faces(large, detector, tile="many")
