@@ -105,7 +105,8 @@ def prepared(size, sees_mosaics):
     for kind, grid in (("mosaic", Grid((8, 8))), ("white", None)):
         censored = censor(patch, mask, kind=kind)
         if sees_mosaics:
-            yield stack_inputs([mosaic_inputs(censored, mask, grid)])
+            x = stack_inputs([mosaic_inputs(censored, mask, grid)])
+            yield {"picture": x["censored"], **x}  # what the files take is among them
         else:
             valid = (mask == 0).astype("float32")[None, ..., None]
             yield {"picture": uint8_to_signed(censored)[None], "mask": valid}
@@ -115,7 +116,8 @@ def keras_runner(network):
     takes_dict = isinstance(network.input, dict)
 
     def run(x):
-        x = x if takes_dict else [x[name] for name in names(network)]
+        x = {name: x[name] for name in names(network)}
+        x = x if takes_dict else list(x.values())
         return np.asarray(network.predict_on_batch(x))
 
     return run
@@ -125,7 +127,8 @@ def onnx_runner(path):
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path)
-    return lambda x: session.run(["restored"], x)[0]
+    names = [x.name for x in session.get_inputs()]
+    return lambda x: session.run(["restored"], {name: x[name] for name in names})[0]
 
 
 def tflite_runner(path):
@@ -139,7 +142,8 @@ def tflite_runner(path):
         warnings.simplefilter("ignore", UserWarning)
         interpreter = Interpreter(str(path), num_threads=os.cpu_count())
     signature = interpreter.get_signature_runner()
-    return lambda x: signature(**x)["restored"]
+    names = list(signature.get_input_details())
+    return lambda x: signature(**{name: x[name] for name in names})["restored"]
 
 
 RUNTIMES = (

@@ -307,6 +307,11 @@ def fill_smoothly(picture: np.ndarray, missing: np.ndarray) -> np.ndarray:
     return _fill(np.where(missing[..., None], 0, picture), ~missing)
 
 
+def sweeps(width: int, height: int) -> int:
+    """Return how often `fill_smoothly` averages a level of that size."""
+    return int(np.clip(_SWEEPS / (width * height), 4, 200))
+
+
 def _fill(picture, valid):
     import cv2
 
@@ -321,7 +326,7 @@ def _fill(picture, valid):
     hole = ~valid[..., None]
     filled = cv2.resize(below, (width, height), interpolation=cv2.INTER_LINEAR)
     filled = np.where(hole, filled.reshape(picture.shape), picture)
-    for _ in range(int(np.clip(_SWEEPS / (width * height), 4, 200))):
+    for _ in range(sweeps(width, height)):
         even = cv2.blur(filled, (3, 3), borderType=cv2.BORDER_REPLICATE)
         filled = np.where(hole, even.reshape(picture.shape), picture)
     return filled

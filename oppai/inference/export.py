@@ -11,6 +11,7 @@ from illustkit import exported
 from illustkit.images import MAX_PIXELS
 from illustkit.options import check_number
 from illustkit.runtime import precision
+from oppai.inference.graph_inputs import GraphInputs
 
 if TYPE_CHECKING:
     from oppai.models.restorers import KerasRestorer
@@ -34,16 +35,16 @@ def export_restorer(
     |-|-|-|-|
     | `Restorer` | `picture` | (1, s, s, 3) | signed scale, −1 to 1 |
     | | `mask` | (1, s, s, 1) | 1 valid, 0 hole |
-    | `MosaicRestorer` | `censored` | (1, s, s, 3) | signed scale |
-    | | `base` | (1, s, s, 3) | the same, block means upsampled and holes filled |
-    | | `hole` | (1, s, s, 1) | 1 hidden, 0 valid |
-    | | `missing` | (1, s, s, 1) | 1 where the hole shows no mosaic |
+    | `MosaicRestorer` | `picture` | (1, s, s, 3) | signed scale |
+    | | `hole` | (1, s, s, 1) | 0 valid, 1 hidden, 2 hidden and shows no mosaic |
     | | `grid` | (1, 4) | width and height of a block, x and y of a corner, in pixels |
     | output of both | `restored` | (1, s, s, 3) | signed scale: clip it |
 
-    `oppai.data.mosaic_inputs.mosaic_inputs` makes the five. The output is undefined
-    outside the hole: keep the picture there. The ONNX file's
-    metadata and the TFLite file's description hold names, scale and size.
+    A grid of zeros tells that content is missing in all of the hole; blocks of one
+    pixel, that it is blurred. The network saw blocks of 4 and 8 pixels and blurs of a
+    standard deviation of 2: bring the picture to that scale. The output is undefined
+    outside the hole: keep the picture there. The ONNX file's metadata and the TFLite
+    file's description hold names, scale and size.
 
     Example:
     ```python
@@ -145,9 +146,16 @@ def _fixed(network, image_size):
     with precision("float32"):
         same = type(network).from_config(config)
         same.set_weights(network.get_weights())
+        shapes = {x.name: (1, *x.shape[1:]) for x in same.inputs}
+        sees_mosaics = isinstance(same.input, dict)
+        if sees_mosaics:  # the rest of what it sees is computed in the graph
+            shapes["picture"] = shapes["censored"]
+            shapes = {name: shapes[name] for name in ("picture", "hole", "grid")}
         inputs = {
-            x.name: keras.Input(batch_shape=(1, *x.shape[1:]), name=x.name)
-            for x in same.inputs
+            name: keras.Input(batch_shape=shape, name=name)
+            for name, shape in shapes.items()
         }
-        given = inputs if isinstance(same.input, dict) else list(inputs.values())
-        return keras.Model(inputs, {OUTPUT: same(given)})
+        if not sees_mosaics:
+            return keras.Model(inputs, {OUTPUT: same(list(inputs.values()))})
+        seen = GraphInputs(name="seen_of")(list(inputs.values()))
+        return keras.Model(inputs, {OUTPUT: same(seen)})

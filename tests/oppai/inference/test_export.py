@@ -15,6 +15,7 @@ from oppai.censoring.censor import censor
 from oppai.cli.export import export
 from oppai.data.mosaic_inputs import mosaic_inputs, stack_inputs
 from oppai.inference.export import _fixed, export_restorer, least_memory
+from oppai.inference.graph_inputs import GraphInputs
 from oppai.models.mosaic_unet import MosaicUNet
 from oppai.models.pconv_unet import PConvUNet
 from oppai.models.restorers import MosaicRestorer, Restorer
@@ -23,10 +24,8 @@ SIZE = 32
 SHAPES = {
     "chapter": {"picture": (1, SIZE, SIZE, 3), "mask": (1, SIZE, SIZE, 1)},
     "mosaic": {
-        "censored": (1, SIZE, SIZE, 3),
-        "base": (1, SIZE, SIZE, 3),
+        "picture": (1, SIZE, SIZE, 3),
         "hole": (1, SIZE, SIZE, 1),
-        "missing": (1, SIZE, SIZE, 1),
         "grid": (1, 4),
     },
 }
@@ -60,16 +59,18 @@ def restorer_of(network):
 
 
 def inputs_of(name, kind):
-    """A drawn character's patch, mosaicked or whited out, as the network takes it."""
+    """A drawn character's patch: what the file takes, and what the network takes."""
     patch = draw_character(3, size=(96, 128)).image[16 : 16 + SIZE, 32 : 32 + SIZE]
     mask = np.zeros((SIZE, SIZE), np.uint8)
     mask[6:27, 8:29] = 255
     censored = censor(patch, mask, kind=kind, block=4, picture_blur=1)
     if name == "mosaic":
         grid = Grid((4, 4)) if kind == "mosaic" else None
-        return stack_inputs([mosaic_inputs(censored, mask, grid)])
+        x = stack_inputs([mosaic_inputs(censored, mask, grid)])
+        return {"picture": x["censored"], "hole": x["hole"], "grid": x["grid"]}, x
     valid = (mask == 0).astype("float32")[None, ..., None]
-    return {"picture": uint8_to_signed(censored)[None], "mask": valid}
+    x = {"picture": uint8_to_signed(censored)[None], "mask": valid}
+    return x, list(x.values())
 
 
 def onnx_runner(path):
@@ -105,6 +106,32 @@ def needs(suffix):
         pytest.importorskip("tf2onnx")
 
 
+@pytest.mark.parametrize("size", [(32, 48), (20, 28)])
+def test_the_graph_computes_what_the_network_sees(size):
+    rng = np.random.default_rng(0)
+    picture = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
+    hole, lost = np.zeros(size, bool), np.zeros(size, bool)
+    hole[5:-4, 7:] = True
+    lost[: size[0] // 2] = hole[: size[0] // 2]
+    inputs = [keras.Input(batch_shape=(1, *size, n)) for n in (3, 1)]
+    inputs.append(keras.Input(batch_shape=(1, 4)))
+    graph = keras.Model(inputs, GraphInputs()(inputs))
+    cases = [
+        (Grid((8, 8), (3, 5)), 0 * lost, (8, 8, 3, 5)),
+        (Grid((7.5, 4.2), (1.3, 2)), lost, (7.5, 4.2, 1.3, 2)),
+        (None, hole, (0, 0, 0, 0)),
+        (None, 0 * lost, (1, 1, 0, 0)),  # a blur
+    ]
+    for grid, missing, numbers in cases:
+        given = hole.astype("float32")
+        if grid is not None:
+            given += missing
+        arrays = uint8_to_signed(picture), given[..., None], np.float32(numbers)
+        found = graph.predict_on_batch([x[None] for x in arrays])
+        for name, x in mosaic_inputs(picture, hole, grid, missing > 0).items():
+            np.testing.assert_allclose(found[name][0], x, atol=1e-5, err_msg=name)
+
+
 @pytest.mark.parametrize("suffix", RUNNERS)
 @pytest.mark.parametrize("name", SHAPES)
 def test_the_file_computes_what_keras_does(tmp_path, name, suffix):
@@ -117,8 +144,7 @@ def test_the_file_computes_what_keras_does(tmp_path, name, suffix):
     shapes, run = RUNNERS[suffix](path)
     assert shapes == SHAPES[name]
     for kind in ("mosaic", "white"):
-        x = inputs_of(name, kind)
-        given = x if name == "mosaic" else [x["picture"], x["mask"]]
+        x, given = inputs_of(name, kind)
         expected = np.asarray(network(given))
         assert expected.std() > 0.1
         np.testing.assert_allclose(run(x), expected, atol=1e-4)
