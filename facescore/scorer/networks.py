@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 from keras import layers, ops
 
 from facescore.efficientnet_lite import build_features
 from illustkit.errors import UserError
+from illustkit.options import check_number
 from illustkit.training.dropout import Dropout
 
 ImageSize = int | Sequence[int]  # a side in pixels, or (width, height)
@@ -490,12 +492,64 @@ class SmallNet(_ScoringNetwork):
 
 
 @keras.saving.register_keras_serializable(package="facescore")
+class CellStatistics(layers.Layer):
+    """Computes the mean and the standard deviation of each channel in cells of a grid.
+
+    What does not fill a cell at the right and at the bottom is left out. The standard
+    deviation is `sqrt(variance + 1e-6)`, whose derivative is finite; both are computed
+    in float32.
+
+    Example:
+    ```python
+    CellStatistics(5)(np.zeros((1, 20, 10, 24))).shape   # (1, 5, 5, 48)
+    ```
+
+    Args:
+        grid: Most cells of a side; a cell is `ceil(side / grid)` pixels. Defaults to 5.
+        **kwargs: `name`, `dtype`.
+
+    Call arguments:
+        x: `(batch, height, width, channels)`.
+
+    Returns:
+        `(batch, cells, cells, 2 * channels)`: the means, then the deviations.
+
+    Raises:
+        UserError: If `grid` is no whole number over 0.
+    """
+
+    def __init__(self, grid: int = 5, **kwargs: Any) -> None:
+        check_number("grid", grid, whole=True, least=1)
+        super().__init__(**kwargs)
+        self.grid = int(grid)
+
+    def _cell(self, side):
+        return -(-side // self.grid)
+
+    def call(self, x):
+        values = ops.cast(x, "float32")
+        cell = self._cell(x.shape[1]), self._cell(x.shape[2])
+        mean = ops.average_pool(values, cell, cell, padding="valid")
+        squares = ops.average_pool(ops.square(values), cell, cell, padding="valid")
+        deviation = ops.sqrt(ops.relu(squares - ops.square(mean)) + 1e-6)
+        return ops.cast(ops.concatenate([mean, deviation], axis=-1), self.compute_dtype)
+
+    def compute_output_shape(self, input_shape):
+        batch, height, width, channels = input_shape
+        cells = height // self._cell(height), width // self._cell(width)
+        return batch, *cells, 2 * channels
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "grid": self.grid}
+
+
+@keras.saving.register_keras_serializable(package="facescore")
 class TransferNet(_ScoringNetwork):
     """EfficientNet-Lite0's features at 5×5 places, and one linear layer.
 
-    The features at strides 4, 8 and 16 are averaged over the cells of a grid, so that
-    the layer knows colours and lines, and where they are. Batch normalisation keeps
-    ImageNet's statistics: fifty crops have none worth learning.
+    The mean and the deviation of the features at strides 2, 4, 8 and 16 in the cells of
+    a grid tell the layer of colours and lines, and where they are. Batch normalisation
+    keeps ImageNet's statistics: fifty crops have none worth learning.
     `facescore.scorer.transfer.begin_with_features` gives it its weights.
 
     Example:
@@ -538,11 +592,10 @@ class TransferNet(_ScoringNetwork):
         width, height = check_size(image_size, *self.sides)
         picture = keras.Input((height, width, 3), name="picture")
         found = build_features(picture, dtype=dtype)
-        cells = []
-        for stride in (4, 8, 16):
-            window = height // stride // self.grid, width // stride // self.grid
-            pool = layers.AveragePooling2D(window, dtype=dtype, name=f"cells{stride}")
-            cells.append(pool(found[stride]))
+        cells = [
+            CellStatistics(self.grid, dtype=dtype, name=f"cells{stride}")(found[stride])
+            for stride in (2, 4, 8, 16)
+        ]
         x = layers.Concatenate(dtype=dtype, name="cells")(cells)
         x = layers.Flatten(dtype=dtype, name="features")(x)
         x = Dropout(dropout, dtype=dtype, name="drop")(x)
@@ -551,3 +604,14 @@ class TransferNet(_ScoringNetwork):
         for layer in self.layers:
             if isinstance(layer, layers.BatchNormalization):
                 layer.trainable = False
+
+    @property
+    def feature_blocks(self) -> np.ndarray:
+        """The block of each of the last layer's features, for `ridge`.
+
+        The means of a stride are a block, and the deviations are one.
+        """
+        widths = [part.shape[-1] // 2 for part in self.get_layer("cells").input]
+        channels = np.repeat(np.arange(2 * len(widths)), np.repeat(widths, 2))
+        places = np.prod(self.get_layer("cells").output.shape[1:3])
+        return np.tile(channels, places)

@@ -15,6 +15,7 @@ from facescore.scorer.model import CoralThresholds, Scorer
 from facescore.scorer.networks import (
     AlexNet,
     AnimeCNN,
+    CellStatistics,
     CoverAllMaxPool,
     LocalResponseNormalization,
     SmallNet,
@@ -48,6 +49,7 @@ CASES = {
     LocalResponseNormalization: {
         **{"n": 3, "k": 1.5, "alpha": 0.1, "beta": 0.5, "dtype": MIXED}
     },
+    CellStatistics: {"grid": 3, "dtype": MIXED},
     CoverAllMaxPool: {"pool_size": 4, "strides": 3, "dtype": MIXED},
     AlexNet: {
         **{"image_size": (40, 32), "hidden_units": 3, "dropout": 0.1, "dtype": MIXED}

@@ -22,6 +22,8 @@ CASES = [
         {"pool_size": 2, "strides": 1},
         (2, 5, 1, 3),
     ),
+    ("facescore.scorer.networks.CellStatistics", {}, (2, 10, 12, 3)),
+    ("facescore.scorer.networks.CellStatistics", {"grid": 2}, (1, 5, 3, 2)),
     ("facescore.efficientnet_lite.Signed", {}, (2, 4, 4, 3)),
     ("facescore.scorer.model.CoralThresholds", {"biases": [1.5, 0.0, -0.5]}, (4, 1)),
 ]

@@ -4,8 +4,8 @@ import pytest
 
 from facescore.efficientnet_lite import build_features, shipped_features
 from facescore.scorer.model import Scorer
-from facescore.scorer.networks import TransferNet
-from facescore.scorer.ridge import ridge
+from facescore.scorer.networks import CellStatistics, TransferNet
+from facescore.scorer.ridge import leave_one_out, ridge, standardised
 from facescore.scorer.transfer import begin_with_features
 from illustkit.errors import UserError
 
@@ -15,26 +15,77 @@ def test_ridge_is_that_of_the_normal_equations_and_of_leaving_out():
     features = rng.normal(size=(30, 6)) * (1, 2, 3, 4, 5, 0) + 7
     targets = features[:, 0] - features[:, 2] + rng.normal(0, 0.3, 30)
 
-    def solve(rows, values, strength):
-        weights = np.linalg.solve(rows.T @ rows + strength * np.eye(6), rows.T @ values)
-        return weights
+    def solved(rows, values, strength):
+        """Return a function that predicts; its bias has no penalty."""
+        middle, mean = rows.mean(axis=0), values.mean()
+        centred = rows - middle
+        normal = centred.T @ centred + strength * np.eye(6)
+        weights = np.linalg.solve(normal, centred.T @ (values - mean))
+        return lambda row: (row - middle) @ weights + mean
 
     spread = features.std(axis=0)
-    rows = (features - features.mean(axis=0)) / np.where(spread > 0, spread, 1) / 6**0.5
-    centred = targets - targets.mean()
+    # Two blocks of two and of four features: each has half of the length.
+    widths = np.array([2, 2, 4, 4, 4, 4])
+    rows = features / np.where(spread > 0, spread, 1) / (2 * widths) ** 0.5
+    groups, strengths = np.arange(30).reshape(2, 15).T, (0.01, 1.0, 100.0)
     errors = {}
-    for strength in (0.01, 1.0, 100.0):
-        left = []
-        for i in range(30):
-            others = np.arange(30) != i
-            weights = solve(rows[others], centred[others], strength)
-            left.append(centred[i] - rows[i] @ weights)
-        errors[strength] = np.mean(np.square(left))
+    for strength in strengths:
+        out = []
+        for group in groups:
+            others = ~np.isin(np.arange(30), group)
+            predict = solved(rows[others], targets[others], strength)
+            out.append(targets[group] - predict(rows[group]))
+        errors[strength] = np.mean(np.square(out))
     best = min(errors, key=errors.get)
-    kernel, bias, strength = ridge(features, targets, (0.01, 1.0, 100.0))
+    blocks = np.array([0, 0, 1, 1, 1, 1])
+    kernel, bias, strength = ridge(
+        features, targets, strengths, blocks=blocks, groups=groups
+    )
     assert strength == best
-    expected = rows @ solve(rows, centred, best) + targets.mean()
+    expected = solved(rows, targets, best)(rows)
     np.testing.assert_allclose(features @ kernel + bias, expected, atol=1e-8)
+    scaled, *_ = standardised(features, blocks)
+    # The last feature, an eighth of the length, is the same everywhere.
+    assert np.square(scaled).sum(axis=1).mean() == pytest.approx(1 - 1 / 8)
+    constant = np.full(30, 30**-0.5)
+    found, _, left = leave_one_out(
+        scaled @ scaled.T,
+        targets - targets.mean(),
+        (best,),
+        groups=groups,
+        constant=constant,
+    )
+    assert np.mean(np.square(left)) == pytest.approx(errors[best], rel=1e-6)
+
+
+def test_noise_needs_a_strong_ridge():
+    """Centred rows give a left-out target away; the strength must not believe it."""
+    rng = np.random.default_rng(0)
+    features, targets = rng.normal(size=(80, 100)), rng.normal(size=80)
+    assert ridge(features, targets)[2] >= 1
+
+
+def test_cells_have_the_means_and_deviations_of_loops():
+    features = np.random.default_rng(0).normal(5, 2, (2, 7, 4, 3)).astype("float32")
+    found = keras.ops.convert_to_numpy(CellStatistics(3)(features))
+    assert found.shape == (2, 2, 2, 6)  # cells of 3×2; one row is left out
+    for y in range(2):
+        for x in range(2):
+            cell = features[:, 3 * y : 3 * y + 3, 2 * x : 2 * x + 2].astype("float64")
+            expected = np.concatenate([cell.mean((1, 2)), cell.std((1, 2))], axis=-1)
+            np.testing.assert_allclose(found[:, y, x], expected, atol=1e-4)
+
+
+def test_features_of_a_stride_are_two_blocks():
+    network = TransferNet(80)
+    picture = np.random.default_rng(0).normal(size=(1, 80, 80, 3)).astype("float32")
+    names = [f"cells{stride}" for stride in (2, 4, 8, 16)]
+    outputs = [network.get_layer(name).output for name in (*names, "features")]
+    *parts, flat = keras.Model(network.inputs, outputs).predict(picture, verbose=0)
+    for i, part in enumerate(parts):
+        for j, values in enumerate(np.split(part[0], 2, axis=-1)):
+            block = flat[0, network.feature_blocks == 2 * i + j]
+            np.testing.assert_array_equal(block, values.ravel())
 
 
 @pytest.fixture(scope="module")
