@@ -1,5 +1,6 @@
 """The public names; `diffusion/__init__.py` loads each when it is first asked for."""
 
+from . import comparison as comparison
 from . import evaluation as evaluation
 from . import experiment as experiment
 from . import gans as gans
@@ -10,6 +11,8 @@ from . import sampling as sampling
 from . import schedules as schedules
 from . import training as training
 from . import watermark as watermark
+from .comparison import compare_models as compare_models
+from .comparison import format_comparison as format_comparison
 from .evaluation.inception import InceptionV3 as InceptionV3
 from .evaluation.inception import load_inception as load_inception
 from .evaluation.memorisation import find_neighbours as find_neighbours
@@ -27,6 +30,7 @@ from .experiment import run_experiment as run_experiment
 from .gans.dcgan import DCGAN as DCGAN
 from .gans.model import combine_latents as combine_latents
 from .gans.model import interpolate_latents as interpolate_latents
+from .gans.runs import load_gan as load_gan
 from .gans.stylegan2 import StyleGAN2 as StyleGAN2
 from .icons import read_icons as read_icons
 from .network.checkpoints import load_state_dict as load_state_dict
@@ -43,6 +47,7 @@ from .sampling.samplers import ddim as ddim
 from .sampling.samplers import ddpm as ddpm
 from .sampling.samplers import dpm_solver_pp as dpm_solver_pp
 from .schedules import make_schedule as make_schedule
+from .training.gan import train_gan as train_gan
 from .training.train import choose_settings as choose_settings
 from .training.train import train as train
 from .watermark import add_watermark as add_watermark

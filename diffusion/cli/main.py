@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from diffusion.cli.compare import compare
 from diffusion.cli.demo import demo
 from diffusion.cli.edit import inpaint, interpolate
 from diffusion.cli.evaluate import evaluate, validity
@@ -10,6 +11,7 @@ from diffusion.cli.options import NAME
 from diffusion.cli.sample import sample
 from diffusion.cli.serve import serve
 from diffusion.cli.train import train
+from diffusion.cli.train_gan import train_gan
 from illustkit.cli import app_with
 from illustkit.deprecation import renamed_options
 
@@ -19,12 +21,14 @@ app = app_with(
 
 COMMANDS = (
     (train, "train icons --run runs/icons --preset tiny"),
+    (train_gan, "train-gan icons --model stylegan2 --run runs/gan --preset tiny"),
     (sample, "sample runs/icons --output new --n 64"),
     (interpolate, "interpolate runs/icons a.png b.png --output between.png"),
     (inpaint, "inpaint runs/icons a.png mask.png --output versions.png"),
     (evaluate, "evaluate new/icons icons --output evaluation.json"),
     (validity, "validity early later another-domain"),
     (experiment, "experiment icons --run runs/icons"),
+    (compare, "compare icons --models dcgan,ddpm --hours 0.5 --output comparison"),
     (serve, "serve runs/icons"),
     (demo, "demo --output diffusion-demo"),
 )
@@ -40,9 +44,8 @@ OLD_OPTIONS = {
 
 for command, example in COMMANDS:
     options = renamed_options(**OLD_OPTIONS.get(command, {}))
-    app.command(command.__name__, cls=options, epilog=f"Example: {NAME} {example}")(
-        command
-    )
+    name = command.__name__.replace("_", "-")
+    app.command(name, cls=options, epilog=f"Example: {NAME} {example}")(command)
 
 
 def main() -> None:

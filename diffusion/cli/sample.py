@@ -39,6 +39,10 @@ def sample(
     attributes: Attributes = None,
     guidance: Guidance = 2.0,
     image_size: ImageSize = None,
+    truncation: Annotated[
+        float | None,
+        typer.Option(help="For a StyleGAN2: below 1 cleaner and more similar icons."),
+    ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Icons per batch.")] = None,
     precision: Precision = None,
     watermark: Watermark = True,
@@ -54,13 +58,13 @@ def sample(
     """
     with user_errors(NAME):
         from diffusion.attributes import parse_attributes
-        from diffusion.network.model import load_diffuser
+        from diffusion.gans.runs import load_model
         from diffusion.sampling.generate import icon_paths, sample_folder
 
         output = expand_user(output)
         before = [path for path in icon_paths(output, n) if path.exists()]
         sample_folder(
-            load_diffuser(run, precision=precision or "float32"),
+            load_model(run, precision=precision or "float32"),
             n,
             output,
             sampler=sampler,
@@ -70,6 +74,7 @@ def sample(
             attributes=parse_attributes(attributes),
             guidance=guidance,
             image_size=parse_size(image_size),
+            truncation=truncation,
             batch_size=batch_size,
             **marking(watermark, watermark_text, opacity, font),
         )

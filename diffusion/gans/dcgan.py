@@ -7,7 +7,14 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-from diffusion.gans.model import IconGAN, check_square, one_hot, signed_output
+from diffusion.gans.model import (
+    IconGAN,
+    check_square,
+    keep_arguments,
+    kept_config,
+    one_hot,
+    signed_output,
+)
 from illustkit.options import check_number
 from illustkit.training.adversarial import AdversarialAdam
 from illustkit.training.trainable import replicas_in_sync
@@ -127,11 +134,19 @@ class DCGenerator(keras.Model):
             x = blocks.convolution(layers.Conv2DTranspose, x, width, kernel)
         x = layers.Activation("tanh", dtype=dtype)(x)
         super().__init__(inputs=inputs, outputs=signed_output(x), **kwargs)
-        _keep(self, image_size, channels, filters, kernel, classes, dtype)
-        self.latent = latent
+        keep_arguments(
+            self,
+            dtype,
+            image_size=image_size,
+            channels=channels,
+            latent=latent,
+            filters=filters,
+            kernel=kernel,
+            classes=classes,
+        )
 
     def get_config(self):
-        return _config(self, "latent")
+        return kept_config(self)
 
 
 @keras.saving.register_keras_serializable(package="diffusion")
@@ -187,26 +202,18 @@ class DCDiscriminator(keras.Model):
         # The convolution of all 4×4 pixels, as a dense layer.
         x = blocks.dense(layers.Flatten(dtype=dtype)(x), 1)
         super().__init__(inputs=inputs, outputs=signed_output(x, "logits"), **kwargs)
-        _keep(self, image_size, channels, filters, kernel, classes, dtype)
+        keep_arguments(
+            self,
+            dtype,
+            image_size=image_size,
+            channels=channels,
+            filters=filters,
+            kernel=kernel,
+            classes=classes,
+        )
 
     def get_config(self):
-        return _config(self)
-
-
-def _keep(model, image_size, channels, filters, kernel, classes, dtype):
-    model.dtype_policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
-    model.image_size, model.channels, model.filters = image_size, channels, filters
-    model.kernel, model.classes = kernel, classes
-
-
-def _config(model, *more):
-    names = "image_size", "channels", "filters", "kernel", "classes", *more
-    return {
-        "name": model.name,
-        "trainable": model.trainable,
-        "dtype": model.dtype_policy.name,
-        **{name: getattr(model, name) for name in names},
-    }
+        return kept_config(self)
 
 
 @keras.saving.register_keras_serializable(package="diffusion")
@@ -267,15 +274,13 @@ class DCGAN(IconGAN):
             "filters": filters,
             "kernel": kernel,
             "classes": classes,
-            "dtype": dtype,
         }
         super().__init__(
-            DCGenerator(latent=latent, name="generator", **options),
-            DCDiscriminator(name="discriminator", **options),
+            DCGenerator(latent=latent, dtype=dtype, name="generator", **options),
+            DCDiscriminator(dtype=dtype, name="discriminator", **options),
             **kwargs,
         )
-        _keep(self, image_size, channels, filters, kernel, classes, dtype)
-        self.latent = latent
+        keep_arguments(self, dtype, latent=latent, **options)
 
     def compile(self, optimizer=None, **kwargs):
         super().compile(optimizer or AdversarialAdam(2e-4, 0.5), **kwargs)
@@ -295,6 +300,3 @@ class DCGAN(IconGAN):
         if self.classes:  # eagerly Keras mixes no arrays and tensors
             inputs["labels"] = ops.convert_to_tensor(x["labels"])
         return inputs
-
-    def get_config(self):
-        return {**_config(self, "latent"), **self._own_config()}

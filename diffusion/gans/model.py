@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
+from diffusion.gans.augment import AUGMENTS, augment, draw_augmentation
 from illustkit._keras_compat import sync_jax_state
 from illustkit.errors import UserError
 from illustkit.images import signed_to_uint8, uint8_to_signed
-from illustkit.options import check_number
+from illustkit.options import check_choice, check_number
 from illustkit.runtime import replicas
-from illustkit.training.adversarial import Adversarial
+from illustkit.training.adversarial import Adversarial, mean_of_batch
 from illustkit.training.trainable import replicas_in_sync
+
+ADA_EVERY = 4  # steps from one change of the probability to the next
 
 
 class IconGAN(Adversarial):
@@ -33,6 +36,15 @@ class IconGAN(Adversarial):
             forgotten half; at most a twentieth of all that were seen, so that the first
             weights fade. Pictures are made from the average. 0 for none: BatchNorm's
             statistics belong to the weights of the moment. Defaults to 0.
+        augment: What is done to real and generated pictures before the discriminator
+            sees them, for few icons: "diffaugment", "ada", or `None`, nothing. R1 is
+            then the penalty of augmented pictures. See `diffusion.gans.augment`.
+            Defaults to `None`.
+        ada_target: Mean sign of the discriminator's logits of real pictures that ADA
+            aims at: where it is higher, each augmentation becomes more probable.
+            Defaults to 0.6.
+        ada_images: Pictures over which ADA's probability can change from 0 to 1.
+            Defaults to 500,000, the paper's.
         **kwargs: Passed to `Adversarial`.
 
     Call arguments:
@@ -47,6 +59,7 @@ class IconGAN(Adversarial):
     latent: int
     channels: int
     classes: int = 0
+    attributes: dict[str, list[str]] = {}
 
     def __init__(
         self,
@@ -54,27 +67,30 @@ class IconGAN(Adversarial):
         discriminator: keras.Model,
         *,
         average_images: float = 0.0,
+        augment: str | None = None,
+        ada_target: float = 0.6,
+        ada_images: float = 500_000.0,
+        more_terms: Mapping[str, float] | None = None,
         **kwargs: Any,
     ) -> None:
         check_number("average_images", average_images, least=0)
-        super().__init__(generator, discriminator, **kwargs)
+        check_choice("augment", augment, (None, *AUGMENTS))
+        check_number("ada_target", ada_target, least=-1, most=1)
+        check_number("ada_images", ada_images, above=0)
+        if augment == "ada":  # both are logged, and no part of the loss
+            more_terms = {**(more_terms or {}), "real_sign": 0.0, "augment_p": 0.0}
+        super().__init__(generator, discriminator, more_terms=more_terms, **kwargs)
+        self.augment = augment
+        self.ada_target, self.ada_images = float(ada_target), float(ada_images)
+        if augment == "ada":
+            self.augment_p = state_of(self, "augment_p", ())
+            self.sum_of_signs = state_of(self, "sum_of_signs", ())
         self.average_images = float(average_images)
-        self.steps = self._state("steps", (), "int32")
+        self.steps = state_of(self, "steps", (), "int32")
         self._averages = []
         if average_images:
             for i, weight in enumerate(generator.trainable_variables):
-                self._averages.append(self._state(f"average_{i}", weight.shape))
-
-    def _state(self, name, shape, dtype="float32"):
-        return self.add_weight(
-            shape=shape,
-            dtype=dtype,
-            initializer="zeros",
-            trainable=False,
-            autocast=False,
-            aggregation="only_first_replica",
-            name=name,
-        )
+                self._averages.append(state_of(self, f"average_{i}", weight.shape))
 
     def draw(
         self, rng: np.random.Generator, n: int, labels: Any = None
@@ -95,14 +111,41 @@ class IconGAN(Adversarial):
         self, rng: np.random.Generator, n: int, labels: Any = None
     ) -> dict[str, np.ndarray]:
         """Draw the random numbers of a batch of a training; see `draw`."""
-        return self.draw(rng, n, labels)
+        drawn = self.draw(rng, n, labels)
+        if self.augment:
+            for name in ("augment_real", "augment_fake"):
+                drawn[name] = draw_augmentation(self.augment, rng, n, self.image_size)
+        return drawn
 
     def samples(self, x, y, y_pred):
-        return uint8_to_signed(x["pictures"]), y_pred
+        real = uint8_to_signed(x["pictures"])
+        if not self.augment:
+            return real, y_pred
+        p = self.augment_p.value if self.augment == "ada" else 1.0
+        return (
+            augment(self.augment, real, x["augment_real"], p),
+            augment(self.augment, y_pred, x["augment_fake"], p),
+        )
+
+    def extra_terms(self, x, real_logits, training):
+        if self.augment != "ada":
+            return {}
+        signs = ops.sign(real_logits)
+        signs = ops.mean(signs, axis=tuple(range(1, len(signs.shape))))
+        p = ops.convert_to_tensor(self.augment_p.value)
+        if training:
+            batch = _batch_of(signs)
+            total = self.sum_of_signs.value + mean_of_batch(signs)
+            due = ops.equal(self.steps.value % ADA_EVERY, ADA_EVERY - 1)
+            change = ADA_EVERY * batch / self.ada_images
+            moved = p + change * ops.sign(total / ADA_EVERY - self.ada_target)
+            self.augment_p.assign(ops.where(due, ops.clip(moved, 0.0, 1.0), p))
+            self.sum_of_signs.assign(ops.where(due, ops.zeros_like(total), total))
+        return {"real_sign": signs, "augment_p": ops.zeros_like(signs) + p}
 
     def terms(self, x, y, y_pred, training):
         if training and self._averages:
-            self._average(y_pred.shape[0] * replicas_in_sync())
+            self._average(_batch_of(y_pred))
         terms = super().terms(x, y, y_pred, training)
         if training:
             self.steps.assign(self.steps + 1)
@@ -211,14 +254,20 @@ class IconGAN(Adversarial):
         """
         return self.generate(self.latents(n, seed=seed, first=first, label=label))
 
-    def _own_config(self):
-        """Return the arguments that every GAN has."""
+    def get_config(self):
         names = "adversarial_loss", "adversarial_weight", "r1", "r1_every"
-        return {name: getattr(self, name) for name in (*names, "average_images")}
+        names += "average_images", "augment", "ada_target", "ada_images"
+        own = {name: getattr(self, name) for name in names}
+        return {**kept_config(self), **own}
 
     @classmethod
     def from_config(cls, config):
         return cls(**config)
+
+
+def _batch_of(x):
+    """Return the number of samples on all replicas, of an array of one of them."""
+    return ops.cast(ops.shape(x)[0], "float32") * replicas_in_sync()
 
 
 def one_hot(labels: Any, classes: int) -> np.ndarray:
@@ -279,6 +328,39 @@ def combine_latents(plus: Sequence[Any], minus: Sequence[Any] = ()) -> np.ndarra
         return sum(np.mean(np.asarray(each, "float64"), axis=0) for each in concepts)
 
     return np.asarray(total(plus) - total(minus), "float32")
+
+
+def keep_arguments(model: keras.Model, dtype: Any, **arguments: Any) -> None:
+    """Keep a constructor's arguments as attributes, and their names for a config."""
+    model.dtype_policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
+    model.kept = tuple(arguments)
+    for name, value in arguments.items():
+        setattr(model, name, value)
+
+
+def kept_config(model: keras.Model) -> dict[str, Any]:
+    """Return the config of a model whose arguments `keep_arguments` kept."""
+    return {
+        "name": model.name,
+        "trainable": model.trainable,
+        "dtype": model.dtype_policy.name,
+        **{name: getattr(model, name) for name in model.kept},
+    }
+
+
+def state_of(
+    model: keras.Model, name: str, shape: Sequence[int], dtype: str = "float32"
+) -> Any:
+    """Add a variable of zeros to a model that no gradient changes."""
+    return model.add_weight(
+        shape=shape,
+        dtype=dtype,
+        initializer="zeros",
+        trainable=False,
+        autocast=False,
+        aggregation="only_first_replica",
+        name=name,
+    )
 
 
 def signed_output(x: Any, name: str = "pictures") -> Any:

@@ -17,7 +17,14 @@ from diffusion.gans.layers import (
     ModulatedConv2D,
     StyleMixing,
 )
-from diffusion.gans.model import IconGAN, check_square, signed_output
+from diffusion.gans.model import (
+    IconGAN,
+    check_square,
+    keep_arguments,
+    kept_config,
+    signed_output,
+    state_of,
+)
 from illustkit.options import check_number
 from illustkit.training.adversarial import (
     AdversarialAdam,
@@ -66,6 +73,7 @@ class StyleGenerator(keras.Model):
     Attributes:
         n_styles: Number of styles, one for each layer.
         n_noise: Number of noise values, of all layers.
+        mean_style: Variable `(latent,)`, the moving mean of w.
         mapping: Model from "z" `(batch, latent)` to w `(batch, latent)`.
         synthesis: Model from a dict of "styles" `(batch, n_styles, latent)` and "noise"
             `(batch, n_noise)` to pictures.
@@ -115,13 +123,21 @@ class StyleGenerator(keras.Model):
         pictures = synthesis({"styles": styles, "noise": inputs["noise"]})
         super().__init__(inputs=inputs, outputs=pictures, **kwargs)
         self.mapping, self.synthesis = mapping, synthesis
+        self.mean_style = state_of(self, "mean_style", (latent,))
         self.mix = self.get_layer("mix")
         self.n_styles, self.n_noise = n_styles, n_noise
-        _keep(self, image_size, channels, base, dtype)
-        self.latent, self.mapping_layers = latent, mapping_layers
+        keep_arguments(
+            self,
+            dtype,
+            image_size=image_size,
+            channels=channels,
+            latent=latent,
+            base=base,
+            mapping_layers=mapping_layers,
+        )
 
     def get_config(self):
-        return _config(self, "latent", "mapping_layers")
+        return kept_config(self)
 
 
 def _mapping(latent, n, dtype):
@@ -223,26 +239,17 @@ class StyleDiscriminator(keras.Model):
         x = EqualizedDense(widths[0], activate=True, dtype=dtype, name="dense")(x)
         x = EqualizedDense(1, dtype=dtype, name="logit")(x)
         super().__init__({"pictures": pictures}, signed_output(x, "logits"), **kwargs)
-        _keep(self, image_size, channels, base, dtype)
-        self.group_size = group_size
+        keep_arguments(
+            self,
+            dtype,
+            image_size=image_size,
+            channels=channels,
+            base=base,
+            group_size=group_size,
+        )
 
     def get_config(self):
-        return _config(self, "group_size")
-
-
-def _keep(model, image_size, channels, base, dtype):
-    model.dtype_policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
-    model.image_size, model.channels, model.base = image_size, channels, base
-
-
-def _config(model, *more):
-    names = "image_size", "channels", "base", *more
-    return {
-        "name": model.name,
-        "trainable": model.trainable,
-        "dtype": model.dtype_policy.name,
-        **{name: getattr(model, name) for name in names},
-    }
+        return kept_config(self)
 
 
 @keras.saving.register_keras_serializable(package="diffusion")
@@ -337,12 +344,20 @@ class StyleGAN2(IconGAN):
             r1_every=r1_every,
             **{"adversarial_loss": "logistic", **kwargs},
         )
-        _keep(self, image_size, channels, base, dtype)
-        self.latent, self.mapping_layers = latent, mapping_layers
-        self.group_size = group_size
-        self.path_weight, self.path_every = float(path_weight), path_every
-        self.mean_style = self._state("mean_style", (latent,))
-        self.mean_length = self._state("mean_length", ())
+        keep_arguments(
+            self,
+            dtype,
+            image_size=image_size,
+            channels=channels,
+            latent=latent,
+            base=base,
+            mapping_layers=mapping_layers,
+            group_size=group_size,
+            path_weight=float(path_weight),
+            path_every=path_every,
+        )
+        self.mean_style = generator.mean_style
+        self.mean_length = state_of(self, "mean_length", ())
 
     def compile(self, optimizer=None, **kwargs):
         if optimizer is None:
@@ -370,7 +385,8 @@ class StyleGAN2(IconGAN):
     def call(self, inputs, training=False):
         first, styles = self._styles(inputs)
         if training:
-            mean = ops.mean(ops.cast(ops.stop_gradient(first), "float32"), axis=0)
+            first = ops.cast(ops.stop_gradient(first), "float32")
+            mean = mean_of_batch(first, axis=0)
             self.mean_style.assign(mean + (self.mean_style.value - mean) * STYLE_DECAY)
         return self._pictures(styles, inputs["noise"])
 
@@ -390,9 +406,10 @@ class StyleGAN2(IconGAN):
         return {"pictures": super().discriminator_inputs(x, samples)}
 
     def extra_terms(self, x, real_logits, training):
-        if not self.path_weight:
-            return {}
-        return {"path_length": self._path_penalty(x, training)}
+        terms = super().extra_terms(x, real_logits, training)
+        if self.path_weight:
+            terms["path_length"] = self._path_penalty(x, training)
+        return terms
 
     def _path_penalty(self, x, training):
         """Return (‖Jᵀy‖ - a)² of every second picture, with a the lengths' mean."""
@@ -449,11 +466,3 @@ class StyleGAN2(IconGAN):
             return super()._generated(batch)
         inputs = {name: batch[name] for name in ("styles", "noise")}
         return self.generator.synthesis.predict_on_batch(inputs)
-
-    def get_config(self):
-        names = "group_size", "path_weight", "path_every"
-        return {
-            **_config(self, "latent", "mapping_layers"),
-            **self._own_config(),
-            **{name: getattr(self, name) for name in names},
-        }

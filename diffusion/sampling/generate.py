@@ -16,8 +16,11 @@ import numpy as np
 from tqdm import tqdm
 
 from diffusion.attributes import Wish, encode
+from diffusion.gans.model import IconGAN
+from diffusion.gans.runs import load_model
 from diffusion.icons import GRID, SETTINGS, holds_samples
-from diffusion.network.model import Diffuser, load_diffuser
+from diffusion.network.model import Diffuser
+from diffusion.sampling.gans import GAN_BATCH, check_gan_options, sample_gan
 from diffusion.sampling.samplers import (
     ddim,
     ddim_timesteps,
@@ -50,7 +53,7 @@ DEFAULTS = {"sampler": "ddim", "eta": None, "seed": 3407, "image_size": None}
 
 
 def sample(
-    model: Diffuser | Run | str | os.PathLike,
+    model: Diffuser | IconGAN | Run | str | os.PathLike,
     n: int,
     *,
     sampler: str = "ddim",
@@ -62,6 +65,7 @@ def sample(
     batch_size: int | None = None,
     attributes: Wish | Sequence[Wish] | None = None,
     guidance: float = GUIDANCE,
+    truncation: float | None = None,
     progress: bool = True,
 ) -> np.ndarray:
     """Make new icons.
@@ -75,7 +79,9 @@ def sample(
     ```
 
     Args:
-        model: A `Diffuser`, or a run (its folder, or the `Run`).
+        model: A `Diffuser`, a `DCGAN` or `StyleGAN2`, or a run (its folder, or the
+            `Run`). A GAN takes no options of sampling but `seed`, `first`,
+            `batch_size` and `truncation`.
         n: Number of pictures.
         sampler: "ddim", "ddpm" (all T steps, `steps` is ignored) or "dpm++", the
             second-order multistep solver, which needs the fewest. Its timesteps are
@@ -95,6 +101,8 @@ def sample(
             is not named is left to the model. Defaults to `None`, no wish.
         guidance: How strongly the wish counts, 1 or more; above 1 each evaluation of
             the network takes twice as long. Defaults to 2.
+        truncation: For a StyleGAN2: 1 for its styles as they are, less for styles
+            nearer their mean, for cleaner and more similar pictures. Defaults to 1.
         progress: Whether to show a progress bar. Defaults to `True`.
 
     Returns:
@@ -112,8 +120,25 @@ def sample(
     check_options(batch_size=batch_size, image_size=image_size, seed=seed)
     check_number("n", n, whole=True, least=1)
     check_number("first", first, whole=True, least=0)
-    model = model if isinstance(model, Diffuser) else load_diffuser(model)
+    model = _opened(model)
     width, height = sample_size(model, image_size)
+    if isinstance(model, IconGAN):
+        asked = {"sampler": sampler, "steps": steps, "eta": eta}
+        check_gan_options(model, truncation, attributes=attributes, **asked)
+        return sample_gan(
+            model,
+            n,
+            seed=seed,
+            first=first,
+            batch_size=batch_size,
+            truncation=truncation,
+            progress=progress,
+        )
+    if truncation is not None:
+        raise UserError(
+            "`truncation` is for a StyleGAN2, and this is a diffusion model: leave it "
+            f"out. Received: {truncation}"
+        )
     wishes = encode_wishes(model, attributes, n, guidance)
     shape = height, width, model.channels
     batch_size = batch_size or default_batch_size(model, shape)
@@ -265,7 +290,7 @@ def steps_of(model: Diffuser, sampler: str, steps: int | None = None) -> int:
 
 
 def sample_size(
-    model: Diffuser, image_size: Sequence[int] | None = None
+    model: Diffuser | IconGAN, image_size: Sequence[int] | None = None
 ) -> tuple[int, int]:
     """Return (width, height) of the pictures to make.
 
@@ -278,6 +303,14 @@ def sample_size(
             `image_size` is not the network's or not one that it can halve.
     """
     own = model.image_size
+    if isinstance(model, IconGAN):
+        own = own, own
+        if image_size not in (None, own):
+            raise UserError(
+                f"This network makes pictures of {own[0]}x{own[0]} pixels. "
+                f"Received: `image_size` {'x'.join(map(str, image_size))}"
+            )
+        return own
     if image_size is None:
         if own is None:
             raise UserError("This network takes any size: give `image_size`.")
@@ -299,17 +332,23 @@ def sample_size(
     return width, height
 
 
-def default_batch_size(model: Diffuser, shape: Sequence[int]) -> int:
+def default_batch_size(model: Diffuser | IconGAN, shape: Sequence[int]) -> int:
     """Return how many pictures a gigabyte holds: a power of two, at most 64.
 
     A network of `dim` channels keeps about 16 maps of them at full size at a time.
     """
+    if isinstance(model, IconGAN):
+        return GAN_BATCH
     each = shape[0] * shape[1] * model.unet.dim * 4 * 16
     return 1 << min(6, max(0, int(np.log2(max(1.0, MEMORY / each)))))
 
 
+def _opened(model):
+    return model if isinstance(model, Diffuser | IconGAN) else load_model(model)
+
+
 def sample_folder(
-    model: Diffuser | Run | str | os.PathLike,
+    model: Diffuser | IconGAN | Run | str | os.PathLike,
     n: int,
     folder: str | os.PathLike,
     *,
@@ -362,13 +401,15 @@ def sample_folder(
     check_number("first", first, whole=True, least=0)
     check_number("grid", grid, whole=True, least=0)
     check_writable(folder)
-    model = model if isinstance(model, Diffuser) else load_diffuser(model)
+    model = _opened(model)
     shape = (*sample_size(model, options.get("image_size"))[::-1], model.channels)
     if watermark is not None:
         empty = np.zeros(shape, np.uint8)
         add_watermark(empty, watermark, opacity=opacity, font=font)
     guidance = options.get("guidance", GUIDANCE)
     encode_wishes(model, attributes, n, guidance)  # raises
+    if options.get("truncation", 1) is None:
+        del options["truncation"]
     settings = sample_settings(
         model, watermark=watermark, opacity=opacity, font=font, **options
     )
@@ -431,7 +472,7 @@ def icon_paths(folder: str | os.PathLike, n: int, *, first: int = 0) -> list[Pat
 
 
 def sample_settings(
-    model: Diffuser,
+    model: Diffuser | IconGAN,
     *,
     watermark: str | None = WATERMARK,
     opacity: float = OPACITY,
@@ -445,7 +486,8 @@ def sample_settings(
         watermark: See `sample_folder`.
         opacity: See `sample_folder`.
         font: See `sample_folder`.
-        **options: `sampler`, `steps`, `eta`, `seed` and `image_size` of `sample`.
+        **options: `sampler`, `steps`, `eta`, `seed` and `image_size` of `sample`, or
+            `seed` and `truncation` for a GAN.
 
     Returns:
         Dict that JSON can hold.
@@ -453,6 +495,21 @@ def sample_settings(
     Raises:
         UserError: If an option is invalid.
     """
+    if isinstance(model, IconGAN):
+        sample_size(model, options.pop("image_size", None))
+        settings = {"sampler": "gan", "seed": options.pop("seed", DEFAULTS["seed"])}
+        options.pop("guidance", None)
+        check_gan_options(model, **options)
+        settings |= {k: v for k, v in options.items() if k == "truncation"}
+    else:
+        settings = _diffusion_settings(model, options)
+    settings |= {"watermark": watermark, "opacity": opacity}
+    if font is not None:
+        settings["font"] = os.fspath(font)
+    return {**settings, "model": fingerprint(model)}
+
+
+def _diffusion_settings(model, options):
     settings: dict[str, Any] = DEFAULTS | options
     steps, eta = settings.get("steps"), settings["eta"]
     arguments = model.schedule, model.unet.version, settings["sampler"], steps, eta
@@ -462,10 +519,7 @@ def sample_settings(
     settings["seed"] = int(settings["seed"])
     if settings["image_size"] is not None:
         settings["image_size"] = list(settings["image_size"])
-    settings |= {"watermark": watermark, "opacity": opacity}
-    if font is not None:
-        settings["font"] = os.fspath(font)
-    return {**settings, "model": fingerprint(model)}
+    return settings
 
 
 def differs(folder: Path, settings: Mapping[str, Any]) -> str:
@@ -487,17 +541,24 @@ def differs(folder: Path, settings: Mapping[str, Any]) -> str:
     return ""
 
 
-def fingerprint(model: Diffuser) -> str:
+def fingerprint(model: Diffuser | IconGAN) -> str:
     """Return ten bytes, in hexadecimal, that identify a model's averaged weights.
 
     Args:
-        model: A `Diffuser`.
+        model: A `Diffuser`, or a GAN.
 
     Returns:
         str.
     """
-    digest = hashlib.sha256(model.average.dtype_policy.name.encode())
-    for weight in model.average.get_weights():
+    if isinstance(model, IconGAN):
+        with model.averaged():
+            return _fingerprint(model.generator)
+    return _fingerprint(model.average)
+
+
+def _fingerprint(network):
+    digest = hashlib.sha256(network.dtype_policy.name.encode())
+    for weight in network.get_weights():
         digest.update(np.ascontiguousarray(weight).data)
     return digest.hexdigest()[:20]
 

@@ -186,8 +186,7 @@ class SampleGrids(keras.callbacks.Callback):
 
     def _measure(self):
         step = int(np.asarray(self.model.optimizer.iterations))
-        options = {"steps": self.steps, "seed": self.seed, "progress": False}
-        pictures = sample(self.model, self.n, sampler="dpm++", **options)
+        pictures = self.sampled()
         if worker_index() == 0:  # the others had to predict their part of a batch
             path = self.run.pictures / f"step-{step:07d}.png"
             write_image(path, sheet([shown(picture) for picture in pictures]))
@@ -201,6 +200,11 @@ class SampleGrids(keras.callbacks.Callback):
             if self.extractor.name == "inception":
                 figures["fid"] = fid(new, old)
         return figures
+
+    def sampled(self) -> np.ndarray:
+        """Return the pictures of a grid, uint8 `(n, height, width, channels)`."""
+        options = {"steps": self.steps, "seed": self.seed, "progress": False}
+        return sample(self.model, self.n, sampler="dpm++", **options)
 
     def _extract(self, pictures):
         pictures = np.stack([shown(picture) for picture in pictures])

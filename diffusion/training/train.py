@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from diffusion.attributes import Schema, encode, forget, read_attributes
 from diffusion.evaluation.features import load_extractor
-from diffusion.icons import CHANNELS, icon_files, read_icons
+from diffusion.icons import CHANNELS, Icons, icon_files, read_icons
 from diffusion.network.model import (
     CHOICES,
     DIFFUSER,
@@ -32,7 +32,7 @@ from illustkit.images import list_images
 from illustkit.options import check_choice, check_number, check_options
 from illustkit.runtime import KINDS, own_folder, worker_index
 from illustkit.training.batches import Batches
-from illustkit.training.fingerprint import compare_data
+from illustkit.training.fingerprint import RunData, compare_data
 from illustkit.training.fit import Devices, choose_devices, fit_run, is_quiet
 from illustkit.training.folder import has_trained
 from illustkit.training.optimizers import (
@@ -41,7 +41,7 @@ from illustkit.training.optimizers import (
     build_optimizer,
 )
 from illustkit.training.presets import choose_preset
-from illustkit.training.runs import Run
+from illustkit.training.runs import Run, RunKind
 from illustkit.training.split import relative_names
 
 GRID_STEPS = 25  # of DPM-Solver++
@@ -137,8 +137,6 @@ def train(
     )
     run = expand_user(run)
     extractor = None if metrics is None else load_extractor(metrics)
-    paths = icon_files(images)  # a wrong folder shows before the network is built
-    data = compare_data(run, relative_names(paths, images), paths, source=images)
     devices = choose_devices(
         strategy, batch_size=chosen.batch_size, precision=chosen.precision
     )
@@ -150,20 +148,14 @@ def train(
         diffuser = build_diffuser(description)
         diffuser.compile(make_optimizer(chosen))
         build_optimizer(diffuser)
-    with tqdm(unit="picture", leave=False, disable=is_quiet(verbose)) as bar:
-        icons = read_icons(
-            images,
-            _pair(chosen.image_size),
-            channels=chosen.channels,
-            cache=own_folder(expand_user(cache) if cache else run / "icons-0"),
-            progress=lambda n: bar.update(),
-        )
+    size = _pair(chosen.image_size)
+    icons, data = open_icons(images, run, size, chosen.channels, cache, verbose)
     started = Run.start(run, description, kind=DIFFUSER)
     if worker_index() == 0:
         data.write(started.folder, after_epoch=started.epochs_done)
-        _say(icons.report())
+        say(icons.report())
         if data.report:
-            _say(data.report)
+            say(data.report)
     batches = NoisedIcons(
         icons.pictures,
         steps=chosen.epoch_steps * chosen.accumulation,
@@ -193,7 +185,7 @@ def train(
         diffuser,
         batches,
         started,
-        epochs=_epochs(started),
+        epochs=epochs_of(started),
         seed=chosen.seed,
         callbacks=[averaging, *callbacks, *watching],
         verbose=verbose,
@@ -237,26 +229,63 @@ def check_training(
     check_choice("strategy", strategy, KINDS)
     least = 1 if metrics is None else 4  # as KID takes
     check_number("n_samples", n_samples, whole=True, least=least)
-    run = expand_user(run)
-    if run.resolve().is_relative_to(expand_user(images).resolve()):
-        raise UserError(
-            f"{run} lies in {images}: the icons that it makes would be learned. "
-            "Name a `run` elsewhere."
-        )
-    check_writable(run)
-    choose_settings(preset, **settings)
-    if has_trained(run):
-        # A training of fewer steps than an epoch has made its epochs shorter.
-        stored = DIFFUSER.open(run).settings["epoch_steps"]
-        settings.setdefault("epoch_steps", stored)
+    check_folders(images, run)
+    choose_settings(preset, **settings)  # raises before a run is opened
+    settings = epochs_that_hold(run, DIFFUSER, settings)
     chosen = choose_settings(preset, **settings)
-    list_images(images)
     description = {**dataclasses.asdict(chosen), **_schema(attributes, images)}
-    Run.check(run, description, kind=DIFFUSER)
+    Run.check(expand_user(run), description, kind=DIFFUSER)
     if sample_every:
         schedule = make_schedule(chosen.schedule, chosen.timesteps)
         dpm_timesteps(schedule, _grid_steps(chosen, sample_steps))  # raises
     return chosen
+
+
+def check_folders(images: str | os.PathLike, run: str | os.PathLike) -> None:
+    """Raise a `UserError` unless one folder can be learned and the other written."""
+    folder = expand_user(run)
+    if folder.resolve().is_relative_to(expand_user(images).resolve()):
+        raise UserError(
+            f"{folder} lies in {images}: the icons that it makes would be learned. "
+            "Name a `run` elsewhere."
+        )
+    check_writable(folder)
+    list_images(images)
+
+
+def epochs_that_hold(
+    run: str | os.PathLike, kind: RunKind, settings: dict[str, Any]
+) -> dict[str, Any]:
+    """Return settings with the epochs of the run that is resumed, unless they say.
+
+    A training of fewer steps than an epoch has made its epochs shorter.
+    """
+    if not has_trained(folder := expand_user(run)):
+        return settings
+    return {"epoch_steps": kind.open(folder).settings["epoch_steps"], **settings}
+
+
+def open_icons(
+    images: str | os.PathLike,
+    run: str | os.PathLike,
+    size: Sequence[int],
+    channels: int,
+    cache: str | os.PathLike | None,
+    verbose: str | int,
+) -> tuple[Icons, RunData]:
+    """Read the icons of a training, and compare them with those of its run."""
+    run = expand_user(run)
+    paths = icon_files(images)
+    data = compare_data(run, relative_names(paths, images), paths, source=images)
+    with tqdm(unit="picture", leave=False, disable=is_quiet(verbose)) as bar:
+        icons = read_icons(
+            images,
+            size,
+            channels=channels,
+            cache=own_folder(expand_user(cache) if cache else run / "icons-0"),
+            progress=lambda n: bar.update(),
+        )
+    return icons, data
 
 
 def _schema(attributes, images):
@@ -277,7 +306,7 @@ def _labels(schema, attributes, names):
     return {"schema": schema, "wishes": encode(schema, wishes)}
 
 
-def _say(text):
+def say(text: str) -> None:
     """Print names of any bytes; what the terminal lacks is escaped."""
     encoding = sys.stdout.encoding or "utf-8"
     print(text.encode(encoding, "backslashreplace").decode(encoding))
@@ -295,7 +324,7 @@ def _grid_steps(chosen, sample_steps):
     return min(GRID_STEPS, most)
 
 
-def _epochs(run):
+def epochs_of(run: Run) -> int:
     """Return the number of epochs, when some may have had another number of steps."""
     steps, since = 0, 0
     for change in run.changes:

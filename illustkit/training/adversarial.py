@@ -458,12 +458,12 @@ def _mean(logits):
     return ops.mean(logits, axis=tuple(range(1, len(logits.shape))))
 
 
-def mean_of_batch(logits: Any) -> Any:
-    """Return the mean over the whole batch, on all replicas.
+def mean_of_batch(logits: Any, axis: int | None = None) -> Any:
+    """Return the mean over the whole batch, on all replicas, of all or of one axis.
 
     Within `ops.cond` the replicas of a TensorFlow strategy cannot talk.
     """
-    mean = ops.mean(logits)
+    mean = ops.mean(logits, axis=axis)
     if replicas_in_sync() == 1:
         return mean
     import tensorflow as tf

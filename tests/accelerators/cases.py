@@ -145,6 +145,44 @@ def diffusion(data, run, **options):
     )
 
 
+def dcgan(data, run, **options):
+    """Train DCGAN with BatchNorm and pictures augmented by ADA."""
+    network = {"filters": 4, "latent": 3, "ada_images": 40}
+    return _gan(data, run, model="dcgan", augment="ada", network=network, **options)
+
+
+def stylegan2(data, run, **options):
+    """Train StyleGAN2 with both penalties, mixing, averages and DiffAugment."""
+    network = {"base": 16, "latent": 4, "r1_every": 2, "path_every": 2}
+    network |= {"group_size": 1, "average_images": 4}
+    return _gan(
+        data,
+        run,
+        model="stylegan2",
+        augment="diffaugment",
+        network=network,
+        learning_rate=1e-2,
+        **options,
+    )
+
+
+def _gan(data, run, **options):
+    from diffusion.training.gan import train_gan
+
+    return train_gan(
+        data / "icons",
+        run,
+        preset="tiny",
+        image_size=8,
+        batch_size=4,
+        steps=4,
+        epoch_steps=2,
+        n_samples=3,
+        verbose=0,
+        **{"precision": "float32", "sample_every": 2, **options},
+    )
+
+
 def regularised(data, run, *, strategy, callbacks):
     """Train a model with two weighted loss terms and a regulariser.
 
@@ -227,7 +265,8 @@ def adversarial(data, run, *, strategy, callbacks):
     return run
 
 
-MODELS = oppai, mosaic, detector, smallnet, alexnet, diffusion, regularised, adversarial
+MODELS = oppai, mosaic, detector, smallnet, alexnet, diffusion, dcgan, stylegan2
+MODELS += regularised, adversarial
 CASES = {train.__name__: train for train in MODELS}
 
 

@@ -558,6 +558,17 @@ def gan() -> Any:
     return model
 
 
+def tiny_gans(patch: pytest.MonkeyPatch, stack: contextlib.ExitStack) -> None:
+    """The presets of `diffusion.train_gan` have networks of a moment."""
+    from diffusion.training.gan import PRESETS
+
+    networks = {"dcgan": {"filters": 8}, "stylegan2": {"base": 32, "latent": 8}}
+    small = {"image_size": 16, "batch_size": 4, "steps": 2, "epoch_steps": 2}
+    for model, network in networks.items():
+        preset = dataclasses.replace(PRESETS[model]["tiny"], **small, network=network)
+        patch.setitem(PRESETS[model], "tiny", preset)
+
+
 def _gan(
     size: str = "image_size=16, filters=8", end: tuple = (("sample(16", "sample(2"),)
 ) -> Case:
@@ -565,7 +576,7 @@ def _gan(
     batch = (("steps=100, batch_size=16", "steps=1, batch_size=4"),)
     return Case(
         values={
-            "LatentIcons": name_of("diffusion.gans.training", "LatentIcons"),
+            "LatentIcons": name_of("diffusion.training.gan", "LatentIcons"),
             "model": gan,
             "pictures": lambda: icons(4, 16),
         },
@@ -653,6 +664,15 @@ def tiny_diffusion(patch: pytest.MonkeyPatch, stack: contextlib.ExitStack) -> No
     patch.setattr("diffusion.network.model.UNet", name_of(_SLIM, "Slim")())
     for name, preset in PRESETS.items():
         patch.setitem(PRESETS, name, dataclasses.replace(preset, **small))
+
+
+def tiny_comparison(patch: pytest.MonkeyPatch, stack: contextlib.ExitStack) -> None:
+    tiny_gans(patch, stack)
+    tiny_diffusion(patch, stack)
+    from diffusion.comparison import PRESETS
+
+    for model in ("ddpm", "hourglass"):
+        patch.setitem(PRESETS["tiny"], model, {"preset": "tiny"})
 
 
 class PixelInception:
@@ -1048,6 +1068,38 @@ CASES: dict[str, Case] = {
     "diffusion:DCGAN": _gan(),
     "diffusion:StyleGAN2": _gan("image_size=16, base=32, latent=8"),
     "diffusion:LatentIcons": _gan(end=()),
+    "diffusion:train_gan": Case(
+        prepare=tiny_gans,
+        smaller=(("16", "1"), ('"tiny"', '"tiny", sample_every=0')),
+    ),
+    "diffusion:load_gan": Case(
+        prepare=tiny_gans,
+        smaller=(("16", "1"), ('"tiny"', '"tiny", sample_every=0')),
+    ),
+    "diffusion:choose_gan_settings": Case(
+        values={
+            "choose_gan_settings": name_of(
+                "diffusion.training.gan", "choose_gan_settings"
+            )
+        }
+    ),
+    "diffusion:augment": Case(
+        values={
+            name: name_of("diffusion.gans.augment", name)
+            for name in ("augment", "draw_augmentation")
+        }
+        | {"np": value(np)}
+    ),
+    "diffusion:vgg16_extractor": Case(
+        values={
+            "vgg16_extractor": name_of("diffusion.evaluation.vgg", "vgg16_extractor"),
+            "pictures": lambda: icons(2, 16),
+        }
+    ),
+    "diffusion:compare_models": Case(
+        prepare=tiny_comparison,
+        smaller=(("0.5, n=256", "1e-6, n=4, verbose=0, sampling_steps=2"),),
+    ),
     "diffusion:DCGenerator": Case(
         smaller=(("filters=128", "filters=8"),), values={"np": value(np)}
     ),

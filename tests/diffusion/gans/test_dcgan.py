@@ -4,8 +4,7 @@ import pytest
 from keras import ops
 
 from diffusion.gans.dcgan import DCGAN, DCDiscriminator, DCGenerator
-from diffusion.gans.model import combine_latents, interpolate_latents
-from diffusion.gans.training import LatentIcons
+from diffusion.training.gan import LatentIcons
 from illustkit.errors import UserError
 
 
@@ -125,32 +124,3 @@ def test_a_picture_depends_on_the_seed_and_its_number_alone():
     assert pictures.shape == (3, 8, 8, 3) and pictures.dtype == np.uint8
     alone = model.sample(1, seed=7, first=2)[0].astype(int)
     assert np.abs(alone - pictures[2]).max() <= 1
-
-
-@pytest.mark.usefixtures("eagerly")
-def test_a_saved_pair_goes_on_with_the_same_steps(tmp_path):
-    model = tiny()
-    model.compile()
-    x = batch_of(model, 4)
-    model.train_on_batch(x)
-    model.save(tmp_path / "model.keras")
-    again = keras.saving.load_model(tmp_path / "model.keras")
-    for each in (model, again):
-        each.train_on_batch(x)
-    for a, b in zip(model.get_weights(), again.get_weights(), strict=True):
-        np.testing.assert_array_equal(a, b)
-
-
-def test_only_powers_of_two_are_made():
-    for size in (4, 48):
-        with pytest.raises(UserError, match="`image_size`"):
-            DCGAN(size)
-
-
-def test_latents_are_interpolated_and_combined_as_in_the_paper():
-    row = interpolate_latents([[0.0, 0.0], [1.0, 2.0], [3.0, 2.0]], 5)
-    np.testing.assert_allclose(row, [[0, 0], [0.5, 1], [1, 2], [2, 2], [3, 2]])
-    smiling_woman = [[1.0, 0.0], [3.0, 2.0], [2.0, 1.0]]  # mean (2, 1)
-    result = combine_latents([smiling_woman, [[5.0, 5.0]]], [[[1.0, 0.0], [3.0, 4.0]]])
-    np.testing.assert_allclose(result, [5.0, 4.0])
-    assert result.dtype == row.dtype == np.float32

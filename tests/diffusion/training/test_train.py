@@ -258,7 +258,7 @@ def test_epochs_of_another_length_add_up_to_the_steps(tmp_path):
             epoch = tmp_path / "backup" / "worker-0" / f"epoch-{done:05d}"
             epoch.mkdir(parents=True)
         runs.append(Run.start(tmp_path, {**settings, "epoch_steps": length}))
-    assert [module._epochs(run) for run in runs] == [25, 3 + 9, 5 + 10]
+    assert [module.epochs_of(run) for run in runs] == [25, 3 + 9, 5 + 10]
 
 
 def test_more_steps_in_longer_epochs_go_on(icons, tmp_path, monkeypatch):
