@@ -11,6 +11,8 @@ from illustkit.cli import given
 from illustkit.errors import UserError
 
 NAME = "illust-diffusion"
+DEFAULT_RUN = Path("default")
+"""The model that comes with the package."""
 
 RunFolder = Annotated[Path, typer.Option(help="Folder of the training.")]
 RunArgument = Annotated[Path, typer.Argument(help="Folder of the training.")]
@@ -34,14 +36,14 @@ Steps = Annotated[
     int | None,
     typer.Option(
         help="Network evaluations per picture; by default 50, or fewer where the "
-        "model has fewer timesteps."
+        "model has fewer timesteps; of the package's model 12."
     ),
 ]
 Sampler = Annotated[
-    str,
+    str | None,
     typer.Option(
         help="ddim, ddpm (all timesteps) or dpm++ (spaced for fine detail up to 20 "
-        "steps, evenly above)."
+        "steps, evenly above); by default ddim, of the package's model dpm++."
     ),
 ]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same pictures.")]

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from diffusion.cli.options import (
+    DEFAULT_RUN,
     NAME,
     Attributes,
     Font,
@@ -29,10 +30,13 @@ from illustkit.files import expand_user
 
 
 def sample(
-    run: ModelArgument = Path("default"),
+    run: ModelArgument = DEFAULT_RUN,
     output: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("new"),
-    n: Annotated[int, typer.Option(help="Number of icons.")] = 64,
-    sampler: Sampler = "ddim",
+    n: Annotated[
+        int | None,
+        typer.Option(help="Number of icons; by default 64, of the package's model 16."),
+    ] = None,
+    sampler: Sampler = None,
     steps: Steps = None,
     eta: Annotated[float | None, typer.Option(help="Noise of DDIM, 0 to 1.")] = None,
     seed: Seed = 3407,
@@ -61,6 +65,8 @@ def sample(
         from diffusion.gans.runs import load_model
         from diffusion.sampling.generate import icon_paths, sample_folder
 
+        if n is None:
+            n = 16 if run == DEFAULT_RUN else 64
         output = expand_user(output)
         before = [path for path in icon_paths(output, n) if path.exists()]
         sample_folder(

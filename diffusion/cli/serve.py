@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from diffusion.cli.options import (
+    DEFAULT_RUN,
     NAME,
     Font,
     ImageSize,
@@ -23,7 +23,7 @@ from illustkit.cli import Host, user_errors
 
 
 def serve(
-    run: ModelArgument = Path("default"),
+    run: ModelArgument = DEFAULT_RUN,
     port: Annotated[int, typer.Option(help="TCP port; 0 takes a free one.")] = 7860,
     image_size: ImageSize = None,
     precision: Precision = None,

@@ -49,6 +49,8 @@ AVERAGE = "average.weights.h5"
 DEFAULT = "default"
 """Name of the model that comes with the package."""
 SHIPPED = Path(__file__).parents[1] / "weights" / "default.npz"
+SHIPPED_SAMPLING = "dpm++", 12
+"""Sampler and steps of the model that comes with the package."""
 DIFFUSER = RunKind("diffusion model", frozenset({"timesteps"}))
 
 
@@ -122,6 +124,9 @@ class Diffuser(Trainable):
             version=self.unet.version,
         ).astype("float32")
         self.built = True
+
+    sampling: tuple[str, int | None] = ("ddim", None)
+    """Sampler and steps where `diffusion.sample` is told none; `None` for 50 steps."""
 
     def get_config(self):
         return {
@@ -390,5 +395,6 @@ def load_shipped(
 
     load_network(path, build)
     (diffuser,) = built
+    diffuser.sampling = SHIPPED_SAMPLING
     diffuser.unet.set_weights(diffuser.average.get_weights())
     return diffuser

@@ -116,7 +116,7 @@ def build_page(
             steps = gr.Slider(
                 1,
                 most,
-                min(STEPS, most),
+                min(model.sampling[1] or STEPS, most),
                 step=1,
                 label="Steps",
                 info="More take longer: finer detail.",

@@ -49,14 +49,14 @@ MEMORY = 1e9
 """Bytes that a batch may take by default."""
 ICONS = "icons"
 GUIDANCE = 2.0
-DEFAULTS = {"sampler": "ddim", "eta": None, "seed": 3407, "image_size": None}
+DEFAULTS = {"sampler": None, "eta": None, "seed": 3407, "image_size": None}
 
 
 def sample(
     model: Diffuser | IconGAN | Run | str | os.PathLike,
     n: int,
     *,
-    sampler: str = "ddim",
+    sampler: str | None = None,
     steps: int | None = None,
     eta: float | None = None,
     seed: int = 3407,
@@ -86,7 +86,8 @@ def sample(
         sampler: "ddim", "ddpm" (all T steps, `steps` is ignored) or "dpm++", the
             second-order multistep solver, which needs the fewest. Its timesteps are
             spaced evenly in the logarithm of the signal-to-noise ratio up to 20 steps,
-            and evenly in time above; see `diffusion.dpm_solver_pp`. Defaults to "ddim".
+            and evenly in time above; see `diffusion.dpm_solver_pp`. Defaults to "ddim",
+            and for the model that comes with the package to "dpm++" with 12 steps.
         steps: Evaluations of the network per picture. Defaults to 50, or to the most
             that the model allows where that is fewer.
         eta: Noise of DDIM, from 0 to 1. Defaults to that of the network's version: 1
@@ -140,6 +141,7 @@ def sample(
             f"out. Received: {truncation}"
         )
     wishes = encode_wishes(model, attributes, n, guidance)
+    sampler, steps = sampling_of(model, sampler, steps)
     shape = height, width, model.channels
     batch_size = batch_size or default_batch_size(model, shape)
     batch_size = min(n, batch_size)
@@ -161,6 +163,22 @@ def sample(
             x0 = run(x_T, generators, lambda done, total: bar.update(), **said)
             pictures[start : start + kept] = signed_to_uint8(x0)[:kept]
     return pictures
+
+
+def sampling_of(
+    model: Diffuser, sampler: str | None = None, steps: int | None = None
+) -> tuple[str, int | None]:
+    """Return the sampler and the steps to take: the model's own unless they are given.
+
+    Args:
+        model: A `Diffuser`.
+        sampler: See `sample`. Defaults to `None`.
+        steps: See `sample`. Defaults to `None`.
+    """
+    if sampler is not None:
+        return sampler, steps
+    own_sampler, own_steps = model.sampling
+    return own_sampler, own_steps if steps is None else steps
 
 
 def choose_sampler(
@@ -511,7 +529,8 @@ def sample_settings(
 
 def _diffusion_settings(model, options):
     settings: dict[str, Any] = DEFAULTS | options
-    steps, eta = settings.get("steps"), settings["eta"]
+    sampler, steps = sampling_of(model, settings["sampler"], settings.get("steps"))
+    settings["sampler"], eta = sampler, settings["eta"]
     arguments = model.schedule, model.unet.version, settings["sampler"], steps, eta
     taken = check_sampler(*arguments)
     # The ancestral sampler takes all timesteps: older versions recorded this number.

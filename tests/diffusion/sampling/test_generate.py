@@ -4,7 +4,13 @@ import pytest
 
 from diffusion.network.model import Diffuser
 from diffusion.sampling import generate
-from diffusion.sampling.generate import default_batch_size, most_steps, sample
+from diffusion.sampling.generate import (
+    default_batch_size,
+    most_steps,
+    sample,
+    sample_settings,
+    sampling_of,
+)
 
 STEPS = {"ddim": 6, "ddpm": 20, "dpm++": 6}
 
@@ -221,3 +227,14 @@ def test_batches_are_sized_to_memory(model, monkeypatch):
     for pictures, expected in [(63.9, 32), (9, 8), (1.1, 1), (0.1, 1)]:
         monkeypatch.setattr(generate, "MEMORY", pictures * each)
         assert default_batch_size(model, (16, 16, 3)) == expected
+
+
+def test_a_model_brings_a_sampler_and_steps_of_its_own(model, monkeypatch):
+    whole = sample(model, 1, sampler="dpm++", steps=3, progress=False)
+    monkeypatch.setattr(model, "sampling", ("dpm++", 3))
+    np.testing.assert_array_equal(sample(model, 1, progress=False), whole)
+    settings = sample_settings(model)
+    assert (settings["sampler"], settings["steps"]) == ("dpm++", 3)
+    # What is asked for counts; a sampler that is named takes its own number of steps.
+    assert sampling_of(model, None, 5) == ("dpm++", 5)
+    assert sampling_of(model, "ddim") == ("ddim", None)
