@@ -208,7 +208,8 @@ def rate(
     if ask is None:
         app = RatingApp(folder, **options)
     else:
-        with progress_bar(None) as progress:
+        found = min(MOST, len(list_images(expand_user(folder))))
+        with progress_bar(found, "picture looked at") as progress:
             app = RatingApp(folder, **options, ask=ask, progress=progress)
     if app.gone:
         print(f"{len(app.gone)} rated pictures are gone; their scores are kept:")

@@ -11,7 +11,7 @@ export class Boxes {
   open(rows, size) {
     this.size = size;
     this.rows = rows.map((row) => [...row]);
-    this.opened = JSON.stringify(this.rows);
+    this.opened = this.before = JSON.stringify(this.rows);
     this.only(-1);
   }
 
@@ -54,6 +54,12 @@ export class Boxes {
     this.rows = this.rows.filter((row) => row[2] - row[0] >= 1 && row[3] - row[1] >= 1);
     if (this.selected >= this.rows.length) this.only(-1);
     if (JSON.stringify(this.rows) !== this.before) this.changed(JSON.parse(this.before));
+  }
+
+  // Take back what was done since `begin`.
+  cancel() {
+    this.rows = JSON.parse(this.before);
+    this.only(-1);
   }
 
   change(action) {

@@ -28,6 +28,7 @@ export class Editor {
     this.crosshair = true;
     this.pointer = null;
     this.drag = null;
+    this.touches = new Map(); // pointer -> where a finger is
     new ResizeObserver(() => {
       if (this.view.fitted) this.view.fit();
       this.draw();
@@ -88,6 +89,12 @@ export class Editor {
     this.canvas.focus({ preventScroll: true });
     const at = this.where(event);
     const start = this.view.toPicture(at);
+    if (event.pointerType === "touch") this.touches.set(event.pointerId, at);
+    if (this.touches.size === 2) {
+      if (this.drag) this.boxes.cancel(); // what the first finger began was no box
+      this.drag = { mode: "pinch" };
+      return this.draw();
+    }
     if (event.button === 2) {
       const hit = this.boxes.at(start);
       if (!this.hidden && hit >= 0) this.boxes.remove([hit]);
@@ -123,6 +130,8 @@ export class Editor {
     const now = this.view.toPicture(at);
     this.pointer = at;
     const drag = this.drag;
+    if (drag?.mode === "pinch") return this.pinch(event.pointerId, at);
+    if (this.touches.has(event.pointerId)) this.touches.set(event.pointerId, at);
     if (!drag) return this.point(at, now);
     if (drag.mode === "zoom" || drag.mode === "choose") {
       drag.now = now;
@@ -148,12 +157,26 @@ export class Editor {
     this.draw();
   }
 
-  release() {
+  // Two fingers move the picture and zoom it between them.
+  pinch(pointer, at) {
+    const middle = ([p, q]) => [(p[0] + q[0]) / 2, (p[1] + q[1]) / 2];
+    const apart = ([p, q]) => Math.max(1, Math.hypot(p[0] - q[0], p[1] - q[1]));
+    const before = [...this.touches.values()];
+    this.touches.set(pointer, at);
+    const now = [...this.touches.values()];
+    const [[x, y], [z, w]] = [middle(before), middle(now)];
+    this.view.pan(z - x, w - y);
+    this.view.zoom(apart(now) / apart(before), [z, w]);
+    this.draw();
+  }
+
+  release(event) {
     const drag = this.drag;
     this.drag = null;
+    this.touches.delete(event.pointerId);
     if (drag?.mode === "zoom" || drag?.mode === "choose") {
       if (drag.now) this.cover(drag);
-    } else if (drag && drag.mode !== "pan") this.boxes.commit();
+    } else if (drag && !["pan", "pinch"].includes(drag.mode)) this.boxes.commit();
     this.draw();
   }
 

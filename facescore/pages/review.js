@@ -284,7 +284,9 @@ function list() {
     item.append(mark, `${i + 1}  ·  ${size}`, text);
     item.classList.toggle("on", boxes.chosen.includes(i));
     item.addEventListener("click", (event) => {
-      event.ctrlKey || event.metaKey ? boxes.toggle(i) : boxes.only(i);
+      // The coloured mark is for fingers, which have no Ctrl.
+      const also = event.ctrlKey || event.metaKey || event.target === mark;
+      also ? boxes.toggle(i) : boxes.only(i);
       editor.draw();
     });
     return item;
@@ -413,6 +415,10 @@ $("#skip").addEventListener("click", () => settle("skipped"));
 $("#unsure").addEventListener("click", () => settle("unsure"));
 $("#reopen").addEventListener("click", reopen);
 $("#copy").addEventListener("click", copy);
+$("#delete").addEventListener("click", () => {
+  boxes.chosen.length ? boxes.remove() : tell("Select a box first, with Tab or in the list.");
+});
+$("#undo").addEventListener("click", () => travel(past, future));
 $("#paste").addEventListener("click", paste);
 editor.crosshair = localStorage.getItem("facescore-crosshair") !== "off";
 

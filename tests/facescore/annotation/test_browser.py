@@ -14,6 +14,7 @@ from tests.facescore.waiting import until
 
 selenium = pytest.importorskip("selenium", reason="needs selenium")
 from selenium.webdriver import ActionChains, Keys  # noqa: E402
+from selenium.webdriver.common.actions.wheel_input import ScrollOrigin  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
 
 SIZE = 400, 300
@@ -34,17 +35,26 @@ def press(browser, *keys):
     ActionChains(browser).send_keys(*keys).perform()
 
 
-def drag(browser, start, end):
-    """Drag between two points of the picture, in its pixels."""
+def place(browser, point):
+    """Where a point of the fitted picture is, in screen pixels from its middle."""
     canvas = browser.find_element(By.TAG_NAME, "canvas")
     width, height = canvas.size["width"], canvas.size["height"]
     scale = min((width - 36) / SIZE[0], (height - 36) / SIZE[1])
-    first, last = ((np.asarray(p) - np.divide(SIZE, 2)) * scale for p in (start, end))
-    step = np.round(last) - np.round(first)
+    return np.round((np.asarray(point) - np.divide(SIZE, 2)) * scale).astype(int)
+
+
+def drag(browser, start, end, key=None):
+    """Drag between two points of the picture, in its pixels; `key` is held down."""
+    canvas = browser.find_element(By.TAG_NAME, "canvas")
+    first, last = place(browser, start), place(browser, end)
     actions = ActionChains(browser, duration=20)
-    actions.move_to_element_with_offset(canvas, *np.round(first).astype(int).tolist())
-    actions.click_and_hold().move_by_offset(*step.astype(int).tolist())
-    actions.release().perform()
+    if key:
+        actions.key_down(key)
+    actions.move_to_element_with_offset(canvas, *first.tolist())
+    actions.click_and_hold().move_by_offset(*(last - first).tolist()).release()
+    if key:
+        actions.key_up(key)
+    actions.perform()
 
 
 def test_review_with_mouse_and_keys(browser, folder):
@@ -301,6 +311,94 @@ def test_the_review_by_keyboard_alone(browser, folder):
         until(lambda: "Picture 1" in live.get_attribute("textContent"))
 
 
+def zoom(browser):
+    return int(text(browser, "#caption").split()[-2])
+
+
+def selected(browser):
+    return len(browser.find_elements(By.CSS_SELECTOR, "#boxes li.on"))
+
+
+@pytest.fixture
+def two_boxes(folder):
+    annotations = Annotations(folder)
+    source = annotations.source("cascade-x")
+    two = [Face((50, 50, 100, 100), 0.4), Face((200, 100, 260, 160), 0.8)]
+    annotations.suggest(folder / "1.png", two, source)
+    with LocalServer(ReviewApp(annotations)) as server:
+        yield server
+
+
+def test_the_mouse_zooms_selects_several_and_shows_a_crosshair(browser, two_boxes):
+    browser.get(two_boxes.url)
+    until(lambda: text(browser, "#count") == "2")
+    fitted = zoom(browser)
+    canvas = browser.find_element(By.TAG_NAME, "canvas")
+    wheel = ActionChains(browser)
+    wheel.scroll_from_origin(ScrollOrigin.from_element(canvas), 0, -200).perform()
+    until(lambda: zoom(browser) == pytest.approx(fitted * np.exp(0.3), abs=2))
+    press(browser, "f")
+    until(lambda: zoom(browser) == fitted)
+    drag(browser, (40, 40), (110, 110), key="z")
+    until(lambda: zoom(browser) > 3 * fitted)
+    press(browser, "f")
+    drag(browser, (40, 40), (270, 170), key=Keys.CONTROL)
+    until(lambda: selected(browser) == 2)
+    press(browser, "c", Keys.ARROW_RIGHT)
+    until(lambda: text(browser, "#caption").startswith("#1 "))
+    press(browser, "v")
+    until(lambda: text(browser, "#count") == "2")
+    drag(browser, (225, 130), (225, 130), key=Keys.CONTROL)  # a click: one less
+    until(lambda: selected(browser) == 1)
+    browser.find_element(By.ID, "delete").click()
+    until(lambda: text(browser, "#count") == "1")
+    browser.find_element(By.ID, "undo").click()
+    until(lambda: text(browser, "#count") == "2")
+
+    # The crosshair's line crosses the picture's left edge, level with the mouse.
+    level = canvas.size["height"] // 2 + int(place(browser, (390, 280))[1])
+    brightest = "return Math.max(...document.querySelector('canvas').getContext('2d')"
+    brightest += (
+        f".getImageData(30, {level - 3}, 1, 7).data.filter((_, k) => k % 4 < 3))"
+    )
+    drag(browser, (390, 280), (390, 280))
+    assert browser.execute_script(brightest) > 200  # over a black picture
+    press(browser, "i")
+    assert browser.execute_script(brightest) == 0
+    press(browser, "i")
+    assert browser.execute_script(brightest) > 200
+
+
+def test_fingers_zoom_and_select_on_a_telephone(browser, two_boxes):
+    metrics = {"width": 360, "height": 640, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+
+    def touch(kind, *points):
+        rows = [{"x": x, "y": y, "id": i} for i, (x, y) in enumerate(points)]
+        event = {"type": f"touch{kind}", "touchPoints": rows}
+        browser.execute_cdp_cmd("Input.dispatchTouchEvent", event)
+
+    try:
+        browser.get(two_boxes.url)
+        until(lambda: text(browser, "#count") == "2")
+        fitted = zoom(browser)
+        frame = browser.find_element(By.TAG_NAME, "canvas").rect
+        x, y = frame["x"] + frame["width"] / 2, frame["y"] + frame["height"] / 2
+        touch("Start", (x - 30, y))
+        touch("Move", (x - 40, y))  # the first finger begins a box
+        touch("Start", (x - 40, y), (x + 40, y))
+        touch("Move", (x - 60, y), (x + 60, y))
+        touch("Move", (x - 80, y), (x + 80, y))
+        touch("End")
+        until(lambda: zoom(browser) == pytest.approx(2 * fitted, abs=2))
+        assert text(browser, "#count") == "2"
+        for mark in range(2):
+            browser.find_elements(By.CSS_SELECTOR, "#boxes li i")[mark].click()
+        assert selected(browser) == 2
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
 def test_boxes_of_other_classes_are_shown_and_stay(browser, folder):
     """Class 1 is a face; the review draws a hat, and leaves its line alone."""
     label = label_path(folder / "0.png")
@@ -329,10 +427,9 @@ def test_the_strip_is_one_stop_of_tab_and_arrows_go_on_in_it(browser, folder):
         def focused():
             return browser.switch_to.active_element.get_attribute("aria-label") or ""
 
-        for _ in range(12):  # past the picture and its buttons
-            press(browser, Keys.TAB)
-            if focused() == "Picture 1":
-                break
+        last = "document.getElementById('undo').focus()"  # of the buttons beside
+        browser.execute_script(last)
+        press(browser, Keys.TAB)
         assert focused() == "Picture 1"
         press(browser, Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
         until(lambda: text(browser, "#caption").startswith("#3 "))
