@@ -12,6 +12,7 @@ from . import models as models
 from . import pixiv as pixiv
 from . import presets as presets
 from . import training as training
+from . import translation as translation
 from .censoring.block_grid import Grid as Grid
 from .censoring.censor import add_blur as add_blur
 from .censoring.censor import add_light as add_light
@@ -62,3 +63,5 @@ from .presets import censor_settings as censor_settings
 from .presets import choose_settings as choose_settings
 from .training import train as train
 from .training import train_mosaic as train_mosaic
+from .translation.training import train_translation as train_translation
+from .translation.translate import translate as translate

@@ -27,7 +27,7 @@ FLOORS = {
         {"models", "detection", "pixiv"},
         {"inference"},
         {"presets"},
-        {"training", "evaluation"},
+        {"training", "evaluation", "translation"},
         {"pages"},
         {"cli"},
     ],

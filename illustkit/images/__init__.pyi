@@ -13,9 +13,11 @@ from .opening import picture_size as picture_size
 from .read import Picture as Picture
 from .read import read_image as read_image
 from .read import read_picture as read_picture
+from .scales import lab_to_uint8 as lab_to_uint8
 from .scales import signed_to_caffe as signed_to_caffe
 from .scales import signed_to_uint8 as signed_to_uint8
 from .scales import signed_to_unit as signed_to_unit
+from .scales import uint8_to_lab as uint8_to_lab
 from .scales import uint8_to_signed as uint8_to_signed
 from .scales import uint8_to_unit as uint8_to_unit
 from .scales import unit_to_signed as unit_to_signed

@@ -1,7 +1,8 @@
 """Conversions of colour scales, all of them.
 
 Scales: *uint8* 0..255; *unit* 0..1; *signed* -1..1; *caffe* = BGR minus
-(103.939, 116.779, 123.68), what the VGG16 weights of Keras were trained on.
+(103.939, 116.779, 123.68), what the VGG16 weights of Keras were trained on; *lab* is
+CIE Lab.
 """
 
 from typing import Any
@@ -104,6 +105,69 @@ def signed_to_caffe(x: Any) -> Any:
         return (x[..., ::-1] + 1.0) * 127.5 - mean
 
     return _convert(x, formula)
+
+
+# Linear RGB (sRGB, D65) to CIE XYZ, rows X, Y, Z; and the white point.
+_RGB_TO_XYZ = (
+    (0.412453, 0.357580, 0.180423),
+    (0.212671, 0.715160, 0.072169),
+    (0.019334, 0.119193, 0.950227),
+)
+_WHITE_POINT = (0.95047, 1.0, 1.08883)
+
+
+def uint8_to_lab(x: np.ndarray) -> np.ndarray:
+    """Convert sRGB pictures to CIE Lab (D65).
+
+    Example:
+    ```python
+    uint8_to_lab(np.uint8([[[255, 0, 0]]]))   # [[[53.2, 80.1, 67.2]]]
+    ```
+
+    Args:
+        x: RGB `(..., 3)`, 0..255.
+
+    Returns:
+        float32 `(..., 3)`: L* of 0..100, a* and b* of about -110..110.
+
+    Reference:
+        CIE 15:2004; IEC 61966-2-1.
+    """
+    x = uint8_to_unit(x).astype(float)
+    linear = np.where(x > 0.04045, ((x + 0.055) / 1.055) ** 2.4, x / 12.92)
+    xyz = linear @ np.transpose(_RGB_TO_XYZ) / _WHITE_POINT
+    f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    lightness = 116 * f[..., 1] - 16
+    a, b = 500 * (f[..., 0] - f[..., 1]), 200 * (f[..., 1] - f[..., 2])
+    return np.stack([lightness, a, b], axis=-1).astype("float32")
+
+
+def lab_to_uint8(x: np.ndarray) -> np.ndarray:
+    """Convert CIE Lab (D65) to sRGB; colours that a screen lacks are clipped.
+
+    Example:
+    ```python
+    lab_to_uint8(np.float32([[[53.2, 80.1, 67.2]]]))   # [[[255, 0, 0]]]
+    ```
+
+    Args:
+        x: `(..., 3)`: L* of 0..100, a* and b*.
+
+    Returns:
+        uint8 `(..., 3)`.
+
+    Raises:
+        UserError: If it holds NaN.
+    """
+    x = np.asarray(x, float)
+    y = (x[..., 0] + 16) / 116
+    f = np.stack([y + x[..., 1] / 500, y, np.maximum(y - x[..., 2] / 200, 0)], axis=-1)
+    xyz = np.where(f > 0.2068966, f**3, (f - 16 / 116) / 7.787) * _WHITE_POINT
+    linear = np.clip(xyz @ np.linalg.inv(_RGB_TO_XYZ).T, 0, None)
+    unit = np.where(
+        linear > 0.0031308, 1.055 * linear ** (1 / 2.4) - 0.055, 12.92 * linear
+    )
+    return unit_to_uint8(unit)
 
 
 def _is_numpy(x):

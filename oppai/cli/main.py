@@ -13,6 +13,7 @@ from oppai.cli.export import export
 from oppai.cli.options import NAME
 from oppai.cli.restore import restore
 from oppai.cli.train import train, train_mosaic
+from oppai.cli.translate import train_translation, translate
 
 app = app_with(
     "Restore mosaicked or whited-out regions of all-ages illustrations.", command=NAME
@@ -28,6 +29,12 @@ COMMANDS: tuple[tuple[Any, ...], ...] = (
     ),
     (train, "train images oppai_meta.json --run runs/first --preset tiny"),
     (train_mosaic, "train-mosaic images --run runs/mosaic --epochs 50"),
+    (
+        train_translation,
+        "train-translation clean --run runs/clean",
+        "train-translation pix2pix inputs --targets targets --run runs/mine",
+    ),
+    (translate, "translate sketch.png --run runs/clean"),
     (
         evaluate,
         "evaluate images meta.json --kind light",

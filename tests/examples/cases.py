@@ -276,6 +276,16 @@ def mosaic_batches() -> Any:
     return CensoredCrops([drawn()], patch=32, batch_size=2, steps=1)
 
 
+def translation_batches(task: str) -> Any:
+    """Batches of pairs of 32 pixels for `oppai.translation.training.Translator`."""
+    from oppai.translation.pairs import PairBatches, draw_pairs
+    from oppai.translation.tasks import make_task
+
+    rules = make_task(task)
+    pairs = draw_pairs(rules, range(2), 32)
+    return PairBatches(rules, pairs, image_size=32, batch_size=2, steps=1)
+
+
 def mosaic_restorer() -> Any:
     """A network of a moment that sees the mosaic."""
     import oppai
@@ -961,6 +971,60 @@ CASES: dict[str, Case] = {
             ),
         ),
     ),
+    "oppai:PairBatches": Case(
+        values={
+            "make_task": name_of("oppai.translation.tasks", "make_task"),
+            "draw_pairs": name_of("oppai.translation.pairs", "draw_pairs"),
+        },
+        smaller=(("range(100)", "range(2)"),),
+    ),
+    "oppai:roughen": Case(
+        values={"draw_lines": name_of("illustkit.samples", "draw_lines")}
+    ),
+    "oppai:adapt": Case(
+        values={
+            "encoder": value(lambda picture: picture),
+            "content": lambda: signed(1, 8, 8, 3),
+            "style": lambda: signed(1, 6, 9, 3),
+        }
+    ),
+    "oppai:Translator": Case(
+        values={
+            "SketchNetwork": name_of("oppai.translation.sketch", "SketchNetwork"),
+            "batches": lambda: translation_batches("clean"),
+        },
+    ),
+    "oppai:AdversarialTranslator": Case(
+        values={
+            "AdversarialAdam": name_of(
+                "illustkit.training.adversarial", "AdversarialAdam"
+            ),
+            "PatchGAN": name_of("oppai.models.discriminators", "PatchGAN"),
+            "Pix2PixUNet": name_of("oppai.translation.pix2pix", "Pix2PixUNet"),
+        },
+        smaller=(
+            ("Pix2PixUNet()", "Pix2PixUNet(filters=2, depth=4)"),
+            ("PatchGAN()", "PatchGAN(filters=2)"),
+        ),
+    ),
+    "oppai:train_translation": Case(
+        without=("runs/clean",),
+        smaller=(
+            (
+                "epochs=5",
+                "epochs=1, epoch_steps=1, image_size=32, batch_size=2, drawn=2, "
+                "network={'scale': 1 / 48}",
+            ),
+        ),
+    ),
+    "oppai:TranslationModel": Case(
+        values={
+            "load_translation": name_of(
+                "oppai.translation.translate", "load_translation"
+            ),
+            "read_image": name_of("illustkit", "read_image"),
+        },
+    ),
     "oppai:demo": Case(
         prepare=tiny_presets,
         smaller=(('demo("demo")', 'demo("demo", n_samples=6, n_shown=1)'),),
@@ -1104,6 +1168,17 @@ CASES: dict[str, Case] = {
         smaller=(("filters=128", "filters=8"),), values={"np": value(np)}
     ),
     "diffusion:DCDiscriminator": Case(smaller=(("(64)", "(64, filters=8)"),)),
+    "diffusion:heun": Case(
+        smaller=(("steps=18", "steps=3"),), values={"schedule": lambda: schedule(20)}
+    ),
+    "diffusion:Scheduler": Case(
+        smaller=(("steps=12", "steps=3"),),
+        values={
+            "schedule": lambda: schedule(20),
+            "np": value(np),
+            "sample": lambda: signed(2, 16, 16, 3),
+        },
+    ),
     "diffusion:repaint": Case(
         smaller=(("128", "16"), ("40:90", "4:10"), ("rng=rng", "rng=rng, steps=4")),
         values={

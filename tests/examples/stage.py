@@ -245,6 +245,19 @@ def _vgg(path: Path) -> None:
     keras.applications.VGG16(include_top=False, weights=None).save_weights(path)
 
 
+def _translation_run(task: str, **network: float) -> Callable[[Path], None]:
+    def train(path: Path) -> None:
+        import oppai
+        from tests.conftest import running_eagerly
+
+        options = {"image_size": 32, "batch_size": 2, "epochs": 1, "epoch_steps": 1}
+        options |= {"drawn": 2, "sheet_every": 0, "verbose": 0}
+        with running_eagerly():
+            oppai.train_translation(task, None, path, network=network, **options)
+
+    return train
+
+
 FILES: dict[str, Callable[[Path], None]] = {
     "a.gif": _animation,
     "a.png": _picture(censored),
@@ -253,10 +266,12 @@ FILES: dict[str, Callable[[Path], None]] = {
     "c.png": _picture(painted),
     "censored.png": _picture(censored),
     "character.png": _picture(character),
+    "grey.png": _picture(lambda: character(7, _SMALL)),
     "mask.png": _picture(mask),
     "new.png": _picture(lambda: character(1, _SMALL)),
     "painted.png": _picture(painted),
     "picture.png": _picture(character),
+    "sketch.png": _picture(lambda: character(7, _SMALL)),
     "spoilt.png": _spoilt,
     "animals": lambda path: _icons(path, 60),
     "clipart": _pictures,
@@ -282,6 +297,8 @@ FILES: dict[str, Callable[[Path], None]] = {
     "model.safetensors": _state,
     "oppai_dataset/oppai_meta.json": _metadata,
     "oppai_meta.json": _metadata,
+    "runs/clean": _translation_run("clean", scale=1 / 48),
+    "runs/colours": _translation_run("colorize", scale=1 / 64, global_size=32),
     "runs/detector": _detector_run,
     "runs/faces": _detector_run,
     "runs/first": _unzip("oppai_train", "stopped"),

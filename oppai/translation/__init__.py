@@ -1,0 +1,1 @@
+"""Translate pictures into pictures: clean lines, colours, parts, and any pairs."""

@@ -1,0 +1,246 @@
+"""Pairs of pictures to learn a translation from: drawn ones and those of a folder."""
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+
+from illustkit.errors import UserError, as_user_error
+from illustkit.images import file_stamps, list_images, read_image, store_pictures
+from illustkit.training.batches import Batches
+from illustkit.training.split import relative_names
+from oppai.translation.tasks import Task, grey_of
+
+
+class Pair(NamedTuple):
+    """An input and a target of one size, uint8; the input may still have to be made."""
+
+    given: np.ndarray | None
+    target: np.ndarray
+
+
+class PairBatches(Batches):
+    """Make batches `(x, y)` of crops of pairs, drawn anew in every epoch.
+
+    A crop has the side `image_size` after the pair was brought to a height and width of
+    1 to 1.2 times that, and one in two is mirrored. Without `steps` each pair is cut
+    once, in the same way in every epoch, as a validation needs it.
+
+    Example:
+    ```python
+    task = make_task("clean")
+    pairs = draw_pairs(task, range(100), 128)
+    batches = PairBatches(task, pairs, image_size=128, batch_size=8, steps=50)
+    x, y = batches[0]
+    x["grey"].shape  # (8, 128, 128, 1)
+    ```
+
+    Args:
+        task: What is learnt, a `oppai.translation.tasks.Task`.
+        pairs: The `Pair`s.
+        image_size: Side of the crops in pixels.
+        batch_size: Crops in a batch, over all devices.
+        seed: Int or tuple of ints. Defaults to 0.
+        steps: Batches in an epoch, of pairs drawn at random. Defaults to `None`.
+        **kwargs: Passed to `Batches`.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        pairs: Sequence[Pair],
+        *,
+        image_size: int,
+        batch_size: int,
+        seed: int | tuple[int, ...] = 0,
+        steps: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            len(pairs) if steps is None else steps * batch_size,
+            batch_size=batch_size,
+            seed=seed,
+            shuffle=False,
+            **kwargs,
+        )
+        self.task, self.pairs = task, pairs
+        self.image_size, self.steps = image_size, steps
+
+    def make(self, indices, rng):
+        samples = []
+        for index in indices:
+            if self.steps is None:
+                rng = np.random.default_rng((*self.seed, int(index)))
+            else:
+                index = rng.integers(len(self.pairs))
+            pair = self.pairs[int(index)]
+            given, target = crop_pair(pair, self.image_size, rng)
+            samples.append(self.task.sample(given, target, rng))
+        return tuple(
+            {name: np.stack([s[i][name] for s in samples]) for name in samples[0][i]}
+            for i in range(2)
+        )
+
+
+def crop_pair(pair: Pair, side: int, rng: np.random.Generator) -> Pair:
+    """Cut the same random square out of both pictures of a pair.
+
+    Args:
+        pair: The `Pair`.
+        side: Side of the square in pixels; what is smaller is enlarged first.
+        rng: NumPy generator.
+
+    Returns:
+        A `Pair` of `(side, side, channels)`.
+    """
+    height, width = pair.target.shape[:2]
+    scale = rng.uniform(1.0, 1.2) * side / min(height, width)
+    size = [max(side, round(n * scale)) for n in (width, height)]
+    left, top = (int(rng.integers(0, n - side + 1)) for n in size)
+    flip = -1 if rng.random() < 0.5 else 1
+
+    def cut(picture):
+        if picture is None:
+            return None
+        # Numbers of classes have no mean.
+        way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        if picture.shape[2] == 1 and picture.max() < 16:
+            way = cv2.INTER_NEAREST
+        resized = cv2.resize(picture, size, interpolation=way)
+        resized = resized.reshape(*resized.shape[:2], -1)
+        part = resized[top : top + side, left : left + side, :][:, ::flip]
+        return np.ascontiguousarray(part)
+
+    return Pair(cut(pair.given), cut(pair.target))
+
+
+def draw_pairs(task: Task, seeds: Iterable[int], side: int) -> list[Pair]:
+    """Draw pairs of the illustrator's, a quarter larger than the crops.
+
+    Args:
+        task: What is learnt.
+        seeds: Seeds of the characters.
+        side: Side of the crops in pixels.
+
+    Returns:
+        List of `Pair`s.
+    """
+    width = round(1.25 * side)
+    return [Pair(*task.draw(seed, (width, round(1.41 * width)))) for seed in seeds]
+
+
+def read_pairs(
+    task: Task,
+    folder: str | os.PathLike,
+    targets: str | os.PathLike | None = None,
+    *,
+    side: int,
+    cache: Path | None = None,
+    progress: bool = True,
+) -> tuple[dict[str, Pair], list[Path], list[str]]:
+    """Read the pairs of a folder.
+
+    Where the task makes its inputs, each picture is a target. Else `targets` names the
+    folder of the targets, in which files have the names of the inputs' (the ending may
+    differ); without it each picture holds its input on the left and its target on the
+    right. Pictures that are more than twice as large as the crops are shrunk.
+
+    Args:
+        task: What is learnt.
+        folder: Folder of the pictures, or of the inputs.
+        targets: Folder of the targets. Defaults to `None`.
+        side: Side of the crops in pixels.
+        cache: Folder for the pictures without compression. Defaults to memory.
+        progress: Whether to show a bar. Defaults to `True`.
+
+    Returns:
+        Dict from names, relative to the folder, to `Pair`s; all files; and a line for
+        each picture that is left out.
+
+    Raises:
+        UserError: If a folder does not exist or holds no picture, or if both halves or
+            folders do not fit.
+    """
+    from tqdm import tqdm
+
+    files = list_images(folder)
+    paths = dict(zip(relative_names(files, folder), files, strict=True))
+    others: dict[str, Path] = {}
+    if targets is not None:
+        found = list_images(targets)
+        names = map(_stem, relative_names(found, targets))
+        others = dict(zip(names, found, strict=True))
+        if not set(map(_stem, paths)) & set(others):
+            raise UserError(
+                f"{targets} holds no picture of a name in {folder}: give each target "
+                "the name of its input."
+            )
+
+    def fill(writer):
+        left_out = writer.details.setdefault("left_out", [])
+        for name, path in tqdm(paths.items(), unit="pair", disable=not progress):
+            try:
+                pair = _read_pair(task, path, others.get(_stem(name)), bool(targets))
+            except Exception as error:
+                if (problem := as_user_error(error, path)) is None:
+                    raise
+                left_out.append(str(problem))
+                continue
+            for picture, role in zip(pair, ("given", "target"), strict=True):
+                if picture is not None:
+                    writer.add(_shrunk(picture, 2 * side), name=name, role=role)
+
+    every = [*paths.values(), *others.values()]
+    stored = store_pictures(
+        cache, {"files": file_stamps(every), "task": task.name, "side": side}, fill
+    )
+    halves: dict[str, dict[str, np.ndarray]] = {}
+    for i, row in enumerate(stored.rows):
+        halves.setdefault(row["name"], {})[row["role"]] = stored[i]
+    pairs = {n: Pair(h.get("given"), h["target"]) for n, h in halves.items()}
+    return pairs, every, stored.details["left_out"]
+
+
+def _stem(name):
+    return str(PurePosixPath(name).with_suffix(""))
+
+
+def _read_pair(task, path, target, two_folders):
+    picture = read_image(path)
+    if target is None and two_folders:
+        raise UserError(f"{path}: has no target of its name, and is left out.")
+    if target is not None:
+        other = read_image(target)
+        if other.shape[:2] != picture.shape[:2]:
+            raise UserError(
+                f"{target}: is {other.shape[1]}×{other.shape[0]} pixels, its input "
+                f"{picture.shape[1]}×{picture.shape[0]}: give both one size."
+            )
+        return Pair(_channels(picture, task, 0), _channels(other, task, 1))
+    if task.paired:
+        width = picture.shape[1]
+        if width % 2 or width < 2 * picture.shape[0] // 3:
+            raise UserError(
+                f"{path}: is no input beside its target: its width must be even and "
+                "both halves as large, or name the folder of the targets."
+            )
+        halves = picture[:, : width // 2], picture[:, width // 2 :]
+        return Pair(*(_channels(half, task, i) for i, half in enumerate(halves)))
+    return Pair(None, _channels(picture, task, 1))
+
+
+def _channels(picture, task, place):
+    return picture if task.channels[place] == 3 else grey_of(picture)
+
+
+def _shrunk(picture, side):
+    height, width = picture.shape[:2]
+    if (scale := side / min(height, width)) >= 1:
+        return picture
+    size = [max(1, round(n * scale)) for n in (width, height)]
+    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA).reshape(
+        size[1], size[0], -1
+    )

@@ -1,0 +1,312 @@
+"""What each translation learns: its pairs, its network, its loss and its result."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import cv2
+import numpy as np
+from keras import ops
+
+from illustkit.errors import UserError
+from illustkit.images import lab_to_uint8, uint8_to_lab, uint8_to_signed, uint8_to_unit
+from illustkit.samples import HANDS, PARTS, draw_character, draw_lines, draw_parts
+from oppai.translation.colorization import ColorizationNetwork
+from oppai.translation.pix2pix import Pix2PixUNet
+from oppai.translation.segmentation import UNet
+from oppai.translation.sketch import SketchNetwork, line_weights, roughen
+
+AB_RANGE = 110.0  # a* and b* of sRGB lie between -108 and 99
+
+
+class Task:
+    """One translation: how its pairs are made, what is built and what is lost.
+
+    Pictures are uint8: grey `(height, width, 1)` or RGB `(height, width, 3)`. A pair is
+    an input and a target of one size.
+
+    Attributes:
+        name: As in `TASKS`.
+        learns: What it turns into what, for a line of text.
+        paired: Whether a folder must hold pairs; else its pictures are targets, whose
+            inputs are made from them.
+        channels: Channels of input and target in a pair.
+        network: Arguments of the network that differ from its defaults.
+        term_weights: The loss; see `illustkit.training.trainable.Trainable`.
+        monitors: What is logged in validation as well.
+        best: Monitor by which weights are best, and "max" or "min".
+    """
+
+    name: str
+    learns: str
+    paired = False
+    channels = (3, 3)
+    term_weights: Mapping[str, float]
+    monitors: tuple[str, ...] = ()
+    best: tuple[str, str]
+
+    def __init__(self, network: Mapping[str, Any]) -> None:
+        self.network = dict(network)
+
+    def build(self) -> Any:
+        """Build the untrained network, a `TranslationNetwork`."""
+        raise TypeError(f"{type(self).__name__} has no `build()`")
+
+    def draw(self, seed: int, size: tuple[int, int]) -> tuple[Any, np.ndarray]:
+        """Draw a pair of the illustrator's.
+
+        Args:
+            seed: Decides the character and the hand.
+            size: (width, height) in pixels.
+
+        Returns:
+            The input, or `None` where `sample` makes it, and the target.
+        """
+        raise TypeError(f"{type(self).__name__} has no `draw(seed, size)`")
+
+    def sample(
+        self, given: Any, target: np.ndarray, rng: np.random.Generator
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """Make what the network is given, and what it is compared with.
+
+        Args:
+            given: Input of the pair, or `None`.
+            target: Target of the pair.
+            rng: NumPy generator.
+
+        Returns:
+            Two dicts of arrays without the batch's axis.
+        """
+        raise TypeError(f"{type(self).__name__} has no `sample(given, target, rng)`")
+
+    def inputs(self, x: Mapping[str, Any]) -> Any:
+        """Return the network's inputs from the batch's arrays, on its scale."""
+        raise TypeError(f"{type(self).__name__} has no `inputs(x)`")
+
+    def terms(
+        self, y: Mapping[str, Any], y_pred: Any, training: bool
+    ) -> dict[str, Any]:
+        """Return the loss's terms and monitors, one number per sample."""
+        raise TypeError(f"{type(self).__name__} has no `terms(y, y_pred, training)`")
+
+    def result(self, x: Mapping[str, np.ndarray], y_pred: np.ndarray) -> np.ndarray:
+        """Return the picture of one prediction, uint8 `(height, width, 1 or 3)`."""
+        raise TypeError(f"{type(self).__name__} has no `result(x, y_pred)`")
+
+    def given_of(self, picture: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the batch's arrays of a user's RGB picture, without the axis."""
+        raise TypeError(f"{type(self).__name__} has no `given_of(picture)`")
+
+    def coloured(self, result: np.ndarray) -> np.ndarray:
+        """Return what `translate` returned as a picture to look at."""
+        return result
+
+    def shown(
+        self, x: Mapping[str, Any], y: Mapping[str, Any], y_pred: np.ndarray
+    ) -> list[np.ndarray]:
+        """Return RGB pictures of an input, its translation and the target."""
+        given = x["grey" if "grey" in x else "picture"]
+        target = next(iter(y.values()))
+        return [as_rgb(p) for p in (given, self.result(x, y_pred), target)]
+
+
+class CleanLines(Task):
+    """Clean lines from rough sketches; folders hold clean lines."""
+
+    name, learns = "clean", "rough sketches into clean lines"
+    channels = (1, 1)
+    term_weights = {"squares": 1.0}
+    monitors = ("l1",)
+    best = ("val_squares", "min")
+
+    def build(self):
+        return SketchNetwork(**self.network)
+
+    def draw(self, seed, size):
+        return None, draw_lines(seed, size, HANDS[seed % len(HANDS)])[..., None]
+
+    def sample(self, given, target, rng):
+        rough = roughen(target[..., 0], rng)[..., None] if given is None else given
+        weights = line_weights(target[..., 0] / np.float32(255))
+        return {"grey": rough}, {"lines": target, "weights": weights[..., None]}
+
+    def inputs(self, x):
+        return uint8_to_unit(x["grey"])
+
+    def terms(self, y, y_pred, training):
+        error = y_pred - uint8_to_unit(y["lines"])
+        terms = {"squares": ops.mean(y["weights"] * error**2, (1, 2, 3))}
+        if not training:
+            terms["l1"] = ops.mean(ops.abs(error), (1, 2, 3))
+        return terms
+
+    def result(self, x, y_pred):
+        return np.clip(np.rint(y_pred * 255), 0, 255).astype("uint8")
+
+    def given_of(self, picture):
+        return {"grey": grey_of(picture)}
+
+
+class Colorize(Task):
+    """Colours for grey pictures, and for a user's hints; folders hold coloured ones."""
+
+    name, learns = "colorize", "grey pictures into coloured ones"
+    channels = (1, 3)
+    term_weights = {"squares": 1.0}
+    monitors = ("l1",)
+    best = ("val_squares", "min")
+    most_hints = 30
+
+    def build(self):
+        return ColorizationNetwork(**{"hints": True, **self.network})
+
+    def draw(self, seed, size):
+        hands = [hand for hand in HANDS if hand != "manga"]  # which has no colours
+        return None, draw_character(seed, size, hands[seed % len(hands)]).image
+
+    def sample(self, given, target, rng):
+        lab = uint8_to_lab(target)
+        hints = np.zeros((*target.shape[:2], 3), "float32")
+        # None in every other picture: most users give none.
+        for _ in range(rng.integers(0, self.most_hints + 1) * (rng.random() < 0.5)):
+            row, column = (int(rng.integers(n)) for n in target.shape[:2])
+            place = np.s_[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2]
+            hints[place] = [*lab[place][..., 1:].mean((0, 1)) / AB_RANGE, 1]
+        grey = np.rint(lab[..., :1] * 2.55).astype("uint8")
+        return self._seen(grey, hints), {"ab": lab[..., 1:]}
+
+    def _seen(self, grey, hints):
+        side = self.network.get("global_size", 224)
+        small = cv2.resize(grey[..., 0], (side, side), interpolation=cv2.INTER_AREA)
+        return {"grey": grey, "hints": hints, "small": small[..., None]}
+
+    def inputs(self, x):
+        picture = ops.concatenate([uint8_to_unit(x["grey"]), x["hints"]], axis=-1)
+        return [picture, uint8_to_unit(x["small"])]
+
+    def terms(self, y, y_pred, training):
+        error = (2 * y_pred - 1) - y["ab"] / AB_RANGE
+        terms = {"squares": ops.mean(error**2, (1, 2, 3))}
+        if not training:
+            terms["l1"] = ops.mean(ops.abs(error), (1, 2, 3)) * AB_RANGE
+        return terms
+
+    def shown(self, x, y, y_pred):
+        truth = lab_to_uint8(np.dstack([x["grey"] / 2.55, y["ab"]]))
+        return [as_rgb(x["grey"]), self.result(x, y_pred), truth]
+
+    def result(self, x, y_pred):
+        lightness = x["grey"] / 2.55
+        return lab_to_uint8(np.dstack([lightness, (2 * y_pred - 1) * AB_RANGE]))
+
+    def given_of(self, picture):
+        grey = np.rint(uint8_to_lab(picture)[..., :1] * 2.55).astype("uint8")
+        return self._seen(grey, np.zeros((*grey.shape[:2], 3), "float32"))
+
+
+class Segment(Task):
+    """The part that each pixel shows; folders hold pairs."""
+
+    name, learns = "segment", "pictures into hair, skin, clothes and background"
+    paired, channels = True, (3, 1)
+    term_weights = {"cross_entropy": 1.0}
+    monitors = ("accuracy",)
+    best = ("val_accuracy", "max")
+    colours = ((255, 255, 255), (200, 60, 60), (250, 220, 180), (60, 90, 220))  # RGB
+
+    def build(self):
+        return UNet(3, len(PARTS), **{"norm": True, **self.network})
+
+    def draw(self, seed, size):
+        hand = HANDS[seed % len(HANDS)]
+        parts = draw_parts(seed, size, hand)
+        return draw_character(seed, size, hand).image, parts[..., None]
+
+    def sample(self, given, target, rng):
+        return {"picture": given}, {"parts": target}
+
+    def inputs(self, x):
+        return uint8_to_signed(x["picture"])
+
+    def terms(self, y, y_pred, training):
+        parts = ops.cast(y["parts"][..., 0], "int32")
+        right = ops.one_hot(parts, len(PARTS))
+        loss = ops.logsumexp(y_pred, -1) - ops.sum(right * y_pred, -1)
+        terms = {"cross_entropy": ops.mean(loss, (1, 2))}
+        if not training:
+            found = ops.equal(ops.argmax(y_pred, -1), parts)
+            terms["accuracy"] = ops.mean(ops.cast(found, "float32"), (1, 2))
+        return terms
+
+    def coloured(self, result):
+        return np.array(self.colours, np.uint8)[result]
+
+    def shown(self, x, y, y_pred):
+        parts = self.result(x, y_pred), y["parts"]
+        return [x["picture"], *(self.coloured(p[..., 0]) for p in parts)]
+
+    def result(self, x, y_pred):
+        return y_pred.argmax(axis=-1).astype("uint8")[..., None]
+
+    def given_of(self, picture):
+        return {"picture": picture}
+
+
+class Paint(Task):
+    """Pictures from lines, or any pictures from any others; folders hold pairs."""
+
+    name, learns = "pix2pix", "lines into pictures, or what the pairs show"
+    paired = True
+    term_weights = {"l1": 100.0}
+    best = ("val_l1", "min")
+
+    def build(self):
+        return Pix2PixUNet(**self.network)
+
+    def draw(self, seed, size):
+        lines = draw_lines(seed, size)
+        return np.dstack([lines] * 3), draw_character(seed, size).image
+
+    def sample(self, given, target, rng):
+        return {"picture": given}, {"picture": target}
+
+    def inputs(self, x):
+        return uint8_to_signed(x["picture"])
+
+    def terms(self, y, y_pred, training):
+        error = ops.abs(y_pred - uint8_to_signed(y["picture"]))
+        return {"l1": ops.mean(error, (1, 2, 3))}
+
+    def result(self, x, y_pred):
+        return np.clip(np.rint((y_pred + 1) * 127.5), 0, 255).astype("uint8")
+
+    def given_of(self, picture):
+        return {"picture": picture}
+
+
+TASKS = {task.name: task for task in (CleanLines, Colorize, Segment, Paint)}
+"""The classes of the translations by name."""
+
+
+def make_task(name: str, network: Mapping[str, Any] | None = None) -> Task:
+    """Return a translation.
+
+    Args:
+        name: One of `TASKS`.
+        network: Arguments of its network that differ from the defaults.
+
+    Raises:
+        UserError: If there is none of that name.
+    """
+    if name not in TASKS:
+        raise UserError(f"`task` is one of {', '.join(TASKS)}. Received: {name!r}")
+    return TASKS[name](network or {})
+
+
+def grey_of(picture: np.ndarray) -> np.ndarray:
+    """Return the luma of an RGB picture, uint8 `(height, width, 1)`."""
+    return cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)[..., None]
+
+
+def as_rgb(picture: np.ndarray) -> np.ndarray:
+    """Return a grey or RGB picture as RGB."""
+    return np.repeat(picture, 3, axis=2) if picture.shape[2] == 1 else picture

@@ -1,0 +1,208 @@
+"""Translate pictures of any size with a trained network."""
+
+import os
+from typing import Any
+
+import keras
+import numpy as np
+
+from illustkit.errors import UserError
+from illustkit.images import read_image
+from illustkit.training.runs import Run, load_run
+from oppai.translation.tasks import Task, as_rgb, make_task
+from oppai.translation.training import TRANSLATION, build_translator
+
+TILE, OVERLAP = 512, 64  # pixels; larger pictures are translated in parts
+
+
+class TranslationModel:
+    """A trained translation, ready for pictures.
+
+    Example:
+    ```python
+    model = load_translation("runs/clean")
+    lines = model(read_image("sketch.png"))
+    ```
+
+    Args:
+        network: A `TranslationNetwork`.
+        task: What it does, a `Task`.
+        tile: Side of the parts of a large picture in pixels. Defaults to 512.
+    """
+
+    def __init__(self, network: Any, task: Task, *, tile: int = TILE) -> None:
+        self.network, self.task, self.tile = network, task, tile
+
+    def __call__(self, picture: np.ndarray, **more: np.ndarray) -> np.ndarray:
+        """Translate one picture.
+
+        Args:
+            picture: RGB uint8 `(height, width, 3)`.
+            **more: Arrays that replace those that the task makes, such as `hints`.
+
+        Returns:
+            uint8 `(height, width, 3)`; of "segment" the numbers of
+            `illustkit.samples.PARTS`, `(height, width)`.
+        """
+        x = {**self.task.given_of(picture), **more}
+        height, width = picture.shape[:2]
+        parts = [
+            (rows, columns)
+            for rows in _spans(height, self.tile)
+            for columns in _spans(width, self.tile)
+        ]
+        total = weight = None
+        for (top, bottom), (left, right) in parts:
+            part = {
+                name: array[top:bottom, left:right]
+                if array.shape[:2] == (height, width)
+                else array
+                for name, array in x.items()
+            }
+            result = self._predict(part, (bottom - top, right - left))
+            if len(parts) == 1:
+                return self._finished(x, result)
+            if total is None:
+                total = np.zeros((height, width, result.shape[-1]), "float32")
+                weight = np.zeros((height, width, 1), "float32")
+            down = _slope(top, bottom, height)[:, None, None]
+            across = _slope(left, right, width)[None, :, None]
+            total[top:bottom, left:right] += down * across * result
+            weight[top:bottom, left:right] += down * across
+        return self._finished(x, total / weight)
+
+    def _predict(self, x, size):
+        """Return the network's output of a part, whose sides any number may have."""
+        multiple = self.network.multiple
+        extra = [-side % multiple for side in size]
+        padded = {}
+        for name, array in x.items():
+            if array.shape[:2] == size:
+                rows = [(0, n) for n in extra] + [(0, 0)] * (array.ndim - 2)
+                array = np.pad(array, rows, mode="edge")
+            padded[name] = array[None]
+        inputs = self.task.inputs(
+            {k: keras.ops.convert_to_tensor(v) for k, v in padded.items()}
+        )
+        result = self.network(inputs, training=False)
+        return keras.ops.convert_to_numpy(result)[0, : size[0], : size[1]]
+
+    def _finished(self, x, result):
+        picture = self.task.result(x, result)
+        return picture[..., 0] if self.task.name == "segment" else as_rgb(picture)
+
+
+def _spans(length, tile):
+    """Return (first, last + 1) of parts that overlap and cover a length."""
+    if length <= tile + tile // 2:
+        return [(0, length)]
+    n = -(-(length - OVERLAP) // (tile - OVERLAP))
+    starts = np.linspace(0, length - tile, n).round().astype(int)
+    return [(int(s), int(s) + tile) for s in starts]
+
+
+def _slope(first, last, length):
+    """Return the weight of each pixel of a part, which falls towards its neighbours."""
+    place = np.arange(first, last)
+    rise = 1 + (place - first if first else np.full(last - first, OVERLAP))
+    fall = last - place if last < length else np.full(last - first, OVERLAP + 1)
+    return np.minimum(np.minimum(rise, fall), OVERLAP).astype("float32")
+
+
+def load_translation(run: str | os.PathLike | Run) -> TranslationModel:
+    """Load a trained translation.
+
+    Example:
+    ```python
+    model = oppai.translation.translate.load_translation("runs/clean")
+    ```
+
+    Args:
+        run: Run folder of `oppai.train_translation`, or the `Run`.
+
+    Returns:
+        A `TranslationModel`.
+
+    Raises:
+        UserError: If there is no such run.
+    """
+    run = TRANSLATION.open(run)
+    model = load_run(run, TRANSLATION, build_translator)
+    translator = getattr(model, "generator", model)
+    task = make_task(run.settings["task"], run.settings["network"])
+    return TranslationModel(translator.network, task)
+
+
+def translate(
+    picture: np.ndarray | str | os.PathLike,
+    model: str | os.PathLike | Run | TranslationModel,
+    *,
+    hints: Any = None,
+) -> np.ndarray:
+    """Translate one picture: clean lines, colours, parts, or what a run has learnt.
+
+    Example:
+    ```python
+    coloured = oppai.translate("grey.png", "runs/colours", hints={(40, 60): "#ff8800"})
+    ```
+
+    Args:
+        picture: RGB uint8 `(height, width, 3)`, or the path of a picture.
+        model: Run folder of `oppai.train_translation`, or what `load_translation`
+            returned.
+        hints: For "colorize", a dict from places (x, y) in pixels to colours, "#rrggbb"
+            or (red, green, blue). Defaults to none.
+
+    Returns:
+        uint8 `(height, width, 3)`; of "segment" the numbers of
+        `illustkit.samples.PARTS`, `(height, width)`.
+
+    Raises:
+        UserError: If the file is no picture, the run is none of a translation, or a
+            hint lies outside the picture.
+    """
+    if not isinstance(model, TranslationModel):
+        model = load_translation(model)
+    if isinstance(picture, (str, os.PathLike)):
+        picture = read_image(picture)
+    if not hints:
+        return model(picture)
+    if model.task.name != "colorize":
+        raise UserError(f'`hints` are for "colorize". Received: a {model.task.name!r}')
+    return model(picture, hints=hints_map(hints, picture.shape[:2]))
+
+
+def hints_map(hints: Any, size: tuple[int, int]) -> np.ndarray:
+    """Return a user's hints as the network takes them.
+
+    Args:
+        hints: Dict from (x, y) to "#rrggbb" or (red, green, blue).
+        size: (height, width) of the picture.
+
+    Returns:
+        float32 `(height, width, 3)`: a*, b* by their range, and 1 where a hint is.
+
+    Raises:
+        UserError: If a place is outside, or a colour is none.
+    """
+    from illustkit.images import uint8_to_lab
+    from oppai.translation.tasks import AB_RANGE
+
+    result = np.zeros((*size, 3), "float32")
+    for (x, y), colour in hints.items():
+        if not (0 <= x < size[1] and 0 <= y < size[0]):
+            raise UserError(
+                f"A hint lies in the picture of {size[1]}×{size[0]} pixels. "
+                f"Received: {(x, y)}"
+            )
+        try:
+            if isinstance(colour, str):
+                colour = [int(colour.lstrip("#")[i : i + 2], 16) for i in (0, 2, 4)]
+            rgb = np.asarray(colour, np.uint8).reshape(1, 1, 3)
+        except (ValueError, TypeError, OverflowError):
+            raise UserError(
+                f'A colour is "#rrggbb" or (red, green, blue). Received: {colour!r}'
+            ) from None
+        ab = uint8_to_lab(rgb)[0, 0, 1:] / AB_RANGE
+        result[max(0, y - 1) : y + 2, max(0, x - 1) : x + 2] = [*ab, 1]
+    return result

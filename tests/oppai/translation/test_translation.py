@@ -1,0 +1,263 @@
+"""Pairs fit, losses are their formulas, a training resumes, any size comes back."""
+
+import numpy as np
+import pytest
+from scipy.special import log_softmax
+from skimage.color import lab2rgb, rgb2lab
+
+import oppai
+from illustkit.errors import UserError
+from illustkit.images import lab_to_uint8, uint8_to_lab, write_image
+from illustkit.samples import PARTS
+from oppai.translation.pairs import Pair, PairBatches, crop_pair, read_pairs
+from oppai.translation.sketch import roughen
+from oppai.translation.tasks import TASKS, make_task
+from oppai.translation.training import build_translator
+from oppai.translation.translate import TranslationModel, hints_map
+
+TINY = {
+    "clean": {"scale": 1 / 48},
+    "colorize": {"scale": 1 / 64, "global_size": 32},
+    "segment": {"filters": 2},
+    "pix2pix": {"filters": 2, "depth": 4},
+}
+
+
+def test_lab_is_that_of_skimage():
+    picture = np.random.default_rng(0).integers(0, 256, (9, 7, 3)).astype("uint8")
+    picture[0, :3] = [[0, 0, 0], [255, 255, 255], [3, 2, 1]]
+    lab = uint8_to_lab(picture)
+    np.testing.assert_allclose(lab, rgb2lab(picture), atol=1e-3)
+    np.testing.assert_array_equal(lab_to_uint8(lab), picture)
+    lab[..., 1:] *= 2  # what no screen shows is clipped
+    expected = np.clip(lab2rgb(lab), 0, 1) * 255
+    assert np.abs(lab_to_uint8(lab).astype(int) - expected).max() <= 1.5
+
+
+def test_a_rough_lies_over_its_lines_but_is_none_of_them():
+    lines = np.full((64, 48), 255, "uint8")
+    lines[20:22], lines[:, 30] = 0, 0
+    rough = roughen(lines, np.random.default_rng(3)).astype(float)
+    again = roughen(lines, np.random.default_rng(3))
+    np.testing.assert_array_equal(rough, again)
+    near = np.zeros(lines.shape, bool)
+    near[17:25], near[:, 27:34] = True, True
+    assert rough[lines == 0].mean() < rough[~near].mean() - 15
+    assert rough.max() < 255 or rough[~near].std() > 1
+    assert not np.array_equal(rough, roughen(lines, np.random.default_rng(4)))
+
+
+def test_both_pictures_of_a_pair_are_cut_alike():
+    """The input holds each pixel's place; the target the same; so do the crops."""
+    rows, columns = np.indices((40, 60)).astype("uint8")
+    picture = np.dstack([rows, columns, rows + columns])
+    pair = Pair(picture, picture.copy())
+    for seed in range(5):
+        given, target = crop_pair(pair, 32, np.random.default_rng(seed))
+        assert given.shape == (32, 32, 3)
+        np.testing.assert_array_equal(given, target)
+    numbers = Pair(None, (rows[..., None] > 19).astype("uint8"))
+    cut = crop_pair(numbers, 64, np.random.default_rng(0)).target
+    assert set(np.unique(cut)) == {0, 1}  # classes are not blurred
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_the_loss_is_its_formula_and_the_result_a_picture(name):
+    task = make_task(name, TINY[name])
+    given, target = task.draw(2, (40, 56))
+    pair = crop_pair(Pair(given, target), 32, np.random.default_rng(0))
+    x, y = task.sample(*pair, np.random.default_rng(1))
+    model = build_translator({"task": name, "network": TINY[name]})
+    x = {k: np.stack([v, v[:, ::-1]]) for k, v in x.items()}
+    y = {k: np.stack([v, v[:, ::-1]]) for k, v in y.items()}
+    predicted = np.asarray(model(x))
+    terms = {k: np.asarray(v) for k, v in model.terms(x, y, predicted, False).items()}
+    if name == "clean":
+        error = predicted - y["lines"] / 255
+        expected = {
+            "squares": (y["weights"] * error**2).mean((1, 2, 3)),
+            "l1": abs(error).mean((1, 2, 3)),
+        }
+    elif name == "colorize":
+        error = (2 * predicted - 1) * 110 - y["ab"]
+        expected = {
+            "squares": (error**2).mean((1, 2, 3)) / 110**2,
+            "l1": abs(error).mean((1, 2, 3)),
+        }
+    elif name == "segment":
+        logs = log_softmax(predicted, axis=-1)
+        parts = y["parts"].astype(int)
+        expected = {
+            "cross_entropy": -np.take_along_axis(logs, parts, -1).mean((1, 2, 3)),
+            "accuracy": (predicted.argmax(-1) == parts[..., 0]).mean((1, 2)),
+        }
+    else:
+        truth = y["picture"] / 127.5 - 1
+        expected = {"l1": abs(predicted - truth).mean((1, 2, 3))}
+    assert set(terms) == set(expected)
+    for key, values in expected.items():
+        np.testing.assert_allclose(terms[key], values, rtol=1e-4, atol=1e-6)
+    first = [{k: v[0] for k, v in part.items()} for part in (x, y)]
+    shown = task.shown(*first, predicted[0])
+    assert [p.shape for p in shown] == [(32, 32, 3)] * 3
+    assert all(p.dtype == np.uint8 for p in shown)
+
+
+def test_half_of_the_colour_crops_have_hints_of_the_true_colours():
+    task = make_task("colorize", TINY["colorize"])
+    picture = task.draw(1, (40, 56))[1]
+    rng = np.random.default_rng(0)
+    counts = []
+    for _ in range(20):
+        x, y = task.sample(None, picture, rng)
+        where = x["hints"][..., 2] > 0
+        counts.append(where.any())
+        if where.any():
+            error = x["hints"][where][:, :2] * 110 - y["ab"][where]
+            assert np.median(np.abs(error)) < 12
+    assert 4 <= sum(counts) <= 16
+
+
+def test_pairs_of_a_folder_are_halves_or_two_folders(tmp_path):
+    rng = np.random.default_rng(0)
+    left, right = rng.integers(0, 256, (2, 24, 20, 3)).astype("uint8")
+    write_image(tmp_path / "both" / "a.png", np.hstack([left, right]))
+    write_image(tmp_path / "both" / "odd.png", left[:, :7])
+    task = make_task("pix2pix")
+    pairs, files, left_out = read_pairs(
+        task, tmp_path / "both", side=24, progress=False
+    )
+    assert list(pairs) == ["a.png"] and len(files) == 2
+    np.testing.assert_array_equal(pairs["a.png"].given, left)
+    np.testing.assert_array_equal(pairs["a.png"].target, right)
+    assert len(left_out) == 1 and "odd.png" in left_out[0] and "even" in left_out[0]
+
+    for name, picture in (("a.png", left), ("b.png", left), ("c.png", left)):
+        write_image(tmp_path / "in" / name, picture)
+    write_image(tmp_path / "out" / "a.webp", right)
+    write_image(tmp_path / "out" / "b.png", right[:9])
+    pairs, _, left_out = read_pairs(
+        task, tmp_path / "in", tmp_path / "out", side=24, progress=False
+    )
+    assert list(pairs) == ["a.png"]
+    assert any("20×9" in line for line in left_out)
+    assert any("c.png" in line and "no target" in line for line in left_out)
+    write_image(tmp_path / "else" / "z.png", left)
+    with pytest.raises(UserError, match="name of its input"):
+        read_pairs(task, tmp_path / "in", tmp_path / "else", side=24, progress=False)
+
+
+class Pointwise:
+    """A network of one formula for each pixel: parts must give what a whole gives."""
+
+    multiple = 8
+
+    def __call__(self, inputs, training):
+        assert inputs.shape[1] % 8 == 0 == inputs.shape[2] % 8
+        return 1 - 0.5 * inputs
+
+
+@pytest.mark.parametrize("size", [(30, 41), (200, 75), (129, 131)])
+def test_parts_of_a_large_picture_join_without_a_seam(size):
+    picture = np.random.default_rng(0).integers(0, 256, (*size, 1)).astype("uint8")
+    task = make_task("clean")
+    whole = TranslationModel(Pointwise(), task, tile=10**4)
+    tiled = TranslationModel(Pointwise(), task, tile=128)
+    rgb = np.repeat(picture, 3, axis=2)
+    expected = np.rint(255 - 0.5 * picture.astype(float))
+    for model in (whole, tiled):
+        result = model(rgb)
+        assert result.shape == rgb.shape and result.dtype == np.uint8
+        assert np.abs(result - expected).max() <= 1
+
+
+def test_hints_are_where_the_user_put_them():
+    hints = hints_map({(3, 2): "#ff0000", (9, 0): (0, 0, 255)}, (8, 12))
+    lab = rgb2lab(np.array([[[255, 0, 0], [0, 0, 255]]], "uint8"))[0]
+    np.testing.assert_allclose(hints[2, 3], [*lab[0, 1:] / 110, 1], atol=1e-3)
+    np.testing.assert_allclose(hints[0, 9], [*lab[1, 1:] / 110, 1], atol=1e-3)
+    assert (hints[..., 2] > 0).sum() == 9 + 6 and not hints[6:].any()
+    for wrong in ({(12, 0): "#ff0000"}, {(0, 0): "red?"}, {(0, 0): (1, 2)}):
+        with pytest.raises(UserError):
+            hints_map(wrong, (8, 12))
+
+
+OPTIONS = {
+    **{"image_size": 32, "batch_size": 2, "epoch_steps": 2, "drawn": 3},
+    **{"sheet_every": 2, "verbose": 0, "strategy": "one"},
+}
+
+
+@pytest.mark.usefixtures("eagerly")
+def test_a_training_resumes_and_its_run_translates_any_size(tmp_path, monkeypatch):
+    monkeypatch.setattr("oppai.translation.training.HELD_OUT", 2)
+    options = {**OPTIONS, "network": {"filters": 2, "depth": 4}}
+    options |= {"learning_rate": 1e-2, "precision": "float32"}
+    broken = oppai.train_translation(
+        "pix2pix", None, tmp_path / "a", epochs=1, **options
+    )
+    assert broken.epochs_done == 1
+    with pytest.raises(UserError, match="another"):
+        oppai.train_translation("clean", None, tmp_path / "a", epochs=2, **OPTIONS)
+    picture = np.random.default_rng(0).integers(0, 256, (21, 37, 3)).astype("uint8")
+    result = oppai.translate(picture, tmp_path / "a")
+    assert result.shape == picture.shape and result.dtype == np.uint8
+    write_image(tmp_path / "p.png", picture)
+    np.testing.assert_array_equal(
+        result, oppai.translate(tmp_path / "p.png", tmp_path / "a")
+    )
+    with pytest.raises(UserError, match="colorize"):
+        oppai.translate(picture, tmp_path / "a", hints={(0, 0): "#000000"})
+
+
+@pytest.mark.usefixtures("eagerly")
+def test_an_adversarial_training_of_a_folder_keeps_its_split(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    for i in range(4):
+        pair = rng.integers(0, 256, (40, 80, 3)).astype("uint8")
+        write_image(tmp_path / "pairs" / f"{i}.png", pair)
+    run = oppai.train_translation(
+        "pix2pix",
+        tmp_path / "pairs",
+        tmp_path / "run",
+        adversarial="pix2pix",
+        network={"filters": 2, "depth": 4},
+        epochs=1,
+        **OPTIONS,
+    )
+    assert {"discriminator", "adversarial", "val_l1"} <= set(run.history)
+    assert (tmp_path / "run" / "split.json").exists()
+    assert (tmp_path / "run" / "data.json").exists()
+    assert list((tmp_path / "run" / "pictures").iterdir())
+    assert oppai.translate(tmp_path / "pairs" / "0.png", run).shape == (40, 80, 3)
+
+
+def test_what_cannot_work_is_told_before_anything_is_read(tmp_path):
+    for options, word in (
+        ({"task": "restore"}, "task"),
+        ({"preset": "huge"}, "preset"),
+        ({"image_size": 40}, "multiple of 16"),
+        ({"adversarial": "wgan"}, "adversarial"),
+        ({"targets": tmp_path}, "targets"),
+    ):
+        task = options.pop("task", "segment")
+        with pytest.raises(UserError, match=word):
+            oppai.train_translation(
+                task, None, tmp_path / "r", **{**OPTIONS, **options}
+            )
+        assert not (tmp_path / "r" / "settings.json").exists()
+
+
+def test_batches_depend_on_the_epoch_and_the_validation_does_not():
+    task = make_task("segment")
+    pairs = [Pair(*task.draw(seed, (24, 32))) for seed in range(3)]
+    batches = PairBatches(task, pairs, image_size=16, batch_size=2, steps=4)
+    assert len(batches) == 4
+    first = batches[0][0]["picture"]
+    batches.epoch = 1
+    assert not np.array_equal(first, batches[0][0]["picture"])
+    fixed = PairBatches(task, pairs, image_size=16, batch_size=3)
+    before = fixed[0]
+    fixed.epoch = 1
+    np.testing.assert_array_equal(before[0]["picture"], fixed[0][0]["picture"])
+    assert before[1]["parts"].max() < len(PARTS)
