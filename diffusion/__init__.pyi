@@ -43,9 +43,11 @@ from .sampling.editing import inpaint_picture as inpaint_picture
 from .sampling.editing import interpolate_pictures as interpolate_pictures
 from .sampling.generate import sample as sample
 from .sampling.generate import sample_folder as sample_folder
+from .sampling.heun import heun as heun
 from .sampling.samplers import ddim as ddim
 from .sampling.samplers import ddpm as ddpm
 from .sampling.samplers import dpm_solver_pp as dpm_solver_pp
+from .sampling.scheduler import Scheduler as Scheduler
 from .schedules import make_schedule as make_schedule
 from .training.gan import train_gan as train_gan
 from .training.train import choose_settings as choose_settings

@@ -336,7 +336,11 @@ class Denoiser:
         inputs = [x, np.full(len(x), t, "int32")]
         if self.self_condition:
             inputs.append(np.zeros_like(x) if self._x0 is None else self._x0)
-        output = np.asarray(self.model(*inputs)).astype("float32", copy=False)
+        return self.read(x, t, self.model(*inputs))
+
+    def read(self, x: np.ndarray, t: int, output: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Return what a model's output for x stands for, as a call does."""
+        output = np.asarray(output).astype("float32", copy=False)
         if output.shape != x.shape:
             raise UserError(
                 "the model must give an output of the shape of its input. Received: "

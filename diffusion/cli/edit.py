@@ -35,6 +35,9 @@ def interpolate(
         int | None, typer.Option(help="Timestep at which the two are mixed.")
     ] = None,
     seed: Seed = 3407,
+    noises: Annotated[
+        int, typer.Option(help="1 noise for both, or 2, one of each one's own.")
+    ] = 1,
     watermark: Watermark = True,
     watermark_text: WatermarkText = "AI-generated",
     opacity: Opacity = 0.35,
@@ -52,7 +55,7 @@ def interpolate(
         editing.check_row(output, model, n + 2, **mark)
         _say_frames(first, second)
         pictures = editing.interpolate_pictures(
-            model, first, second, n=n, t=t, seed=seed
+            model, first, second, n=n, t=t, seed=seed, noises=noises
         )
         editing.write_row(output, pictures, given=(0, -1), **mark)
         typer.echo(f"Look at {output.resolve()}")

@@ -42,8 +42,9 @@ Steps = Annotated[
 Sampler = Annotated[
     str | None,
     typer.Option(
-        help="ddim, ddpm (all timesteps) or dpm++ (spaced for fine detail up to 20 "
-        "steps, evenly above); by default ddim, of the package's model dpm++."
+        help="ddim, ddpm (all timesteps), heun (two evaluations a step) or dpm++ "
+        "(spaced for fine detail up to 20 steps, evenly above); by default ddim, of "
+        "the package's model dpm++."
     ),
 ]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same pictures.")]

@@ -40,7 +40,7 @@ from illustkit.images import (
     uint8_to_signed,
     write_image,
 )
-from illustkit.options import check_number, check_options
+from illustkit.options import check_choice, check_number, check_options
 from illustkit.training.runs import Run
 
 
@@ -53,6 +53,7 @@ def interpolate_pictures(
     t: int | None = None,
     steps: int | None = None,
     seed: int = 3407,
+    noises: int = 1,
 ) -> np.ndarray:
     """Make a row of pictures from one picture to another.
 
@@ -70,6 +71,7 @@ def interpolate_pictures(
             half of the model's.
         steps: Steps of DDIM from there; t + 1 where that is fewer. Defaults to 50.
         seed: int. Defaults to 3407.
+        noises: 1 or 2; see `interpolate`. Defaults to 1.
 
     Returns:
         uint8 `(n + 2, height, width, channels)`, from `first` to `second`.
@@ -100,6 +102,7 @@ def interpolate_pictures(
         rng=[np.random.default_rng(seed) for _ in range(n)],
         t=t,
         steps=min(STEPS if steps is None else steps, t + 1),
+        noises=noises,
         self_condition=model.unet.self_condition,
     )
     return np.concatenate([ends[:1], signed_to_uint8(between), ends[1:]])
@@ -115,6 +118,7 @@ def interpolate(
     rng: Generators,
     t: int | None = None,
     weight: float | np.ndarray = 0.5,
+    noises: int = 1,
     steps: int | None = None,
     eta: float = 0.0,
     clip: bool = True,
@@ -149,6 +153,9 @@ def interpolate(
         rng: List of n generators, one for each pair.
         t: Timestep whose noise is added. Defaults to half of T.
         weight: λ from 0, `first`, to 1, `second`: a number or `(n,)`. Defaults to 0.5.
+        noises: 1 for one noise that both pictures share; 2 for one of each picture's
+            own, as in the paper, which makes the middle of a row smoother than
+            pictures are. Defaults to 1.
         steps: Number of DDIM steps from t. Defaults to `None`, the ancestral sampler
             with its t + 1 steps.
         eta: η of these DDIM steps. Defaults to 0.
@@ -184,10 +191,14 @@ def interpolate(
         raise UserError(f"`weight` must be 0 to 1. Received: {weight}")
     t = int(t)
     weight = weight.reshape(-1, 1, 1, 1)
+    check_choice("noises", noises, (1, 2))
     # Mixing leaves noise that both share as it is, so it can be added afterwards.
+    noise = draw_noise(rng, first.shape[1:])
+    if noises == 2:
+        noise = (1 - weight) * noise + weight * draw_noise(rng, first.shape[1:])
     x_t = add_noise(
         (1 - weight) * first + weight * second,
-        draw_noise(rng, first.shape[1:]),
+        noise,
         float(schedule.sqrt_alphas_cumprod[t]),
         float(schedule.sqrt_one_minus_alphas_cumprod[t]),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,11 @@ from illustkit.errors import UserError
 
 Generators = Sequence[np.random.Generator]
 Progress = Callable[[int, int], object] | None
+Steps = Generator[tuple[Any, int], tuple[np.ndarray, np.ndarray, np.ndarray], Any]
+"""A sampler's steps: it yields (x_t, t), takes x_t and its x0 and ε, and returns x0.
+
+The first x_t is `None`, since the noise comes from outside.
+"""
 SPACINGS = "time", "logsnr"
 
 
@@ -108,16 +113,46 @@ def ddpm(
     denoise = Denoiser(
         model, schedule, objective, clip=clip, self_condition=self_condition
     )
+    return walked(ddpm_steps(schedule, start, rng), x, denoise, start + 1, progress)
+
+
+def ddpm_steps(schedule: Schedule, start: int, rng: Generators) -> Steps:
+    """Return the steps of `ddpm` from a timestep on; see `Steps`."""
     # log σ of the posterior, at least -23.
     log_deviation = 0.5 * schedule.posterior_log_variance_clipped
+    x = None
     for t in range(start, -1, -1):
-        x0, _ = denoise(x, t)
+        x, x0, _ = yield x, t
         mean = float(schedule.posterior_mean_coef1[t]) * x0
         x = mean + float(schedule.posterior_mean_coef2[t]) * x
         if t > 0:
             x += float(np.exp(log_deviation[t])) * draw_noise(rng, x.shape[1:])
+    return x
+
+
+def walked(
+    steps: Steps, x: np.ndarray, denoise: Denoiser, total: int, progress: Progress
+) -> np.ndarray:
+    """Walk a sampler's steps from noise to pictures, asking the model at each.
+
+    Args:
+        steps: What `ddim_steps` and its like return.
+        x: Noise, float32 `(n, height, width, channels)`.
+        denoise: The model.
+        total: Number of steps.
+        progress: Called with (steps done, steps in all), or `None`.
+
+    Returns:
+        Pictures, float32 of the shape of `x`.
+    """
+    _, t = next(steps)
+    for done in range(1, total + 1):
+        try:
+            x, t = steps.send((x, *denoise(x, t)))
+        except StopIteration as end:
+            x = end.value
         if progress is not None:
-            progress(start - t + 1, start + 1)
+            progress(done, total)
     return x
 
 
@@ -241,12 +276,26 @@ def ddim(
     denoise = Denoiser(
         model, schedule, objective, clip=clip, self_condition=self_condition
     )
+    steps_of = ddim_steps(denoise, pairs, eta=eta, version=version, rng=rng)
+    return walked(steps_of, x, denoise, len(pairs), progress)
+
+
+def ddim_steps(
+    denoise: Denoiser,
+    pairs: Sequence[tuple[int, int]],
+    *,
+    eta: float,
+    version: str,
+    rng: Generators | None,
+) -> Steps:
+    """Return the steps of `ddim` through pairs of timesteps; see `Steps`."""
     # ᾱ by t + 1: index 0 is the clean picture, whose ᾱ is 1.
-    bar = np.concatenate([[1.0], schedule.alphas_cumprod])
-    for step, (t, after) in enumerate(pairs, start=1):
-        x0, noise = denoise(x, t)
+    bar = np.concatenate([[1.0], denoise.schedule.alphas_cumprod])
+    x = None
+    for t, after in pairs:
+        x, x0, noise = yield x, t
         if version == "2":
-            noise = denoise.noise_of(x, t, x0) if clip else noise
+            noise = denoise.noise_of(x, t, x0) if denoise.clip else noise
             bar_t, bar_after = bar[t + 1], bar[after + 1]
         else:
             bar_t, bar_after = bar[t], bar[after]
@@ -257,8 +306,6 @@ def ddim(
             x += float(np.sqrt(max(1 - bar_after - sigma2, 0.0))) * noise
             if eta and rng is not None:
                 x += float(np.sqrt(sigma2)) * draw_noise(rng, x.shape[1:])
-        if progress is not None:
-            progress(step, len(pairs))
     return x
 
 
@@ -401,10 +448,15 @@ def dpm_solver_pp(
     denoise = Denoiser(
         model, schedule, objective, clip=clip, self_condition=self_condition
     )
+    return walked(dpm_steps(schedule, times), x, denoise, len(times), progress)
+
+
+def dpm_steps(schedule: Schedule, times: Sequence[int]) -> Steps:
+    """Return the steps of `dpm_solver_pp` through timesteps; see `Steps`."""
     lambdas = 0.5 * np.log(schedule.snr)
-    x0_before = h_before = None
+    x = x0_before = h_before = None
     for step, t in enumerate(times, start=1):
-        x0, _ = denoise(x, t)
+        x, x0, _ = yield x, t
         if step == len(times):
             # λ of the clean picture is infinite, and the step of first order is x0.
             x = x0
@@ -420,6 +472,4 @@ def dpm_solver_pp(
             x = float(sigma[after] / sigma[t]) * x
             x -= float(schedule.sqrt_alphas_cumprod[after] * np.expm1(-h)) * data
             x0_before, h_before = x0, h
-        if progress is not None:
-            progress(step, len(times))
     return x

@@ -37,6 +37,28 @@ def test_both_are_noised_alike_and_mixed():
     assert t.tolist() == [20, 20, 20]
 
 
+def test_two_noises_have_less_variance_in_the_middle_than_one():
+    seen = []
+
+    def model(x, t):
+        seen.append(x)
+        return np.zeros_like(x)
+
+    nought = np.zeros((4, 32, 32, 3), "float32")
+    weight = np.array([0, 0.25, 0.5, 1])
+    rng = [np.random.default_rng(3) for _ in weight]
+    for noises in (1, 2):
+        options = {"t": 20, "weight": weight, "noises": noises, "steps": 1}
+        run(model, nought, nought, rng=rng, **options)
+    a = np.prod(1 - SCHEDULE.betas[:21])
+    one, two = (x.std(axis=(1, 2, 3)) / np.sqrt(1 - a) for x in seen)
+    np.testing.assert_allclose(one, 1, atol=0.05)
+    expected = np.sqrt((1 - weight) ** 2 + weight**2)  # .71 in the middle
+    np.testing.assert_allclose(two, expected, atol=0.05)
+    with pytest.raises(ValueError, match="`noises` must be"):
+        run(model, noises=3)
+
+
 def test_steps_of_both_samplers():
     ancestral, few, half = Recorder(), Recorder(), Recorder()
     run(ancestral, t=9)
