@@ -57,6 +57,8 @@ class Region:
         confidence: Probability, 0 to 1, that the region is censored, of a detector;
             `None` where it was marked by hand. Defaults to `None`.
         sigma: A blur's standard deviation in pixels, else `None`. Defaults to `None`.
+        opacity: Weight of a mosaic through which the picture shows, below 1; `None`
+            where nothing shows through, or it is not known. Defaults to `None`.
     """
 
     box: Box
@@ -65,6 +67,7 @@ class Region:
     grid: Grid | None = None
     confidence: float | None = None
     sigma: float | None = None
+    opacity: float | None = None
 
     @property
     def slices(self) -> tuple[slice, slice]:

@@ -1,7 +1,7 @@
 """Grids of mosaics: windows of a picture vote for them by periodic steps."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,7 +73,12 @@ class _Votes:
 
 
 def find_grids(
-    grey: np.ndarray, *, whole: bool, least: float = 0.4, most: int = 16
+    grey: np.ndarray,
+    *,
+    whole: bool,
+    least: float = 0.4,
+    most: int = 16,
+    measure: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> list[tuple[Grid, list[tuple[int, int, int]]]]:
     """Find grids that many windows of a picture agree on, the likeliest first.
 
@@ -88,12 +93,14 @@ def find_grids(
         whole: Whether blocks are whole pixels wide and high, or any size.
         least: Least score of a window along either side. Defaults to 0.4.
         most: Number of grids at most. Defaults to 16.
+        measure: Function from a grey picture to its steps along x, uint8 of the same
+            size. Defaults to `None`, the sharp ones of `steps`.
 
     Returns:
         List of `(Grid, windows)`; windows are `(left, top, side)` in pixels.
     """
-    turned = np.ascontiguousarray(grey.T)
-    sharp = steps(grey)[1], steps(turned)[1]
+    measure = measure or (lambda view: steps(view)[1])
+    sharp = measure(grey), measure(np.ascontiguousarray(grey.T))
     found = list(_windows(sharp, grey.shape, least, whole))
     if not found:
         return []

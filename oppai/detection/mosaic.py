@@ -8,6 +8,7 @@ import numpy as np
 from illustkit import progress
 from oppai.censoring.block_grid import Grid
 from oppai.censoring.regions import Box, Region
+from oppai.detection.blended import excess, find_blended, with_opacity
 from oppai.detection.combs import best_comb, comb_score, fit_comb, same_lines
 from oppai.detection.corners import from_corner
 from oppai.detection.evidence import (
@@ -320,20 +321,36 @@ def find_mosaics(
     grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
     taken = np.zeros(grey.shape, bool)
     # Blocks of whole pixels are the most frequent and the surest to tell.
-    regions = _search(grey, True, least, marked, taken)
+    grids = find_grids(grey, whole=True, most=_MOST_WHOLE)
+    regions = _search(grey, True, least, marked, taken, grids)
     soft = find_soft(grey, least=least, taken=taken)
     for region in soft:
         taken[region.slices] |= region.mask
     regions += soft
-    regions += _search(sharpened(grey), False, least, marked, taken)
-    return [replace(region, grid=from_corner(grey, region)) for region in regions]
+    sharp = sharpened(grey)
+    grids = find_grids(sharp, whole=False, most=_MOST_ANY)
+    regions += _search(sharp, False, least, marked, taken, grids)
+    regions = [with_opacity(picture, region) for region in regions]
+    if not regions:
+        grids += find_grids(grey, whole=False, most=_MOST_ANY, measure=excess)
+        places = [
+            (grid, place)
+            for grid, windows in grids
+            for place in _places(windows, grey.shape)
+        ]
+        regions = find_blended(picture, places, taken)
+    return [
+        region
+        if region.opacity is not None
+        else replace(region, grid=from_corner(grey, region))
+        for region in regions
+    ]
 
 
-def _search(grey, whole, least, marked, taken):
+def _search(grey, whole, least, marked, taken, grids):
     """Return the mosaics of a picture that are not taken, and take them."""
     regions: list[Region] = []
     search = MosaicSearch(grey, whole=whole, marked=marked)
-    grids = find_grids(grey, whole=whole, most=_MOST_WHOLE if whole else _MOST_ANY)
     progress.begin("looking at grids", len(grids))
     for grid, windows in grids:
         progress.advance()

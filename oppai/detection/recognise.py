@@ -40,7 +40,8 @@ def mosaics_under(picture: np.ndarray, hole: np.ndarray) -> list[Region]:
                 continue
             x, y = region.box[0] + left, region.box[1] + top
             grid = region.grid.moved(left, top)
-            mosaics.append(region_at((x, y), region.mask, kind="mosaic", grid=grid))
+            fields = {"kind": "mosaic", "grid": grid, "opacity": region.opacity}
+            mosaics.append(region_at((x, y), region.mask, **fields))
     return mosaics
 
 

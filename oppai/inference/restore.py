@@ -13,6 +13,7 @@ from illustkit.errors import UserError
 from illustkit.images import read_image
 from oppai.censoring.censor import blend as mix
 from oppai.censoring.regions import Censored, Region, bounds
+from oppai.detection.blended import see_through
 from oppai.detection.find_censored import Found, find_censored
 from oppai.detection.recognise import blurs_under, mosaics_under
 from oppai.inference.marks import (
@@ -191,9 +192,15 @@ def restore(
         censors += blurs
         if found is None and not fill and unknown.any():
             alpha = _known(alpha, unknown)
-            hole = alpha > 0
-    plan = plan_tiles(hole, chosen, censors)
     restored = output[cut]
+    if any(censor.opacity is not None for censor in censors):
+        picture, alpha = _without_blended(picture, alpha, censors, blend)
+        np.copyto(restored, picture)
+        censors = [censor for censor in censors if censor.opacity is None]
+        if not alpha.any():
+            return output
+    hole = alpha > 0
+    plan = plan_tiles(hole, chosen, censors)
     predictions = predict_regions(picture, hole, plan, chosen, batch_size)
     for (region, _), prediction in zip(plan, predictions, strict=True):
         place = region.slices
@@ -266,6 +273,35 @@ def _known(alpha, unknown):
         raise NothingCensoredError(_UNKNOWN)
     warnings.warn(f"In a part: {_UNKNOWN}", stacklevel=3)
     return alpha
+
+
+def _without_blended(picture, alpha, censors, blend):
+    """Take off the mosaics through which a picture shows.
+
+    Returns:
+        `(picture, alpha)` of what is left to restore: a marked part in which nothing
+        else was found is done.
+    """
+    import cv2
+
+    picture, alpha = picture.copy(), alpha.copy()
+    _, labels = cv2.connectedComponents((alpha > 0).astype(np.uint8))
+    done, others = set(), set()
+    for censor in censors:
+        own = labels[censor.slices][censor.mask]
+        parts = set(np.unique(own[own > 0]).tolist())
+        if censor.opacity is None:
+            others |= parts
+            continue
+        done |= parts
+        hidden = np.where(censor.mask, np.uint8(255), np.uint8(0))
+        place = censor.slices
+        picture[place] = mix(
+            picture[place], see_through(picture, censor), hidden, blend
+        )
+        alpha[place][censor.mask] = 0
+    alpha[np.isin(labels, list(done - others))] = 0
+    return picture, alpha
 
 
 def _with_rims(picture, found):
