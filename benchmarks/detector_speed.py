@@ -1,11 +1,17 @@
-"""How many pictures a second do the face detectors and the cascade search?
+"""How many pictures a second do the face detectors search, beside YOLO's smallest?
 
-    python benchmarks/detector_speed.py [--pictures 40] [--image-size 640]
+    python benchmarks/detector_speed.py [--pictures 20] [--image-size 640]
 
-The networks have random weights, because the speed does not depend on them. A detection
-takes one picture in memory through letterbox, network, decoding and suppression. For
-each engine of the detector that ships, the time of a fresh Python from its start to the
-faces of one picture is given too, and how far its raw predictions are from Keras'.
+Everything takes the same picture in turn, so that other work on the machine slows all
+of them: the detector that ships on each of its engines, the preset `tiny`, the cascade
+if its file is here, and Ultralytics' YOLO11n and YOLO26n if `ultralytics` can be
+imported. YOLO and `tiny` have random weights, because the speed does not depend on
+them. A detection takes one picture in memory through letterbox, network, decoding and
+suppression. The least time counts, and its ratio to YOLO11n's, or to that of Keras.
+
+Then the time of a comic page of 992x1401, as it is searched by default and with
+`tile=None`; and for each engine the time of a fresh Python from its start to the faces
+of one picture, and how far its raw predictions are from Keras'.
 """
 
 import argparse
@@ -18,98 +24,127 @@ from devices import processor
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+ENGINES = "keras", "onnx", "opencv"
+SHAPES = {"square": (640, 640), "broad": (640, 360)}
 START = """
 import numpy as np, facescore
 facescore.detect_faces(np.zeros((640, 640, 3), np.uint8), engine="{}")
 """
 
 
-def pictures_a_second(detect, pictures):
-    """Return one over the median seconds of a picture, after two warm-up pictures."""
-    for picture in pictures[:2]:
-        detect(picture)
-    times = []
-    for picture in pictures:
-        start = time.perf_counter()
-        detect(picture)
-        times.append(time.perf_counter() - start)
-    return 1 / sorted(times)[len(times) // 2]
+def searchers(image_size):
+    """Return a dict from a name to a function from a picture to its faces."""
+    from facescore.detector.cascade import Cascade
+    from facescore.detector.network import DetectorNetwork
+    from facescore.detector.prediction import Detector, load_detector
+    from facescore.detector.training import DETECTOR_PRESETS
+    from illustkit.errors import UserError
+
+    def search(detector):
+        return lambda picture: detector.detect(picture, image_size=image_size)
+
+    preset = DETECTOR_PRESETS["tiny"]
+    tiny = DetectorNetwork(preset.widths, preset.depths, preset.head)
+    found = {
+        f"default, {engine}": search(load_detector("default", engine=engine))
+        for engine in ENGINES
+    }
+    found["tiny, keras"] = search(Detector(tiny))
+    try:
+        found["cascade"] = Cascade().detect
+    except UserError as error:
+        print(f"cascade: left out. {error}")
+    try:
+        import ultralytics
+    except ImportError:
+        print("YOLO: left out. `ultralytics` cannot be imported.")
+        return found
+    options = {"imgsz": image_size, "device": "cpu", "verbose": False}
+    for name in ("yolo11n", "yolo26n"):
+        model = ultralytics.YOLO(f"{name}.yaml")
+        found[name] = lambda picture, m=model: m.predict(picture, **options)
+    return found
 
 
-def engines(pictures, image_size):
-    """Print one line for each engine of the detector that ships, timed in turn."""
+def timed(functions, pictures):
+    """Return a dict from names to the seconds of each picture, timed in turn."""
+    times = {name: [] for name in functions}
+    for number, picture in enumerate([*pictures[:2], *pictures]):
+        for name, function in functions.items():
+            start = time.perf_counter()
+            function(picture)
+            if number >= 2:  # the first ones warm up
+                times[name].append(time.perf_counter() - start)
+    return times
+
+
+def table(functions, pictures):
+    """Print a row for each function."""
+    times = timed(functions, pictures)
+    baseline = "yolo11n" if "yolo11n" in times else "default, keras"
+    print(f"| | least ms | median ms | pictures/s | times {baseline} |\n|-|-|-|-|-|")
+    for name, seconds in times.items():
+        least, median = min(seconds), sorted(seconds)[len(seconds) // 2]
+        print(
+            f"| {name} | {least * 1e3:.0f} | {median * 1e3:.0f} | {1 / least:.1f} "
+            f"| {min(times[baseline]) / least:.2f} |",
+            flush=True,
+        )
+
+
+def starts():
+    """Print the start of each engine, and its furthest raw prediction from Keras'."""
     import numpy as np
 
     from facescore.detector.prediction import load_detector
 
-    names = "keras", "onnx", "opencv"
-    detectors = {name: load_detector("default", engine=name) for name in names}
-    pair = np.stack(pictures[:2])
-    raws = {
-        n: np.asarray(d.network.predict_on_batch(pair)) for n, d in detectors.items()
-    }
-    times = {name: [] for name in names}
-    for picture in [*pictures[:2], *pictures]:
-        for name, detector in detectors.items():
-            start = time.perf_counter()
-            detector.detect(picture, image_size=image_size)
-            times[name].append(time.perf_counter() - start)
-    starts = {name: [] for name in names}
+    pair = np.random.default_rng(0).integers(0, 256, (2, 640, 640, 3), "uint8")
+    raws, seconds = {}, {name: [] for name in ENGINES}
+    for name in ENGINES:
+        network = load_detector("default", engine=name).network
+        raws[name] = np.asarray(network.predict_on_batch(pair))
     for _ in range(3):
-        for name in names:
+        for name in ENGINES:
             start = time.perf_counter()
             subprocess.run([sys.executable, "-c", START.format(name)], check=True)
-            starts[name].append(time.perf_counter() - start)
-    for name in names:
-        print(
-            f"default on {name:6s}  {1 / np.median(times[name][2:]):6.1f} pictures/s"
-            f"  start {min(starts[name]):5.2f} s  furthest from Keras "
-            f"{np.abs(raws[name] - raws['keras']).max():.0e}"
-        )
+            seconds[name].append(time.perf_counter() - start)
+    print("| engine | start, s | furthest from Keras |\n|-|-|-|")
+    for name in ENGINES:
+        furthest = np.abs(raws[name] - raws["keras"]).max()
+        print(f"| {name} | {min(seconds[name]):.2f} | {furthest:.0e} |")
 
 
 def main():
-    """Print one line for each detector."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pictures", type=int, default=40)
+    parser.add_argument("--pictures", type=int, default=20)
     parser.add_argument("--image-size", type=int, default=640)
     options = parser.parse_args()
 
+    import cv2
     import keras
 
-    from facescore.detector.cascade import Cascade
-    from facescore.detector.network import DetectorNetwork
-    from facescore.detector.prediction import Detector
-    from facescore.detector.training import DETECTOR_PRESETS
+    from facescore.detector.prediction import load_detector
     from facescore.synthetic.scenes import draw_scene
-    from illustkit.errors import UserError
 
     scenes = [draw_scene(seed)[0] for seed in range(8)]
-    pictures = [scenes[i % len(scenes)] for i in range(options.pictures)]
-    print(
-        f"{processor()}, Keras {keras.__version__} on "
-        f"{keras.backend.backend()}; scenes of 640x640, image size {options.image_size}"
-    )
-    for name in ("tiny", "small"):
-        preset = DETECTOR_PRESETS[name]
-        network = DetectorNetwork(preset.widths, preset.depths, preset.head)
-        detector = Detector(network)
-        speed = pictures_a_second(
-            lambda picture, d=detector: d.detect(
-                picture, image_size=options.image_size
-            ),
-            pictures,
-        )
-        millions = network.count_params() / 1e6
-        print(f"{name:8s} {millions:5.2f} M parameters  {speed:6.1f} pictures/s")
-    engines(pictures, options.image_size)
-    try:
-        cascade = Cascade()
-    except UserError as error:
-        print(f"cascade: {error}")
-    else:
-        speed = pictures_a_second(cascade.detect, pictures)
-        print(f"{'cascade':8s}                     {speed:6.1f} pictures/s")
+    functions = searchers(options.image_size)
+    print(f"{processor()}, Keras {keras.__version__} on {keras.backend.backend()}")
+    for name, (width, height) in SHAPES.items():
+        cut = [scene[:height, :width] for scene in scenes]
+        print(f"\n{name}: {width}x{height}, image size {options.image_size}")
+        table(functions, [cut[i % len(cut)] for i in range(options.pictures)])
+    print("\na page of 992x1401")
+    page = cv2.resize(scenes[0], (992, 1401))
+    ways = {}
+    for engine in ENGINES:
+        detector = load_detector("default", engine=engine)
+        ways[f"{engine}, auto"] = detector.detect
+        ways[f"{engine}, tile=None"] = lambda p, d=detector: d.detect(p, tile=None)
+    for name, seconds in timed(ways, [page] * max(3, options.pictures // 4)).items():
+        print(f"{name}: {min(seconds):.2f} s")
+    print()
+    starts()
 
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@
 
 DATA is a folder with `peppercarrot/` (comic pages and `faces.json`), `noto/` (face
 icons) and `clipart/` (Open Clip Art pictures and `meta.json`). WORK is the folder for
-the results. The comic's pages of the split "test", the avatars of the style `personas`
-and a third of the clip art are never trained on.
+the results. The comic's pages of the split "test", the avatars of the styles
+`personas`, `facesjs` and `bigheads`, and a third of the clip art are never trained on.
 """
 
 import argparse
@@ -32,15 +32,17 @@ from facescore.synthetic.scenes import write_scenes
 from illustkit.images import read_image, write_image
 from illustkit.samples import HANDS, draw_character
 
-# DiceBear's styles: the face (cheek to cheek, fringe to chin) as fractions of the
-# picture, which is the same for all seeds within a few hundredths.
+# Styles of avatars: the face (cheek to cheek, fringe to chin) as fractions of the
+# picture's width, which is the same for all seeds within a few hundredths.
 STYLES = {
     "adventurer": (0.19, 0.38, 0.74, 0.80),
     "avataaars": (0.31, 0.26, 0.69, 0.63),
+    "bigheads": (0.24, 0.41, 0.77, 0.76),
     "bigEars": (0.30, 0.53, 0.70, 0.89),
     "bigSmile": (0.36, 0.30, 0.87, 0.84),
     "croodles": (0.24, 0.37, 0.76, 0.84),
     "dylan": (0.27, 0.27, 0.73, 0.84),
+    "facesjs": (0.15, 0.49, 0.85, 1.25),
     "lorelei": (0.36, 0.33, 0.745, 0.75),
     "micah": (0.33, 0.25, 0.73, 0.77),
     "miniavs": (0.34, 0.38, 0.70, 0.87),
@@ -49,18 +51,55 @@ STYLES = {
     "personas": (0.30, 0.32, 0.70, 0.74),
     "toonHead": (0.29, 0.36, 0.72, 0.76),
 }
-KEPT_APART = "personas"
+KEPT_APART = "personas", "facesjs", "bigheads"
 STEPS = "avatars", "draw", "train", "evaluate", "ship"
-PACKAGES = "@dicebear/core@9.4", "@dicebear/collection@9.4", "@resvg/resvg-js@2"
+PACKAGES = (
+    *("@dicebear/core@9.4", "@dicebear/collection@9.4", "@resvg/resvg-js@2"),
+    *("facesjs@5.0.3", "@bigheads/core@0.3.3", "react@17", "react-dom@17"),
+)
 RENDER = """
 import { createAvatar } from "@dicebear/core";
 import * as styles from "@dicebear/collection";
 import { Resvg } from "@resvg/resvg-js";
+import { faceToSvgString, generate } from "facesjs";
 import fs from "fs";
+import { createRequire } from "module";
+const require = createRequire(import.meta.url);
+const { createElement } = require("react");
+const { renderToStaticMarkup } = require("react-dom/server");
+const heads = require("@bigheads/core");
 const [names, count, size, folder] = process.argv.slice(2);
+let state = 1;
+Math.random = () => {  // mulberry32: the same avatars each time
+  state = (state + 0x6d2b79f5) | 0;
+  let t = Math.imul(state ^ (state >>> 15), 1 | state);
+  t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+  return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+};
+const pick = (map) => {
+  const keys = Object.keys(map).filter((key) => key !== "naked");
+  return keys[Math.floor(Math.random() * keys.length)];
+};
+const { skin, hair, clothing } = heads.theme.colors;
+const parts = ["accessory", "clothing", "eyebrows", "eyes", "facialHair", "graphic",
+  "hair", "hat", "mouth"];
+const mapOf = (part) => heads[part + "Map"] ?? heads[part + "sMap"];
+function bigHead() {
+  const look = { skinTone: pick(skin), hairColor: pick(hair), body: "chest",
+    clothingColor: pick(clothing), hatColor: pick(clothing), mask: false,
+    faceMask: false };
+  for (const part of parts) look[part] = pick(mapOf(part));
+  return renderToStaticMarkup(createElement(heads.BigHead, look));
+}
+const draw = {  // one fatness, so that the face's box is the same for all
+  facesjs: () => faceToSvgString(generate({ fatness: 0.5 })),
+  bigheads: bigHead,
+};
 for (const name of names.split(","))
   for (let i = 0; i < Number(count); i++) {
-    const svg = createAvatar(styles[name], { seed: `${name}-${i}` }).toString();
+    const svg = draw[name]
+      ? draw[name]()
+      : createAvatar(styles[name], { seed: `${name}-${i}` }).toString();
     const fit = { fitTo: { mode: "width", value: Number(size) } };
     const png = new Resvg(svg, fit).render().asPng();
     fs.writeFileSync(`${folder}/${name}_${i}.png`, png);
@@ -69,13 +108,14 @@ for (const name of names.split(","))
 
 
 def avatars(work, count):
-    """Render DiceBear's avatars: `count` of each style, 320 pixels wide."""
+    """Render avatars: `count` of each style, 320 pixels wide."""
     folder, node = work / "avatars", work / "node"
     for place in (folder, node):
         place.mkdir(parents=True, exist_ok=True)
     (node / "package.json").write_text('{"type": "module"}')
     (node / "render.js").write_text(RENDER)
-    subprocess.run(["npm", "install", "--silent", *PACKAGES], cwd=node, check=True)
+    install = "npm", "install", "--silent", "--legacy-peer-deps", *PACKAGES
+    subprocess.run(install, cwd=node, check=True)
     names = ",".join(STYLES)
     subprocess.run(
         ["node", "render.js", names, str(count), "320", str(folder.resolve())],
@@ -192,7 +232,7 @@ def draw(data, work, share):
     write_scenes(work / "train/drawn", n(900), seed=11, **plain)
     early = icon_faces(data / "noto/faces_early")
     write_scenes(work / "train/icons", n(250), seed=12, faces=early, **plain)
-    learnt = avatar_faces(work, set(STYLES) - {KEPT_APART})
+    learnt = avatar_faces(work, set(STYLES) - set(KEPT_APART))
     write_scenes(work / "train/avatars", n(900), seed=13, faces=learnt, **plain)
     others = {"hands": HANDS[1:], "crowds": 0.15}
     write_scenes(work / "train/hands", n(700), seed=31, **plain, **others)
@@ -200,8 +240,10 @@ def draw(data, work, share):
     test = {"backgrounds": apart, "n_faces": (0, 8), "format": "jpg"}
     write_scenes(work / "test/others", n(80), seed=32, **test, **others)
     write_scenes(work / "test/drawn", n(150), seed=21, **test)
-    unseen = avatar_faces(work, {KEPT_APART})
-    write_scenes(work / "test/avatars", n(100), seed=22, faces=unseen, **test)
+    for name in KEPT_APART:
+        unseen = avatar_faces(work, {name})
+        folder = work / "test" / ("avatars" if name == "personas" else name)
+        write_scenes(folder, n(100), seed=22, faces=unseen, **test)
 
 
 # The first stage was run before there were other hands, the later ones without "cel".
@@ -290,9 +332,7 @@ def evaluate(data, work, names, confidence):
         tiled = hasattr(detector, "detect_all")
         rows = {"comic, test pages": measured_pages(data, "test", detector)}
         if tiled:
-            rows["comic, tiles of 640"] = measured_pages(
-                data, "test", detector, tile=640
-            )
+            rows["comic, at 640"] = measured_pages(data, "test", detector, tile=None)
         for folder in sorted((work / "test").iterdir()):
             rows[folder.name] = evaluate_detector(
                 folder,
