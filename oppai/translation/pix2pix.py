@@ -103,6 +103,7 @@ class Pix2PixUNet(TranslationNetwork):
                 x = layers.Dropout(dropout, dtype=dtype, name=f"dropout_{i}")(x)
             x = layers.Concatenate(dtype=dtype, name=f"skip_{i}")([x, skips.pop()])
         super().__init__(inputs=inputs, outputs=as_float32(x, "tanh"), **kwargs)
+        self.multiple = 2**depth
         self.keep(
             dtype,
             channels=channels,
@@ -111,10 +112,6 @@ class Pix2PixUNet(TranslationNetwork):
             depth=depth,
             dropout=dropout,
         )
-
-    @property
-    def multiple(self) -> int:
-        return 2**self.depth
 
     def call(self, inputs, training=None, mask=None):
         for side in ops.shape(inputs)[1:3]:

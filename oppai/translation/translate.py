@@ -51,24 +51,23 @@ class TranslationModel:
             for rows in _spans(height, self.tile)
             for columns in _spans(width, self.tile)
         ]
-        total = weight = None
+        if len(parts) == 1:
+            return self._finished(x, self._predict(x, (height, width)))
+        total: Any = 0
+        weight = np.zeros((height, width, 1), "float32")
         for (top, bottom), (left, right) in parts:
+            place = np.s_[top:bottom, left:right]
             part = {
-                name: array[top:bottom, left:right]
-                if array.shape[:2] == (height, width)
-                else array
+                name: array[place] if array.shape[:2] == (height, width) else array
                 for name, array in x.items()
             }
             result = self._predict(part, (bottom - top, right - left))
-            if len(parts) == 1:
-                return self._finished(x, result)
-            if total is None:
+            if weight.max() == 0:
                 total = np.zeros((height, width, result.shape[-1]), "float32")
-                weight = np.zeros((height, width, 1), "float32")
             down = _slope(top, bottom, height)[:, None, None]
             across = _slope(left, right, width)[None, :, None]
-            total[top:bottom, left:right] += down * across * result
-            weight[top:bottom, left:right] += down * across
+            total[place] += down * across * result
+            weight[place] += down * across
         return self._finished(x, total / weight)
 
     def _predict(self, x, size):
