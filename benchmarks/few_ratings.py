@@ -7,7 +7,9 @@ best possible scorer reaches a Spearman correlation of .90). The other rates the
 of the comic Pepper&Carrot by what can be computed from the picture (`comic_liking`;
 .94): learnt are faces of the episodes 1 to 17, unseen those of 18 to 23. The presets
 `small`, from nothing, and `transfer`, from ImageNet's features, learn from the same
-crops, and score the same unseen ones. Each draw takes other crops.
+crops, and score the same unseen ones. `head` is what `transfer` begins with: the head
+in closed form, before anything is fine-tuned, of nine tenths of the crops. Each draw
+takes other crops.
 
 `--comic` is a folder with `faces.json` and `pages/`; without it only drawn characters
 are rated.
@@ -28,7 +30,10 @@ from facescore.crops import crop_face
 from facescore.scorer.agreement import bootstrap_interval, ranks, spearman
 from facescore.scorer.data import write_ratings
 from facescore.scorer.model import load_scorer
+from facescore.scorer.networks import TransferNet
+from facescore.scorer.ridge import ridge
 from facescore.scorer.training import train_scorer
+from facescore.scorer.transfer import STRENGTHS, features_of
 from facescore.synthetic.taste import rate
 from illustkit.images import read_image, write_image
 from illustkit.samples import draw_character
@@ -67,8 +72,11 @@ def comic_liking(crops):
     return np.array([1.0, 0.6, 0.9]) @ levels
 
 
-def comic(folder):
-    """Return uint8 crops (160, 160) of the comic's faces, their scores and splits."""
+def comic(folder, cuts=(0.2, 0.4, 0.6, 0.8)):
+    """Return uint8 crops (160, 160) of the comic's faces, their scores and splits.
+
+    `cuts` are the fractions of the faces up to each score: equally frequent ones.
+    """
     crops, test = [], []
     for page in json.loads((folder / "faces.json").read_text()):
         if page["boxes"]:
@@ -77,8 +85,8 @@ def comic(folder):
             test += [page["split"] == "test"] * len(page["boxes"])
     liking = comic_liking(crops)
     liking = liking + np.random.default_rng(5077).normal(0, NOISE, len(liking))
-    cuts = np.quantile(liking, (0.2, 0.4, 0.6, 0.8))  # scores are equally frequent
-    return np.stack(crops), 1 + np.searchsorted(cuts, liking), np.array(test)
+    scores = 1 + np.searchsorted(np.quantile(liking, cuts), liking)
+    return np.stack(crops), scores, np.array(test)
 
 
 def tastes(comic_folder, most):
@@ -104,6 +112,28 @@ def learnt(preset, crops, scores, folder, **settings):
     return load_scorer(run)
 
 
+class Heads:
+    """The heads in closed form of crops whose features are computed once."""
+
+    def __init__(self, crops):
+        # As they are, and mirrored: (2, n, features).
+        self.features = np.stack([features_of(crops), features_of(crops[:, :, ::-1])])
+        self.blocks = TransferNet().feature_blocks
+
+    def fit(self, part, scores, weights=None):
+        """Return the function from features to scores that fits a part of the crops."""
+        rows = self.features[:, part]
+        kernel, bias, _ = ridge(
+            rows.reshape(-1, rows.shape[-1]),
+            np.tile(scores[part], 2),
+            STRENGTHS,
+            None if weights is None else np.tile(weights, 2),
+            blocks=self.blocks,
+            groups=np.arange(2 * len(part)).reshape(2, -1).T,
+        )
+        return lambda features: features @ kernel + bias
+
+
 def scored(scorer, crops):
     """Return the scores of crops of another size."""
     views = [
@@ -119,32 +149,43 @@ def main():
     parser.add_argument("--comic", type=Path, help="folder of Pepper&Carrot")
     parser.add_argument("--numbers", type=int, nargs="+", default=[50, 100, 200, 500])
     parser.add_argument("--draws", type=int, default=3)
+    parser.add_argument("--presets", nargs="+", default=["small", "transfer", "head"])
     parser.add_argument("--epochs", type=int, help="fewer, as a test only")
     options = parser.parse_args()
     settings = {} if options.epochs is None else {"epochs": options.epochs}
     sets = tastes(options.comic, max(options.numbers))
+    heads = {}
+    if "head" in options.presets:
+        heads = {
+            taste: (Heads(learnt_crops), features_of(unseen))
+            for taste, ((learnt_crops, _), (unseen, _)) in sets.items()
+        }
     values: dict[tuple, list] = {}
     for draw in range(options.draws):
         for taste, ((crops, scores), (unseen, true)) in sets.items():
             order = np.random.default_rng(draw).permutation(len(scores))
             for number in options.numbers:
-                if number > len(order):
-                    continue
-                for preset in ("small", "transfer"):
-                    part = order[:number]
-                    with tempfile.TemporaryDirectory() as folder:
-                        scorer = learnt(
-                            preset, crops[part], scores[part], Path(folder), **settings
-                        )
-                        found = scored(scorer, unseen)
+                part = order[:number]  # of a smaller set all of it
+                for preset in options.presets:
+                    if preset == "head":
+                        head, features = heads[taste]
+                        kept = part[: round(0.9 * len(part))]
+                        found = head.fit(kept, scores)(features)
+                    else:
+                        with tempfile.TemporaryDirectory() as folder:
+                            scorer = learnt(
+                                *(preset, crops[part], scores[part], Path(folder)),
+                                **settings,
+                            )
+                            found = scored(scorer, unseen)
                     low, high, _ = bootstrap_interval(spearman, (true, found))
                     value = spearman(true, found)
                     print(
-                        f"draw {draw}, {taste}, {number}, {preset}: {value:.3f} "
+                        f"draw {draw}, {taste}, {len(part)}, {preset}: {value:.3f} "
                         f"({low:.2f} to {high:.2f})",
                         flush=True,
                     )
-                    key = taste, number, preset
+                    key = taste, len(part), preset
                     values.setdefault(key, []).append((value, low, high))
     print("| taste | ratings | preset | Spearman | 95 % intervals |\n|-|-|-|-|-|")
     for (taste, number, preset), rows in values.items():

@@ -18,13 +18,15 @@ import numpy as np
 from few_ratings import tastes
 
 from facescore.scorer.agreement import spearman
+from facescore.scorer.networks import TransferNet
 from facescore.scorer.questions import ASK, Questions
 from facescore.scorer.ridge import ridge
-from facescore.scorer.transfer import features_of
+from facescore.scorer.transfer import STRENGTHS, features_of
 
 
 def compare(features, scores, unseen, true, numbers, draws):
     """Return Spearman correlations `(draws, numbers)` for each way to ask."""
+    blocks = TransferNet().feature_blocks
     found = {ask: np.zeros((draws, len(numbers))) for ask in ASK}
     for draw in range(draws):
         order = np.random.default_rng(draw).permutation(len(scores))
@@ -33,7 +35,9 @@ def compare(features, scores, unseen, true, numbers, draws):
             chosen = Questions(features[pool], ask).ask([], max(numbers))
             for k, number in enumerate(numbers):
                 part = pool[chosen[:number]]
-                kernel, bias, _ = ridge(features[part], scores[part])
+                kernel, bias, _ = ridge(
+                    features[part], scores[part], STRENGTHS, blocks=blocks
+                )
                 values[draw, k] = spearman(true, unseen @ kernel + bias)
     return found
 
