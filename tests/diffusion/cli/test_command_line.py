@@ -270,6 +270,38 @@ def test_an_evaluation_is_replaced_by_the_next_and_nothing_else_is(walked, icons
     assert run(*command, "--overwrite").exit_code == 1 and out.exists()
 
 
+def test_gans_and_comparisons_are_given_their_options(tmp_path, monkeypatch):
+    calls = []
+
+    def called(*args, **options):
+        calls.append((*map(str, args), options))
+        return []
+
+    monkeypatch.setattr("diffusion.training.gan.train_gan", called)
+    monkeypatch.setattr("diffusion.comparison.compare_models", called)
+    monkeypatch.setattr("diffusion.comparison.format_comparison", lambda rows: "| |")
+    said = done(
+        *("train-gan", "icons", "--run", "gan", "--model", "stylegan2"),
+        *("--augment", "ada", "--image-size", 32, "--strategy", "one"),
+    )
+    assert "illust-diffusion sample gan --output new" in said
+    images, folder, options = calls.pop()
+    assert (images, folder) == ("icons", "gan")
+    assert options.items() >= {"model": "stylegan2", "preset": "paper"}.items()
+    assert options.items() >= {"augment": "ada", "image_size": 32}.items()
+    assert "steps" not in options and "flip" not in options
+    said = done(
+        *("compare", "icons", "--models", "dcgan, ddpm", "--hours", 0.5),
+        *("--n", 8, "--steps", 5, "--clock", "processor", "--output", tmp_path),
+    )
+    assert "| |" in said and str(tmp_path / "index.html") in said
+    images, folder, options = calls.pop()
+    assert (images, folder) == ("icons", str(tmp_path))
+    expected = {"models": ["dcgan", "ddpm"], "hours": 0.5, "n": 8, "seed": 3407}
+    expected |= {"sampling_steps": 5, "clock": "processor", "features": "vgg16"}
+    assert options.items() >= expected.items()
+
+
 def test_every_command_that_writes_a_mark_takes_a_font(walked, icons, monkeypatch):
     from tests.diffusion.test_watermark import DEJAVU
 
