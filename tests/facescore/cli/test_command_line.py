@@ -455,6 +455,23 @@ def test_the_engine_of_a_command_is_the_detectors(command, tmp_path, monkeypatch
         assert result.exit_code == 2 and "--engine is for a" in result.stderr
 
 
+def test_tiles_are_a_number_none_or_left_to_the_picture(walked, monkeypatch, tmp_path):
+    asked = []
+
+    def detect_all(self, images, **options):
+        asked.append(options.get("tile", "left out"))
+        return [[] for _ in images]
+
+    monkeypatch.setattr(Trained, "detect_all", detect_all)
+    line = "detect", walked / "pictures" / "00.png", "--detector", "runs/bright"
+    for tile in ((), ("--tile", "none"), ("--tile", 64)):
+        done(*line, "--no-save", *tile)
+    assert asked == ["auto", None, 64]
+    result = run(*line, "--tile", "many")
+    assert result.exit_code == 2
+    assert "--tile takes auto, none or a number. Received: many" in result.stderr
+
+
 def test_options_that_would_do_nothing_are_refused(patched, tmp_path, monkeypatch):
     monkeypatch.setattr("facescore.detector.cascade.Cascade", Bright)
     write_image(tmp_path / "in" / "a.png", np.zeros((20, 20, 3), "uint8"))
