@@ -153,7 +153,7 @@ def draw_faces(
     line_width: int | None = None,
     hide_conf: bool = False,
 ) -> np.ndarray:
-    """Draw faces (red, with confidences) and the truth (green) on a picture.
+    """Draw faces (red, with scores, else confidences) and the truth (green).
 
     Example:
     ```python
@@ -169,7 +169,7 @@ def draw_faces(
         line_width: Width of the lines in pixels of the result; the confidences grow
             with it. Defaults to 0.3 % of the mean side, and at least 2, as in
             Ultralytics.
-        hide_conf: Whether to leave out the confidences. Defaults to `False`.
+        hide_conf: Whether to leave out the numbers. Defaults to `False`.
 
     Returns:
         uint8 RGB.
@@ -203,6 +203,8 @@ def draw_faces(
         place = left + 2, above if top >= 15 * grown else top + round(14 * grown)
         thick = max(1, line // 2)
         text = f"{face.confidence:.2f}"[-3:]
+        if face.score is not None:
+            text = f"{face.score:.1f}"
         for colour, stroke in ((WHITE, thick + 3 * line // 2), (FOUND, thick)):
             # legible on anything
             cv2.putText(

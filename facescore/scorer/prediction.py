@@ -9,6 +9,7 @@ import numpy as np
 from facescore.boxes import Face, as_face
 from facescore.crops import crop_face, fit_crop
 from facescore.detector.prediction import as_detector, check_finding, find_faces
+from facescore.detector.results import Faces
 from illustkit.errors import UserError
 from illustkit.exported import is_exported
 from illustkit.images import read_image
@@ -135,7 +136,7 @@ def score(
     margin: Sequence[float] | None = None,
     square: bool | None = None,
     **options: Any,
-) -> list[Face]:
+) -> Faces:
     """Find the faces of a picture and score each.
 
     Example:
@@ -156,13 +157,14 @@ def score(
         **options: `confidence`, `iou`, `image_size` and `tile` of `detect_faces`.
 
     Returns:
-        List of `Face` with scores, in the order of the detector: best first.
+        `Faces`: a list of `Face` with scores, in the order of the detector, surest
+        first. In a notebook it shows the picture with them.
 
     Raises:
         UserError: If the picture, the scorer or the detector cannot be read.
     """
     rate = FaceScorer(scorer, detector, margin=margin, square=square, **options)
-    return rate(read_image(image))
+    return Faces(rate(read_image(image)), image)
 
 
 def score_crops(

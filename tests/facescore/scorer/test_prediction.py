@@ -1,11 +1,16 @@
+import io
+import json
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from facescore.boxes import Face
 from facescore.crops import crop_face
+from facescore.detector.results import draw_faces
 from facescore.scorer.model import Scorer
 from facescore.scorer.prediction import score, score_crops
-from illustkit.images import write_image
+from illustkit.images import read_image, write_image
 from tests.facescore.scorer.test_model import Red
 
 
@@ -60,6 +65,20 @@ def test_no_face_no_score_and_whole_pictures_without_a_detector(scorer, image):
     (whole,) = score(image, scorer=scorer, detector=None)
     assert whole.box == (0, 0, 40, 20) and whole.confidence == 1
     assert whole.score == score_crops([image], scorer)[0]
+
+
+def test_scored_faces_know_their_picture_and_show_themselves(scorer, image, tmp_path):
+    path = write_image(tmp_path / "a.png", image)
+    found = score(path, scorer=scorer, detector=Detector(Face((20, 8, 30, 18), 0.9)))
+    (entry,) = json.loads(found.to_json())
+    assert entry["score"] == pytest.approx(found[0].score)
+    drawn = read_image(found.save(tmp_path / "drawn.png", line_width=1))
+    changed = (drawn != image).any(axis=2)
+    assert changed[8:18, 20].all() and not changed[:, :4].any()
+    unscored = draw_faces(image, [found[0]._replace(score=None)], side=None)
+    assert (found.plot() != unscored).any()  # the number beside it is the score
+    shown = np.asarray(Image.open(io.BytesIO(found._repr_png_())))
+    assert shown.shape == image.shape
 
 
 def test_crops_of_any_size_come_from_arrays_and_files(scorer, tmp_path):
