@@ -4,6 +4,7 @@
     python benchmarks/train_detector.py DATA WORK draw
     python benchmarks/train_detector.py DATA WORK train
     python benchmarks/train_detector.py DATA WORK evaluate --detectors default cascade
+    python benchmarks/train_detector.py DATA WORK confidences --detectors default
     python benchmarks/train_detector.py DATA WORK ship --weights default.npz
 
 DATA is a folder with `peppercarrot/` (comic pages and `faces.json`), `noto/` (face
@@ -24,12 +25,12 @@ import cv2
 import numpy as np
 from detector_quality import LABELS, clip_art, icon_faces
 
-from facescore.detector.evaluation import evaluate_detector, measure
+from facescore.detector.evaluation import evaluate_detector, match, measure
 from facescore.detector.prediction import as_detector, find_faces, load_network
 from facescore.detector.pretrained import save_shipped
-from facescore.labels import write_labels
+from facescore.labels import label_path, read_labels, write_labels
 from facescore.synthetic.scenes import write_scenes
-from illustkit.images import read_image, write_image
+from illustkit.images import list_images, read_image, write_image
 from illustkit.samples import HANDS, draw_character
 
 # Styles of avatars: the face (cheek to cheek, fringe to chin) as fractions of the
@@ -52,7 +53,8 @@ STYLES = {
     "toonHead": (0.29, 0.36, 0.72, 0.76),
 }
 KEPT_APART = "personas", "facesjs", "bigheads"
-STEPS = "avatars", "draw", "train", "evaluate", "ship"
+STEPS = "avatars", "draw", "train", "evaluate", "confidences", "ship"
+CONFIDENCES = 0.2, 0.25, 0.3, 0.35, 0.4, 0.5
 PACKAGES = (
     *("@dicebear/core@9.4", "@dicebear/collection@9.4", "@resvg/resvg-js@2"),
     *("facesjs@5.0.3", "@bigheads/core@0.3.3", "react@17", "react-dom@17"),
@@ -311,6 +313,44 @@ def without_ignored(faces, boxes, ignored):
     ]
 
 
+def confidences(data, work, name, most):
+    """Print precision and recall by confidence on training and on unseen pictures."""
+    detector = as_detector(name)
+
+    def folder(path):
+        for image in list_images(path)[:most]:
+            picture = read_image(image)
+            yield picture, read_labels(label_path(image), picture.shape[1::-1]), []
+
+    def comic(split):
+        for path, boxes, ignored in pages(data, split)[:: 4 if split == "train" else 1]:
+            yield read_image(path), np.asarray(boxes, float).reshape(-1, 4), ignored
+
+    trained = {
+        f"trained: {n}": folder(work / "train" / n) for n in ("hands", "avatars")
+    }
+    unseen = {f"unseen: {f.name}": folder(f) for f in sorted((work / "test").iterdir())}
+    sets = {"trained: comic": comic("train"), **trained}
+    sets |= {"unseen: comic": comic("test"), **unseen}
+    print(f"| precision / recall | {' | '.join(map(str, CONFIDENCES))} |")
+    print("|-|" + "-|" * len(CONFIDENCES))
+    for row, samples in sets.items():
+        hits, found, n_faces = {}, {}, 0
+        for image, boxes, ignored in samples:
+            (faces,) = find_faces([image], detector, confidence=min(CONFIDENCES))
+            faces = without_ignored(faces, boxes, ignored)
+            n_faces += len(boxes)
+            for least in CONFIDENCES:
+                kept = [face.box for face in faces if face.confidence >= least]
+                right = int(match(kept, boxes, (0.5,)).sum())
+                hits[least] = hits.get(least, 0) + right
+                found[least] = found.get(least, 0) + len(kept)
+        cells = [
+            f"{hits[c] / max(found[c], 1):.2f} / {hits[c] / n_faces:.2f}" for c in hits
+        ]
+        print(f"| {row} | {' | '.join(cells)} |", flush=True)
+
+
 def measured_pages(data, split, detector, **options):
     """Return the `DetectorScores` of a detector on the comic's pages of a split."""
     samples, found = [], []
@@ -357,6 +397,7 @@ def main():
     parser.add_argument("--stages", nargs="+", default=list(STAGES))
     parser.add_argument("--detectors", nargs="+", default=["default", "cascade"])
     parser.add_argument("--confidence", type=float, default=0.25)
+    parser.add_argument("--most", type=int, default=60, help="pictures of a set")
     parser.add_argument("--weights", type=Path, default=Path("default.npz"))
     options = parser.parse_args()
     if options.step == "avatars":
@@ -367,6 +408,9 @@ def main():
         train(options.work, options.stages)
     elif options.step == "evaluate":
         evaluate(options.data, options.work, options.detectors, options.confidence)
+    elif options.step == "confidences":
+        for name in options.detectors:
+            confidences(options.data, options.work, name, options.most)
     else:
         last = options.work / f"run-{options.stages[-1]}"
         print(save_shipped(load_network(last), options.weights))
