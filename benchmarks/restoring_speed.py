@@ -1,6 +1,7 @@
 """How much time and memory does the packaged restorer need?
 
-    python benchmarks/restoring_speed.py [--rounds 15] [--huge 10700 10654]
+    python benchmarks/restoring_speed.py [--rounds 15]
+        [--huge 10700 10654 [--suffix .png]]
         [--clipart FOLDER]
 
 Times three cases. The first is a patch of 256 pixels, a quarter of it a mosaic with
@@ -9,7 +10,7 @@ next to bicubic interpolation of the block means. `--clipart`, a folder with a
 `meta.json`, adds what each way loses: the PSNR in the holes of 24 patches kept apart.
 The second is a picture of 3000×4000 pixels with 12 mosaics, once with their boxes given
 and once without. The third is `oppai restore` of a sample in a new process. `--huge`
-times nothing but `oppai restore` of one box in a PNG of that width and height.
+times nothing but `oppai restore` of one box in a picture of that width and height.
 """
 
 import argparse
@@ -116,8 +117,8 @@ def large_picture():
     return censor(truth, mask, block=24, picture_blur=0), boxes
 
 
-def time_huge(width, height):
-    """Print what `oppai restore` takes for one box of a huge PNG."""
+def time_huge(width, height, suffix):
+    """Print what `oppai restore` takes for one box of a huge picture."""
     character = draw_character(7001, (600, 848)).image
     repeats = -(-height // 848), -(-width // 600), 1
     truth = np.tile(character, repeats)[:height, :width]
@@ -127,7 +128,7 @@ def time_huge(width, height):
     mask = np.full((400, 600), 255, np.uint8)
     seen[around] = censor(truth[around], mask, block=16, picture_blur=0)
     with tempfile.TemporaryDirectory() as folder:
-        path = write_image(Path(folder) / "huge.png", seen)
+        path = write_image(Path(folder) / f"huge{suffix}", seen)
         box = f"{x},{y},{x + 600},{y + 400}"
         command = [sys.executable, "-m", "oppai", "restore", str(path), "--box", box]
         start = time.perf_counter()
@@ -135,7 +136,7 @@ def time_huge(width, height):
         seconds = time.perf_counter() - start
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     print(
-        f"{width}×{height} with one box, in a new process: {seconds:.1f} s, "
+        f"{width}×{height}, {suffix}, one box, in a new process: {seconds:.1f} s, "
         f"{used.ru_utime + used.ru_stime:.1f} s of processor time"
     )
 
@@ -145,9 +146,10 @@ def main():
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--clipart", type=Path, help="clip art with meta.json")
     parser.add_argument("--huge", type=int, nargs=2, metavar=("WIDTH", "HEIGHT"))
+    parser.add_argument("--suffix", default=".png", help="of --huge: .png or .jpg")
     options = parser.parse_args()
     if options.huge:
-        time_huge(*options.huge)
+        time_huge(*options.huge, options.suffix)
         return
     compare_ways(options.rounds, options.clipart)
     restorer = oppai.load_restorer("default")

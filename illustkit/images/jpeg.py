@@ -6,6 +6,8 @@ A JPEG's blocks stand by themselves but for the differences of their means, so t
 coefficients of untouched blocks can be written again as they were read.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from illustkit import progress
@@ -16,7 +18,10 @@ _BLOCKS = 1 << 14  # that are encoded at once
 
 
 def with_blocks_of(
-    original: bytes, encoded: bytes, changed: np.ndarray
+    original: bytes,
+    encoded: bytes,
+    changed: np.ndarray,
+    encode_rows: Callable[[slice], bytes] | None = None,
 ) -> bytes | None:
     """Return an edited JPEG whose untouched blocks are those of the original.
 
@@ -31,6 +36,9 @@ def with_blocks_of(
             subsampling, baseline.
         changed: bool `(height, width)` as stored, the pixels that were edited. Each
             block that holds one is taken from `encoded`.
+        encode_rows: Function that compresses some rows as `encoded` was. With it, the
+            codes after the edited rows are not even read: they are copied. Defaults to
+            `None`.
 
     Returns:
         The bytes of a baseline JPEG with the segments of `encoded`; `None` for an
@@ -40,6 +48,8 @@ def with_blocks_of(
         old, new = parse(original), parse(encoded)
         if not _fit(old, new) or changed.shape != (old.height, old.width):
             return None
+        if encode_rows and (scan := _spliced(old, new, changed, encode_rows)):
+            return encoded[: new.start] + scan + b"\xff\xd9"
         blocks = decode(new)
         kept = ~_touched(new, changed)
         blocks[kept] = decode(old)[kept]
@@ -58,6 +68,91 @@ def _fit(old, new):
         return jpeg.width, jpeg.height, parts
 
     return layout(old) == layout(new) and old.is_ycc and new.is_ycc
+
+
+def _spliced(old, new, changed, encode_rows):
+    """Return the original's scan with the edited rows in it, or `None`.
+
+    The codes of a baseline JPEG without restarts are one row of bits, in which only a
+    block's mean depends on the block before. So the rows of units that were edited are
+    replaced, with the first unit after them. Some blocks end with zeros that say
+    nothing, until the new bits are as many as the old ones but for whole bytes: then
+    all that follows is copied byte by byte.
+    """
+    if old.progressive or old.restart or new.restart:
+        return None
+    theirs, ours = old.scans[0].codes, new.scans[0].codes
+    if not all(np.array_equal(theirs[k], ours[k]) for k in ours):
+        return None
+    data = old.scans[0].data.replace(b"\xff\0", b"\xff")
+    columns, n_rows = old.units
+    high = 8 * max(c.down for c in old.components)
+    edited = np.flatnonzero(changed.any(1))
+    if not len(edited):
+        return old.scans[0].data
+    top, bottom = edited[0] // high, edited[-1] // high + 1
+    first, stop = int(top * columns), int(bottom * columns)
+    last = min(stop + 1, n_rows * columns)
+    places = {first: 0, last: 0}
+    per_unit = len(blocks_of_unit(old))
+    blocks = decode(old, last, places)
+    rows = slice(int(top) * high, min(int(bottom) * high, old.height))
+    strip = parse(encode_rows(rows))
+    if not all(np.array_equal(theirs[k], strip.scans[0].codes[k]) for k in ours):
+        return None
+    painted, touched = decode(strip), _touched(strip, changed[rows])
+    inside = blocks[first * per_unit : stop * per_unit]
+    inside[touched] = painted[touched]
+    begin, end = places[first], places[last]
+    before = blocks[: first * per_unit].reshape(first, per_unit, 64)
+    means = [int(before[-1, i, 0]) if first else 0 for i in _last_of(old)]
+    bits = _scan_bits(new, blocks[first * per_unit :], means)
+    if last < n_rows * columns:
+        lack = (end - begin - len(bits)) % 8
+        more = _empty_runs(new, blocks[first * per_unit :], lack)
+        if more is None:
+            return None
+        bits = _scan_bits(new, blocks[first * per_unit :], means, more)
+    else:
+        end = 8 * len(data)
+    around = [_bits_of(data, begin)[: begin % 8], bits]
+    if end % 8:
+        around.append(_bits_of(data, end)[end % 8 :])
+    bits = np.concatenate(around)
+    bits = np.pad(bits, (0, -len(bits) % 8), constant_values=1)
+    scan = data[: begin // 8] + np.packbits(bits).tobytes() + data[-(-end // 8) :]
+    return scan.replace(b"\xff", b"\xff\0")
+
+
+def _bits_of(data, place):
+    """Return the bits of the byte in which a bit lies; none beyond the end."""
+    return np.unpackbits(np.frombuffer(data[place // 8 : place // 8 + 1], np.uint8))
+
+
+def _last_of(jpeg):
+    """Return the number in its unit of each component's last block."""
+    order = blocks_of_unit(jpeg)
+    return [len(order) - 1 - order[::-1].index(i) for i in range(len(jpeg.components))]
+
+
+def _empty_runs(jpeg, blocks, lack):
+    """Return the blocks that get a code of 16 zeros, so that bits grow by `lack`.
+
+    The bits are counted modulo 8. A block gets as many as it has room behind its last
+    coefficient. `None` if there is no room.
+    """
+    code = jpeg.codes[jpeg.components[0].ac]
+    length = int(_codes_of(*code)[1][0xF0])
+    counts = [n for n in range(8) if n * length % 8 == lack]
+    order = np.array(blocks_of_unit(jpeg))
+    own = order[np.arange(len(blocks)) % len(order)] == 0
+    last = 63 - np.argmax(blocks[:, ::-1] != 0, axis=1)
+    last[~blocks.any(1)] = 0
+    room = np.where(own & (last < 63), (62 - last) // 16, 0)
+    free = np.repeat(np.arange(len(blocks)), room)
+    if not counts or not length or len(free) < counts[0]:
+        return None
+    return free[: counts[0]]
 
 
 def _touched(jpeg, changed):
@@ -79,12 +174,24 @@ def _touched(jpeg, changed):
 
 def _encode(jpeg, blocks):
     """Return the scan that holds the blocks: bits, stuffed, without restarts."""
+    bits = _scan_bits(jpeg, blocks, [0] * len(jpeg.components))
+    bits = np.pad(bits, (0, -len(bits) % 8), constant_values=1)
+    return np.packbits(bits).tobytes().replace(b"\xff", b"\xff\0")
+
+
+def _scan_bits(jpeg, blocks, before, empty=()):
+    """Return the bits of blocks, one a byte.
+
+    `before` are the means of each component's block before these; the blocks that
+    `empty` numbers get a code of 16 zeros before they end, as often as they are in it.
+    """
+    empty = np.asarray(empty, np.int64)
     order = np.array(blocks_of_unit(jpeg))
     differences = blocks[:, 0].astype(np.int64)
     for i in range(len(jpeg.components)):
         own = np.flatnonzero(order == i)
         means = differences.reshape(-1, len(order))[:, own]
-        steps = np.diff(means.reshape(-1), prepend=0)
+        steps = np.diff(means.reshape(-1), prepend=before[i])
         differences.reshape(-1, len(order))[:, own] = steps.reshape(means.shape)
     codes = {name: _codes_of(*table) for name, table in jpeg.codes.items()}
     parts = []
@@ -92,11 +199,10 @@ def _encode(jpeg, blocks):
     for start in range(0, len(blocks), _BLOCKS):
         own = np.s_[start : start + _BLOCKS]
         component = order[np.arange(start, start + len(blocks[own])) % len(order)]
-        parts.append(_bits(jpeg, codes, blocks[own], differences[own], component))
+        more = empty[(empty >= start) & (empty < start + _BLOCKS)] - start
+        parts.append(_bits(jpeg, codes, blocks[own], differences[own], component, more))
         progress.advance(len(blocks[own]))
-    bits = np.concatenate(parts)
-    bits = np.pad(bits, (0, -len(bits) % 8), constant_values=1)
-    return np.packbits(bits).tobytes().replace(b"\xff", b"\xff\0")
+    return np.concatenate(parts)
 
 
 def _codes_of(lengths, symbols):
@@ -109,7 +215,7 @@ def _codes_of(lengths, symbols):
     return code, size
 
 
-def _bits(jpeg, codes, blocks, differences, component):
+def _bits(jpeg, codes, blocks, differences, component, empty):
     """Return the bits of some blocks, one a byte."""
     block, k = np.nonzero(blocks[:, 1:])
     k += 1
@@ -122,12 +228,12 @@ def _bits(jpeg, codes, blocks, differences, component):
     open_ended = np.flatnonzero(last < 63)
     n = len(blocks)
     # Of each code: its block, its place there, its symbol and its value.
-    owner = [np.arange(n), block, np.repeat(block, skips), open_ended]
+    owner = [np.arange(n), block, np.repeat(block, skips), open_ended, empty]
     place = [np.zeros(n, np.int64), 2 * k, np.repeat(2 * k - 1, skips)]
-    place.append(np.full(len(open_ended), 128))
+    place += [np.full(len(open_ended), 128), np.full(len(empty), 127)]
     size, ac_size = _size(differences), _size(value)
     symbol = [size, (run % 16) << 4 | ac_size, np.full(skips.sum(), 0xF0)]
-    symbol.append(np.zeros(len(open_ended), np.int64))
+    symbol += [np.zeros(len(open_ended), np.int64), np.full(len(empty), 0xF0)]
     values = [differences, value, *(np.zeros(len(s), np.int64) for s in symbol[2:])]
     sizes = [size, ac_size, *(np.zeros(len(s), np.int64) for s in symbol[2:])]
     owner, place, symbol, values, sizes = map(

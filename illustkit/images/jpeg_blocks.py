@@ -12,11 +12,17 @@ _CHUNK, _UNIT = 1 << 16, 1 << 13
 _BLOCK_END, _INVALID = 64, 200
 
 
-def decode(jpeg: Jpeg) -> np.ndarray:
-    """Return the quantised coefficients of all blocks.
+def decode(
+    jpeg: Jpeg, last: int | None = None, places: dict[int, int] | None = None
+) -> np.ndarray:
+    """Return the quantised coefficients of all blocks, or of the first ones.
 
     Args:
         jpeg: What `parse` returned.
+        last: How many units to read. Of a baseline JPEG without restarts. Defaults to
+            `None`, all.
+        places: Its keys are numbers of units up to `last`; each gets the bit at which
+            that unit begins. Defaults to none.
 
     Returns:
         int16 `(n, 64)`: the blocks in the order of the file, the coefficients in
@@ -28,7 +34,7 @@ def decode(jpeg: Jpeg) -> np.ndarray:
     if jpeg.progressive:
         return _decode_progressive(jpeg)
     order, (scan,) = blocks_of_unit(jpeg), jpeg.scans
-    n_units = jpeg.units[0] * jpeg.units[1]
+    n_units = last or jpeg.units[0] * jpeg.units[1]
     per_part = scan.restart or n_units
     n_parts = -(-n_units // per_part)
     parts = scan.parts
@@ -37,7 +43,8 @@ def decode(jpeg: Jpeg) -> np.ndarray:
     part_ends = np.cumsum([len(part) for part in parts[:n_parts]]).tolist()
     blocks = np.zeros((n_units * len(order), 64), np.int16)
     data = b"".join(parts[:n_parts])
-    _read_codes(scan.codes, data, part_ends, per_part, order, blocks)
+    places = {} if places is None else places
+    _read_codes(scan.codes, data, part_ends, per_part, order, blocks, places)
     # The mean of a block is stored as the difference from the one before.
     by_unit = blocks.reshape(n_units, len(order), 64)
     part = np.arange(n_units) // per_part
@@ -54,7 +61,7 @@ def decode(jpeg: Jpeg) -> np.ndarray:
     return blocks
 
 
-def _read_codes(codes, data, part_ends, per_part, order, blocks):
+def _read_codes(codes, data, part_ends, per_part, order, blocks, places):
     """Fill in what the codes of the data say, the mean of each block as a difference.
 
     Of every bit the code that would begin there is looked up at once, so that the loop,
@@ -94,6 +101,7 @@ def _read_codes(codes, data, part_ends, per_part, order, blocks):
                 ends.append(len(starts))
             unit += 1
             if unit % per_part == 0 or unit == n_units:
+                places[unit] = 8 * base + position
                 end = 8 * (part_ends[(unit - 1) // per_part] - base)
                 if position > end:
                     raise UnknownJpegError
@@ -102,6 +110,10 @@ def _read_codes(codes, data, part_ends, per_part, order, blocks):
             raise UnknownJpegError  # the data end before the picture
         own = blocks[first * len(order) : unit * len(order)]
         _values(codes, order, chunk, bits, np.array(starts), np.array(ends), own)
+        for place in places:
+            if first <= place < unit:
+                begin = ends[(place - first) * len(order) - 1] if place > first else 0
+                places[place] = 8 * base + starts[begin]
         base, position = base + position // 8, position % 8
         progress.advance(unit - first)
 

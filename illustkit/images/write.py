@@ -151,27 +151,24 @@ def write_picture(path: str | os.PathLike, rgb: np.ndarray, *, like: Picture) ->
     profile = like.icc_profile or b""
     if format in HOLDS_ICC and profile[16:20] == _ICC_SPACE.get(mode, b"RGB "):
         options["icc_profile"] = profile
-    data = encode(
-        path,
-        samples,
-        mode,
-        format,
-        palette=palette,
-        transparency=transparency,
-        **options,
-    )
+    options |= {"palette": palette, "transparency": transparency}
+    data = encode(path, samples, mode, format, **options)
     if format == "JPEG" and like.data is not None and mode == like.mode:
-        data = _keep_blocks(path, data, rgb, like)
+
+        def encode_rows(rows):
+            return encode(path, samples[rows], mode, format, **options)
+
+        data = _keep_blocks(path, data, rgb, like, encode_rows)
     return write_bytes(path, data)
 
 
-def _keep_blocks(path, data, rgb, like):
+def _keep_blocks(path, data, rgb, like, encode_rows):
     """Put the blocks of the original back into a JPEG where nothing is edited."""
     changed = _changed(rgb, like.rgb)
     # The largest units of blocks have 32 pixels, and the next one's colour fades in.
     far = ~_widened(changed, 33)
     stored = as_stored(changed, like.orientation)
-    kept = with_blocks_of(like.data, data, stored)
+    kept = with_blocks_of(like.data, data, stored, encode_rows)
     if kept is not None and _difference(kept, like, far) == 0:
         return kept
     _log.warning(

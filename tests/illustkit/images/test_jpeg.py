@@ -9,6 +9,8 @@ from PIL import Image, JpegImagePlugin
 
 from illustkit.images import read_picture, write_picture
 from illustkit.images.jpeg import with_blocks_of
+from illustkit.images.jpeg_blocks import decode
+from illustkit.images.jpeg_segments import parse
 
 KINDS = {
     "4:4:4": {"subsampling": 0},
@@ -77,6 +79,35 @@ def test_blocks_without_an_edited_pixel_stay(tmp_path, kind, mode):
         if mode == "RGB":
             sampling = JpegImagePlugin.get_sampling
             assert sampling(one) == sampling(two)
+
+
+@pytest.mark.parametrize("kind", ["4:4:4", "4:2:2", "4:2:0", "quality 5"])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_copied_codes_hold_the_same_blocks(kind, mode):
+    picture = drawn() if mode == "RGB" else drawn()[..., 0]
+    original = jpeg(picture, **KINDS[kind])
+    with Image.open(io.BytesIO(original)) as image:
+        seen, options = np.asarray(image), {"qtables": image.quantization}
+    options["subsampling"] = KINDS[kind].get("subsampling", 2)
+    # within, at the top, in the last row of units, and nothing
+    for box in (16, 32, 48, 48), (0, 0, 60, 9), (9, 74, 30, 77), (0, 0, 0, 0):
+        place = np.s_[box[1] : box[3], box[0] : box[2]]
+        edited, changed = seen.copy(), np.zeros(seen.shape[:2], bool)
+        edited[place], changed[place] = 200, True
+        rows = []
+
+        def encode_rows(own, edited=edited, rows=rows):
+            rows.append(own)
+            return jpeg(edited[own], **options)
+
+        whole = jpeg(edited, **options)
+        expected = decode(parse(with_blocks_of(original, whole, changed)))
+        result = with_blocks_of(original, whole, changed, encode_rows)
+        np.testing.assert_array_equal(decode(parse(result)), expected)
+        assert len(rows) == (box != (0, 0, 0, 0))
+        if box[1] == 32:
+            # What follows the edited rows are the bytes of the original.
+            assert result[-40:] == original[-40:]
 
 
 def test_nothing_edited_gives_every_pixel_back(tmp_path):
