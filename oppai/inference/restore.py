@@ -213,7 +213,8 @@ def restore(
 def open_restorer(restorer: Any, **options: Any) -> "BaseRestorer":
     """Return the restorer of a name or a path, or a restorer as it is."""
     if restorer is None or isinstance(restorer, (str, os.PathLike)):
-        return load_once(restorer or "default", **options)
+        name: Any = restorer or "default"
+        return load_once(name, **options)
     if given := [name for name, value in options.items() if value is not None]:
         raise UserError(
             f"`{given[0]}` is chosen when a restorer is loaded: give it to "
