@@ -111,7 +111,7 @@ def compare_models(
     n: int = 1024,
     preset: str = "tiny",
     features: Any = FEATURES,
-    sampler: str = "ddim",
+    sampler: str | None = None,
     sampling_steps: int | None = None,
     seed: int = 3407,
     clock: str = "wall",
@@ -142,7 +142,7 @@ def compare_models(
         features: "vgg16", of the package, for KID alone; or see
             `diffusion.evaluation.features.load_extractor`: "inception" or a file of its
             weights for FID and NWI. Defaults to "vgg16".
-        sampler: Of the diffusion models; see `diffusion.sample`. Defaults to "ddim".
+        sampler: Of the diffusion models; see `diffusion.sample`.
         sampling_steps: Of the diffusion models; see `diffusion.sample`.
         seed: Seed of trainings and pictures. Defaults to 3407, the preprint's.
         clock: "wall", or "processor" for the time of all processors that this process

@@ -17,8 +17,10 @@ POOLS = "block1_pool", "block2_pool", "block3_pool"
 def vgg16_extractor() -> Extractor:
     """Return the extractor of VGG16's features, their means after blocks 1 to 3.
 
-    They tell textures and small shapes from one another, not what a picture shows: a
-    KID of them is compared with a KID of them alone.
+    Those of each block are divided by the root of their mean square, since they grow
+    from block to block, and KID takes their third power. They tell textures and small
+    shapes from one another, not what a picture shows: a KID of them is compared with a
+    KID of them alone.
 
     Example:
     ```python
@@ -51,6 +53,10 @@ def vgg16_extractor() -> Extractor:
     def features(pictures: np.ndarray) -> np.ndarray:
         x = signed_to_caffe(uint8_to_signed(pictures))
         maps = network.predict_on_batch(x)
-        return np.concatenate([np.mean(m, axis=(1, 2)) for m in maps], axis=1)
+        means = [np.mean(m, axis=(1, 2)) for m in maps]
+        scaled = [
+            m / np.sqrt(np.mean(m**2, axis=1, keepdims=True) + 1e-12) for m in means
+        ]
+        return np.concatenate(scaled, axis=1)
 
     return Extractor("vgg16", features)

@@ -69,7 +69,7 @@ def sample_gan(
         uint8 `(n, height, width, channels)`.
     """
     batch_size = batch_size or GAN_BATCH
-    options = {} if truncation is None else {"truncation": truncation}
+    options: dict[str, Any] = {} if truncation is None else {"truncation": truncation}
     pictures = []
     with tqdm(total=n, unit="icon", disable=not progress) as bar:
         for start in range(0, n, batch_size):

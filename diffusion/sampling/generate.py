@@ -231,7 +231,7 @@ def choose_sampler(
 
 
 def encode_wishes(
-    model: Diffuser,
+    model: Diffuser | IconGAN,
     attributes: Wish | Sequence[Wish] | None,
     n: int,
     guidance: float = GUIDANCE,
@@ -329,15 +329,15 @@ def sample_size(
         UserError: If the network takes any size and `image_size` is `None`, or
             `image_size` is not the network's or not one that it can halve.
     """
-    own = model.image_size
     if isinstance(model, IconGAN):
-        own = own, own
-        if image_size not in (None, own):
+        side = model.image_size
+        if image_size is not None and tuple(image_size) != (side, side):
             raise UserError(
-                f"This network makes pictures of {own[0]}x{own[0]} pixels. "
+                f"This network makes pictures of {side}x{side} pixels. "
                 f"Received: `image_size` {'x'.join(map(str, image_size))}"
             )
-        return own
+        return side, side
+    own = model.image_size
     if image_size is None:
         if own is None:
             raise UserError("This network takes any size: give `image_size`.")
@@ -370,7 +370,7 @@ def default_batch_size(model: Diffuser | IconGAN, shape: Sequence[int]) -> int:
     return 1 << min(6, max(0, int(np.log2(max(1.0, MEMORY / each)))))
 
 
-def _opened(model):
+def _opened(model: Diffuser | IconGAN | Run | str | os.PathLike) -> Diffuser | IconGAN:
     return model if isinstance(model, Diffuser | IconGAN) else load_model(model)
 
 

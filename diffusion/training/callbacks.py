@@ -203,8 +203,8 @@ class SampleGrids(keras.callbacks.Callback):
 
     def sampled(self) -> np.ndarray:
         """Return the pictures of a grid, uint8 `(n, height, width, channels)`."""
-        options = {"steps": self.steps, "seed": self.seed, "progress": False}
-        return sample(self.model, self.n, sampler="dpm++", **options)
+        options: dict[str, Any] = {"steps": self.steps, "seed": self.seed}
+        return sample(self.model, self.n, sampler="dpm++", progress=False, **options)
 
     def _extract(self, pictures):
         pictures = np.stack([shown(picture) for picture in pictures])

@@ -76,8 +76,13 @@ _STYLE = GanPreset(
     batch_size=32, learning_rate=2e-3, beta_1=0.0, beta_2=0.99, steps=100_000,
     epoch_steps=1000,
 )  # fmt: skip
-_TINY = {"image_size": 64, "batch_size": 16, "steps": 2000, "epoch_steps": 100}
-PRESETS = {
+_TINY: dict[str, Any] = {
+    "image_size": 64,
+    "batch_size": 16,
+    "steps": 2000,
+    "epoch_steps": 100,
+}
+PRESETS: dict[str, dict[str, GanPreset]] = {
     "dcgan": {
         "paper": GanPreset(),
         "tiny": dataclasses.replace(
