@@ -161,6 +161,7 @@ def stylegan2(data, run, **options):
         model="stylegan2",
         augment="diffaugment",
         network=network,
+        learning_rate=5e-3,
         **options,
     )
 
@@ -176,10 +177,14 @@ def _gan(data, run, **options):
         batch_size=4,
         steps=4,
         epoch_steps=2,
-        learning_rate=1e-2,
         n_samples=3,
         verbose=0,
-        **{"precision": "float32", "sample_every": 2, **options},
+        **{
+            "precision": "float32",
+            "sample_every": 2,
+            "learning_rate": 1e-2,
+            **options,
+        },
     )
 
 
