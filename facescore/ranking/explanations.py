@@ -178,9 +178,8 @@ def _link(output, path):
 
 def _card(score, name, sheet, face, veil):
     shown = html.escape(os.fsencode(name).decode("utf-8", "replace"))
-    label = f"{shown}: {score:.2f}. Red raises the score, blue lowers it."
     return (
-        f'<a class="face" href="{sheet}" aria-label="{label}">'
+        f'<a class="face" href="{sheet}">'
         f'<img src="{face}" alt="" loading="lazy">'
         f'<img class="veil" src="{veil}" alt="" loading="lazy">'
         f"<b>{score:.2f}</b><span>{shown}</span></a>"

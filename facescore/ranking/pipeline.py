@@ -92,7 +92,7 @@ class Journal:
                         break  # the last line, which a kill cut short
                     raise UserError(
                         f"{self.path}, line {number + 1}: is no record of a ranking. "
-                        "Rank anew with resume=False."
+                        "Rank anew with --overwrite (resume=False)."
                     ) from error
                 good = file.tell()
         os.truncate(self.path, good)
@@ -100,7 +100,7 @@ class Journal:
         if changed := [key for key in settings if settings[key] != before.get(key)]:
             raise UserError(
                 f"{self.path.parent} holds a ranking with another {', '.join(changed)}"
-                ". Choose another output, or rank anew with resume=False."
+                ". Choose another output, or rank anew with --overwrite (resume=False)."
             )
 
 

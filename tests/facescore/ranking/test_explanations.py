@@ -51,6 +51,7 @@ def test_every_face_gets_a_sheet_and_a_place_on_the_page(tmp_path, scorer):
     assert len(scores) == 8 and scores == sorted(scores, reverse=True)
     assert "b &lt;i&gt;&amp; 1" in page and "<i>&" not in page
     assert "script-src 'none'" in page and "<script" not in page
+    assert "aria-label" not in page  # a link's name is what is seen of it (WCAG 2.5.3)
     for source in re.findall(r'(?:src|href)="\./([^"]+)"', page):
         assert os.path.exists(
             output
