@@ -118,23 +118,30 @@ def evaluate(work, model, n, steps):
 
 
 def reader(work, n, epochs):
-    """Train a network that reads an icon's attributes off it; on other icons."""
+    """Train a network that reads an icon's attributes off it.
+
+    It sees the icons that were learnt, and `n` others, in which all pairs occur.
+    """
     import keras
     from keras import layers
+
+    import diffusion
+    from diffusion.attributes import read_attributes
 
     path = work / "reader.keras"
     if path.exists():
         return keras.models.load_model(path)
-    icons, said = drawn(2 * NEXT, n)
-    vectors = encode(FACE_ICON_ATTRIBUTES, said)
+    learnt = diffusion.read_icons(work / "icons", (SIDE, SIDE))
+    _, table = read_attributes(work / "attributes.csv", learnt.names)
+    others, said = drawn(2 * NEXT, n)
+    icons = np.concatenate([learnt.pictures, others])
+    vectors = encode(FACE_ICON_ATTRIBUTES, [*table, *said])
     targets = [vectors[:, place] for place in groups(FACE_ICON_ATTRIBUTES)]
     x = inputs = keras.Input((SIDE, SIDE, 3), dtype="uint8")
     x = layers.Rescaling(1 / 127.5, -1)(x)
-    x = layers.RandomFlip("horizontal")(x)
-    for width in (32, 64, 96, 128):
-        x = layers.Conv2D(width, 3, padding="same", activation="relu")(x)
-        x = layers.BatchNormalization()(x)
-        x = layers.MaxPooling2D()(x)
+    for width, kernel, stride in ((32, 4, 2), (64, 3, 2), (96, 3, 2), (128, 3, 2)):
+        x = layers.Conv2D(width, kernel, strides=stride, padding="same")(x)
+        x = layers.ReLU()(layers.BatchNormalization()(x))
     x = layers.Dropout(0.3)(layers.Flatten()(x))
     x = layers.Dense(256, activation="relu")(x)
     outputs = [
@@ -142,7 +149,7 @@ def reader(work, n, epochs):
         for name, values in FACE_ICON_ATTRIBUTES.items()
     ]
     network = keras.Model(inputs, outputs)
-    rate = keras.optimizers.schedules.CosineDecay(1e-3, epochs * n // 32)
+    rate = keras.optimizers.schedules.CosineDecay(1e-3, epochs * len(icons) // 32)
     network.compile(keras.optimizers.Adam(rate), ["categorical_crossentropy"] * 7)
     network.fit(icons, targets, batch_size=32, epochs=epochs, verbose=2)
     network.save(path)
@@ -166,32 +173,42 @@ def obey(work, model, n, steps, guidance):
     """Ask for attributes, and read back how many of them an icon shows."""
     import diffusion
 
-    network = reader(work, 12000, 12)
-    options = {"sampler": "dpm++", "steps": steps, "guidance": guidance}
-    icons, said = drawn(NEXT, n)
+    network = reader(work, 2000, 8)
+    icons, said = drawn(NEXT, 400)
     seen = read(network, icons)
-    print(f"guidance {guidance}, {steps} steps, {n} icons an attribute")
-    print("| attribute | read off drawn icons | one wish | all wishes |\n|-|-|-|-|")
-    together = read(network, diffusion.sample(model, n, attributes=said, **options))
-    for name, values in FACE_ICON_ATTRIBUTES.items():
-        wishes = [{name: values[i % len(values)]} for i in range(n)]
-        alone = read(network, diffusion.sample(model, n, attributes=wishes, **options))
-        right = (
-            np.mean([a[name] == b[name] for a, b in zip(seen, said, strict=True)]),
-            np.mean([shows(w, a) for w, a in zip(wishes, alone, strict=True)]),
-            np.mean([a[name] == b[name] for a, b in zip(together, said, strict=True)]),
-        )
-        cells = " | ".join(f"{each:.2f}" for each in right)
-        print(f"| {name} | {cells} |", flush=True)
-    wishes = [APART[i % len(APART)] for i in range(n)]
-    made = diffusion.sample(model, n, attributes=wishes, **options)
-    write_image(work / "pairs.png", sheet(made[:64], columns=8))
-    pairs = read(network, made)
-    right = np.mean([shows(w, a) for w, a in zip(wishes, pairs, strict=True)])
-    parts = np.mean(
-        [a[k] == v for w, a in zip(wishes, pairs, strict=True) for k, v in w.items()]
-    )
-    print(f"pairs never seen: both {right:.2f}, each of the two {parts:.2f}")
+    print("read off 400 drawn icons:", end=" ")
+    print(", ".join(f"{name} {_agree(said, seen, name):.3f}" for name in said[0]))
+    model = diffusion.load_diffuser(model)
+    for strength in guidance:
+        options = {"sampler": "dpm++", "steps": steps, "guidance": strength}
+
+        def asked(wishes, options=options):
+            return diffusion.sample(
+                model, n, attributes=wishes, progress=False, **options
+            )
+
+        print(f"\nguidance {strength:g}, {steps} steps, {n} icons a figure")
+        wishes = [APART[i % len(APART)] for i in range(n)]
+        made = asked(wishes)
+        write_image(work / f"pairs-{strength:g}.png", sheet(made[:64], columns=8))
+        pairs = read(network, made)
+        both = np.mean([shows(*each) for each in zip(wishes, pairs, strict=True)])
+        print(f"pairs never seen: {both:.2f}", flush=True)
+        together = read(network, asked(said[:n]))
+        print("| attribute | one wish | all seven wishes |\n|-|-|-|")
+        rights = []
+        for name, values in FACE_ICON_ATTRIBUTES.items():
+            wishes = [{name: values[i % len(values)]} for i in range(n)]
+            alone = read(network, asked(wishes))
+            right = _agree(wishes, alone, name), _agree(said[:n], together, name)
+            rights.append(right)
+            print(f"| {name} | {right[0]:.2f} | {right[1]:.2f} |", flush=True)
+        cells = " | ".join(f"{each:.3f}" for each in np.mean(rights, axis=0))
+        print(f"| all | {cells} |", flush=True)
+
+
+def _agree(said, seen, name):
+    return np.mean([a[name] == b[name] for a, b in zip(said, seen, strict=True)])
 
 
 def main():
@@ -202,7 +219,7 @@ def main():
     parser.add_argument("--n", type=int, help="icons to draw, or to make")
     parser.add_argument("--steps", type=int, help="of the training, or a sampler")
     parser.add_argument("--sample-every", type=int, default=4)
-    parser.add_argument("--guidance", type=float, default=2.0)
+    parser.add_argument("--guidance", type=float, nargs="+", default=[2.0])
     parser.add_argument("--model", help="a run or default; default: the one in WORK")
     options = parser.parse_args()
     work, model = options.work, options.model or options.work / "run"
@@ -213,7 +230,7 @@ def main():
     elif options.step == "evaluate":
         evaluate(work, model, options.n or 1024, options.steps or 20)
     elif options.step == "obey":
-        obey(work, model, options.n or 240, options.steps or 20, options.guidance)
+        obey(work, model, options.n or 240, options.steps or 12, options.guidance)
     else:
         from diffusion.network.model import save_shipped
 
