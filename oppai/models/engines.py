@@ -122,8 +122,8 @@ def network_graph(
         return graph.node("Add", [x, y])
 
     kernel = weights("stem_partial/kernel").transpose(3, 2, 0, 1)
-    inputs, pads = ["picture", graph.constant(kernel)], [KERNEL // 2] * 4
-    partial = graph.node("Conv", inputs, kernel_shape=[KERNEL] * 2, pads=pads)
+    given, pads = ["picture", graph.constant(kernel)], [KERNEL // 2] * 4
+    partial = graph.node("Conv", given, kernel_shape=[KERNEL] * 2, pads=pads)
     ratio = over_channels("ratio", np.ones(widths[0], np.float32))
     partial = graph.node("Mul", [partial, ratio])
     bias = over_channels("valid", weights("stem_partial/bias"))
