@@ -52,6 +52,10 @@ def restore(
         bool,
         typer.Option(help="Restore what is marked even where nothing hides it."),
     ] = False,
+    again: Annotated[
+        bool,
+        typer.Option(help="Restore also what was restored before, as its file notes."),
+    ] = False,
     batch_size: BatchSize = 8,
     engine: Engine = "auto",
     precision: Annotated[
@@ -101,6 +105,7 @@ def restore(
             blend=blend,
             feather=feather,
             **given(fill=fill or None),
+            again=again,
             batch_size=batch_size,
             engine=engine,
             precision=precision,

@@ -29,6 +29,7 @@ from illustkit.progress import inner_bar
 from oppai.data.metadata import load_metadata
 from oppai.detection.find_censored import find_censored
 from oppai.inference.marks import NothingCensoredError, check_boxes, painted_mask
+from oppai.inference.record import read_record, restored_mask, write_record
 from oppai.inference.restore import LOADING, open_restorer, restore
 from oppai.models.pretrained import PRECISIONS
 
@@ -102,6 +103,7 @@ def restore_files(
     metadata: Any = None,
     masks: PathLike | None = None,
     mask_colour: Sequence[int] | None = None,
+    again: bool = False,
     overwrite: bool = False,
     progress: bool = True,
     **options: Any,
@@ -136,6 +138,10 @@ def restore_files(
             picture's is found by its stem. White is restored; see `oppai.restore` for
             masks with transparency.
         mask_colour: RGB colour with which regions are painted over.
+        again: Restore also what the file's record says was restored before and has not
+            changed since, whatever marks it; `fill` does so too. PNG and JPEG hold such
+            a record, single pictures alone. Defaults to `False`: it stays byte for
+            byte.
         overwrite: Replace files that exist; the pictures themselves too where
             `output` is their folder. Defaults to `False`.
         progress: Show a progress bar. Defaults to `True`.
@@ -169,7 +175,7 @@ def restore_files(
                 report.skipped.append(target)
                 continue
             with inner_bar(source.name, show=progress), _naming(source):
-                _restore_file(source, target, load, marks, options)
+                _restore_file(source, target, load, marks, options, again)
             report.written.append(target)
         except NothingCensoredError as error:
             report.unmarked.append((source, str(error)))
@@ -272,7 +278,7 @@ def _check_targets(jobs, overwrite):
         check_writable(folder)
 
 
-def _restore_file(source, target, load, marks, options):
+def _restore_file(source, target, load, marks, options, again):
     """Restore and write one file."""
     format_of(target)
     n, format = count_frames(source)
@@ -285,8 +291,13 @@ def _restore_file(source, target, load, marks, options):
     picture = read_picture(source)
     check_like(target, picture)
     marked = marks.find(source, picture.rgb.shape)
+    # What is filled is restored whatever it shows.
+    again = again or options.get("fill", False)
+    earlier = [] if again else read_record(source, picture.rgb)
+    options = {**options, "done": restored_mask(picture.rgb.shape, earlier)}
     restored = _restore_rgb(picture.rgb, picture.alpha, marked, load, options)
     write_picture(target, restored, like=picture)
+    write_record(target, restored, picture, earlier)
 
 
 def _restore_animation(source, target, load, marks, options):

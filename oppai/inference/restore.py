@@ -35,6 +35,11 @@ _RIM = 6
 LOADING = "engine", "precision", "mirror"
 # Pixels around what is marked that are looked at, at least.
 _AROUND = 1024
+_DONE = 0.9  # of a marked part that was restored before, from which all of it was
+_RESTORED = (
+    "Nothing censored is here: it was restored before and is as it was then. `again` "
+    "restores it anyway."
+)
 _NOTHING = "Nothing censored was found: mark it with boxes, a mask or paint."
 _UNKNOWN = (
     "What is marked shows no mosaic, blur, white-out, light or bar, and is left as it "
@@ -58,6 +63,7 @@ def restore(
     engine: str | None = None,
     precision: str | None = None,
     mirror: bool | None = None,
+    done: np.ndarray | None = None,
 ) -> np.ndarray:
     """Restore the marked regions of a picture and keep every other pixel.
 
@@ -73,8 +79,12 @@ def restore(
     that sees mosaics, the blocks of marked mosaics and the strength of marked blurs are
     found too. Such a restorer leaves alone what is marked and shows no mosaic, blur,
     white-out, light or bar: so a mosaic with steps is restored once. What was a blur of
-    7 pixels and more, a white-out or a soft mosaic comes back soft: if it is marked
-    again, it may be taken for a blur.
+    7 pixels and more, a white-out or a soft mosaic comes back soft, and in an array
+    nothing tells it from a blur: if it is marked again, it may be restored again.
+    `oppai restore` notes in a PNG or a JPEG what it restored, and leaves that alone.
+
+    A blended mosaic, through which the picture shows, is taken off: what lies below
+    follows from it nearly exactly, and no network is asked.
 
     Example:
     ```python
@@ -119,6 +129,9 @@ def restore(
             and `mirror`. Defaults to `None`, "auto".
         precision: As in `load_restorer`. Defaults to `None`.
         mirror: As in `load_restorer`. Defaults to `None`.
+        done: bool `(height, width)`, what was restored before and stays as it is. An
+            array does not tell: `oppai restore` notes it in the file. Defaults to
+            `None`, nothing.
 
     Returns:
         A new uint8 RGB array of the picture's size.
@@ -182,6 +195,8 @@ def restore(
     # A small part of a large picture is restored in a cut of it.
     output, cut = picture.copy(), _neighbourhood(alpha)
     picture, alpha = picture[cut], alpha[cut]
+    if done is not None:
+        alpha = _not_done(alpha, done[cut])
     censors = _moved(censors, cut)
     hole = alpha > 0
     if not chosen.sees_mosaics:
@@ -273,6 +288,20 @@ def _known(alpha, unknown):
     if not alpha.any():
         raise NothingCensoredError(_UNKNOWN)
     warnings.warn(f"In a part: {_UNKNOWN}", stacklevel=3)
+    return alpha
+
+
+def _not_done(alpha, done):
+    """Return the alpha of the marked parts that were not restored before."""
+    import cv2
+
+    n, labels = cv2.connectedComponents((alpha > 0).astype(np.uint8))
+    core = alpha > 127
+    sizes = np.bincount(labels[core], minlength=n)
+    finished = np.bincount(labels[core & done], minlength=n) >= _DONE * sizes
+    alpha = np.where(finished[labels] | done, 0, alpha)
+    if not alpha.any():
+        raise NothingCensoredError(_RESTORED)
     return alpha
 
 
