@@ -51,6 +51,14 @@ def train_scorer(
         str, typer.Option(help="small, transfer, animecnn, alexnet-whole or -face.")
     ] = "small",
     objective: Annotated[str | None, typer.Option(help="regression or coral.")] = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option(help="Of transfer; any of keras.applications, as MobileNetV2."),
+    ] = None,
+    start_from: Annotated[
+        str | None,
+        typer.Option(help="File of weights to begin with: .npz or .weights.h5."),
+    ] = None,
     class_weights: Annotated[
         str | None,
         typer.Option(help="balanced: rare scores count as much as frequent ones."),
@@ -79,7 +87,7 @@ def train_scorer(
     with user_errors():
         from facescore.scorer import training
 
-        options = None if hidden_units is None else {"hidden_units": hidden_units}
+        options = given(hidden_units=hidden_units, backbone=backbone) or None
         done = training.train_scorer(
             crops,
             run,
@@ -93,6 +101,7 @@ def train_scorer(
             calibrate=calibrate,
             **given(
                 objective=objective,
+                start_from=start_from,
                 class_weights=class_weights,
                 epochs=epochs,
                 batch_size=batch_size,

@@ -8,6 +8,7 @@ import numpy as np
 from keras import layers, ops
 
 from facescore.efficientnet_lite import build_features
+from facescore.scorer.backbones import LITE0, build_stages
 from illustkit.errors import UserError
 from illustkit.options import check_number
 from illustkit.training.dropout import Dropout
@@ -495,7 +496,7 @@ class SmallNet(_ScoringNetwork):
 class CellStatistics(layers.Layer):
     """Computes the mean and the standard deviation of each channel in cells of a grid.
 
-    What does not fill a cell at the right and at the bottom is left out. The standard
+    Cells overlap by a pixel where a side is no multiple of `grid`. The standard
     deviation is `sqrt(variance + 1e-6)`, whose derivative is finite; both are computed
     in float32.
 
@@ -505,7 +506,7 @@ class CellStatistics(layers.Layer):
     ```
 
     Args:
-        grid: Most cells of a side; a cell is `ceil(side / grid)` pixels. Defaults to 5.
+        grid: Cells of a side, fewer on a shorter side. Defaults to 5.
         **kwargs: `name`, `dtype`.
 
     Call arguments:
@@ -523,20 +524,22 @@ class CellStatistics(layers.Layer):
         super().__init__(**kwargs)
         self.grid = int(grid)
 
-    def _cell(self, side):
-        return -(-side // self.grid)
-
     def call(self, x):
         values = ops.cast(x, "float32")
-        cell = self._cell(x.shape[1]), self._cell(x.shape[2])
-        mean = ops.average_pool(values, cell, cell, padding="valid")
-        squares = ops.average_pool(ops.square(values), cell, cell, padding="valid")
+        cell = tuple(-(-side // self.grid) for side in x.shape[1:3])
+        steps = tuple(max(1, side // self.grid) for side in x.shape[1:3])
+
+        def pooled(v):
+            v = ops.average_pool(v, cell, steps, padding="valid")
+            return v[:, : self.grid, : self.grid]
+
+        mean, squares = pooled(values), pooled(ops.square(values))
         deviation = ops.sqrt(ops.relu(squares - ops.square(mean)) + 1e-6)
         return ops.cast(ops.concatenate([mean, deviation], axis=-1), self.compute_dtype)
 
     def compute_output_shape(self, input_shape):
         batch, height, width, channels = input_shape
-        cells = height // self._cell(height), width // self._cell(width)
+        cells = min(self.grid, height), min(self.grid, width)
         return batch, *cells, 2 * channels
 
     def get_config(self) -> dict[str, Any]:
@@ -545,10 +548,11 @@ class CellStatistics(layers.Layer):
 
 @keras.saving.register_keras_serializable(package="facescore")
 class TransferNet(_ScoringNetwork):
-    """EfficientNet-Lite0's features at 5×5 places, and one linear layer.
+    """Features that learnt ImageNet in the cells of a grid, and one linear layer.
 
-    The mean and the deviation of the features at strides 2, 4, 8 and 16 in the cells of
-    a grid tell the layer of colours and lines, and where they are. Batch normalisation
+    The mean and the deviation of EfficientNet-Lite0's features at strides 2, 4, 8 and
+    16 in 5×5 cells tell the layer of colours and lines, and where they are. Of another
+    backbone they are those at strides 8, 16 and 32 in 2×2 cells. Batch normalisation
     keeps ImageNet's statistics: fifty crops have none worth learning.
     `facescore.scorer.transfer.begin_with_features` gives it its weights.
 
@@ -561,6 +565,8 @@ class TransferNet(_ScoringNetwork):
         image_size: Side in pixels, or (width, height), multiples of 80. Defaults to
             160.
         dropout: Fraction of the features that training drops. Defaults to 0.3.
+        backbone: "EfficientNetLite0", or the name of a network of `keras.applications`,
+            such as "MobileNetV2". Defaults to "EfficientNetLite0".
         dtype: See `AlexNet`.
         **kwargs: Passed to `keras.Model`.
 
@@ -571,7 +577,7 @@ class TransferNet(_ScoringNetwork):
         float32 `(batch, 1)`.
 
     Raises:
-        UserError: If a side is not a multiple of 80.
+        UserError: If a side is not a multiple of 80, or the backbone is unknown.
 
     Reference:
         Tan and Le, "EfficientNet" (2019); the article, years 2 and 3, whose AlexNet
@@ -579,28 +585,39 @@ class TransferNet(_ScoringNetwork):
     """
 
     sides = 80, 80  # of a picture: the least, and what they are multiples of
-    grid = 5
 
     def __init__(
         self,
         image_size: ImageSize = 160,
         dropout: float = 0.3,
+        backbone: str = LITE0,
         *,
         dtype: Any = None,
         **kwargs: Any,
     ) -> None:
         width, height = check_size(image_size, *self.sides)
         picture = keras.Input((height, width, 3), name="picture")
-        found = build_features(picture, dtype=dtype)
+        if backbone == LITE0:
+            found = build_features(picture, dtype=dtype)
+            grid, end = 5, found[16]
+            stages = [found[stride] for stride in (2, 4, 8, 16)]
+        else:  # of a thousand channels and more
+            grid = 2
+            stages, end = build_stages(backbone, picture, dtype=dtype)
         cells = [
-            CellStatistics(self.grid, dtype=dtype, name=f"cells{stride}")(found[stride])
-            for stride in (2, 4, 8, 16)
+            CellStatistics(grid, dtype=dtype, name=f"cells{i}")(stage)
+            for i, stage in enumerate(stages)
         ]
         x = layers.Concatenate(dtype=dtype, name="cells")(cells)
         x = layers.Flatten(dtype=dtype, name="features")(x)
         x = Dropout(dropout, dtype=dtype, name="drop")(x)
-        arguments = {"image_size": (width, height), "dropout": dropout}
+        arguments = {
+            "image_size": (width, height),
+            "dropout": dropout,
+            "backbone": backbone,
+        }
         super().__init__(picture, _score(x), dtype, arguments, **kwargs)
+        self.backbone_end = end
         for layer in self.layers:
             if isinstance(layer, layers.BatchNormalization):
                 layer.trainable = False

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from facescore.crops import MARGIN, crop_region
 from facescore.scorer.agreement import mean_absolute_error, spearman
+from facescore.scorer.backbones import IMAGENET, LITE0, find_application
 from facescore.scorer.calibration import (
     CALIBRATION,
     FEWEST,
@@ -39,7 +40,11 @@ from facescore.scorer.model import (
     threshold_biases,
 )
 from facescore.scorer.networks import check_size
-from facescore.scorer.transfer import begin_with_features
+from facescore.scorer.transfer import (
+    begin_with_convolutions,
+    begin_with_features,
+    read_layers,
+)
 from illustkit.errors import UserError
 from illustkit.files import expand_user
 from illustkit.options import check_choice, check_number, check_options, check_range
@@ -60,6 +65,10 @@ class ScorerPreset:
         network: "small", "animecnn", "alexnet" or "transfer".
         image_size: (width, height) in pixels; crops of other sizes are stretched to it.
         network_options: More keyword arguments of the network.
+        start_from: File of the convolutions that "alexnet", "animecnn" or "small"
+            begins with; see `facescore.scorer.transfer.read_layers`. Of "transfer" with
+            another backbone the backbone's weights: "imagenet", which Keras downloads,
+            or a file; see `facescore.scorer.backbones.begin_with_application`.
         objective: "regression" or "coral".
         class_weights: "balanced" lets every score count alike in the loss, however rare
             it is; `None` every crop.
@@ -81,6 +90,7 @@ class ScorerPreset:
     network: str = "small"
     image_size: Any = (96, 96)
     network_options: dict[str, Any] = field(default_factory=dict)
+    start_from: str | None = None
     objective: str = "regression"
     class_weights: str | None = None
     batch_size: int = 16
@@ -257,6 +267,10 @@ def train_scorer(
         learnt_by = "mean", "scale", "biases", "score_weights"
         record |= {name: before.get(name) for name in learnt_by}
     Run.check(folder, record, kind=SCORER)
+    given = None
+    learnt_file = chosen.start_from is not None and chosen.network != "transfer"
+    if learnt_file and not has_trained(folder):
+        given = read_layers(chosen.start_from)
     gone: list[Rating] = []
     rated, sources = rated_crops(crops, ratings, gone=gone)
     if len(rated) < chosen.batch_size:  # before they are all read
@@ -327,7 +341,11 @@ def train_scorer(
         synchronised = devices.strategy is not None and devices.replicas > 1
         scorer = build_scorer(run.settings, synchronised=synchronised)
         if chosen.network == "transfer" and not has_trained(folder):
-            begin_with_features(scorer, stored.select(training), scores[training])
+            begin_with_features(
+                *(scorer, stored.select(training), scores[training]), chosen.start_from
+            )
+        if given is not None:
+            begin_with_convolutions(scorer.network, given, chosen.start_from)
         scorer.compile(_optimizer(chosen, len(batches)), jit_compile=_compiled_by_xla())
         build_optimizer(scorer)
     fit_run(
@@ -394,6 +412,15 @@ def choose_scorer_settings(preset: str = "small", **settings: Any) -> ScorerPres
     chosen = dataclasses.replace(chosen, network_options=options)
     check_choice("network", chosen.network, tuple(NETWORKS))
     check_choice("objective", chosen.objective, OBJECTIVES)
+    if chosen.start_from is not None:
+        chosen = dataclasses.replace(chosen, start_from=os.fspath(chosen.start_from))
+        shipped = options.get("backbone", LITE0) == LITE0
+        if chosen.network == "transfer" and shipped and chosen.start_from != IMAGENET:
+            raise UserError(
+                f"`start_from` is for other networks: {LITE0} begins with ImageNet's "
+                "weights, which come with the package. Leave it out, or name another "
+                "`backbone`."
+            )
     check_choice("class_weights", chosen.class_weights, ("balanced",))
     check_choice("optimizer", chosen.optimizer, OPTIMIZERS)
     check_options(**dataclasses.asdict(chosen))
@@ -406,6 +433,8 @@ def choose_scorer_settings(preset: str = "small", **settings: Any) -> ScorerPres
     names = inspect.signature(network).parameters.keys() - {"image_size", "kwargs"}
     for name in options:
         check_choice("network_options", name, sorted(names))
+    if options.get("backbone", LITE0) != LITE0:
+        find_application(options["backbone"])
     check_number("hidden_units", options.get("hidden_units"), whole=True, least=1)
     if isinstance(chosen.image_size, int):
         chosen = dataclasses.replace(chosen, image_size=(chosen.image_size,) * 2)

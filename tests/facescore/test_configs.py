@@ -40,7 +40,10 @@ CASES = {
     },
     Signed: {"dtype": MIXED},
     EfficientNetLite0: {"image_size": 32, "dtype": MIXED},
-    TransferNet: {"image_size": (80, 160), "dropout": 0.2, "dtype": MIXED},
+    TransferNet: {
+        **{"image_size": (80, 160), "dropout": 0.2, "backbone": "MobileNet"},
+        "dtype": MIXED,
+    },
     FaceDetector: {
         "network": lambda: DetectorNetwork((2,) * 5, (1,) * 4, 2, normalise=False),
         "term_weights": {"box": 1.0, "cls": 2.0, "dfl": 3.0},

@@ -95,7 +95,9 @@ def test_training_again_resumes_to_the_weights_of_an_unbroken_run(
 
 
 @pytest.mark.usefixtures("eagerly")
-def test_rare_scores_count_and_scores_are_spread_as_the_ratings(crops, tmp_path):
+def test_rare_scores_count_and_scores_are_spread_as_the_ratings(
+    trained, crops, tmp_path
+):
     with pytest.raises(UserError, match="needs 20 held-out crops.*there are 10"):
         train_scorer(crops, tmp_path / "run", calibrate=True, **TINIEST)
     ratings = [(path, 1 if i < 30 else 5) for i, path in enumerate(list_images(crops))]
@@ -103,6 +105,8 @@ def test_rare_scores_count_and_scores_are_spread_as_the_ratings(crops, tmp_path)
         **{**TINIEST, "epochs": 1, "holdout": 0.5, "objective": "regression"},
         **{"class_weights": "balanced", "ratings": ratings},
     }
+    # It begins with the convolutions of the run that `trained` made.
+    settings["start_from"] = str(trained.weights_path)
     run = train_scorer(crops, tmp_path / "run", calibrate=True, **settings)
     weights = run.settings["score_weights"]
     assert weights == pytest.approx([2 / 3, 0, 0, 0, 2], rel=0.1)
@@ -179,6 +183,11 @@ def test_the_presets_of_the_article():
         ({"preset": "huge"}, "'alexnet-face', 'alexnet-whole', 'animecnn', 'small'"),
         ({"colour": 1}, r"Received: \['colour'\]"),
         ({"objective": "mse"}, "Received: 'mse'"),
+        ({"preset": "transfer", "start_from": "a.npz"}, "for other networks"),
+        (
+            {"preset": "transfer", "network_options": {"backbone": "ResNet5"}},
+            "such as MobileNetV2. Received: 'ResNet5'",
+        ),
         ({"class_weights": "even"}, "must be one of balanced. Received: 'even'"),
         ({"network": "vgg"}, "Received: 'vgg'"),
         ({"optimizer": "sgd9"}, "Received: 'sgd9'"),

@@ -3,10 +3,15 @@ import numpy as np
 import pytest
 
 from facescore.efficientnet_lite import build_features, shipped_features
+from facescore.scorer.backbones import begin_with_application, preprocessing
 from facescore.scorer.model import Scorer
-from facescore.scorer.networks import CellStatistics, TransferNet
+from facescore.scorer.networks import AlexNet, CellStatistics, TransferNet
 from facescore.scorer.ridge import leave_one_out, ridge, standardised
-from facescore.scorer.transfer import begin_with_features
+from facescore.scorer.transfer import (
+    begin_with_convolutions,
+    begin_with_features,
+    read_layers,
+)
 from illustkit.errors import UserError
 
 
@@ -68,10 +73,10 @@ def test_noise_needs_a_strong_ridge():
 def test_cells_have_the_means_and_deviations_of_loops():
     features = np.random.default_rng(0).normal(5, 2, (2, 7, 4, 3)).astype("float32")
     found = keras.ops.convert_to_numpy(CellStatistics(3)(features))
-    assert found.shape == (2, 2, 2, 6)  # cells of 3×2; one row is left out
-    for y in range(2):
-        for x in range(2):
-            cell = features[:, 3 * y : 3 * y + 3, 2 * x : 2 * x + 2].astype("float64")
+    assert found.shape == (2, 3, 3, 6)  # cells of 3×2 that overlap by a pixel
+    for y in range(3):
+        for x in range(3):
+            cell = features[:, 2 * y : 2 * y + 3, x : x + 2].astype("float64")
             expected = np.concatenate([cell.mean((1, 2)), cell.std((1, 2))], axis=-1)
             np.testing.assert_allclose(found[:, y, x], expected, atol=1e-4)
 
@@ -79,7 +84,7 @@ def test_cells_have_the_means_and_deviations_of_loops():
 def test_features_of_a_stride_are_two_blocks():
     network = TransferNet(80)
     picture = np.random.default_rng(0).normal(size=(1, 80, 80, 3)).astype("float32")
-    names = [f"cells{stride}" for stride in (2, 4, 8, 16)]
+    names = [f"cells{i}" for i in range(4)]
     outputs = [network.get_layer(name).output for name in (*names, "features")]
     *parts, flat = keras.Model(network.inputs, outputs).predict(picture, verbose=0)
     for i, part in enumerate(parts):
@@ -131,3 +136,89 @@ def test_what_ships_fits_every_layer_up_to_a_stride_of_16():
     assert layers.keys() == shipped.keys()
     for name, layer in layers.items():
         assert [w.shape for w in layer.weights] == [w.shape for w in shipped[name]]
+
+
+@pytest.mark.parametrize("name", ["MobileNet", "ResNet50", "DenseNet121"])
+def test_preprocessing_is_that_of_keras(name):
+    module = {"MobileNet": "mobilenet", "ResNet50": "resnet50"}.get(name, "densenet")
+    picture = np.random.default_rng(0).integers(0, 256, (4, 4, 3)).astype("float32")
+    expected = getattr(keras.applications, module).preprocess_input(picture.copy())
+    matrix, offset = preprocessing(name)
+    found = (picture / 127.5 - 1) @ matrix + offset
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_another_backbone_begins_with_a_file_of_its_weights(tmp_path, monkeypatch):
+    learnt = keras.applications.MobileNet(
+        include_top=False, weights=None, input_shape=(80, 80, 3)
+    )
+    learnt.save_weights(tmp_path / "a.weights.h5")
+    network = TransferNet(80, backbone="MobileNet")
+    begin_with_application(network, tmp_path / "a.weights.h5")
+    signed = np.random.default_rng(0).uniform(-1, 1, (1, 80, 80, 3)).astype("float32")
+    last = network.get_layer("cells2").input
+    assert last.shape[1:] == learnt.output_shape[1:]
+    found = keras.ops.convert_to_numpy(keras.Model(network.inputs[0], last)(signed))
+    expected = keras.ops.convert_to_numpy(learnt(signed))
+    scale = np.abs(expected).max()  # random weights leave little
+    assert np.ptp(expected) > 0.1 * scale > 0
+    np.testing.assert_allclose(found / scale, expected / scale, atol=1e-4)
+    assert not network.get_layer("preprocess").trainable
+    (tmp_path / "b.weights.h5").write_bytes(b"none")
+    with pytest.raises(UserError, match="does not hold weights of MobileNet"):
+        begin_with_application(network, tmp_path / "b.weights.h5")
+
+    def failing(**options):
+        raise Exception("URL fetch failure on https://storage: None")
+
+    monkeypatch.setattr(keras.applications, "MobileNet", failing)
+    with pytest.raises(UserError, match=r"cannot be downloaded \(URL.*`start_from`"):
+        begin_with_application(network)
+
+
+CONVOLUTIONS = [f"conv{i}" for i in range(1, 6)]
+
+
+@pytest.fixture(scope="module")
+def alexnet():
+    return AlexNet(35, hidden_units=4)
+
+
+@pytest.mark.parametrize("kind", ["keras", "npz", "chainer"])
+def test_alexnet_begins_with_given_convolutions(alexnet, tmp_path, kind):
+    kernels = {n: alexnet.get_layer(n).get_weights() for n in CONVOLUTIONS}
+    path = tmp_path / ("a.weights.h5" if kind == "keras" else "a.npz")
+    if kind == "keras":
+        alexnet.save_weights(path)
+    else:
+        names = ("kernel", "bias") if kind == "npz" else ("W", "b")
+        order = (0, 1, 2, 3) if kind == "npz" else (3, 2, 0, 1)
+        arrays = {f"predictor/fc6/{names[0]}": np.zeros((4, 4))}
+        for name, (kernel, bias) in kernels.items():
+            arrays[f"predictor/{name}/{names[0]}"] = kernel.transpose(order)
+            arrays[f"predictor/{name}/{names[1]}"] = bias
+        np.savez(path, **arrays)
+    other = AlexNet(67, hidden_units=3)  # other fully connected layers
+    head = other.get_layer("fc6").get_weights()[0]
+    begin_with_convolutions(other, read_layers(path), path)
+    for name, weights in kernels.items():
+        for a, b in zip(other.get_layer(name).get_weights(), weights, strict=True):
+            np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(other.get_layer("fc6").get_weights()[0], head)
+
+
+def test_convolutions_that_do_not_fit_are_named(alexnet, tmp_path):
+    weights = {n: alexnet.get_layer(n).get_weights() for n in CONVOLUTIONS}
+    before = weights["conv1"][0].copy()
+    grouped = {**weights, "conv2": [np.zeros((5, 5, 48, 256)), weights["conv2"][1]]}
+    grouped["conv1"] = [before + 1, weights["conv1"][1]]
+    with pytest.raises(UserError, match=r"a.npz: .* conv2 .*5, 5, 48, 256.*5, 5, 96"):
+        begin_with_convolutions(alexnet, grouped, "a.npz")
+    np.testing.assert_array_equal(alexnet.get_layer("conv1").get_weights()[0], before)
+    del weights["conv5"]
+    with pytest.raises(UserError, match="a.npz: has no layer conv5. The network's"):
+        begin_with_convolutions(alexnet, weights, "a.npz")
+    (tmp_path / "a.h5").write_bytes(b"no file")
+    for name, message in (("a.h5", "a.h5 cannot be read"), ("a.bin", "neither")):
+        with pytest.raises(UserError, match=message):
+            read_layers(tmp_path / name)
