@@ -1179,17 +1179,6 @@ CASES: dict[str, Case] = {
             "sample": lambda: signed(2, 16, 16, 3),
         },
     ),
-    "diffusion:heun": Case(
-        smaller=(("steps=18", "steps=3"),), values={"schedule": lambda: schedule(20)}
-    ),
-    "diffusion:Scheduler": Case(
-        smaller=(("steps=12", "steps=3"),),
-        values={
-            "schedule": lambda: schedule(20),
-            "np": value(np),
-            "sample": lambda: signed(2, 16, 16, 3),
-        },
-    ),
     "diffusion:repaint": Case(
         smaller=(("128", "16"), ("40:90", "4:10"), ("rng=rng", "rng=rng, steps=4")),
         values={
