@@ -296,8 +296,7 @@ def middle_share(true: Any, predicted: Any) -> MiddleShare:
 
     Example:
     ```python
-    str(middle_share([1, 3, 3, 5], [2.6, 3.0, 3.2, 3.4]))
-    # "100% of the predictions round to 3, 50% of the true scores are 3"
+    middle_share([1, 3, 3, 5], [2.6, 3.0, 3.2, 3.4]).predicted   # 1.0
     ```
 
     Args:

@@ -103,7 +103,7 @@ def balanced_weights(scores: Any, n_levels: int = LEVELS) -> np.ndarray:
 
     Example:
     ```python
-    balanced_weights([3, 3, 3, 5])   # [0., 0., 0.667, 0., 2.]
+    balanced_weights([3, 3, 5])   # [0., 0., 0.75, 0., 1.5]
     ```
 
     Args:
