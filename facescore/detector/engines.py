@@ -46,9 +46,14 @@ class EngineNetwork:
         engine: str,
     ) -> None:
         self.settings, self.engine = dict(settings), engine
+        self._arrays = dict(arrays)
         # OpenCV reads a size, and then takes every size.
         size = (64, 64) if engine == "opencv" else None
         self._run = open_graph(network_graph(settings, arrays, size), engine)
+
+    def get_weights(self) -> list[np.ndarray]:
+        """Return the weights in the order of their paths."""
+        return [self._arrays[path] for path in sorted(self._arrays)]
 
     def predict_on_batch(self, pictures: np.ndarray) -> np.ndarray:
         """Return the raw predictions of pictures.

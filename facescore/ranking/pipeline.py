@@ -16,7 +16,7 @@ import numpy as np
 
 from facescore.boxes import Face
 from facescore.crops import failure
-from facescore.detector.cascade import SHRINK
+from facescore.detector.cascade import SHRINK, Cascade
 from facescore.ranking.duplicates import colour_signature, perceptual_hash
 from facescore.scorer.prediction import FaceScorer
 from illustkit.errors import UserError
@@ -119,15 +119,19 @@ def fingerprint(model: Any) -> str:
     digest = hashlib.sha256()
     fields = ("image_size", "margin", "square", "objective", "mean", "scale")
     digest.update(repr([getattr(model, field, None) for field in fields]).encode())
-    if isinstance(getattr(model, "path", None), Path):  # a cascade's file
-        digest.update(model.path.read_bytes())
-        digest.update(f"{SHRINK}".encode())
     if calibration := getattr(model, "calibration", None):
         digest.update(repr(calibration).encode())
-    network = getattr(model, "network", model)
-    if hasattr(network, "get_weights"):
-        for weight in network.get_weights():
-            digest.update(np.ascontiguousarray(weight).tobytes())
+    part = model
+    while part is not None:  # a detector or a scorer, its network, an exported file
+        if isinstance(getattr(part, "path", None), Path):
+            digest.update(part.path.read_bytes())
+        if isinstance(part, Cascade):
+            digest.update(f"{SHRINK}".encode())
+        if hasattr(part, "get_weights"):
+            for weight in part.get_weights():
+                digest.update(np.ascontiguousarray(weight).tobytes())
+            break
+        part = getattr(part, "network", None)
     return f"{name} {digest.hexdigest()[:16]}"
 
 

@@ -1,8 +1,13 @@
 import os
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from facescore.detector.engines import EngineNetwork
+from facescore.detector.prediction import Detector
+from facescore.detector.pretrained import read_shipped
+from facescore.ranking.pipeline import fingerprint
 from illustkit.images import read_image, write_image
 from tests.facescore.rankings import (
     Scorer,
@@ -99,3 +104,27 @@ def test_memory_holds_a_few_pictures_only(tmp_path):
         gc.unfreeze()
     assert ranking.done == 60 and len(most) == 8
     assert 1 <= max(most) <= 2 * 8 + 2
+
+
+def test_other_weights_of_an_engine_or_a_file_have_another_fingerprint(tmp_path):
+    """A ranking must not go on with what another network has found."""
+    settings, arrays = read_shipped()
+    changed = {**arrays, min(arrays): arrays[min(arrays)] + 1}
+    detectors = [
+        Detector(EngineNetwork(settings, each, "opencv")) for each in (arrays, changed)
+    ]
+    prints = [fingerprint(detector) for detector in detectors]
+    assert prints[0] != prints[1]
+    again = Detector(EngineNetwork(settings, dict(arrays), "opencv"))
+    assert fingerprint(again) == prints[0]
+
+    class Opened:
+        """As a scorer that was opened from a file."""
+
+        def __init__(self, path):
+            self.network = SimpleNamespace(path=path)
+
+    for i in range(2):
+        (tmp_path / f"{i}.onnx").write_bytes(bytes([i]))
+    files = [fingerprint(Opened(tmp_path / f"{i}.onnx")) for i in (0, 1, 0)]
+    assert files[0] == files[2] != files[1]
