@@ -49,7 +49,7 @@ def experiment(
             run,
             preset=preset,
             n=n,
-            sampler=sampler,
+            sampler=sampler or "ddim",
             steps=steps,
             seed=seed,
             features=features,

@@ -69,8 +69,11 @@ def heun_timesteps(
             f"{sigma_max} or less. Received: steps={steps}"
         )
     steps = int(steps)
-    ends = np.array([sigmas[most - 1], max(sigma_min, sigmas[0])]) ** (1 / rho)
-    spaced = np.linspace(*ends, steps) ** rho
+    first, last = (
+        float(sigma) ** (1 / rho)
+        for sigma in (sigmas[most - 1], max(sigma_min, sigmas[0]))
+    )
+    spaced = np.linspace(first, last, steps) ** rho
     nearest = np.abs(np.log(sigmas[:, None]) - np.log(spaced)).argmin(axis=0)
     # Each is at least one below the previous one, and none is below 0.
     falling = np.minimum.accumulate(nearest + np.arange(steps))

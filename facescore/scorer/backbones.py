@@ -99,7 +99,7 @@ def build_stages(
     height = picture.shape[1]
     stages = {}
     for layer in model.layers:
-        shape = getattr(layer.output, "shape", ())
+        shape = tuple(getattr(layer.output, "shape", ()))
         if len(shape) != 4 or isinstance(layer, layers.ZeroPadding2D):
             continue
         stages[round(np.log2(height / shape[1]))] = layer.output

@@ -268,9 +268,9 @@ def train_scorer(
         record |= {name: before.get(name) for name in learnt_by}
     Run.check(folder, record, kind=SCORER)
     given = None
-    learnt_file = chosen.start_from is not None and chosen.network != "transfer"
-    if learnt_file and not has_trained(folder):
-        given = read_layers(chosen.start_from)
+    learnt_file = None if chosen.network == "transfer" else chosen.start_from
+    if learnt_file is not None and not has_trained(folder):
+        given = read_layers(learnt_file)
     gone: list[Rating] = []
     rated, sources = rated_crops(crops, ratings, gone=gone)
     if len(rated) < chosen.batch_size:  # before they are all read
@@ -344,8 +344,8 @@ def train_scorer(
             begin_with_features(
                 *(scorer, stored.select(training), scores[training]), chosen.start_from
             )
-        if given is not None:
-            begin_with_convolutions(scorer.network, given, chosen.start_from)
+        if given is not None and learnt_file is not None:
+            begin_with_convolutions(scorer.network, given, learnt_file)
         scorer.compile(_optimizer(chosen, len(batches)), jit_compile=_compiled_by_xla())
         build_optimizer(scorer)
     fit_run(

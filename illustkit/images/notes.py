@@ -42,10 +42,10 @@ def with_note(data: bytes, key: str, text: str) -> bytes | None:
         return _PNG + b"".join([*pieces[:-1], chunk, pieces[-1]])
     if data.startswith(_JPEG) and len(pieces) > 1:
         content = name + b"\0" + body
-        size = struct.pack(">HH", 0xFF00 | _COMMENT, len(content) + 2)
+        marker = struct.pack(">HH", 0xFF00 | _COMMENT, len(content) + 2)
         # After the markers that readers look for first.
         at = sum(kind in _MARKERS for kind, _ in others)
-        return _JPEG + b"".join([*pieces[:at], size + content, *pieces[at:]])
+        return _JPEG + b"".join([*pieces[:at], marker + content, *pieces[at:]])
     return None
 
 
