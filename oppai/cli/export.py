@@ -1,7 +1,7 @@
 """The command `oppai export`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -33,7 +33,7 @@ def export(
         refuse_existing(path, overwrite)
         from oppai.models.pretrained import load_restorer
 
-        restorer = load_restorer(run)
+        restorer: Any = load_restorer(run)
         memory = least_memory(restorer, image_size) / 1e9
         export_restorer(restorer, path, image_size=image_size)
         print(

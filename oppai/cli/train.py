@@ -192,4 +192,5 @@ def train_mosaic(
         if export is not None:
             from oppai.models.pretrained import save_shipped
 
-            print(save_shipped(load_restorer(done), export))
+            restorer: Any = load_restorer(done)
+            print(save_shipped(restorer, export))
