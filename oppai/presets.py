@@ -81,12 +81,12 @@ BOOK = Preset()
 of 3,973 pictures, 3 to 4 minutes per epoch on a TPU.
 
 The whole training has not been measured. Trials at 128×128 and 256×256 with 8 base
-filters and real VGG16 features began from 492 steps without VGG16. In the next 40 or
-50 steps the style terms were 98 % or more of this loss. The colours shifted (ΔE 9.9 at
-128×128 and 9.7 at 256×256 outside the hole; 7.4 at 128×128 where VGG16 was left out).
-The PSNR in the hole was 8.3 and 7.8 dB (10.8 dB without VGG16), with the paper's
-weights just as low. `benchmarks/README.md` has the table. `vgg_weights=None` leaves
-these terms out."""
+filters and real VGG16 features began from 492 steps without VGG16. In the next 150
+steps the style terms were 98 % of this loss. The colours shifted (ΔE 9.1 at 128×128 and
+8.2 at 256×256 outside the hole; 7.7 at both where VGG16 was left out). The PSNR in the
+hole was 8.4 and 8.7 dB (10.8 and 9.4 dB without VGG16), with the paper's weights .15
+and .2 dB lower. `benchmarks/README.md` has the table. `vgg_weights=None` leaves these
+terms out."""
 
 _FEWER_EPOCHS = replace(
     BOOK,
