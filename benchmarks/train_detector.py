@@ -256,6 +256,7 @@ STAGES = {
     "416": (ALL, {"image_size": 416, "epochs": 15, "epoch_size": 640}),
     "512": (ALL, {"image_size": 512, "epochs": 8, "epoch_size": 512}),
     "512b": ((*ALL, "pages-3"), {"image_size": 512, "epochs": 48, "epoch_size": 640}),
+    "512c": ((*ALL, "pages-3"), {"image_size": 512, "epochs": 64, "epoch_size": 640}),
 }
 CHANGES = {
     "320": {"close_mosaic": 2},
@@ -270,6 +271,7 @@ CHANGES = {
         **{"precision": "mixed_bfloat16"},
     },
 }
+CHANGES["512c"] = {**CHANGES["512b"], "close_mosaic": 8}
 COMMON = {"rotate": 45.0, "restyle": 0.12, "scale": (0.5, 1.8), "saturation": 0.8}
 
 
