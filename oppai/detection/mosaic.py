@@ -7,7 +7,7 @@ import numpy as np
 
 from illustkit import progress
 from oppai.censoring.block_grid import Grid
-from oppai.censoring.regions import Box, Region
+from oppai.censoring.regions import Box, Region, region_at
 from oppai.detection.blended import excess, find_blended, with_opacity
 from oppai.detection.combs import best_comb, comb_score, fit_comb, same_lines
 from oppai.detection.corners import from_corner
@@ -53,6 +53,9 @@ _DOUBT, _EXPLAINING, _USUAL = 2.7, 20.0, 0.85
 _FILLED = 0.12
 _MOST_WHOLE, _MOST_ANY = 16, 8  # grids that are looked at
 _SURER = 0.05  # by how much a comb of any size has to be better than the one at hand
+# Least side of a picture that is searched at half its size, how sure a find there has
+# to be, the part of the picture that it fills less than, and how oblong its blocks are.
+_HALVED, _AT_HALF, _MOST_OF, _OBLONG = 160, 0.7, 0.6, 2.0
 _ATTEMPTS = 4  # grids that are tried in a place, each fitted to what the last one found
 SURE = 1 / (1 + np.exp(-0.3))  # confidence from which a region counts as a mosaic
 
@@ -306,6 +309,9 @@ def find_mosaics(
 ) -> list[Region]:
     """Find the mosaics of a picture, whatever else it shows.
 
+    Where nothing is found the picture is searched once more at half its size: the lines
+    of a mosaic that was enlarged afterwards are ramps, which are steps there.
+
     Args:
         picture: uint8 RGB `(height, width, 3)`.
         least: Confidence over which a region counts as a mosaic. Defaults to what
@@ -316,6 +322,50 @@ def find_mosaics(
     Returns:
         List of `Region` of the kind "mosaic"; no two share a pixel.
     """
+    regions = _find_at_its_size(picture, least, marked)
+    if regions or min(picture.shape[:2]) < _HALVED:
+        return regions
+    height, width = picture.shape[:2]
+    half = np.s_[: height // 2 * 2, : width // 2 * 2]
+    if marked is None:
+        least = max(least, _AT_HALF)
+    else:
+        marked = marked[half][::2, ::2]
+    found = _find_at_its_size(_halved(picture[half]), least, marked)
+    return [
+        _doubled(region)
+        for region in found
+        # Soft mosaics are searched at all sizes anyway.
+        if region.grid is not None
+        and not region.grid.soft
+        and region.opacity is None
+        and region.mask.sum() < _MOST_OF * height * width / 4
+        and max(region.grid.block) <= _OBLONG * min(region.grid.block)
+    ]
+
+
+def _halved(picture):
+    """Return the means of squares of four pixels."""
+    import cv2
+
+    height, width = picture.shape[:2]
+    size = width // 2, height // 2
+    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+
+
+def _doubled(region):
+    """Return a region of the picture at half its size as it lies in the picture."""
+    left, top = (2 * side for side in region.box[:2])
+    return region_at(
+        (left, top),
+        region.mask.repeat(2, 0).repeat(2, 1),
+        kind=region.kind,
+        grid=region.grid.scaled(2),
+        confidence=region.confidence,
+    )
+
+
+def _find_at_its_size(picture, least, marked):
     import cv2
 
     grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)

@@ -181,3 +181,22 @@ def test_a_mosaic_is_found_after_the_picture_was_resized(character, scale, way):
     resized = cv2.resize(censored, None, fx=scale, fy=scale, interpolation=way)
     (region,) = find_mosaics(resized)
     assert region.grid.block == pytest.approx((10 * scale, 10 * scale), rel=0.01)
+
+
+def test_what_is_found_at_half_the_size_lies_in_the_picture(character, monkeypatch):
+    """Where nothing is found at its own size, and never over nearly all of it."""
+    small = Region((10, 12, 40, 30), np.ones((18, 30), bool), "mosaic", Grid((5, 4)))
+    most = Region((0, 0, 150, 150), np.ones((150, 150), bool), "mosaic", Grid((5, 4)))
+    flat = Region((60, 40, 90, 58), np.ones((18, 30), bool), "mosaic", Grid((9, 3)))
+    sizes = []
+
+    def find(picture, least, marked):
+        sizes.append(picture.shape[:2])
+        return [] if len(sizes) == 1 else [small, most, flat]
+
+    monkeypatch.setattr(mosaic_finder, "_find_at_its_size", find)
+    (region,) = find_mosaics(character[:, :299])
+    assert sizes == [(424, 299), (212, 149)]
+    assert region.box == (20, 24, 80, 60)
+    assert region.mask.shape == (36, 60) and region.mask.all()
+    assert region.grid == Grid((10, 8))
