@@ -49,7 +49,7 @@ STEPS = 50
 MEMORY = 1e9
 """Bytes that a batch may take by default."""
 ICONS = "icons"
-GUIDANCE = 2.0
+GUIDANCE = 3.0
 DEFAULTS = {"sampler": None, "eta": None, "seed": 3407, "image_size": None}
 
 
@@ -103,7 +103,7 @@ def sample(
             `{"hair": "red", "glasses": True}`; or one such dict for each picture. What
             is not named is left to the model. Defaults to `None`, no wish.
         guidance: How strongly the wish counts, 1 or more; above 1 each evaluation of
-            the network takes twice as long. Defaults to 2.
+            the network takes twice as long. Defaults to 3.
         truncation: For a StyleGAN2: 1 for its styles as they are, less for styles
             nearer their mean, for cleaner and more similar pictures. Defaults to 1.
         progress: Whether to show a progress bar. Defaults to `True`.
