@@ -33,6 +33,7 @@ _BLOCKS = 3  # of a mosaic along either side, at least
 _TRIED = np.arange(0.3, 0.97, 0.02)  # opacities that sides may agree on
 _AGREE = 0.06  # by how much they may differ from it
 _NO_SIGN = 0.05  # what a block loses that says nothing
+_RAMP = 0.14  # by how much less than what happens near the lines jumps may tell
 _RIM = 0.35  # part of the jump that is expected over a rim, at least
 
 
@@ -175,6 +176,8 @@ def blended_at(picture: np.ndarray, box: Box, grid: Grid) -> Region | None:
     good, clear = _judged(sides, opacity)
     if clear < _SIDES or good < _GOOD * clear or _lacks_a_corner(sides, opacity):
         return None
+    if _near_lines(picture, lines, box) > opacity + _RAMP:
+        return None  # an opaque mosaic that was enlarged: its jumps are ramps
     left, top, right, bottom = box
     mask = np.ones((bottom - top, right - left), bool)
     return region_at(
@@ -262,6 +265,35 @@ def _sides(picture, grid, box):
         ]
         found.append((*pick, column, len(along) - 1))
     return found
+
+
+def _near_lines(picture, grid, box):
+    """Return the opacity that the changes up to a quarter of a block from lines tell.
+
+    From the middle of a block to the next one a part of the change happens over the
+    line, and the rest of it evenly in between. Where the lines are ramps of some
+    pixels, all of it happens near them.
+    """
+    left, top, right, bottom = box
+    view = np.asarray(picture[top:bottom, left:right], np.float32)
+    own = grid.moved(-left, -top)
+    told, weights = [], []
+    for k, pixels in enumerate((view, view.swapaxes(0, 1))):
+        across = borders(pixels.shape[0], own.block[1 - k], own.origin[1 - k])
+        starts = np.unique(across.clip(0, pixels.shape[0]))[:-1]
+        profile = _means(pixels, starts)
+        far, near = int(own.block[k] / 2), max(1, int(own.block[k] / 4))
+        lines = borders(pixels.shape[1], own.block[k], own.origin[k])
+        lines = lines[(lines > far) & (lines < pixels.shape[1] - far)]
+        if not len(lines):
+            continue
+        whole = profile[:, lines + far] - profile[:, lines - far - 1]
+        part = profile[:, lines + near] - profile[:, lines - near - 1]
+        even = (2 * near + 1) / (2 * far + 1)
+        sizes = np.abs(whole)
+        weights.append(sizes.sum() * (1 - even))
+        told.append((np.sign(whole) * part - even * sizes).sum())
+    return float(sum(told) / max(sum(weights), 1.0))
 
 
 def _means(pixels, starts):

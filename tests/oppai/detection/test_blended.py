@@ -9,6 +9,7 @@ from illustkit.samples import draw_character
 from oppai.censoring.block_grid import Grid
 from oppai.censoring.regions import Region
 from oppai.detection.blended import (
+    _near_lines,
     blended_at,
     excess,
     find_blended,
@@ -84,6 +85,25 @@ def test_an_opaque_mosaic_has_no_opacity(picture):
     mask = np.ones((bottom - top, right - left), bool)
     region = Region(BOX, mask, "mosaic", Grid((10, 8), (left, top)))
     assert with_opacity(blend_over(picture, 1.0), region) is region
+
+
+@pytest.mark.parametrize("scale", [1.4, 1.7])
+def test_an_opaque_mosaic_that_was_enlarged_is_no_blended_one(picture, scale):
+    """Its lines are ramps of a few pixels: only a part of each jump is seen at a line.
+
+    Half a block away from the lines all of the change has happened; of a blended mosaic
+    half of what shows through is still to come.
+    """
+    enlarged, seen = (
+        cv2.resize(blend_over(picture, opacity), None, fx=scale, fy=scale)
+        for opacity in (1.0, 0.5)
+    )
+    grid = Grid((10 * scale, 8 * scale), (BOX[0] * scale, BOX[1] * scale))
+    box = tuple(round(scale * side) for side in BOX)
+    assert _near_lines(enlarged, grid, box) > 0.95
+    assert _near_lines(blend_over(picture, 0.5), Grid((10, 8), BOX[:2]), BOX) < 0.64
+    assert _near_lines(seen, grid, box) < 0.7
+    assert blended_at(enlarged, box, grid) is None
 
 
 def test_no_blended_mosaic_is_found_on_a_grid_that_a_picture_lacks(picture):
