@@ -264,16 +264,27 @@ def test_the_restorer_of_the_package_gives_the_same_picture():
 
 def test_a_run_of_train_detector_finds_the_same_boxes(unpacked, monkeypatch):
     import facescore
-    from facescore.detector import prediction
+    from facescore.boxes import iou_matrix
+    from facescore.detector import prediction, views
+
+    def best_ones(boxes, scores, levels, n_levels, *, iou, least, top):
+        kept = []
+        for i in np.argsort(-scores, kind="stable"):
+            if scores[i] >= least and len(kept) < top:
+                others = boxes[kept].reshape(-1, 4)
+                if not (iou_matrix(boxes[i : i + 1], others) > iou).any():
+                    kept.append(i)
+        return boxes[kept], scores[kept]
 
     given, expected = unpacked("facescore_train_detector")
     detector = facescore.load_detector("whole")
     options = {"conf": 0.0, "iou": 0.3, "imgsz": 256}
-    # It searched squares, and kept the pieces of faces.
-    monkeypatch.setattr(prediction, "choose_shape", lambda size, shapes: (256, 256))
+    # It searched squares, kept the pieces of faces, and of alike boxes the best one.
+    monkeypatch.setattr(views, "choose_shape", lambda size, shapes: (256, 256))
     monkeypatch.setattr(
-        prediction, "_is_piece", lambda boxes: np.zeros(len(boxes), bool)
+        prediction, "is_piece", lambda boxes: np.zeros(len(boxes), bool)
     )
+    monkeypatch.setattr(prediction, "fuse", best_ones)
     faces = facescore.detect_faces(given["picture"], detector, **options)
     boxes = np.array([face.box for face in faces[:6]])
     confidences = np.array([face.confidence for face in faces[:6]])

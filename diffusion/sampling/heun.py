@@ -35,7 +35,7 @@ def heun_timesteps(
 
     Example:
     ```python
-    heun_timesteps(make_schedule("linear"), 4)     # [988, 535, 137, 0]
+    heun_timesteps(make_schedule("linear"), 4)     # [929, 694, 217, 0]
     ```
 
     Args:

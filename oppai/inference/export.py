@@ -11,7 +11,7 @@ from illustkit import exported
 from illustkit.images import MAX_PIXELS
 from illustkit.options import check_number
 from illustkit.runtime import precision
-from oppai.inference.graph_inputs import GraphInputs
+from oppai.inference.graph_inputs import _GraphInputs
 
 if TYPE_CHECKING:
     from oppai.models.restorers import KerasRestorer
@@ -157,5 +157,5 @@ def _fixed(network, image_size):
         }
         if not sees_mosaics:
             return keras.Model(inputs, {OUTPUT: same(list(inputs.values()))})
-        seen = GraphInputs(name="seen_of")(list(inputs.values()))
+        seen = _GraphInputs(name="seen_of")(list(inputs.values()))
         return keras.Model(inputs, {OUTPUT: same(seen)})

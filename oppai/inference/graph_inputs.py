@@ -9,7 +9,7 @@ from keras import ops
 from oppai.data.mosaic_inputs import INPUTS, sweeps
 
 
-class GraphInputs(keras.layers.Layer):
+class _GraphInputs(keras.layers.Layer):
     """Compute the inputs of `MosaicUNet` from a picture, a mask and a grid.
 
     It equals `oppai.data.mosaic_inputs.mosaic_inputs` within 1e-3, with operations that
@@ -18,7 +18,7 @@ class GraphInputs(keras.layers.Layer):
     Example:
     ```python
     picture, mask = np.zeros((1, 32, 32, 3)), np.zeros((1, 32, 32, 1))
-    inputs = GraphInputs()([picture, mask, np.array([[8, 8, 0, 0]])])
+    inputs = _GraphInputs()([picture, mask, np.array([[8, 8, 0, 0]])])
     inputs["base"].shape  # (1, 32, 32, 3)
     ```
 

@@ -775,6 +775,7 @@ CASES: dict[str, Case] = {
         },
         prepare=served_file,
     ),
+    "illustkit:with_note": Case(values={"data": lambda: jpeg(drawn())}),
     "illustkit:with_blocks_of": Case(
         values={
             "original": lambda: jpeg(drawn()),
@@ -970,6 +971,21 @@ CASES: dict[str, Case] = {
                 "network={'widths': (4, 6), 'blocks': (0, 1)}",
             ),
         ),
+    ),
+    "oppai:unblend": Case(
+        values={
+            "picture": lambda: patch().copy(),
+            "region": lambda: name_of("oppai", "Region")()(
+                (64, 80, 192, 176),
+                np.ones((96, 128), bool),
+                "mosaic",
+                name_of("oppai", "Grid")()((8, 8)),
+            ),
+        }
+    ),
+    "oppai:read_record": Case(
+        values={"read_picture": name_of("illustkit.images", "read_picture")},
+        smaller=(("a_restored.png", "a.png"),),
     ),
     "oppai:PairBatches": Case(
         values={
@@ -1169,7 +1185,14 @@ CASES: dict[str, Case] = {
     ),
     "diffusion:DCDiscriminator": Case(smaller=(("(64)", "(64, filters=8)"),)),
     "diffusion:heun": Case(
-        smaller=(("steps=18", "steps=3"),), values={"schedule": lambda: schedule(20)}
+        smaller=(("steps=18", "steps=3"),),
+        values={
+            "schedule": lambda: schedule(20),
+            "draw_noise": name_of("diffusion.sampling.samplers", "draw_noise"),
+            "picture_generators": name_of(
+                "diffusion.sampling.samplers", "picture_generators"
+            ),
+        },
     ),
     "diffusion:Scheduler": Case(
         smaller=(("steps=12", "steps=3"),),
@@ -1238,6 +1261,11 @@ CASES: dict[str, Case] = {
         files=("icons",),
         smaller=(("steps=100, batch_size=16", "steps=1, batch_size=2"),),
         values={"model": diffuser},
+    ),
+    "diffusion:read_statistics": Case(
+        values={
+            "load_extractor": name_of("diffusion.evaluation.features", "load_extractor")
+        }
     ),
     "diffusion:interpolate": Case(values={"schedule": lambda: schedule(20)}),
     "diffusion:read_note": Case(values={}, prepare=marked_icon),

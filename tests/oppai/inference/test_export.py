@@ -15,7 +15,7 @@ from oppai.censoring.censor import censor
 from oppai.cli.export import export
 from oppai.data.mosaic_inputs import mosaic_inputs, stack_inputs
 from oppai.inference.export import _fixed, export_restorer, least_memory
-from oppai.inference.graph_inputs import GraphInputs
+from oppai.inference.graph_inputs import _GraphInputs
 from oppai.models.mosaic_unet import MosaicUNet
 from oppai.models.pconv_unet import PConvUNet
 from oppai.models.restorers import MosaicRestorer, Restorer
@@ -115,7 +115,7 @@ def test_the_graph_computes_what_the_network_sees(size):
     lost[: size[0] // 2] = hole[: size[0] // 2]
     inputs = [keras.Input(batch_shape=(1, *size, n)) for n in (3, 1)]
     inputs.append(keras.Input(batch_shape=(1, 4)))
-    graph = keras.Model(inputs, GraphInputs()(inputs))
+    graph = keras.Model(inputs, _GraphInputs()(inputs))
     cases = [
         (Grid((8, 8), (3, 5)), 0 * lost, (8, 8, 3, 5)),
         (Grid((7.5, 4.2), (1.3, 2)), lost, (7.5, 4.2, 1.3, 2)),
