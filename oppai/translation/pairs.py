@@ -77,7 +77,9 @@ class PairBatches(Batches):
             else:
                 index = rng.integers(len(self.pairs))
             pair = self.pairs[int(index)]
-            given, target = crop_pair(pair, self.image_size, rng)
+            given, target = crop_pair(
+                pair, self.image_size, rng, classes=self.task.classes
+            )
             samples.append(self.task.sample(given, target, rng))
         return tuple(
             {name: np.stack([s[i][name] for s in samples]) for name in samples[0][i]}
@@ -85,13 +87,17 @@ class PairBatches(Batches):
         )
 
 
-def crop_pair(pair: Pair, side: int, rng: np.random.Generator) -> Pair:
+def crop_pair(
+    pair: Pair, side: int, rng: np.random.Generator, *, classes: bool = False
+) -> Pair:
     """Cut the same random square out of both pictures of a pair.
 
     Args:
         pair: The `Pair`.
         side: Side of the square in pixels; what is smaller is enlarged first.
         rng: NumPy generator.
+        classes: Whether the target holds numbers of classes, which have no mean.
+            Defaults to `False`.
 
     Returns:
         A `Pair` of `(side, side, channels)`.
@@ -102,19 +108,23 @@ def crop_pair(pair: Pair, side: int, rng: np.random.Generator) -> Pair:
     left, top = (int(rng.integers(0, n - side + 1)) for n in size)
     flip = -1 if rng.random() < 0.5 else 1
 
-    def cut(picture):
+    def cut(picture, classes):
         if picture is None:
             return None
-        # Numbers of classes have no mean.
-        way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        if picture.shape[2] == 1 and picture.max() < 16:
-            way = cv2.INTER_NEAREST
-        resized = cv2.resize(picture, size, interpolation=way)
-        resized = resized.reshape(*resized.shape[:2], -1)
+        resized = _resized(picture, size, classes)
         part = resized[top : top + side, left : left + side, :][:, ::flip]
         return np.ascontiguousarray(part)
 
-    return Pair(cut(pair.given), cut(pair.target))
+    return Pair(cut(pair.given, False), cut(pair.target, classes))
+
+
+def _resized(picture, size, classes):
+    """Return a picture in a size (width, height), with its axis of channels."""
+    way = cv2.INTER_AREA if size[1] < len(picture) else cv2.INTER_LINEAR
+    if classes:
+        way = cv2.INTER_NEAREST
+    resized = cv2.resize(picture, size, interpolation=way)
+    return resized.reshape(size[1], size[0], -1)
 
 
 def draw_pairs(task: Task, seeds: Iterable[int], side: int) -> list[Pair]:
@@ -140,7 +150,7 @@ def read_pairs(
     side: int,
     cache: Path | None = None,
     progress: bool = True,
-) -> tuple[dict[str, Pair], list[Path], list[str]]:
+) -> tuple[dict[str, Pair], dict[str, Path], list[str]]:
     """Read the pairs of a folder.
 
     Where the task makes its inputs, each picture is a target. Else `targets` names the
@@ -157,8 +167,8 @@ def read_pairs(
         progress: Whether to show a bar. Defaults to `True`.
 
     Returns:
-        Dict from names, relative to the folder, to `Pair`s; all files; and a line for
-        each picture that is left out.
+        Dict from names, relative to the folder, to `Pair`s; dict from all names to
+        their files; and a line for each picture that is left out.
 
     Raises:
         UserError: If a folder does not exist or holds no picture, or if both halves or
@@ -191,7 +201,9 @@ def read_pairs(
                 continue
             for picture, role in zip(pair, ("given", "target"), strict=True):
                 if picture is not None:
-                    writer.add(_shrunk(picture, 2 * side), name=name, role=role)
+                    classes = task.classes and role == "target"
+                    shrunk = _shrunk(picture, 2 * side, classes)
+                    writer.add(shrunk, name=name, role=role)
 
     every = [*paths.values(), *others.values()]
     stored = store_pictures(
@@ -201,7 +213,7 @@ def read_pairs(
     for i, row in enumerate(stored.rows):
         halves.setdefault(row["name"], {})[row["role"]] = stored[i]
     pairs = {n: Pair(h.get("given"), h["target"]) for n, h in halves.items()}
-    return pairs, every, stored.details["left_out"]
+    return pairs, paths, stored.details["left_out"]
 
 
 def _stem(name):
@@ -236,11 +248,9 @@ def _channels(picture, task, place):
     return picture if task.channels[place] == 3 else grey_of(picture)
 
 
-def _shrunk(picture, side):
+def _shrunk(picture, side, classes):
     height, width = picture.shape[:2]
     if (scale := side / min(height, width)) >= 1:
         return picture
     size = [max(1, round(n * scale)) for n in (width, height)]
-    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA).reshape(
-        size[1], size[0], -1
-    )
+    return _resized(picture, size, classes)

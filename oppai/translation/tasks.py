@@ -30,6 +30,7 @@ class Task:
         paired: Whether a folder must hold pairs; else its pictures are targets, whose
             inputs are made from them.
         channels: Channels of input and target in a pair.
+        classes: Whether the target holds numbers of classes.
         network: Arguments of the network that differ from its defaults.
         term_weights: The loss; see `illustkit.training.trainable.Trainable`.
         monitors: What is logged in validation as well.
@@ -40,6 +41,7 @@ class Task:
     learns: str
     paired = False
     channels = (3, 3)
+    classes = False
     term_weights: Mapping[str, float]
     monitors: tuple[str, ...] = ()
     best: tuple[str, str]
@@ -207,7 +209,7 @@ class Segment(Task):
     """The part that each pixel shows; folders hold pairs."""
 
     name, learns = "segment", "pictures into hair, skin, clothes and background"
-    paired, channels = True, (3, 1)
+    paired, channels, classes = True, (3, 1), True
     term_weights = {"cross_entropy": 1.0}
     monitors = ("accuracy",)
     best = ("val_accuracy", "max")

@@ -353,7 +353,7 @@ def _collect(
         learnt = draw_pairs(rules, range(chosen.drawn), side)
         first = FIRST_HELD_OUT
         return learnt, draw_pairs(rules, range(first, first + HELD_OUT), side), None
-    pairs, files, left_out = read_pairs(
+    pairs, paths, left_out = read_pairs(
         rules, pictures, targets, side=side, cache=cache, progress=not quiet
     )
     if left_out and not quiet:
@@ -364,7 +364,7 @@ def _collect(
             f"hold out. Received: {len(pairs)}"
         )
     names = list(pairs)
-    found = compare_data(run, names, files[: len(names)], source=pictures)
+    found = compare_data(run, names, [paths[n] for n in names], source=pictures)
     if found.report and not quiet:
         print(found.report)
     training, held_out = split_run(

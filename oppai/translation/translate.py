@@ -7,9 +7,9 @@ import keras
 import numpy as np
 
 from illustkit.errors import UserError
-from illustkit.images import read_image
+from illustkit.images import read_image, uint8_to_lab
 from illustkit.training.runs import Run, load_run
-from oppai.translation.tasks import Task, as_rgb, make_task
+from oppai.translation.tasks import AB_RANGE, Task, as_rgb, make_task
 from oppai.translation.training import TRANSLATION, build_translator
 
 TILE, OVERLAP = 512, 64  # pixels; larger pictures are translated in parts
@@ -184,9 +184,6 @@ def hints_map(hints: Any, size: tuple[int, int]) -> np.ndarray:
     Raises:
         UserError: If a place is outside, or a colour is none.
     """
-    from illustkit.images import uint8_to_lab
-    from oppai.translation.tasks import AB_RANGE
-
     result = np.zeros((*size, 3), "float32")
     for (x, y), colour in hints.items():
         if not (0 <= x < size[1] and 0 <= y < size[0]):

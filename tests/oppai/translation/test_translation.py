@@ -57,7 +57,7 @@ def test_both_pictures_of_a_pair_are_cut_alike():
         assert given.shape == (32, 32, 3)
         np.testing.assert_array_equal(given, target)
     numbers = Pair(None, (rows[..., None] > 19).astype("uint8"))
-    cut = crop_pair(numbers, 64, np.random.default_rng(0)).target
+    cut = crop_pair(numbers, 64, np.random.default_rng(0), classes=True).target
     assert set(np.unique(cut)) == {0, 1}  # classes are not blurred
 
 
@@ -145,6 +145,24 @@ def test_pairs_of_a_folder_are_halves_or_two_folders(tmp_path):
     write_image(tmp_path / "else" / "z.png", left)
     with pytest.raises(UserError, match="name of its input"):
         read_pairs(task, tmp_path / "in", tmp_path / "else", side=24, progress=False)
+
+
+def test_classes_are_not_blurred_and_files_belong_to_their_pairs(tmp_path):
+    """Shrunk to a sixth: a mean of the classes 0 and 3 would be 1 or 2."""
+    rows, columns = np.indices((240, 200))
+    labels = (3 * ((rows // 7 + columns // 5) % 2)).astype("uint8")
+    picture = np.dstack([np.clip(rows, 0, 255).astype("uint8")] * 3)
+    for name in ("b.png", "c.png"):
+        write_image(tmp_path / "in" / name, picture)
+        write_image(tmp_path / "out" / name, np.dstack([labels] * 3))
+    write_image(tmp_path / "in" / "a.png", picture)  # has no target
+    pairs, paths, left_out = read_pairs(
+        make_task("segment"), tmp_path / "in", tmp_path / "out", side=20, progress=False
+    )
+    assert list(pairs) == ["b.png", "c.png"] and len(left_out) == 1
+    assert {n: paths[n].name for n in pairs} == {"b.png": "b.png", "c.png": "c.png"}
+    assert pairs["b.png"].target.shape == (48, 40, 1)
+    assert set(np.unique(pairs["b.png"].target)) == {0, 3}
 
 
 class Pointwise:
