@@ -126,8 +126,12 @@ class KeepAverage(keras.callbacks.Callback):
             return
         # Keras asks for a name that ends so.
         part = self.run.folder / f"part-{AVERAGE}"
-        self.model.average.save_weights(part)
+        self.save(part)
         part.replace(self.run.folder / AVERAGE)
+
+    def save(self, path):
+        """Save the averaged weights in a file."""
+        self.model.average.save_weights(path)
 
 
 class SampleGrids(keras.callbacks.Callback):

@@ -15,8 +15,7 @@ from diffusion.gans.augment import AUGMENTS
 from diffusion.gans.model import IconGAN, check_square
 from diffusion.gans.runs import GAN, MODELS, build_gan
 from diffusion.icons import CHANNELS
-from diffusion.network.model import AVERAGE
-from diffusion.training.callbacks import SampleGrids
+from diffusion.training.callbacks import KeepAverage, SampleGrids
 from diffusion.training.train import (
     NoisedIcons,
     check_folders,
@@ -304,24 +303,12 @@ def _described(model, chosen):
     return {"model": model, **dataclasses.asdict(chosen)}
 
 
-class KeepGenerator(keras.callbacks.Callback):
-    """Saves the generator with its averaged weights after each epoch, by one rename.
+class KeepGenerator(KeepAverage):
+    """Saves the generator with its averaged weights, as `KeepAverage` does."""
 
-    Args:
-        run: The `Run`.
-    """
-
-    def __init__(self, run: Run):
-        super().__init__()
-        self.run = run
-
-    def on_epoch_end(self, epoch, logs=None):
-        if worker_index() > 0:
-            return
-        part = self.run.folder / f"part-{AVERAGE}"
+    def save(self, path):
         with self.model.averaged():
-            self.model.generator.save_weights(part)
-        part.replace(self.run.folder / AVERAGE)
+            self.model.generator.save_weights(path)
 
 
 class GanGrids(SampleGrids):

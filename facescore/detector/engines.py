@@ -11,7 +11,6 @@ import numpy as np
 
 from facescore.detector.grid import BINS, STRIDES
 from illustkit.engines import OnnxGraph, open_graph
-from illustkit.engines import choose_engine as choose_engine
 from illustkit.errors import UserError
 
 EPSILON = 1e-3  # of the network's batch normalisation
