@@ -21,9 +21,10 @@ from facescore.scorer.explanation import HIGHER, LOWER, METHODS, Explainer
 from facescore.scorer.model import Scorer
 from facescore.scorer.networks import SmallNet
 from illustkit.images import write_image
-from illustkit.samples import accessories, colours, heads
+from illustkit.samples import colours
 from illustkit.samples.canvas import Canvas
 from illustkit.samples.colours import pick
+from illustkit.samples.heads import accessories, heads
 
 PARTS = "eyes", "hair", "accessory"
 SIZE = 96

@@ -13,7 +13,6 @@ from tqdm import tqdm
 
 from facescore.crops import MARGIN, crop_region
 from facescore.scorer.agreement import mean_absolute_error, spearman
-from facescore.scorer.backbones import IMAGENET, LITE0, find_application
 from facescore.scorer.calibration import (
     CALIBRATION,
     FEWEST,
@@ -40,6 +39,7 @@ from facescore.scorer.model import (
     threshold_biases,
 )
 from facescore.scorer.networks import check_size
+from facescore.scorer.networks.backbones import IMAGENET, LITE0, find_application
 from facescore.scorer.transfer import (
     begin_with_convolutions,
     begin_with_features,
@@ -68,7 +68,7 @@ class ScorerPreset:
         start_from: File of the convolutions that "alexnet", "animecnn" or "small"
             begins with; see `facescore.scorer.transfer.read_layers`. Of "transfer" with
             another backbone the backbone's weights: "imagenet", which Keras downloads,
-            or a file; see `facescore.scorer.backbones.begin_with_application`.
+            or a file; see `facescore.scorer.networks.backbones.begin_with_application`.
         objective: "regression" or "coral".
         class_weights: "balanced" lets every score count alike in the loss, however rare
             it is; `None` every crop.

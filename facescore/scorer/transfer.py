@@ -10,8 +10,8 @@ import numpy as np
 from keras import layers
 
 from facescore.efficientnet_lite import give_weights, shipped_features
-from facescore.scorer.backbones import IMAGENET, LITE0, begin_with_application
 from facescore.scorer.networks import TransferNet
+from facescore.scorer.networks.backbones import IMAGENET, LITE0, begin_with_application
 from facescore.scorer.ridge import ridge
 from illustkit.errors import UserError, reading
 from illustkit.files import expand_user

@@ -3,9 +3,9 @@
 import numpy as np
 
 from illustkit.samples.canvas import Canvas
+from illustkit.samples.clothes.patterns import box_outline
 from illustkit.samples.colours import WHITE, mix, shade
 from illustkit.samples.curves import bend, ellipse, heart, scattered, star
-from illustkit.samples.patterns import box_outline
 
 BACKGROUNDS = (
     "gradient",

@@ -6,12 +6,13 @@ import cv2
 import numpy as np
 
 from illustkit.errors import UserError
-from illustkit.samples import backgrounds, heads, limbs
+from illustkit.samples import backgrounds, limbs
 from illustkit.samples.canvas import Canvas
+from illustkit.samples.clothes.outfits import choose_outfit
 from illustkit.samples.colours import pick
 from illustkit.samples.hands import choose_hand
+from illustkit.samples.heads import whole
 from illustkit.samples.illustrator import Person, checked_size, draw_person, restyled
-from illustkit.samples.outfits import choose_outfit
 
 # Least part of a face that stays visible.
 _VISIBLE = 0.5
@@ -100,7 +101,7 @@ def draw_crowd(
 
 
 def _choose(rng, style):
-    head, outfit = heads.choose_head(rng), choose_outfit(rng)
+    head, outfit = whole.choose_head(rng), choose_outfit(rng)
     arms = [pick(rng, limbs.ARMS) for _ in range(2)]
     tilt, lean = rng.uniform(-9, 9), rng.uniform(-3, 3)
     person = Person(head, outfit, arms, tilt, lean, int(rng.integers(2**31)))

@@ -11,21 +11,15 @@ from typing import NamedTuple
 import numpy as np
 
 from illustkit.errors import UserError
-from illustkit.samples import (
-    accessories,
-    backgrounds,
-    faces,
-    garments,
-    hair,
-    heads,
-    limbs,
-)
-from illustkit.samples.bottoms import draw_bottom
+from illustkit.samples import backgrounds, limbs
 from illustkit.samples.canvas import Canvas
+from illustkit.samples.clothes import garments
+from illustkit.samples.clothes.bottoms import draw_bottom
+from illustkit.samples.clothes.outfits import Outfit, choose_outfit
 from illustkit.samples.colours import EYES, HAIR, SKINS, pick
 from illustkit.samples.hands import Hand, choose_hand
-from illustkit.samples.outfits import Outfit, choose_outfit
-from illustkit.samples.poses import GESTURES, Pose, choose_pose
+from illustkit.samples.heads import accessories, faces, hair, whole
+from illustkit.samples.heads.poses import GESTURES, Pose, choose_pose
 
 # Height of the picture in units of the body, and the fraction of it above the chin.
 _FRAMINGS = {
@@ -59,7 +53,7 @@ class Character(NamedTuple):
 class Person(NamedTuple):
     """A character before it is drawn; `pose` is `None` in the hand "cel"."""
 
-    head: heads.Head
+    head: whole.Head
     outfit: Outfit
     arms: list[str]
     tilt: float
@@ -164,7 +158,7 @@ def plan_character(seed: int, size: tuple[int, int], hand: str) -> Plan:
     extras = np.random.default_rng((seed, 40961))  # "cel" draws from `rng` alone
     style = choose_hand(hand, extras)
     rng = np.random.default_rng(seed)
-    head, outfit = heads.choose_head(rng), choose_outfit(rng)
+    head, outfit = whole.choose_head(rng), choose_outfit(rng)
     framing = pick(rng, ("figure", "knees", "waist", "waist", "bust"))
     scene = pick(rng, backgrounds.BACKGROUNDS)
     poses = [pick(rng, limbs.ARMS) for _ in range(2)]
@@ -207,13 +201,13 @@ def draw_face_icon(seed: int, size: int = 128) -> np.ndarray:
     """
     checked_size((size, size))
     rng = np.random.default_rng(seed)
-    head = heads.choose_head(rng, icon=True)
+    head = whole.choose_head(rng, icon=True)
     tilt = rng.uniform(-6, 6)
     sheet = Canvas.blank((size, size))
     skull = sheet.placed(size / 2, 0.535 * size, scale=0.26 * size, angle=tilt)
     pen = np.random.default_rng(int(rng.integers(2**31)))
-    heads.draw_head_back(skull, head, pen)
-    heads.draw_head_front(skull, head, pen)
+    whole.draw_head_back(skull, head, pen)
+    whole.draw_head_front(skull, head, pen)
     return sheet.picture((size, size))
 
 
@@ -243,7 +237,7 @@ def describe_face_icon(seed: int) -> dict[str, str]:
         Dict from each name in `FACE_ICON_ATTRIBUTES` to one of its values: "hair" and
         "eyes" are colours.
     """
-    head = heads.choose_head(np.random.default_rng(seed), icon=True)
+    head = whole.choose_head(np.random.default_rng(seed), icon=True)
     return {
         "hair": head.hair_name,
         "hairstyle": head.style,
@@ -283,7 +277,7 @@ def draw_head(
     extras = np.random.default_rng((seed, 40961))
     style = choose_hand(hand, extras)
     rng = np.random.default_rng(seed)
-    head = heads.choose_head(rng, icon=bool(rng.random() < 0.5))
+    head = whole.choose_head(rng, icon=bool(rng.random() < 0.5))
     outfit = choose_outfit(np.random.default_rng((seed, 5)))
     tilt, strokes = rng.uniform(-14, 14), int(rng.integers(2**31))
     person = restyled(Person(head, outfit, [], tilt, 0.0, strokes), style, extras)
@@ -346,7 +340,7 @@ def restyled(person: Person, style: Hand, rng: np.random.Generator) -> Person:
         arms[0 if GESTURES[pose.gesture][0] < 0 else 1] = "raised"
     return person._replace(
         arms=arms,
-        head=heads.vary_head(person.head, style, pose, rng),
+        head=whole.vary_head(person.head, style, pose, rng),
         outfit=style.coloured(person.outfit),
         tilt=pose.tilt,
         pose=pose,
@@ -379,17 +373,17 @@ def _draw_head(skull, person, draw_body, *, chibi=False):
     """Draw the hair behind, then what `draw_body` draws, then the face."""
     head, pose, pen = person.head, person.pose, np.random.default_rng(person.strokes)
     if pose is None:
-        heads.draw_head_back(skull, head, pen)
+        whole.draw_head_back(skull, head, pen)
         draw_body()
-        heads.draw_head_front(skull, head, pen)
+        whole.draw_head_front(skull, head, pen)
         return skull, faces.face_extent(head.face)
-    heads.draw_posed_back(skull, head, pose, pen)
+    whole.draw_posed_back(skull, head, pose, pen)
     draw_body()
     elbow = (0.75, 1.75) if chibi else (1.25, 2.75)
     bare = person.outfit.sleeves in ("short", "puff")
     sleeve = head.face.skin if bare else person.outfit.cloth
-    heads.draw_posed_front(skull, head, pose, pen, sleeve, elbow)
-    return heads.posed(skull, pose), heads.head_extent(head, pose)
+    whole.draw_posed_front(skull, head, pose, pen, sleeve, elbow)
+    return whole.posed(skull, pose), whole.head_extent(head, pose)
 
 
 def _draw_body(body, head, outfit, poses):

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from illustkit.samples.canvas import Canvas
+from illustkit.samples.clothes.outfits import Outfit
+from illustkit.samples.clothes.patterns import box_outline, draw_pattern
 from illustkit.samples.colours import Tones, mix
 from illustkit.samples.curves import ellipse, spline, symmetric, tube
-from illustkit.samples.outfits import Outfit
-from illustkit.samples.patterns import box_outline, draw_pattern
 
 # Arms that are drawn at random; "raised" is that of a hand before the face.
 # Elbow and wrist of an arm on the right, the hand, and whether it goes behind.

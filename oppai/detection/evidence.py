@@ -6,7 +6,7 @@ import numpy as np
 
 from oppai.censoring.block_grid import Grid
 from oppai.censoring.regions import Region
-from oppai.detection.combs import comb_score, long_steps
+from oppai.detection.grids.combs import comb_score, long_steps
 from oppai.detection.segmenter import SAMPLES, load_weights, steps
 
 _LEVELS = 2, 6, 12  # grey levels from which a difference counts as a step

@@ -8,9 +8,6 @@ import numpy as np
 from illustkit import progress
 from oppai.censoring.block_grid import Grid
 from oppai.censoring.regions import Box, Region, region_at
-from oppai.detection.blended import excess, find_blended, with_opacity
-from oppai.detection.combs import best_comb, comb_score, fit_comb, same_lines
-from oppai.detection.corners import from_corner
 from oppai.detection.evidence import (
     explained_by_blocks,
     gather_evidence,
@@ -20,8 +17,13 @@ from oppai.detection.evidence import (
     step_profiles,
     weigh,
 )
-from oppai.detection.forms import fit_form
-from oppai.detection.lattice import coarsest_grid, find_grids
+from oppai.detection.grids.blended import excess, find_blended, with_opacity
+from oppai.detection.grids.combs import best_comb, comb_score, fit_comb, same_lines
+from oppai.detection.grids.corners import from_corner
+from oppai.detection.grids.forms import fit_form
+from oppai.detection.grids.lattice import coarsest_grid, find_grids
+from oppai.detection.grids.soft import find_soft
+from oppai.detection.grids.straight import Straight, straighten
 from oppai.detection.segmenter import (
     DILATIONS,
     SAMPLES,
@@ -29,8 +31,6 @@ from oppai.detection.segmenter import (
     hidden_cells,
     sharpened,
 )
-from oppai.detection.soft import find_soft
-from oppai.detection.straight import Straight, straighten
 
 # A region that may be a mosaic, and its evidence as of `gather_evidence`.
 Candidate = tuple[Region, np.ndarray]

@@ -13,8 +13,8 @@ from illustkit.errors import UserError
 from illustkit.images import read_image
 from oppai.censoring.censor import blend as mix
 from oppai.censoring.regions import Censored, Region, bounds
-from oppai.detection.blended import see_through
 from oppai.detection.find_censored import Found, find_censored
+from oppai.detection.grids.blended import see_through
 from oppai.detection.recognise import blurs_under, mosaics_under
 from oppai.inference.marks import (
     NothingCensoredError,

@@ -3,9 +3,9 @@ import numpy as np
 import pytest
 
 from facescore.efficientnet_lite import build_features, shipped_features
-from facescore.scorer.backbones import begin_with_application, preprocessing
 from facescore.scorer.model import Scorer
 from facescore.scorer.networks import AlexNet, CellStatistics, TransferNet
+from facescore.scorer.networks.backbones import begin_with_application, preprocessing
 from facescore.scorer.ridge import leave_one_out, ridge, standardised
 from facescore.scorer.transfer import (
     begin_with_convolutions,

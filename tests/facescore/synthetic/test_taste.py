@@ -5,8 +5,8 @@ from facescore.scorer.agreement import spearman
 from facescore.synthetic import taste
 from illustkit.samples import draw_character
 from illustkit.samples.colours import EYES, HAIR
-from illustkit.samples.faces import EXPRESSIONS
-from illustkit.samples.heads import choose_head
+from illustkit.samples.heads.faces import EXPRESSIONS
+from illustkit.samples.heads.whole import choose_head
 
 
 def attributes(seed):

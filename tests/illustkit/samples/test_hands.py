@@ -6,12 +6,12 @@ import pytest
 from illustkit.errors import UserError
 from illustkit.samples import HANDS, draw_character, draw_crowd, draw_head
 from illustkit.samples.canvas import Canvas
+from illustkit.samples.clothes.outfits import choose_outfit
 from illustkit.samples.colours import Tones
 from illustkit.samples.hands import Hand, choose_hand
-from illustkit.samples.heads import choose_head
+from illustkit.samples.heads.whole import choose_head
+from illustkit.samples.heads.poses import GESTURES, HATS, Turn, choose_pose
 from illustkit.samples.illustrator import Person, draw_person, restyled
-from illustkit.samples.outfits import choose_outfit
-from illustkit.samples.poses import GESTURES, HATS, Turn, choose_pose
 
 OTHERS = HANDS[1:]
 SIZE = (60, 84)

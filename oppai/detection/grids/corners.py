@@ -12,7 +12,7 @@ import numpy as np
 
 from oppai.censoring.block_grid import Grid
 from oppai.censoring.regions import Region
-from oppai.detection.combs import LINE_CAP, on_comb
+from oppai.detection.grids.combs import LINE_CAP, on_comb
 
 _BESIDE = 3  # pixels beside a region in which lines count
 # Blocks by which a side of a region may be off, and pixels by which a grid's line.

@@ -9,7 +9,7 @@ import numpy as np
 from illustkit import progress
 from oppai.censoring.block_grid import Grid
 from oppai.censoring.regions import Region
-from oppai.detection.combs import (
+from oppai.detection.grids.combs import (
     LINE_CAP,
     MOST,
     bank_scores,

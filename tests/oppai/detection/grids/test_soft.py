@@ -4,8 +4,8 @@ import pytest
 from PIL import Image
 
 from illustkit.samples import draw_character
+from oppai.detection.grids.soft import enlarging, find_soft
 from oppai.detection.mosaic import find_mosaics
-from oppai.detection.soft import enlarging, find_soft
 
 BOX = 40, 60, 210, 220
 

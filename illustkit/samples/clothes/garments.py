@@ -8,10 +8,10 @@ from collections.abc import Iterable
 import numpy as np
 
 from illustkit.samples.canvas import Canvas
+from illustkit.samples.clothes.outfits import Outfit
+from illustkit.samples.clothes.patterns import box_outline, draw_motif, draw_pattern
 from illustkit.samples.colours import Tones, mix
 from illustkit.samples.curves import bend, ellipse, mirror, spline, symmetric
-from illustkit.samples.outfits import Outfit
-from illustkit.samples.patterns import box_outline, draw_motif, draw_pattern
 
 
 def draw_buttons(

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from illustkit.samples.canvas import Canvas
 from illustkit.samples.colours import INK, WHITE, Colour, Tones, mix
 from illustkit.samples.curves import ellipse, mirror, spline, symmetric
-from illustkit.samples.eyes import EYE_X, EYE_Y, draw_brow, draw_eye
+from illustkit.samples.heads.eyes import EYE_X, EYE_Y, draw_brow, draw_eye
 
 # Expression: state of the eyes (left, right), brows, mouth, blush 0..1.
 EXPRESSIONS = {

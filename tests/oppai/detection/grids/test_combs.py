@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from oppai.detection.combs import (
+from oppai.detection.grids.combs import (
     bank_scores,
     best_comb,
     comb_bank,

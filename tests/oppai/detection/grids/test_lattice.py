@@ -3,7 +3,7 @@ import pytest
 
 from oppai.censoring.block_grid import Grid
 from oppai.censoring.regions import region_at
-from oppai.detection.lattice import coarsest_grid
+from oppai.detection.grids.lattice import coarsest_grid
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Eyes and brows. The frame is the head's: see `illustkit.samples.faces`."""
+"""Eyes and brows. The frame is the head's: see `illustkit.samples.heads.faces`."""
 
 from typing import Any
 

@@ -4,7 +4,7 @@ import pytest
 
 from oppai.censoring.block_grid import Grid
 from oppai.censoring.regions import region_at
-from oppai.detection.straight import borders, straighten
+from oppai.detection.grids.straight import borders, straighten
 
 
 def test_borders_are_the_first_pixels_whose_middles_lie_in_a_block():

@@ -1,6 +1,6 @@
 """Hair: the fringe and locks before the face, the volume and tails behind it.
 
-The frame is the head's: see `illustkit.samples.faces`.
+The frame is the head's: see `illustkit.samples.heads.faces`.
 """
 
 from typing import NamedTuple

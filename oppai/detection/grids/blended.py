@@ -17,8 +17,8 @@ from oppai.censoring.blended import (
 )
 from oppai.censoring.block_grid import Grid
 from oppai.censoring.regions import Box, Region, overlap, region_at
-from oppai.detection.combs import fit_comb, long_steps
-from oppai.detection.straight import borders
+from oppai.detection.grids.combs import fit_comb, long_steps
+from oppai.detection.grids.straight import borders
 
 # Opacities that are told from a picture's own edges, and from a full mosaic.
 _OPACITIES = 0.3, 0.96

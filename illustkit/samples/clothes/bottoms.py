@@ -6,9 +6,9 @@ The frame is the body's: see `illustkit.samples.limbs`.
 import numpy as np
 
 from illustkit.samples.canvas import Canvas
+from illustkit.samples.clothes.outfits import Outfit
+from illustkit.samples.clothes.patterns import box_outline, draw_pattern
 from illustkit.samples.curves import bend, mirror, spline, symmetric
-from illustkit.samples.outfits import Outfit
-from illustkit.samples.patterns import box_outline, draw_pattern
 
 
 def draw_bottom(canvas: Canvas, outfit: Outfit, *, line: float = 0.032) -> None:

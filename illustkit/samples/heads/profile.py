@@ -1,6 +1,6 @@
 """The face of a head in profile that looks to the right.
 
-The frame is the head's: see `illustkit.samples.faces`.
+The frame is the head's: see `illustkit.samples.heads.faces`.
 """
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy as np
 from illustkit.samples.canvas import Canvas
 from illustkit.samples.colours import INK, WHITE, mix, shade
 from illustkit.samples.curves import ellipse, spline
-from illustkit.samples.faces import EXPRESSIONS, Face
+from illustkit.samples.heads.faces import EXPRESSIONS, Face
 
 
 def profile_outline(face: Face) -> np.ndarray:

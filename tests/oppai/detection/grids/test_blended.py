@@ -8,7 +8,7 @@ import oppai
 from illustkit.samples import draw_character
 from oppai.censoring.block_grid import Grid
 from oppai.censoring.regions import Region
-from oppai.detection.blended import (
+from oppai.detection.grids.blended import (
     _near_lines,
     blended_at,
     excess,

@@ -1,17 +1,17 @@
 """Things worn on the head, and the stray lock on top of it.
 
-The frame is the head's: see `illustkit.samples.faces`.
+The frame is the head's: see `illustkit.samples.heads.faces`.
 """
 
 import numpy as np
 
 from illustkit.samples.canvas import Canvas
+from illustkit.samples.clothes.garments import draw_bow
+from illustkit.samples.clothes.patterns import draw_motif
 from illustkit.samples.colours import INK, WHITE, Tones, mix
 from illustkit.samples.curves import bend, ellipse, spline, star
-from illustkit.samples.eyes import EYE_X, EYE_Y
-from illustkit.samples.faces import Face
-from illustkit.samples.garments import draw_bow
-from illustkit.samples.patterns import draw_motif
+from illustkit.samples.heads.eyes import EYE_X, EYE_Y
+from illustkit.samples.heads.faces import Face
 
 ACCESSORIES = ("none", "bow", "clips", "flower", "band", "star")
 

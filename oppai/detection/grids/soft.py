@@ -11,7 +11,7 @@ import numpy as np
 
 from oppai.censoring.block_grid import Grid, keys_cubic
 from oppai.censoring.regions import Region, bounds, region_at
-from oppai.detection.forms import likely_rectangle
+from oppai.detection.grids.forms import likely_rectangle
 
 _SIDE, _STEP = 40, 20  # pixels: windows, and from one to the next
 _LEAST, _MOST = 4.0, 9.0  # pixels: blocks that a window can tell

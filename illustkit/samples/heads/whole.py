@@ -4,13 +4,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from illustkit.samples import accessories, colours, faces, hair, limbs, profile
+from illustkit.samples import colours, limbs
 from illustkit.samples.canvas import Canvas
 from illustkit.samples.colours import Tones, pick
 from illustkit.samples.curves import ellipse, sides
-from illustkit.samples.hair import Fringe
 from illustkit.samples.hands import Hand
-from illustkit.samples.poses import GESTURES, Pose, Turn
+from illustkit.samples.heads import accessories, faces, hair, profile
+from illustkit.samples.heads.hair import Fringe
+from illustkit.samples.heads.poses import GESTURES, Pose, Turn
 
 
 @dataclass(frozen=True)

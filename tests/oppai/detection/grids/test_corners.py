@@ -6,7 +6,7 @@ from PIL import Image
 from illustkit.samples import draw_character
 from oppai.censoring.block_grid import Grid
 from oppai.censoring.regions import Region
-from oppai.detection.corners import from_corner, lines_from
+from oppai.detection.grids.corners import from_corner, lines_from
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Clothes: what a character wears, its cuts, colours and patterns."""

@@ -1,0 +1,1 @@
+"""Grids of mosaics: where their blocks lie, and what form the blocks fill."""
