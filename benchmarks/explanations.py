@@ -24,7 +24,7 @@ from illustkit.images import write_image
 from illustkit.samples import colours
 from illustkit.samples.canvas import Canvas
 from illustkit.samples.colours import pick
-from illustkit.samples.heads import accessories, heads
+from illustkit.samples.heads import accessories, whole
 
 PARTS = "eyes", "hair", "accessory"
 SIZE = 96
@@ -38,15 +38,15 @@ def draw(head, seed):
     sheet = Canvas.blank((SIZE, SIZE))
     skull = sheet.placed(SIZE / 2, 0.535 * SIZE, scale=0.26 * SIZE, angle=tilt)
     pen = np.random.default_rng(int(rng.integers(2**31)))
-    heads.draw_head_back(skull, head, pen)
-    heads.draw_head_front(skull, head, pen)
+    whole.draw_head_back(skull, head, pen)
+    whole.draw_head_front(skull, head, pen)
     return sheet.picture((SIZE, SIZE))
 
 
 def face(part, seed):
     """Return (picture, score, mask of the part) of one drawn face."""
     rng = np.random.default_rng(seed)
-    head = heads.choose_head(rng, icon=True)
+    head = whole.choose_head(rng, icon=True)
     look = dataclasses.replace(
         head.face, expression=pick(rng, _OPEN), pupil="round", yaw=0.3 * head.face.yaw
     )

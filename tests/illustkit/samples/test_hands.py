@@ -9,8 +9,8 @@ from illustkit.samples.canvas import Canvas
 from illustkit.samples.clothes.outfits import choose_outfit
 from illustkit.samples.colours import Tones
 from illustkit.samples.hands import Hand, choose_hand
-from illustkit.samples.heads.whole import choose_head
 from illustkit.samples.heads.poses import GESTURES, HATS, Turn, choose_pose
+from illustkit.samples.heads.whole import choose_head
 from illustkit.samples.illustrator import Person, draw_person, restyled
 
 OTHERS = HANDS[1:]
