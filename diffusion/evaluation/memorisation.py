@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 THRESHOLD = 1 / 3
 OTHERS = 50
-_ROWS = 64  # pictures whose distances are in memory at once
+_ROWS = 1024  # pictures of a block of a matrix product
+_PAIRS = 1 << 23  # distances that are in memory at once
+_EXACT = 256  # products of two sums of signed bytes that float32 adds up exactly
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -218,36 +220,79 @@ def _neighbours(a, b, *, flip, threshold, noise, itself=False):
         )
     rows_of_all = []
     noise = np.broadcast_to(noise, len(a))
-    for start in range(0, len(a), _ROWS):
-        rows = slice(start, start + _ROWS)
-        squares = _mean_squares(a[rows], b)
-        flipped = np.zeros(squares.shape, bool)
-        if flip:
-            mirrored = _mean_squares(a[rows][:, :, ::-1], b)
-            flipped = mirrored < squares
-            squares = np.minimum(squares, mirrored)
+    step = min(_ROWS, max(1, _PAIRS // len(b)))
+    for start in range(0, len(a), step):
+        rows = slice(start, start + step)
+        squares, mirrored = _mean_squares(a[rows], b, flip)
+        flipped = mirrored < squares
+        squares = np.minimum(squares, mirrored)
         if itself:
             here = np.arange(len(squares))
             squares[here, start + here] = np.inf
         nearest = squares.argmin(axis=1)
         at = np.arange(len(squares)), nearest
         less = np.sqrt(np.maximum(squares - noise[rows, None] ** 2, 0))
-        others = np.sort(less, axis=1)[:, 1 : len(b) - itself][:, :OTHERS].mean(axis=1)
+        last = min(OTHERS, len(b) - itself - 1)
+        near = np.sort(np.partition(less, last, axis=1)[:, : last + 1], axis=1)
+        others = near[:, 1:].mean(axis=1)
         ratio = less[at] / np.maximum(others, 1e-12)
         rows_of_all.append((nearest, np.sqrt(squares[at]), flipped[at], ratio))
     columns = [np.concatenate(column) for column in zip(*rows_of_all, strict=True)]
     return Neighbours(*columns, columns[-1] < threshold)
 
 
-def _mean_squares(a, b):
-    """Compute the mean squared difference of every pair, `(n, m)`; exact for uint8."""
-    a = a.reshape(len(a), -1).astype(np.float64)
-    out = np.empty((len(a), len(b)))
-    for start in range(0, len(b), 4 * _ROWS):
-        rows = slice(start, start + 4 * _ROWS)
-        y = b[rows].reshape(len(b[rows]), -1).astype(np.float64)
-        out[:, rows] = (a**2).sum(axis=1)[:, None] + (y**2).sum(axis=1) - 2 * (a @ y.T)
-    return np.maximum(out, 0) / a.shape[1]
+def _mean_squares(a, b, flip):
+    """Compute the mean squared difference of every pair; exact for uint8.
+
+    Sums s and differences d of mirrored columns give both products for the work of one:
+    that of two pictures is half of s·s + d·d, and half of s·s - d·d if one is mirrored.
+
+    Returns:
+        Two arrays `(n, m)`: as the pictures are, and with one of them mirrored; without
+        `flip` they are one array.
+    """
+    parts, of_a, exact = _parts(a, flip)
+    found = [np.zeros((len(a), len(b))) for _ in parts]
+    for start in range(0, len(b), _ROWS):
+        rows = slice(start, start + _ROWS)
+        others, of_b, _ = _parts(b[rows], flip)
+        blocks = [each[:, rows] for each in found]
+        for x, y, products in zip(parts, others, blocks, strict=True):
+            step = _EXACT if exact else x.shape[1]
+            for at in range(0, x.shape[1], step):
+                products += x[:, at : at + step] @ y[:, at : at + step].T
+        norms = of_a[:, None] + of_b
+        if flip:
+            sums, differences = blocks
+            blocks[0][:], blocks[1][:] = (
+                norms - sums - differences,
+                norms - sums + differences,
+            )
+        else:
+            blocks[0][:] = norms - 2 * blocks[0]
+    dimensions = np.prod(a.shape[1:])
+    found = [np.maximum(each, 0, out=each) / dimensions for each in found]
+    return found[0], found[-1]
+
+
+def _parts(pictures, flip):
+    """Return the rows of products, squared norms, and whether float32 is exact."""
+    exact = pictures.dtype == np.uint8
+    # Less 128, a product of two sums is at most 2**16, and 256 of them 2**24: float32,
+    # the quicker, holds every integer up to there.
+    x = pictures.astype(np.float32) - 128 if exact else pictures.astype(np.float64)
+    flat = x.reshape(len(x), -1)
+    norms = np.einsum("nd,nd->n", flat, flat, dtype=np.float64)
+    if not flip:
+        return [flat], norms, exact
+    half = x.shape[2] // 2
+    left, right = x[:, :, :half], x[:, :, ::-1][:, :, :half]
+    sums, differences = left + right, left - right
+    if x.shape[2] % 2:  # a middle column, which is its own mirror image, counts twice
+        middle = x[:, :, half : half + 1]
+        sums = np.concatenate([sums, middle, middle], axis=2)
+    rows = [each.reshape(len(x), -1) for each in (sums, differences)]
+    return rows, norms, exact
 
 
 def _noise(pictures):

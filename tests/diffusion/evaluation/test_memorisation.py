@@ -26,10 +26,11 @@ def others():
     return np.stack([draw_face_icon(seed, 32) for seed in range(1000, 1060)])
 
 
-def test_the_nearest_is_that_of_a_loop():
+@pytest.mark.parametrize("size", [(4, 6), (3, 5), (40, 24), (1, 1)])
+def test_the_nearest_is_that_of_a_loop(size):
     rng = np.random.default_rng(0)
-    a = rng.integers(0, 256, (5, 4, 6, 3), "uint8")
-    b = rng.integers(0, 256, (7, 4, 6, 3), "uint8")
+    a = rng.integers(0, 256, (5, *size, 3), "uint8")
+    b = rng.integers(0, 256, (7, *size, 3), "uint8")
     b[3] = a[1][:, ::-1]
     for flip in (True, False):
         found = find_neighbours(a, b, flip=flip)
