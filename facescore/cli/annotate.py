@@ -103,15 +103,16 @@ def review(
 
 @app.command(
     cls=renamed_options(lr0="learning_rate"),
-    epilog="Example: facescore annotate train pictures --run runs/round1; then "
-    "--run runs/round2 --start-from runs/round1",
+    epilog="Example: facescore annotate train pictures --run runs/round1 "
+    "--start-from default; then --run runs/round2 --start-from runs/round1",
 )
 def train(
     folder: Folder,
     run: DetectorRun = _RUN,
     preset: Preset = "small",
     start_from: Annotated[
-        Path | None, typer.Option(help="Run of an earlier round to begin with.")
+        str | None,
+        typer.Option(help="Run of an earlier round to begin with; or default."),
     ] = None,
     epochs: Epochs = None,
     epoch_size: EpochSize = None,

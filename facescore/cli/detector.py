@@ -173,7 +173,8 @@ def train_detector(
     learning_rate: LearningRate = None,
     optimizer: Annotated[str | None, typer.Option(help="adamw or sgd.")] = None,
     start_from: Annotated[
-        Path | None, typer.Option(help="Run whose weights to begin with.")
+        str | None,
+        typer.Option(help="Run whose weights to begin with; or default, as it comes."),
     ] = None,
     holdout: Holdout = 0.1,
     face_class: FaceClass = None,

@@ -209,7 +209,9 @@ def train_detector(
         preset: Name in `facescore.detector.training.DETECTOR_PRESETS`. Defaults to
             "small".
         start_from: Run whose weights to begin with, of the same widths and depths, for
-            a further round of labelling. Defaults to random weights.
+            a further round of labelling; or "default", the detector that comes with
+            the package, which is one of the preset "small". Defaults to random
+            weights.
         strategy: Kind of `illustkit.get_strategy`. Defaults to "auto".
         seed: Int; decides the split, the first weights and every augmentation.
         holdout: Fraction of the pictures to hold out. Defaults to 0.1. A hash of its

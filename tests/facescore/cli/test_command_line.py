@@ -256,11 +256,11 @@ def test_a_detector_is_trained_evaluated_and_its_labels_go_to_coco(
     def train(images, run, **settings):
         assert [path.name for path in images] == [f"{i}.png" for i in range(4)]
         assert (settings["preset"], settings["epochs"]) == ("tiny", 1)
-        assert settings["start_from"] == tmp_path / "run"
+        assert settings["start_from"] == "default"
         return Run(tmp_path / "run")
 
     monkeypatch.setattr(facescore.detector.training, "train_detector", train)
-    options += "--start-from", tmp_path / "run"
+    options += "--start-from", "default"
     output = done("annotate", "train", folder, "--run", tmp_path / "round", *options)
     assert "AP50" in output
     path = tmp_path / "faces.json"

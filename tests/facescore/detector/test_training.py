@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 
 import facescore.detector.losses
+from facescore.detector.network import DetectorNetwork
 from facescore.detector.prediction import detect_faces, load_network
+from facescore.detector.pretrained import read_shipped
 from facescore.detector.training import (
     _split_as_before,
     begin_with,
@@ -82,6 +84,15 @@ def test_a_stopped_training_goes_on_as_if_it_had_not_been(folder):
     np.testing.assert_array_equal(found, weights(whole))
     with pytest.raises(ValueError, match="same widths"):
         begin_with(Slim((2, 2, 2, 2, 2), (1, 1, 1, 1), 2), whole)
+
+
+def test_a_training_may_begin_with_the_packages_detector():
+    small = choose_detector_settings("small")
+    network = DetectorNetwork(small.widths, small.depths, small.head)
+    begin_with(network, "default")
+    _, stored = read_shipped()
+    for weight in network.weights:
+        np.testing.assert_array_equal(weight, stored[weight.path].astype("float32"))
 
 
 @pytest.mark.parametrize(
