@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from illustkit import progress
-from illustkit.images.jpeg_blocks import decode
+from illustkit.images.jpeg_blocks import decode, decode_from, skip
 from illustkit.images.jpeg_segments import UnknownJpegError, blocks_of_unit, parse
 
 _BLOCKS = 1 << 14  # that are encoded at once
@@ -19,37 +19,41 @@ _BLOCKS = 1 << 14  # that are encoded at once
 
 def with_blocks_of(
     original: bytes,
-    encoded: bytes,
     changed: np.ndarray,
-    encode_rows: Callable[[slice], bytes] | None = None,
+    encode_rows: Callable[[slice], bytes],
 ) -> bytes | None:
     """Return an edited JPEG whose untouched blocks are those of the original.
 
+    Where nothing prevents it, the codes after the edited rows are not even read: they
+    are copied, and the edited rows alone are compressed.
+
     Example:
     ```python
-    data = with_blocks_of(original, encoded, changed)
+    data = with_blocks_of(original, changed, encode_rows)
     ```
 
     Args:
         original: The bytes of a JPEG.
-        encoded: The edited picture, compressed with the same quantisation tables and
-            subsampling, baseline.
         changed: bool `(height, width)` as stored, the pixels that were edited. Each
-            block that holds one is taken from `encoded`.
-        encode_rows: Function that compresses some rows as `encoded` was. With it, the
-            codes after the edited rows are not even read: they are copied. Defaults to
-            `None`.
+            block that holds one is compressed anew.
+        encode_rows: Function that compresses some rows of the edited picture, with the
+            original's quantisation tables and subsampling, baseline.
 
     Returns:
-        The bytes of a baseline JPEG with the segments of `encoded`; `None` for an
-        original of another kind: arithmetic, 12-bit, lossless, CMYK, or damaged.
+        The bytes of a baseline JPEG with the segments of what `encode_rows` returns;
+        `None` for an original of another kind: arithmetic, 12-bit, lossless, CMYK, or
+        damaged.
     """
     try:
-        old, new = parse(original), parse(encoded)
-        if not _fit(old, new) or changed.shape != (old.height, old.width):
+        old = parse(original)
+        if changed.shape != (old.height, old.width):
             return None
-        if encode_rows and (scan := _spliced(old, new, changed, encode_rows)):
-            return encoded[: new.start] + scan + b"\xff\xd9"
+        if spliced := _spliced(old, changed, encode_rows):
+            return spliced
+        encoded = encode_rows(slice(0, old.height))
+        new = parse(encoded)
+        if not _fit(old, new):
+            return None
         blocks = decode(new)
         kept = ~_touched(new, changed)
         blocks[kept] = decode(old)[kept]
@@ -65,13 +69,13 @@ def _fit(old, new):
             (c.across, c.down, jpeg.quantisers.get(c.quantiser))
             for c in jpeg.components
         ]
-        return jpeg.width, jpeg.height, parts
+        return jpeg.width, parts
 
     return layout(old) == layout(new) and old.is_ycc and new.is_ycc
 
 
-def _spliced(old, new, changed, encode_rows):
-    """Return the original's scan with the edited rows in it, or `None`.
+def _spliced(old, changed, encode_rows):
+    """Return the original with the edited rows in its scan, or `None`.
 
     The codes of a baseline JPEG without restarts are one row of bits, in which only a
     block's mean depends on the block before. So the rows of units that were edited are
@@ -79,40 +83,41 @@ def _spliced(old, new, changed, encode_rows):
     nothing, until the new bits are as many as the old ones but for whole bytes: then
     all that follows is copied byte by byte.
     """
-    if old.progressive or old.restart or new.restart:
+    if old.progressive or old.restart:
         return None
-    theirs, ours = old.scans[0].codes, new.scans[0].codes
-    if not all(np.array_equal(theirs[k], ours[k]) for k in ours):
-        return None
-    data = old.scans[0].data.replace(b"\xff\0", b"\xff")
+    theirs = old.scans[0].codes
     columns, n_rows = old.units
     high = 8 * max(c.down for c in old.components)
     edited = np.flatnonzero(changed.any(1))
+    top, bottom = (edited[0] // high, edited[-1] // high + 1) if len(edited) else (0, 1)
+    rows = slice(int(top) * high, min(int(bottom) * high, old.height))
+    encoded = encode_rows(rows)
+    new = parse(encoded)
+    ours = new.scans[0].codes
+    if new.restart or not _fit(old, new):
+        return None
+    if not all(np.array_equal(theirs[k], ours[k]) for k in ours):
+        return None
+    header = bytearray(encoded[: new.start])
+    header[new.frame : new.frame + 2] = old.height.to_bytes(2, "big")
     if not len(edited):
-        return old.scans[0].data
-    top, bottom = edited[0] // high, edited[-1] // high + 1
+        return bytes(header) + old.scans[0].data + b"\xff\xd9"
+    data = old.scans[0].data.replace(b"\xff\0", b"\xff")
     first, stop = int(top * columns), int(bottom * columns)
     last = min(stop + 1, n_rows * columns)
-    places = {first: 0, last: 0}
     per_unit = len(blocks_of_unit(old))
-    blocks = decode(old, last, places)
-    rows = slice(int(top) * high, min(int(bottom) * high, old.height))
-    strip = parse(encode_rows(rows))
-    if not all(np.array_equal(theirs[k], strip.scans[0].codes[k]) for k in ours):
-        return None
-    painted, touched = decode(strip), _touched(strip, changed[rows])
-    inside = blocks[first * per_unit : stop * per_unit]
+    begin, means = skip(old, first)
+    blocks, end = decode_from(old, begin, last - first, means)
+    painted, touched = decode(new), _touched(new, changed[rows])
+    inside = blocks[: (stop - first) * per_unit]
     inside[touched] = painted[touched]
-    begin, end = places[first], places[last]
-    before = blocks[: first * per_unit].reshape(first, per_unit, 64)
-    means = [int(before[-1, i, 0]) if first else 0 for i in _last_of(old)]
-    bits = _scan_bits(new, blocks[first * per_unit :], means)
+    bits = _scan_bits(new, blocks, means)
     if last < n_rows * columns:
         lack = (end - begin - len(bits)) % 8
-        more = _empty_runs(new, blocks[first * per_unit :], lack)
+        more = _empty_runs(new, blocks, lack)
         if more is None:
             return None
-        bits = _scan_bits(new, blocks[first * per_unit :], means, more)
+        bits = _scan_bits(new, blocks, means, more)
     else:
         end = 8 * len(data)
     around = [_bits_of(data, begin)[: begin % 8], bits]
@@ -121,18 +126,12 @@ def _spliced(old, new, changed, encode_rows):
     bits = np.concatenate(around)
     bits = np.pad(bits, (0, -len(bits) % 8), constant_values=1)
     scan = data[: begin // 8] + np.packbits(bits).tobytes() + data[-(-end // 8) :]
-    return scan.replace(b"\xff", b"\xff\0")
+    return bytes(header) + scan.replace(b"\xff", b"\xff\0") + b"\xff\xd9"
 
 
 def _bits_of(data, place):
     """Return the bits of the byte in which a bit lies; none beyond the end."""
     return np.unpackbits(np.frombuffer(data[place // 8 : place // 8 + 1], np.uint8))
-
-
-def _last_of(jpeg):
-    """Return the number in its unit of each component's last block."""
-    order = blocks_of_unit(jpeg)
-    return [len(order) - 1 - order[::-1].index(i) for i in range(len(jpeg.components))]
 
 
 def _empty_runs(jpeg, blocks, lack):

@@ -10,19 +10,14 @@ from illustkit.images.jpeg_segments import Jpeg, UnknownJpegError, blocks_of_uni
 # Bytes whose symbols are looked up at once, and the most that one unit takes.
 _CHUNK, _UNIT = 1 << 16, 1 << 13
 _BLOCK_END, _INVALID = 64, 200
+_ENDED = 128  # coefficients of the code that ends a block, where codes are skipped
 
 
-def decode(
-    jpeg: Jpeg, last: int | None = None, places: dict[int, int] | None = None
-) -> np.ndarray:
-    """Return the quantised coefficients of all blocks, or of the first ones.
+def decode(jpeg: Jpeg) -> np.ndarray:
+    """Return the quantised coefficients of all blocks.
 
     Args:
         jpeg: What `parse` returned.
-        last: How many units to read. Of a baseline JPEG without restarts. Defaults to
-            `None`, all.
-        places: Its keys are numbers of units up to `last`; each gets the bit at which
-            that unit begins. Defaults to none.
 
     Returns:
         int16 `(n, 64)`: the blocks in the order of the file, the coefficients in
@@ -34,7 +29,7 @@ def decode(
     if jpeg.progressive:
         return _decode_progressive(jpeg)
     order, (scan,) = blocks_of_unit(jpeg), jpeg.scans
-    n_units = last or jpeg.units[0] * jpeg.units[1]
+    n_units = jpeg.units[0] * jpeg.units[1]
     per_part = scan.restart or n_units
     n_parts = -(-n_units // per_part)
     parts = scan.parts
@@ -42,27 +37,171 @@ def decode(
         raise UnknownJpegError
     part_ends = np.cumsum([len(part) for part in parts[:n_parts]]).tolist()
     blocks = np.zeros((n_units * len(order), 64), np.int16)
-    data = b"".join(parts[:n_parts])
-    places = {} if places is None else places
-    _read_codes(scan.codes, data, part_ends, per_part, order, blocks, places)
-    # The mean of a block is stored as the difference from the one before.
-    by_unit = blocks.reshape(n_units, len(order), 64)
-    part = np.arange(n_units) // per_part
-    for i in range(len(jpeg.components)):
-        own = np.flatnonzero(np.array(order) == i)
-        total = np.cumsum(by_unit[:, own, 0].reshape(-1), dtype=np.int64)
-        total = total.reshape(n_units, -1)
-        # Each part begins at zero.
-        before = np.concatenate([[0], total[per_part - 1 :: per_part, -1]])[part]
-        total -= before[:, None]
-        if np.abs(total).max() > np.iinfo(np.int16).max:
-            raise UnknownJpegError
-        by_unit[:, own, 0] = total
+    _read_codes(
+        scan.codes, b"".join(parts[:n_parts]), part_ends, per_part, order, blocks
+    )
+    _add_up_means(blocks, order, per_part, [0] * len(jpeg.components))
     return blocks
 
 
-def _read_codes(codes, data, part_ends, per_part, order, blocks, places):
+def decode_from(
+    jpeg: Jpeg, begin: int, n_units: int, means: list[int]
+) -> tuple[np.ndarray, int]:
+    """Return the coefficients of some units of a baseline JPEG without restarts.
+
+    Args:
+        jpeg: What `parse` returned.
+        begin: The bit of the scan at which the first unit begins.
+        n_units: How many units to read.
+        means: Of each component's block before these.
+
+    Returns:
+        `(blocks, end)`: as `decode` returns them, and the bit at which they end.
+
+    Raises:
+        UnknownJpegError: If the codes are damaged.
+    """
+    order, (scan,) = blocks_of_unit(jpeg), jpeg.scans
+    (data,) = scan.parts
+    blocks = np.zeros((n_units * len(order), 64), np.int16)
+    codes, ends = scan.codes, [len(data)]
+    end = _read_codes(codes, data, ends, n_units, order, blocks, begin)
+    _add_up_means(blocks, order, n_units, means)
+    return blocks, end
+
+
+def _add_up_means(blocks, order, per_part, means):
+    """Add up the differences as which means are stored; each part begins anew."""
+    by_unit = blocks.reshape(-1, len(order), 64)
+    part = np.arange(len(by_unit)) // per_part
+    for i, mean in enumerate(means):
+        own = np.flatnonzero(np.array(order) == i)
+        total = np.cumsum(by_unit[:, own, 0].reshape(-1), dtype=np.int64)
+        total = total.reshape(len(by_unit), -1)
+        before = np.concatenate([[0], total[per_part - 1 :: per_part, -1]])[part]
+        total += mean - before[:, None]
+        if np.abs(total).max() > np.iinfo(np.int16).max:
+            raise UnknownJpegError
+        by_unit[:, own, 0] = total
+
+
+def skip(jpeg: Jpeg, n_units: int) -> tuple[int, list[int]]:
+    """Return where a unit of a baseline JPEG without restarts begins.
+
+    All codes before it are read, but of their values only the means are added up.
+
+    Args:
+        jpeg: What `parse` returned.
+        n_units: The number of units before it.
+
+    Returns:
+        `(bit, means)`: its place in the scan, and the mean of each component's block
+        before it.
+
+    Raises:
+        UnknownJpegError: If the codes are damaged.
+    """
+    order, (scan,) = blocks_of_unit(jpeg), jpeg.scans
+    (data,) = scan.parts
+    padded = np.frombuffer(data + bytes(_UNIT + 8), np.uint8)
+    codes, components = scan.codes, range(len(jpeg.components))
+    tables = [_leaps(codes[i, False], codes[i, True]) for i in components]
+    means = [0] * len(components)
+    progress.begin("skipping blocks", n_units)
+    unit, base, position = 0, 0, 0  # position: in bits, from the byte `base`
+    while unit < n_units:
+        chunk = padded[base : base + _CHUNK + _UNIT]
+        bits = _windows(chunk)
+        looked_up: list = []
+        for i, own in enumerate(tables):
+            same = i and all(codes[i, k] is codes[i - 1, k] for k in (False, True))
+            looked_up.append(
+                looked_up[-1] if same else [t[bits].tobytes() for t in own]
+            )
+        of_unit = [looked_up[i] for i in order]
+        starts: list[int] = []
+        append, limit, first = starts.append, 8 * (len(chunk) - _UNIT), unit
+        while unit < n_units and position < limit:
+            for number, (head_bits, head_step, ac_bits, ac_step) in enumerate(of_unit):
+                append(position)
+                k = 1 + head_step[position]
+                position += head_bits[position]
+                while k < 64:
+                    k += ac_step[position]
+                    position += ac_bits[position]
+                if not _ENDED < k < _ENDED + 64:  # the block ends without its code
+                    position = _next_block(bits, codes, order[number], starts[-1])
+            unit += 1
+        if unit == first or 8 * base + position > 8 * len(data):
+            raise UnknownJpegError  # the data end before the unit
+        places = np.array(starts).reshape(unit - first, len(order))
+        for i in components:
+            own = places[:, np.array(order) == i].reshape(-1)
+            lengths, sizes = (table[bits[own]] for table in codes[i, False])
+            means[i] += int(_read_values(chunk, own + lengths, sizes).sum())
+        base, position = base + position // 8, position % 8
+        progress.advance(unit - first)
+    if max(map(abs, means)) > np.iinfo(np.int16).max:
+        raise UnknownJpegError
+    return 8 * base + position, means
+
+
+def _leaps(dc, ac):
+    """Return how far the codes lead that a window of 16 bits holds whole.
+
+    Returns:
+        Four uint8 tables over windows: bits and coefficients of the codes of a block's
+        beginning, and the same within a block. The code that ends a block counts
+        `_ENDED` coefficients, one that is none 255.
+    """
+    windows = np.arange(1 << 16)
+    lengths, symbols = (table.astype(np.int64) for table in ac)
+    size, run = symbols & 15, symbols >> 4
+    one_bits = lengths + size
+    one_step = np.where(size > 0, run + 1, np.where(run == 15, 16, _ENDED))
+    one_step[lengths == 0] = 255
+
+    def prolonged(bits, step):
+        for _ in range(8):
+            rest = (windows << np.minimum(bits, 16)) & 0xFFFF
+            more, further = one_bits[rest], one_step[rest]
+            fits = (step < 64) & (further < 255) & (bits + more <= 16)
+            fits &= (further == _ENDED) | (step + further < 64)
+            if not fits.any():
+                break
+            bits, step = bits + fits * more, step + fits * further
+        return bits.astype(np.uint8), step.astype(np.uint8)
+
+    lengths, symbols = (table.astype(np.int64) for table in dc)
+    head = lengths + symbols
+    valid = (lengths > 0) & (symbols <= 11)
+    head_bits, head_step = prolonged(np.where(valid, head, 0), np.where(valid, 0, 254))
+    return head_bits, head_step, *prolonged(one_bits, one_step)
+
+
+def _next_block(bits, codes, component, position):
+    """Return where the block ends that begins at a bit, code by code."""
+    lengths, sizes = codes[component, False]
+    window = bits[position]
+    if not lengths[window] or sizes[window] > 11:
+        raise UnknownJpegError
+    position += int(lengths[window]) + int(sizes[window])
+    lengths, symbols = codes[component, True]
+    k = 1
+    while k < 64:
+        window = bits[position]
+        if not lengths[window]:
+            raise UnknownJpegError
+        run, size = divmod(int(symbols[window]), 16)
+        position += int(lengths[window]) + size
+        k += run + 1 if size else 16 if run == 15 else 64
+    return position
+
+
+def _read_codes(codes, data, part_ends, per_part, order, blocks, begin=0):
     """Fill in what the codes of the data say, the mean of each block as a difference.
+
+    Returns the bit after the last code; `begin` is the bit of the first one.
 
     Of every bit the code that would begin there is looked up at once, so that the loop,
     which alone knows where codes begin, only adds numbers.
@@ -70,7 +209,8 @@ def _read_codes(codes, data, part_ends, per_part, order, blocks, places):
     n_units = len(blocks) // len(order)
     padded = np.frombuffer(data + bytes(_UNIT + 8), np.uint8)
     progress.begin("reading blocks", n_units)
-    unit, base, position = 0, 0, 0  # position: in bits, from the byte `base`
+    unit, stop = 0, 0
+    base, position = divmod(begin, 8)  # position: in bits, from the byte `base`
     while unit < n_units:
         chunk = padded[base : base + _CHUNK + _UNIT]
         bits = _windows(chunk)
@@ -101,7 +241,7 @@ def _read_codes(codes, data, part_ends, per_part, order, blocks, places):
                 ends.append(len(starts))
             unit += 1
             if unit % per_part == 0 or unit == n_units:
-                places[unit] = 8 * base + position
+                stop = 8 * base + position
                 end = 8 * (part_ends[(unit - 1) // per_part] - base)
                 if position > end:
                     raise UnknownJpegError
@@ -110,12 +250,9 @@ def _read_codes(codes, data, part_ends, per_part, order, blocks, places):
             raise UnknownJpegError  # the data end before the picture
         own = blocks[first * len(order) : unit * len(order)]
         _values(codes, order, chunk, bits, np.array(starts), np.array(ends), own)
-        for place in places:
-            if first <= place < unit:
-                begin = ends[(place - first) * len(order) - 1] if place > first else 0
-                places[place] = 8 * base + starts[begin]
         base, position = base + position // 8, position % 8
         progress.advance(unit - first)
+    return stop
 
 
 def _windows(chunk):
@@ -161,16 +298,21 @@ def _values(codes, order, chunk, bits, starts, ends, blocks):
     total = np.cumsum(step)
     before = total - step
     place = before - before[ends - counts][block] + run
-    at = starts + lengths
-    wide = np.pad(chunk, (0, 4)).astype(np.int64)
-    i = at >> 3
-    window = (wide[i] << 24) | (wide[i + 1] << 16) | (wide[i + 2] << 8) | wide[i + 3]
-    value = ((window << (at & 7)) & 0xFFFFFFFF) >> (32 - size)
-    value = np.where(value < (1 << size) >> 1, value - (1 << size) + 1, value)
+    value = _read_values(chunk, starts + lengths, size)
     filled = size > 0
     if (place[filled] > 63).any():
         raise UnknownJpegError
     blocks[block[filled], place[filled]] = value[filled]
+
+
+def _read_values(chunk, places, sizes):
+    """Return the signed numbers of so many bits that begin at the given bits."""
+    size = sizes.astype(np.int64)
+    wide = np.pad(chunk, (0, 4)).astype(np.int64)
+    i = places >> 3
+    window = (wide[i] << 24) | (wide[i + 1] << 16) | (wide[i + 2] << 8) | wide[i + 3]
+    value = ((window << (places & 7)) & 0xFFFFFFFF) >> (32 - size)
+    return np.where(value < (1 << size) >> 1, value - (1 << size) + 1, value)
 
 
 # Progressive: each scan adds coefficients, or one more bit of them.

@@ -7,6 +7,7 @@ import numpy as np
 
 # The end of a scan: any marker but a stuffed byte, a restart and a filling byte.
 _SCAN_END = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+_FRAMES = 0xC0, 0xC1, 0xC2
 _RESTART = re.compile(rb"\xff+[\xd0-\xd7]")
 
 
@@ -49,7 +50,7 @@ class Scan:
 
 @dataclass
 class Jpeg:
-    """What a JPEG's segments say."""
+    """What a JPEG's segments say; `frame` is where height and width lie in it."""
 
     width: int = 0
     height: int = 0
@@ -61,6 +62,7 @@ class Jpeg:
     is_jfif: bool = False
     progressive: bool = False
     start: int = 0
+    frame: int = 0
     scans: list[Scan] = field(default_factory=list)
 
     @property
@@ -104,6 +106,8 @@ def parse(data: bytes) -> Jpeg:
         try:
             if marker != 0xDA:
                 _parse_segment(jpeg, marker, body)
+                if marker in _FRAMES:
+                    jpeg.frame = position - len(body) + 1
                 continue
             end = _SCAN_END.search(data, position)
             stop = len(data) if end is None else end.start()
@@ -121,7 +125,7 @@ def parse(data: bytes) -> Jpeg:
 
 
 def _parse_segment(jpeg, marker, body):
-    if marker in (0xC0, 0xC1, 0xC2):
+    if marker in _FRAMES:
         jpeg.progressive = marker == 0xC2
         jpeg.height, jpeg.width = (
             int.from_bytes(body[i : i + 2], "big") for i in (1, 3)

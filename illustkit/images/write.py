@@ -128,6 +128,33 @@ def write_picture(path: str | os.PathLike, rgb: np.ndarray, *, like: Picture) ->
         ImageError: If the size differs, the extension is unknown, the format cannot
             hold the picture's transparency, or the file cannot be written.
     """
+    data, _ = encode_picture(path, rgb, like=like)
+    return write_bytes(path, data)
+
+
+def encode_picture(
+    path: str | os.PathLike, rgb: np.ndarray, *, like: Picture
+) -> tuple[bytes, np.ndarray | None]:
+    """Return the bytes of the file that `write_picture` writes, and what it shows.
+
+    Example:
+    ```python
+    picture = read_picture("character.png")
+    data, shown = encode_picture("out.png", picture.rgb, like=picture)
+    ```
+
+    Args:
+        path: See `write_picture`.
+        rgb: See `write_picture`.
+        like: See `write_picture`.
+
+    Returns:
+        `(data, shown)`: the bytes, and the raw colours of the file, uint8 `(height,
+        width, 3)`, upright, where they are known without decoding it, else `None`.
+
+    Raises:
+        ImageError: As `write_picture`, but for a file that cannot be written.
+    """
     path, format = check_path(path), format_of(path)
     check_image(rgb, name="rgb")
     if rgb.shape != like.rgb.shape:
@@ -141,6 +168,7 @@ def write_picture(path: str | os.PathLike, rgb: np.ndarray, *, like: Picture) ->
     except ImageError as error:
         raise ImageError(f"{path}: {error}") from None
     options = dict(like.encoding) if format == like.format else {}
+    keeps_blocks = format == "JPEG" and like.data is not None and mode == like.mode
     if like.data is not None and mode != "CMYK":
         options.pop("progressive", None)  # its blocks are kept in a baseline JPEG
     if mode != like.mode:
@@ -152,49 +180,60 @@ def write_picture(path: str | os.PathLike, rgb: np.ndarray, *, like: Picture) ->
     if format in HOLDS_ICC and profile[16:20] == _ICC_SPACE.get(mode, b"RGB "):
         options["icc_profile"] = profile
     options |= {"palette": palette, "transparency": transparency}
-    data = encode(path, samples, mode, format, **options)
-    if format == "JPEG" and like.data is not None and mode == like.mode:
 
-        def encode_rows(rows):
-            return encode(path, samples[rows], mode, format, **options)
+    def encode_rows(rows):
+        return encode(path, samples[rows], mode, format, **options)
 
-        data = _keep_blocks(path, data, rgb, like, encode_rows)
-    return write_bytes(path, data)
+    if keeps_blocks:
+        return _keep_blocks(path, rgb, like, encode_rows)
+    data = encode_rows(slice(None))
+    exact = format == "PNG" and mode in ("RGB", "RGBA") and like.bits == 8
+    return data, rgb if exact else None
 
 
-def _keep_blocks(path, data, rgb, like, encode_rows):
-    """Put the blocks of the original back into a JPEG where nothing is edited."""
+def _keep_blocks(path, rgb, like, encode_rows):
+    """Return an edited JPEG with the original's blocks where nothing is edited.
+
+    Also what it shows: it is decoded, so that no block is lost.
+    """
     changed = _changed(rgb, like.rgb)
-    # The largest units of blocks have 32 pixels, and the next one's colour fades in.
-    far = ~_widened(changed, 33)
     stored = as_stored(changed, like.orientation)
-    kept = with_blocks_of(like.data, data, stored, encode_rows)
-    if kept is not None and _difference(kept, like, far) == 0:
-        return kept
+    kept = with_blocks_of(like.data, stored, encode_rows)
+    if kept is not None:
+        shown = _shown(kept, like)
+        # A unit of blocks has up to 32 pixels, and the next one's colour fades in.
+        if _difference(shown, like, changed, 33) == 0:
+            return kept, shown
+    data = encode_rows(slice(None))
+    shown = _shown(data, like)
     _log.warning(
         "%s: was compressed anew, since its blocks cannot be kept: pixels that were "
         "not edited differ by up to %d levels. A .png keeps them.",
         path,
-        _difference(data, like, ~changed),
+        _difference(shown, like, changed, 0),
     )
-    return data
+    return data, shown
 
 
-def _widened(mask, n):
-    import cv2
-
-    return cv2.dilate(mask.astype(np.uint8), np.ones((2 * n + 1,) * 2, np.uint8)) > 0
-
-
-def _difference(data, like, where):
-    """Return the largest difference of an encoded picture from the original."""
+def _shown(data, like):
+    """Return the raw colours of an encoded JPEG, upright."""
     with without_warnings(), Image.open(io.BytesIO(data)) as image:
-        pixels = upright(to_rgb(np.asarray(image), image.mode), like.orientation)
+        return upright(to_rgb(np.asarray(image), image.mode), like.orientation)
+
+
+def _difference(shown, like, changed, n):
+    """Return the largest difference `n` pixels and more from those that changed."""
     import cv2
 
-    gap = cv2.absdiff(pixels, like.rgb)
-    gap[~where] = 0
-    return gap.max(initial=0)
+    rows = changed_rows(shown, like.rgb)
+    if rows.start == rows.stop:
+        return 0
+    band = slice(max(rows.start - n, 0), rows.stop + n)
+    near = changed[band].astype(np.uint8)
+    near = cv2.dilate(near, np.ones((2 * n + 1,) * 2, np.uint8)) > 0
+    gap = cv2.absdiff(shown[band], like.rgb[band])
+    gap[near] = 0
+    return gap.max()
 
 
 def changed_rows(one: np.ndarray, other: np.ndarray) -> slice:
@@ -208,15 +247,15 @@ def changed_rows(one: np.ndarray, other: np.ndarray) -> slice:
     ```
 
     Args:
-        one: `(height, width, channels)`.
+        one: uint8 `(height, width, channels)`.
         other: Of the same shape.
 
     Returns:
         A slice, empty if all is equal.
     """
-    height = len(one)
-    differs = (one.reshape(height, -1) != other.reshape(height, -1)).any(1)
-    rows = np.flatnonzero(differs)
+    # Comparing bytes is faster than comparing numbers one by one.
+    pairs = zip(one, other, strict=True)
+    rows = np.flatnonzero([a.tobytes() != b.tobytes() for a, b in pairs])
     return slice(int(rows[0]), int(rows[-1]) + 1) if len(rows) else slice(0, 0)
 
 

@@ -14,13 +14,12 @@ import numpy as np
 from illustkit.engines import ENGINES
 from illustkit.errors import UserError, as_user_error
 from illustkit.files import check_writable, expand_user, remove_leftovers
-from illustkit.images import EXTENSIONS, list_images, read_picture, write_picture
+from illustkit.images import EXTENSIONS, list_images, read_picture
 from illustkit.images.animation import (
     ANIMATED,
     check_frames,
     count_frames,
     read_animation,
-    write_animation,
 )
 from illustkit.images.formats import format_of
 from illustkit.images.write import changed_rows, check_like
@@ -29,7 +28,13 @@ from illustkit.progress import inner_bar
 from oppai.data.metadata import load_metadata
 from oppai.detection.find_censored import find_censored
 from oppai.inference.marks import NothingCensoredError, check_boxes, painted_mask
-from oppai.inference.record import read_record, restored_mask, write_record
+from oppai.inference.record import (
+    Record,
+    read_record,
+    restored_mask,
+    write_restored,
+    write_restored_animation,
+)
 from oppai.inference.restore import LOADING, open_restorer, restore
 from oppai.models.pretrained import PRECISIONS
 
@@ -139,9 +144,9 @@ def restore_files(
             masks with transparency.
         mask_colour: RGB colour with which regions are painted over.
         again: Restore also what the file's record says was restored before and has not
-            changed since, whatever marks it; `fill` does so too. PNG and JPEG hold such
-            a record, single pictures alone. Defaults to `False`: it stays byte for
-            byte.
+            changed since, whatever marks it; `fill` does so too. PNG, JPEG, WebP and
+            GIF hold such a record, animations too. Defaults to `False`: it stays byte
+            for byte.
         overwrite: Replace files that exist; the pictures themselves too where
             `output` is their folder. Defaults to `False`.
         progress: Show a progress bar. Defaults to `True`.
@@ -282,32 +287,34 @@ def _restore_file(source, target, load, marks, options, again):
     """Restore and write one file."""
     format_of(target)
     n, format = count_frames(source)
+    # What is filled is restored whatever it shows.
+    again = again or options.get("fill", False)
     if n > 1 and format in ANIMATED:
         check_frames(target, n, source)
-        _restore_animation(source, target, load, marks, options)
+        _restore_animation(source, target, load, marks, options, again)
         return
     if n > 1:
         _log.warning("%s: of its %d pictures, the first is restored.", source, n)
     picture = read_picture(source)
     check_like(target, picture)
     marked = marks.find(source, picture.rgb.shape)
-    # What is filled is restored whatever it shows.
-    again = again or options.get("fill", False)
-    earlier = [] if again else read_record(source, picture.rgb)
+    earlier = [] if again else read_record(source).boxes_in(picture.rgb)
     options = {**options, "done": restored_mask(picture.rgb.shape, earlier)}
     restored = _restore_rgb(picture.rgb, picture.alpha, marked, load, options)
-    write_picture(target, restored, like=picture)
-    write_record(target, restored, picture, earlier)
+    write_restored(target, restored, picture, earlier)
 
 
-def _restore_animation(source, target, load, marks, options):
+def _restore_animation(source, target, load, marks, options, again):
     """Restore every frame in which something is censored."""
     animation = read_animation(source)
     marked = marks.find(source, animation.frames[0].shape)
-    frames, reason = [], None
+    record = Record() if again else read_record(source)
+    frames, earlier, reason = [], [], None
     for frame in animation.frames:
         rgb, alpha = frame[..., :3], frame[..., 3]
         alpha = None if (alpha == 255).all() else alpha
+        earlier.append(record.boxes_in(rgb))
+        options = {**options, "done": restored_mask(rgb.shape, earlier[-1])}
         try:
             restored = _restore_rgb(rgb, alpha, marked, load, options)
         except NothingCensoredError as error:
@@ -317,7 +324,7 @@ def _restore_animation(source, target, load, marks, options):
             frames.append(np.concatenate([restored, frame[..., 3:]], axis=-1))
     if all(a is b for a, b in zip(frames, animation.frames, strict=True)):
         raise reason
-    write_animation(target, frames, like=animation)
+    write_restored_animation(target, frames, animation, earlier)
 
 
 def _restore_rgb(rgb, alpha, marked, load, options):

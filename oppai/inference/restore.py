@@ -81,7 +81,8 @@ def restore(
     white-out, light or bar: so a mosaic with steps is restored once. What was a blur of
     7 pixels and more, a white-out or a soft mosaic comes back soft, and in an array
     nothing tells it from a blur: if it is marked again, it may be restored again.
-    `oppai restore` notes in a PNG or a JPEG what it restored, and leaves that alone.
+    `oppai restore` notes in a PNG, JPEG, WebP or GIF what it restored, and leaves that
+    alone.
 
     A blended mosaic, through which the picture shows, is taken off: what lies below
     follows from it nearly exactly, and no network is asked.

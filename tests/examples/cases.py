@@ -779,7 +779,7 @@ CASES: dict[str, Case] = {
     "illustkit:with_blocks_of": Case(
         values={
             "original": lambda: jpeg(drawn()),
-            "encoded": lambda: jpeg(drawn()),
+            "encode_rows": value(lambda rows: jpeg(drawn()[rows])),
             "changed": value(np.zeros((848, 600), bool)),
         }
     ),

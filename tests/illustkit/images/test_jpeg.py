@@ -9,8 +9,8 @@ from PIL import Image, JpegImagePlugin
 
 from illustkit.images import read_picture, write_picture
 from illustkit.images.jpeg import with_blocks_of
-from illustkit.images.jpeg_blocks import decode
-from illustkit.images.jpeg_segments import parse
+from illustkit.images.jpeg_blocks import decode, decode_from, skip
+from illustkit.images.jpeg_segments import blocks_of_unit, parse
 
 KINDS = {
     "4:4:4": {"subsampling": 0},
@@ -81,6 +81,20 @@ def test_blocks_without_an_edited_pixel_stay(tmp_path, kind, mode):
             assert sampling(one) == sampling(two)
 
 
+def touched(jpeg, changed):
+    """Return of every block, one after another, whether a pixel of it is edited."""
+    across = max(c.across for c in jpeg.components)
+    down = max(c.down for c in jpeg.components)
+    hit = []
+    for row, column in np.ndindex(jpeg.units[::-1]):
+        for part in jpeg.components:
+            high, wide = 8 * down // part.down, 8 * across // part.across
+            for i, j in np.ndindex(part.down, part.across):
+                y, x = row * 8 * down + i * high, column * 8 * across + j * wide
+                hit.append([changed[y : y + high, x : x + wide].any()])
+    return np.array(hit)
+
+
 @pytest.mark.parametrize("kind", ["4:4:4", "4:2:2", "4:2:0", "quality 5"])
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 def test_copied_codes_hold_the_same_blocks(kind, mode):
@@ -100,11 +114,13 @@ def test_copied_codes_hold_the_same_blocks(kind, mode):
             rows.append(own)
             return jpeg(edited[own], **options)
 
-        whole = jpeg(edited, **options)
-        expected = decode(parse(with_blocks_of(original, whole, changed)))
-        result = with_blocks_of(original, whole, changed, encode_rows)
+        result = with_blocks_of(original, changed, encode_rows)
+        # The blocks of the whole picture, compressed anew, and those of the original.
+        expected, old = (decode(parse(d)) for d in (jpeg(edited, **options), original))
+        expected = np.where(touched(parse(original), changed), expected, old)
         np.testing.assert_array_equal(decode(parse(result)), expected)
-        assert len(rows) == (box != (0, 0, 0, 0))
+        (own,) = rows
+        assert own.stop - own.start <= 64  # some rows of units
         if box[1] == 32:
             # What follows the edited rows are the bytes of the original.
             assert result[-40:] == original[-40:]
@@ -140,16 +156,34 @@ def test_what_is_compressed_anew_is_told(tmp_path, caplog):
 def test_spoilt_scans_are_refused_or_decoded(progressive):
     picture = drawn(40, 40)
     whole = jpeg(picture, restart_marker_blocks=2, progressive=progressive)
-    edited = jpeg(255 - picture)
+
+    def encode_rows(rows):
+        return jpeg(255 - picture[rows])
+
     changed = np.zeros((40, 40), bool)
     changed[:5, :5] = True
-    assert with_blocks_of(whole, edited, changed)
+    assert with_blocks_of(whole, changed, encode_rows)
     rng = np.random.default_rng(0)
     for _ in range(150):
         data = bytearray(whole)
         for place in rng.integers(2, len(data), rng.integers(1, 6)):
             data[place] = rng.integers(256)
         spoilt = bytes(data[: rng.integers(len(data) // 2, len(data) + 1)])
-        result = with_blocks_of(spoilt, edited, changed)
+        result = with_blocks_of(spoilt, changed, encode_rows)
         if result is not None:
             Image.open(io.BytesIO(result)).load()
+
+
+@pytest.mark.parametrize("kind", ["4:4:4", "4:2:0", "quality 100", "quality 5"])
+def test_skipping_leads_to_the_unit_that_reading_leads_to(kind):
+    # Noise, lines and flat parts: blocks of all 64 coefficients, of few, and of none.
+    source = parse(jpeg(drawn(), **KINDS[kind]))
+    order = blocks_of_unit(source)
+    blocks = decode(source).reshape(-1, len(order), 64)
+    last = len(order) - 1 - order[::-1].index(0)
+    for n in (0, 1, 7, len(blocks) // 2, len(blocks) - 1):
+        place, means = skip(source, n)
+        before = [0 if n == 0 else blocks[n - 1, i, 0] for i in (last, -2, -1)]
+        assert means == before
+        rest, _ = decode_from(source, place, len(blocks) - n, means)
+        np.testing.assert_array_equal(rest.reshape(-1, len(order), 64), blocks[n:])
