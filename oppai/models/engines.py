@@ -15,7 +15,9 @@ KERNEL = 5  # of the stem's partial convolution
 class EngineRestorer(PredictsMosaics):
     """A restorer whose `MosaicUNet` runs on ONNX Runtime or OpenCV, in float32.
 
-    Its predictions are those of Keras within 1e-4.
+    Its predictions are those of Keras within 1e-4 on the signed scale: each engine adds
+    in another order. Rounded to levels they differ by one at most, where a prediction
+    lies within .013 of the half between two: in 4 to 7 of 139,452 restored values of a sample.
 
     Example:
     ```python

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from illustkit.errors import UserError
+from illustkit.images import signed_to_uint8
 from oppai.censoring.block_grid import Grid
 from oppai.data.mosaic_inputs import Case
 from oppai.models.engines import EngineRestorer, network_graph
@@ -68,6 +69,23 @@ def test_predictions_are_those_of_keras(random_network, engine):
     for a, b in zip(ours.predict_all(CASES), theirs, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-4)
         assert a.std() > 0.1
+
+
+def test_levels_differ_by_one_and_only_where_a_half_lies_between(random_network):
+    theirs = MosaicRestorer(random_network).predict_all(CASES)
+    config, weights = random_network.get_config(), weights_of(random_network)
+    ours = EngineRestorer(config, weights, "opencv").predict_all(CASES)
+    a, b = (np.concatenate([x.ravel() for x in each]) for each in (ours, theirs))
+    flips = 0
+    # Moved by parts of a level, so that halves lie everywhere.
+    for shift in np.linspace(0, 2 / 255, 64, endpoint=False):
+        one, two = (signed_to_uint8(np.clip(x + shift, -1, 1)) for x in (a, b))
+        differs = one != two
+        assert np.abs(one.astype(int) - two).max() <= 1
+        from_half = np.abs((a + shift + 1) * 127.5 % 1 - 0.5)
+        assert from_half[differs].max(initial=0) <= 127.5 * 1e-4
+        flips += differs.sum()
+    assert 0 < flips < 1e-3 * 64 * a.size
 
 
 @pytest.mark.parametrize("consistency", ["always", "never"])
