@@ -17,7 +17,8 @@ class EngineRestorer(PredictsMosaics):
 
     Its predictions are those of Keras within 1e-4 on the signed scale: each engine adds
     in another order. Rounded to levels they differ by one at most, where a prediction
-    lies within .013 of the half between two: in 4 to 7 of 139,452 restored values of a sample.
+    lies within .013 of the half between two: in 4 to 7 of 139,452 restored values of a
+    sample.
 
     Example:
     ```python
