@@ -16,6 +16,12 @@ import numpy as np
 from illustkit._keras_compat import optimizer_of
 from illustkit.errors import DivergedError, UserError, reading
 from illustkit.runtime import n_workers, worker_index
+from illustkit.training.folder import INTERRUPTED
+from illustkit.training.interrupts import (
+    forget_interrupted,
+    interrupted_at,
+    restore_counts,
+)
 
 
 class StopOnNaN(keras.callbacks.Callback):
@@ -169,19 +175,33 @@ class Backup(keras.callbacks.BackupAndRestore):
         folder: Path of the backups.
         new_rate: Whether the optimizer keeps the learning rate that it was made with,
             and not that of the backup. Defaults to `False`.
+        steps: Batches in an epoch, to go on within one that Ctrl-C stopped. Defaults
+            to `None`: it begins anew.
+
+    Attributes:
+        batches_done: Number of batches of the next epoch that are done; mostly 0.
     """
 
     def __init__(
-        self, folder: str | os.PathLike[str], *, new_rate: bool = False
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        new_rate: bool = False,
+        steps: int | None = None,
     ) -> None:
         self.folder, self.new_rate = Path(folder), new_rate
-        super().__init__(str(self._newest() or self.folder), delete_checkpoint=False)
+        self.batches_done = interrupted_at(self.folder, self.epochs_done, steps)
+        super().__init__(str(self._restored() or self.folder), delete_checkpoint=False)
 
     @property
     def epochs_done(self) -> int:
         """Number of epochs that the newest backup has seen; 0 without a backup."""
         newest = self._newest()
         return int(newest.name.split("-")[1]) if newest else 0
+
+    def _restored(self):
+        """Return the folder to restore from; `None` without any."""
+        return self.folder / INTERRUPTED if self.batches_done else self._newest()
 
     def _newest(self):
         whole = [f for f in self.folder.glob("epoch-*") if f.name[6:].isdecimal()]
@@ -198,7 +218,7 @@ class Backup(keras.callbacks.BackupAndRestore):
             )
 
     def _restore(self, logs):
-        newest = self._newest()
+        newest = self._restored()
         optimizer = getattr(self.model, "optimizer", None)
         if newest is None or optimizer is None:
             super().on_train_begin(logs)
@@ -214,6 +234,10 @@ class Backup(keras.callbacks.BackupAndRestore):
             super().on_train_begin(logs)
         if self.new_rate and isinstance(rate, float):  # no schedule
             inner.learning_rate = rate
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if self.batches_done and epoch == self.epochs_done:
+            restore_counts(self.model, self.folder)
 
     def on_epoch_end(self, epoch, logs=None):
         if worker_index() > 0:
@@ -231,6 +255,7 @@ class Backup(keras.callbacks.BackupAndRestore):
         if folder.exists():
             shutil.rmtree(folder)
         os.replace(part, folder)
+        forget_interrupted(self.folder)
         if before is not None and before != folder:
             shutil.rmtree(before)
 

@@ -20,6 +20,7 @@ from illustkit.runtime import (
 from illustkit.training.batches import Batches
 from illustkit.training.dropout import EpochSeeds
 from illustkit.training.folder import training_in
+from illustkit.training.interrupts import Rest, StopOnInterrupt
 from illustkit.training.runs import Run
 
 
@@ -116,9 +117,9 @@ def fit_run(
 ) -> Run:
     """Fit a model, or resume its training after the last whole epoch.
 
-    The result is that of a training that was never stopped. The loss that stops being
-    finite ends the training and is named; the best weights, the history and the backup
-    go into the run's folder.
+    The result is that of a training that was never stopped. Ctrl-C ends it after a
+    step, from which it resumes. The loss that stops being finite ends the training and
+    is named; the best weights, the history and the backup go into the run's folder.
 
     Example:
     ```python
@@ -152,10 +153,25 @@ def fit_run(
     # One process of several workers holds the lock for all of them.
     alone = contextlib.nullcontext() if worker_index() else training_in(run.folder)
     with alone:
-        check, *saving = run.callbacks(monitor, mode)
+        # An epoch that Ctrl-C stopped is ended first, by a fit of its own.
+        while _fit(
+            model, batches, run, epochs, seed, monitor, mode, callbacks, verbose,
+            options,
+        ):  # fmt: skip
+            pass
+    return run
+
+
+def _fit(model, batches, run, epochs, seed, monitor, mode, callbacks, verbose, options):
+    """Fit all epochs, or the rest of one; return whether there are more."""
+    check, *saving = run.callbacks(monitor, mode, steps=len(batches))
+    backup = saving[-1]
+    first = backup.batches_done
+    stop = StopOnInterrupt(backup.folder, len(batches), first)
+    with stop.listening():
         model.fit(
-            batches,
-            epochs=epochs,
+            Rest(batches, first) if first else batches,
+            epochs=min(epochs, backup.epochs_done + 1) if first else epochs,
             shuffle=False,  # the batches shuffle themselves
             verbose=verbose,
             callbacks=[
@@ -164,10 +180,11 @@ def fit_run(
                 check,  # before anything is saved
                 *callbacks,
                 *saving,
+                stop,
             ],
             **options,
         )
-    return run
+    return bool(first) and not model.stop_training and run.epochs_done < epochs
 
 
 def is_quiet(verbose: str | int) -> bool:

@@ -9,16 +9,18 @@ from illustkit.files import expand_user
 
 SETTINGS, HISTORY, BEST = "settings.json", "history.csv", "best.weights.h5"
 SPLIT, DATA = "split.json", "data.json"
+INTERRUPTED = "interrupted"  # folder beside the backups of whole epochs
 _LOCK = ".lock"
 # Files that epochs leave: rows, weights and states to resume from.
 _OF_EPOCHS = "*.weights.h5", "*.keras", "backup/worker-*/epoch-?????"
+_OF_EPOCHS += (f"backup/worker-*/{INTERRUPTED}",)
 
 
 def has_trained(folder: str | os.PathLike[str]) -> bool:
-    """Return whether a run's folder holds anything of a whole epoch.
+    """Return whether a run's folder holds anything to resume.
 
-    A training that was refused, or stopped in its first epoch, leaves nothing to
-    resume: its settings and split do not bind the next one.
+    A training that was refused, or killed in its first epoch, leaves nothing: its
+    settings and split do not bind the next one. One that Ctrl-C stopped leaves a state.
 
     Args:
         folder: Path of the run.

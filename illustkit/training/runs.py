@@ -243,7 +243,11 @@ class Run:
         load_weights(model, path)
 
     def callbacks(
-        self, monitor: str | None = "val_loss", mode: str = "min"
+        self,
+        monitor: str | None = "val_loss",
+        mode: str = "min",
+        *,
+        steps: int | None = None,
     ) -> list[keras.callbacks.Callback]:
         """Return the callbacks that write the folder and resume from it.
 
@@ -251,10 +255,12 @@ class Run:
             monitor: Logged number by which weights are best; `None` keeps no best
                 weights, for a training that keeps its own.
             mode: "min" or "max".
+            steps: See `illustkit.training.callbacks.Backup`. Defaults to `None`.
 
         Returns:
             List of `keras.callbacks.Callback`. Call it before `fit`, at every start.
-            The first one, `StopOnNaN`, has to come before all that save anything.
+            The first one, `StopOnNaN`, has to come before all that save anything. The
+            last is the `Backup`.
         """
         done = self.epochs_done
         new_rate = any(
@@ -262,7 +268,7 @@ class Run:
             == ("learning_rate", done)
             for change in self.changes
         )
-        backup = Backup(self._backup_folder, new_rate=new_rate)
+        backup = Backup(self._backup_folder, new_rate=new_rate, steps=steps)
         callbacks: list[keras.callbacks.Callback] = [StopOnNaN(backup)]
         if worker_index() == 0:
             history = self._keep_epochs(backup.epochs_done)
