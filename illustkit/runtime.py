@@ -427,6 +427,25 @@ def check_precision(name: str, strategy: Any) -> None:
         )
 
 
+def compiled_by_xla() -> str | bool:
+    """Return `jit_compile` for `keras.Model.compile`: "auto", or `False` on a CPU.
+
+    On TensorFlow's CPU, XLA takes as long for a step as oneDNN or longer, and half a
+    minute or more to compile one.
+
+    Returns:
+        "auto" on JAX, and on TensorFlow with an accelerator; else `False`.
+    """
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        return "auto"
+    import tensorflow as tf
+
+    kinds = {device.device_type for device in tf.config.list_physical_devices()}
+    return "auto" if kinds & {"GPU", "TPU"} else False
+
+
 @contextlib.contextmanager
 def precision(name: str) -> Iterator[None]:
     """Return a context in which layers are made with a dtype policy.

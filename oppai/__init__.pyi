@@ -63,5 +63,9 @@ from .presets import censor_settings as censor_settings
 from .presets import choose_settings as choose_settings
 from .training import train as train
 from .training import train_mosaic as train_mosaic
+from .translation.fill import complete as complete
+from .translation.fill import stylize as stylize
 from .translation.training import train_translation as train_translation
+from .translation.translate import clean_sketch as clean_sketch
+from .translation.translate import colorize as colorize
 from .translation.translate import translate as translate

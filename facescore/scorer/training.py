@@ -346,7 +346,7 @@ def train_scorer(
             )
         if given is not None and learnt_file is not None:
             begin_with_convolutions(scorer.network, given, learnt_file)
-        scorer.compile(_optimizer(chosen, len(batches)), jit_compile=_compiled_by_xla())
+        scorer.compile(_optimizer(chosen, len(batches)))
         build_optimizer(scorer)
     fit_run(
         scorer,
@@ -439,15 +439,6 @@ def choose_scorer_settings(preset: str = "small", **settings: Any) -> ScorerPres
     if isinstance(chosen.image_size, int):
         chosen = dataclasses.replace(chosen, image_size=(chosen.image_size,) * 2)
     return chosen
-
-
-def _compiled_by_xla():
-    # On TensorFlow's CPU XLA takes 1.4 times as long as oneDNN does, and 5 s to begin.
-    if keras.backend.backend() != "tensorflow":
-        return "auto"
-    import tensorflow as tf
-
-    return "auto" if tf.config.list_physical_devices("GPU") else False
 
 
 def _optimizer(chosen, steps):

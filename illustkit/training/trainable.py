@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from illustkit._keras_compat import BuiltFromOneReplica
+from illustkit.runtime import compiled_by_xla
 
 
 class Trainable(BuiltFromOneReplica):
@@ -58,8 +59,12 @@ class Trainable(BuiltFromOneReplica):
         }
         self._in_training = False
 
-    def compile(self, *args, loss_weights=None, **kwargs):
-        super().compile(*args, loss_weights=loss_weights, **kwargs)
+    def compile(self, *args, loss_weights=None, jit_compile="auto", **kwargs):
+        if jit_compile == "auto":
+            jit_compile = compiled_by_xla()
+        super().compile(
+            *args, loss_weights=loss_weights, jit_compile=jit_compile, **kwargs
+        )
         if loss_weights is None:
             return
         if unknown := sorted(set(loss_weights) - set(self.term_weights)):
@@ -118,6 +123,59 @@ class Trainable(BuiltFromOneReplica):
         if self._in_training:
             result = {k: v for k, v in result.items() if k not in self.monitors}
         return result
+
+
+def state_of(
+    model: keras.layers.Layer, name: str, shape: Sequence[int], dtype: str = "float32"
+) -> Any:
+    """Add a variable of zeros to a model that no gradient changes.
+
+    Example:
+    ```python
+    self.steps = state_of(self, "steps", (), "int32")
+    ```
+
+    Args:
+        model: The model.
+        name: Name of the variable.
+        shape: Its shape.
+        dtype: Its dtype. Defaults to "float32".
+
+    Returns:
+        The variable, which has the same value on all replicas.
+    """
+    return model.add_weight(
+        shape=shape,
+        dtype=dtype,
+        initializer="zeros",
+        trainable=False,
+        autocast=False,
+        aggregation="only_first_replica",
+        name=name,
+    )
+
+
+def move_averages(
+    averages: Sequence[Any], weights: Sequence[Any], decay: Any, due: Any = None
+) -> None:
+    """Move averages towards weights, within a compiled step.
+
+    Example:
+    ```python
+    move_averages(self.average.weights, self.unet.weights, 0.995)
+    ```
+
+    Args:
+        averages: Variables.
+        weights: Variables of the same shapes.
+        decay: The part of an average that stays, 0 to 1; 0 makes a copy.
+        due: Whether the averages move at all. Defaults to `None`, always.
+    """
+    for average, weight in zip(averages, weights, strict=True):
+        value = ops.stop_gradient(ops.convert_to_tensor(weight.value))
+        before = ops.convert_to_tensor(average.value)
+        moved = value + (before - value) * ops.cast(decay, value.dtype)
+        average.assign(moved if due is None else ops.where(due, moved, before))
 
 
 def replicas_in_sync() -> int:

@@ -13,7 +13,15 @@ from oppai.cli.export import export
 from oppai.cli.options import NAME
 from oppai.cli.restore import restore
 from oppai.cli.train import train, train_mosaic
-from oppai.cli.translate import train_translation, translate
+from oppai.cli.translate import (
+    clean,
+    colorize,
+    complete,
+    segment,
+    stylize,
+    train_translation,
+    translate,
+)
 
 app = app_with(
     "Restore mosaicked or whited-out regions of all-ages illustrations.", command=NAME
@@ -34,7 +42,16 @@ COMMANDS: tuple[tuple[Any, ...], ...] = (
         "train-translation clean --run runs/clean",
         "train-translation pix2pix inputs --targets targets --run runs/mine",
     ),
-    (translate, "translate sketch.png --run runs/clean"),
+    (translate, "translate map.png --run runs/mine"),
+    (clean, "clean sketch.png --run runs/clean"),
+    (
+        colorize,
+        "colorize grey.png --run runs/colours",
+        "colorize grey.png --run runs/colours --hint 40,60,#ff8800",
+    ),
+    (complete, "complete torn.png --run runs/complete --box 57,258,344,471"),
+    (stylize, "stylize a.png --run runs/style --style painting.png --strength 0.8"),
+    (segment, "segment a.png --run runs/parts"),
     (
         evaluate,
         "evaluate images meta.json --kind light",

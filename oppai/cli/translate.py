@@ -1,4 +1,4 @@
-"""The commands `oppai train-translation` and `oppai translate`."""
+"""The commands that train and use translations: `oppai translate`, `colorize`, …"""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from illustkit.cli import end_with_left_out, given, tell, user_errors
-from illustkit.errors import as_user_error
+from illustkit.errors import UserError, as_user_error
 from oppai.cli.options import (
     NAME,
     Epochs,
@@ -15,11 +15,17 @@ from oppai.cli.options import (
     RunFolder,
     Seed,
     Strategy,
+    parse_numbers,
 )
+
+GREY = 8  # levels by which the channels of a grey picture may differ, after a JPEG
 
 
 def train_translation(
-    task: Annotated[str, typer.Argument(help="clean, colorize, segment or pix2pix.")],
+    task: Annotated[
+        str,
+        typer.Argument(help="clean, colorize, complete, stylize, segment or pix2pix."),
+    ],
     pictures: Annotated[
         Path | None,
         typer.Argument(
@@ -31,7 +37,17 @@ def train_translation(
     targets: Annotated[
         Path | None, typer.Option(help="Folder of the targets, named as the inputs.")
     ] = None,
+    unpaired: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of sketches without clean lines; with --adversarial."
+        ),
+    ] = None,
     preset: Annotated[str, typer.Option(help="tiny, colab or paper.")] = "tiny",
+    adversarial: Annotated[
+        bool | None,
+        typer.Option(help="Train against a discriminator: clean, complete, pix2pix."),
+    ] = None,
     epochs: Epochs = None,
     batch_size: Annotated[
         int | None, typer.Option(help="Crops per step, over all devices.")
@@ -67,12 +83,14 @@ def train_translation(
             learning_rate=learning_rate,
             image_size=image_size,
             precision=precision,
+            adversarial=adversarial,
         )
         done = train_translation(
             task,
             pictures,
             run,
             targets=targets,
+            unpaired=unpaired,
             preset=preset,
             strategy=strategy,
             holdout=holdout,
@@ -85,52 +103,173 @@ def train_translation(
         print(f"Best {name} of held-out pairs: {best}. The run is in {done.folder}")
 
 
+Pictures = Annotated[
+    list[Path], typer.Argument(help="Files or folders; links are followed.")
+]
+TranslationRun = Annotated[Path, typer.Option(help="Run folder of train-translation.")]
+Output = Annotated[
+    Path | None,
+    typer.Option(help="Folder of the results. Defaults to beside each picture."),
+]
+
+
 def translate(
-    pictures: Annotated[
-        list[Path], typer.Argument(help="Files or folders; links are followed.")
-    ],
-    run: Annotated[Path, typer.Option(help="Run folder of train-translation.")],
-    output: Annotated[
-        Path | None,
-        typer.Option(help="Folder of the results. Defaults to beside each picture."),
-    ] = None,
+    pictures: Pictures,
+    run: TranslationRun,
+    output: Output = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Translate pictures with a trained run.
+    """Translate pictures with a trained run of any task.
 
     The results are new PNG files, a_clean.png of a.png; those that exist are skipped.
     """
     with user_errors(NAME, goes_on=not overwrite):
-        from tqdm import tqdm
+        _translate_all(None, pictures, run, output, overwrite)
 
-        from illustkit.images import list_images, read_image, write_image
-        from oppai.translation.translate import load_translation
 
-        files = [
-            file
-            for path in pictures
-            for file in (list_images(path) if path.is_dir() else [path])
-        ]
-        model = load_translation(run)
-        suffix = f"_{model.task.name}"
-        files = [f for f in files if not f.stem.endswith(suffix)]
-        left_out, lines = [], []
-        for file in tqdm(files, unit="picture", disable=len(files) < 2):
-            target = (output or file.parent) / f"{file.stem}{suffix}.png"
-            if target.exists() and not overwrite:
-                lines.append(
-                    f"{target}: exists already and was skipped; `overwrite` replaces "
-                    "it."
-                )
-                continue
-            try:
-                result = model(read_image(file))
-                write_image(target, model.task.coloured(result))
-            except Exception as error:
-                if (problem := as_user_error(error, file)) is None:
-                    raise
-                left_out.append(str(problem))
-                continue
-            print(target)
-        tell(NAME, lines)
-        end_with_left_out(NAME, left_out)
+def clean(
+    pictures: Pictures,
+    run: TranslationRun,
+    output: Output = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Turn rough sketches into clean lines: a_clean.png of a.png."""
+    with user_errors(NAME, goes_on=not overwrite):
+        _translate_all("clean", pictures, run, output, overwrite)
+
+
+def segment(
+    pictures: Pictures,
+    run: TranslationRun,
+    output: Output = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Show hair, skin, clothes and background: a_segment.png of a.png."""
+    with user_errors(NAME, goes_on=not overwrite):
+        _translate_all("segment", pictures, run, output, overwrite)
+
+
+def colorize(
+    pictures: Pictures,
+    run: TranslationRun,
+    hint: Annotated[
+        list[str] | None,
+        typer.Option(help="x,y,#rrggbb: a colour at a place; may be given again."),
+    ] = None,
+    output: Output = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Colour grey pictures: a_colorize.png of a.png."""
+    with user_errors(NAME, goes_on=not overwrite):
+        import numpy as np
+
+        from oppai.translation.translate import colorize
+
+        hints = dict(_hint(text) for text in hint or [])
+
+        def do(picture, file, model):
+            if np.ptp(picture, axis=2).max() > GREY:
+                print(f"{file} has colours: only its lightness is used.")
+            return colorize(picture, model, hints=hints)
+
+        _translate_all("colorize", pictures, run, output, overwrite, do)
+
+
+def complete(
+    pictures: Pictures,
+    run: TranslationRun,
+    box: Annotated[
+        list[str] | None,
+        typer.Option(help="left,top,right,bottom in pixels; may be given again."),
+    ] = None,
+    mask: Annotated[
+        Path | None, typer.Option(help="Picture, white where it is to be completed.")
+    ] = None,
+    output: Output = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Fill holes with what fits around them: a_complete.png of a.png."""
+    with user_errors(NAME, goes_on=not overwrite):
+        from oppai.translation.fill import complete
+
+        boxes = [parse_numbers(text, 4, "--box") for text in box] if box else None
+
+        def do(picture, file, model):
+            return complete(picture, model, boxes=boxes, mask=mask)
+
+        _translate_all("complete", pictures, run, output, overwrite, do)
+
+
+def stylize(
+    pictures: Pictures,
+    run: TranslationRun,
+    style: Annotated[
+        list[Path], typer.Option(help="Picture of the style; given again, both mix.")
+    ],
+    strength: Annotated[
+        float, typer.Option(help="From 0, the picture, to 1, the style.")
+    ] = 1.0,
+    keep_colours: Annotated[
+        bool, typer.Option("--keep-colours", help="Change the lightness alone.")
+    ] = False,
+    output: Output = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Give pictures the style of another: a_stylize.png of a.png."""
+    with user_errors(NAME, goes_on=not overwrite):
+        from illustkit.images import read_image
+        from oppai.translation.fill import stylize
+
+        styles = [read_image(path) for path in style]
+
+        def do(picture, file, model):
+            return stylize(
+                picture, styles, model, strength=strength, keep_colours=keep_colours
+            )
+
+        _translate_all("stylize", pictures, run, output, overwrite, do)
+
+
+def _translate_all(task, pictures, run, output, overwrite, do=None):
+    """Translate files and folders, and list what was left out."""
+    from tqdm import tqdm
+
+    from illustkit.images import list_images, read_image, write_image
+    from oppai.translation.translate import load_translation
+
+    model = load_translation(run, task)
+    suffix = f"_{model.task.name}"
+    files: list[Path] = []
+    for path in pictures:
+        found = list_images(path) if path.is_dir() else [path]
+        # Results of before lie in the folder as well.
+        files += [f for f in found if f == path or not f.stem.endswith(suffix)]
+    left_out, lines = [], []
+    for file in tqdm(files, unit="picture", disable=len(files) < 2):
+        target = (output or file.parent) / f"{file.stem}{suffix}.png"
+        if target.exists() and not overwrite:
+            lines.append(
+                f"{target}: exists already and was skipped; `overwrite` replaces it."
+            )
+            continue
+        try:
+            picture = read_image(file)
+            result = do(picture, file, model) if do else model(picture)
+            write_image(target, model.task.coloured(result))
+        except Exception as error:
+            if (problem := as_user_error(error, file)) is None:
+                raise
+            left_out.append(str(problem))
+            continue
+        print(target)
+    tell(NAME, lines)
+    end_with_left_out(NAME, left_out)
+
+
+def _hint(text):
+    """Return ((x, y), colour) of "x,y,#rrggbb"."""
+    try:
+        x, y, colour = text.split(",")
+        return (int(x), int(y)), colour.strip()
+    except ValueError:
+        raise UserError(f"A hint is x,y,#rrggbb. Received: {text!r}") from None

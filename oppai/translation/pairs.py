@@ -25,9 +25,9 @@ class Pair(NamedTuple):
 class PairBatches(Batches):
     """Make batches `(x, y)` of crops of pairs, drawn anew in every epoch.
 
-    A crop has the side `image_size` after the pair was brought to a height and width of
-    1 to 1.2 times that, and one in two is mirrored. Without `steps` each pair is cut
-    once, in the same way in every epoch, as a validation needs it.
+    A crop has the side `image_size` after the pair's shorter side was brought to
+    `task.scales` times that, and one in two is mirrored. Without `steps` each pair is
+    cut once, in the same way in every epoch, as a validation needs it.
 
     Example:
     ```python
@@ -45,6 +45,8 @@ class PairBatches(Batches):
         batch_size: Crops in a batch, over all devices.
         seed: Int or tuple of ints. Defaults to 0.
         steps: Batches in an epoch, of pairs drawn at random. Defaults to `None`.
+        unpaired: Inputs without a target, of which each sample gets one as well.
+            Defaults to none.
         **kwargs: Passed to `Batches`.
     """
 
@@ -57,6 +59,7 @@ class PairBatches(Batches):
         batch_size: int,
         seed: int | tuple[int, ...] = 0,
         steps: int | None = None,
+        unpaired: Sequence[np.ndarray] = (),
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -67,7 +70,7 @@ class PairBatches(Batches):
             **kwargs,
         )
         self.task, self.pairs = task, pairs
-        self.image_size, self.steps = image_size, steps
+        self.image_size, self.steps, self.unpaired = image_size, steps, unpaired
 
     def make(self, indices, rng):
         samples = []
@@ -77,18 +80,35 @@ class PairBatches(Batches):
             else:
                 index = rng.integers(len(self.pairs))
             pair = self.pairs[int(index)]
-            given, target = crop_pair(
-                pair, self.image_size, rng, classes=self.task.classes
-            )
-            samples.append(self.task.sample(given, target, rng))
+            given, target = self._cut(pair, rng)
+            if self.task.mixes:
+                given = self._any([p.target for p in self.pairs], rng)
+            x, y = self.task.sample(given, target, rng)
+            if len(self.unpaired):
+                x = {**x, "unpaired": self._any(self.unpaired, rng)}
+            samples.append((x, y))
         return tuple(
             {name: np.stack([s[i][name] for s in samples]) for name in samples[0][i]}
             for i in range(2)
         )
 
+    def _any(self, pictures, rng):
+        """Return a crop of a random picture."""
+        picture = pictures[int(rng.integers(len(pictures)))]
+        return self._cut(Pair(None, picture), rng).target
+
+    def _cut(self, pair, rng):
+        options = {"classes": self.task.classes, "scales": self.task.scales}
+        return crop_pair(pair, self.image_size, rng, **options)
+
 
 def crop_pair(
-    pair: Pair, side: int, rng: np.random.Generator, *, classes: bool = False
+    pair: Pair,
+    side: int,
+    rng: np.random.Generator,
+    *,
+    classes: bool = False,
+    scales: tuple[float, float] = (1.0, 1.2),
 ) -> Pair:
     """Cut the same random square out of both pictures of a pair.
 
@@ -98,12 +118,14 @@ def crop_pair(
         rng: NumPy generator.
         classes: Whether the target holds numbers of classes, which have no mean.
             Defaults to `False`.
+        scales: The least and the most sides of the square in the pair's shorter side.
+            Defaults to `(1, 1.2)`.
 
     Returns:
         A `Pair` of `(side, side, channels)`.
     """
     height, width = pair.target.shape[:2]
-    scale = rng.uniform(1.0, 1.2) * side / min(height, width)
+    scale = rng.uniform(*scales) * side / min(height, width)
     size = [max(side, round(n * scale)) for n in (width, height)]
     left, top = (int(rng.integers(0, n - side + 1)) for n in size)
     flip = -1 if rng.random() < 0.5 else 1
@@ -202,7 +224,8 @@ def read_pairs(
             for picture, role in zip(pair, ("given", "target"), strict=True):
                 if picture is not None:
                     classes = task.classes and role == "target"
-                    shrunk = _shrunk(picture, 2 * side, classes)
+                    most = round(max(2.0, task.scales[1]) * side)
+                    shrunk = shrink(picture, most, classes)
                     writer.add(shrunk, name=name, role=role)
 
     every = [*paths.values(), *others.values()]
@@ -248,7 +271,15 @@ def _channels(picture, task, place):
     return picture if task.channels[place] == 3 else grey_of(picture)
 
 
-def _shrunk(picture, side, classes):
+def shrink(picture: np.ndarray, side: int, classes: bool = False) -> np.ndarray:
+    """Return a picture whose shorter side has at most `side` pixels.
+
+    Args:
+        picture: uint8 `(height, width, channels)`.
+        side: The most pixels.
+        classes: Whether it holds numbers of classes, which have no mean. Defaults to
+            `False`.
+    """
     height, width = picture.shape[:2]
     if (scale := side / min(height, width)) >= 1:
         return picture

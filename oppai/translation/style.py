@@ -5,10 +5,21 @@ from typing import Any
 import keras
 from keras import layers, ops
 
+from illustkit.options import check_choice
+from oppai.models.vgg import load_vgg_features
 from oppai.translation.blocks import TranslationNetwork, as_float32
 
 # Channels, and convolutions of VGG19 at each scale; the last to `relu4_1`.
 DECODED = ((256, 4), (128, 2), (64, 2))
+# The same of VGG16, by where its features are taken: their channels, and the decoder's.
+OF_VGG16 = {
+    "relu2_1": (128, ((64, 2),)),
+    "relu3_1": (256, ((128, 2), (64, 2))),
+    "relu4_1": (512, ((256, 3), (128, 2), (64, 2))),
+}
+
+# VGG16's features on the Caffe scale have means of 30 to 160.
+FEATURES = 0.01
 
 
 @keras.saving.register_keras_serializable(package="oppai")
@@ -72,6 +83,87 @@ class StyleDecoder(TranslationNetwork):
             )(x)
         super().__init__(inputs=inputs, outputs=as_float32(x), **kwargs)
         self.keep(dtype, channels=channels, blocks=blocks)
+
+
+@keras.saving.register_keras_serializable(package="oppai")
+class StyleTransfer(keras.Model):
+    """Give a picture the style of another: VGG16, AdaIN, and a decoder that learns.
+
+    VGG16 is frozen and not saved. What a run holds is the decoder.
+
+    Example:
+    ```python
+    network = StyleTransfer("relu2_1")
+    content, style = np.random.uniform(-1, 1, (2, 1, 32, 32, 3)).astype("float32")
+    network([content, style]).shape  # (1, 32, 32, 3)
+    ```
+
+    Args:
+        tap: Where features are taken, "relu2_1", "relu3_1" or "relu4_1". The package
+            holds VGG16 up to "relu3_3". Defaults to "relu3_1".
+        vgg_weights: See `oppai.models.vgg.load_vgg_features`. Defaults to "package".
+        dtype: Dtype policy of the decoder. Defaults to `None`, the global policy.
+        **kwargs: `name` and `trainable`.
+
+    Call arguments:
+        inputs: Two pictures, content and style, `(batch, height, width, 3)`, signed
+            scale. The content's sides are multiples of 8.
+
+    Returns:
+        The content's shape, signed scale without bounds, float32.
+
+    Raises:
+        UserError: If features cannot be taken there, or VGG16's file is wrong.
+
+    Reference:
+        Huang and Belongie (2017), section 5; there with VGG19 and "relu4_1".
+    """
+
+    multiple = 8
+
+    def __init__(
+        self,
+        tap: str = "relu3_1",
+        *,
+        vgg_weights: str = "package",
+        dtype: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        check_choice("tap", tap, tuple(OF_VGG16))
+        self.tap, self.vgg_weights = tap, str(vgg_weights)
+        channels, blocks = OF_VGG16[tap]
+        taps = [f"relu{i}_1" for i in range(1, int(tap[4]) + 1)]
+        self._vgg: Any = load_vgg_features(vgg_weights, taps=taps, dtype="float32")
+        self.decoder = StyleDecoder(channels, blocks=blocks, dtype=dtype)
+        self.dtype_policy = self.decoder.dtype_policy
+        self.built = True
+
+    def features(self, pictures: Any) -> list[Any]:
+        """Return VGG16's features of signed pictures at its taps, of about 1."""
+        return [FEATURES * each for each in self._vgg(pictures)]
+
+    def encode(self, pictures: Any) -> Any:
+        """Return the features that the decoder sees, `(batch, h, w, channels)`."""
+        return self.features(pictures)[-1]
+
+    def call(self, inputs, training=False):
+        content, style = inputs
+        mixed = adapt(self.encode(content), self.encode(style))
+        return self.decoder(mixed, training=training)
+
+    def get_config(self):
+        return {
+            "name": self.name,
+            "trainable": self.trainable,
+            "tap": self.tap,
+            "vgg_weights": self.vgg_weights,
+            "dtype": self.decoder.get_config()["dtype"],
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
 
 
 @keras.saving.register_keras_serializable(package="oppai")

@@ -10,12 +10,22 @@ from keras import ops
 from illustkit.errors import UserError
 from illustkit.images import lab_to_uint8, uint8_to_lab, uint8_to_signed, uint8_to_unit
 from illustkit.samples import HANDS, PARTS, draw_character, draw_lines, draw_parts
+from oppai.censoring.masks import irregular_mask
+from oppai.models.discriminators import PatchGAN
 from oppai.translation.colorization import ColorizationNetwork
+from oppai.translation.completion import CompletionDiscriminator, CompletionNetwork
 from oppai.translation.pix2pix import Pix2PixUNet
 from oppai.translation.segmentation import UNet
-from oppai.translation.sketch import SketchNetwork, line_weights, roughen
+from oppai.translation.sketch import (
+    SketchDiscriminator,
+    SketchNetwork,
+    line_weights,
+    roughen,
+)
+from oppai.translation.style import StyleTransfer, adapt, moments
 
 AB_RANGE = 110.0  # a* and b* of sRGB lie between -108 and 99
+FILLED = np.uint8(127)  # the one colour of a hole
 
 
 class Task:
@@ -31,6 +41,10 @@ class Task:
             inputs are made from them.
         channels: Channels of input and target in a pair.
         classes: Whether the target holds numbers of classes.
+        mixes: Whether the input is another picture of the folder.
+        scales: The least and the most sides of a crop in a picture's shorter side.
+        judged: Whether a discriminator can take part in the training.
+        adversarial_weight: Weight of the discriminator's judgement in the loss.
         network: Arguments of the network that differ from its defaults.
         term_weights: The loss; see `illustkit.training.trainable.Trainable`.
         monitors: What is logged in validation as well.
@@ -42,6 +56,10 @@ class Task:
     paired = False
     channels = (3, 3)
     classes = False
+    mixes = False
+    scales = (1.0, 1.2)
+    judged = False
+    adversarial_weight = 1.0
     term_weights: Mapping[str, float]
     monitors: tuple[str, ...] = ()
     best: tuple[str, str]
@@ -79,6 +97,21 @@ class Task:
             Two dicts of arrays without the batch's axis.
         """
         raise TypeError(f"{type(self).__name__} has no `sample(given, target, rng)`")
+
+    def attach(self, network: Any) -> None:
+        """Take what the loss needs of the network."""
+
+    def judge(self, image_size: int) -> Any:
+        """Build the untrained discriminator, for crops of a side in pixels."""
+        raise TypeError(f"{type(self).__name__} has no `judge(image_size)`")
+
+    def real_and_fake(self, x: Any, y: Any, y_pred: Any) -> tuple[Any, Any]:
+        """Return the real and the generated samples, as `Adversarial.samples`."""
+        raise TypeError(f"{type(self).__name__} has no `real_and_fake(x, y, y_pred)`")
+
+    def judge_inputs(self, x: Any, samples: Any) -> Any:
+        """Return what the discriminator sees of samples."""
+        return samples
 
     def inputs(self, x: Mapping[str, Any]) -> Any:
         """Return the network's inputs from the batch's arrays, on its scale."""
@@ -119,9 +152,16 @@ class CleanLines(Task):
     term_weights = {"squares": 1.0}
     monitors = ("l1",)
     best = ("val_squares", "min")
+    judged, adversarial_weight = True, 8e-5
 
     def build(self):
         return SketchNetwork(**self.network)
+
+    def judge(self, image_size):
+        return SketchDiscriminator(image_size)
+
+    def real_and_fake(self, x, y, y_pred):
+        return uint8_to_unit(y["lines"]), y_pred
 
     def draw(self, seed, size):
         return None, draw_lines(seed, size, HANDS[seed % len(HANDS)])[..., None]
@@ -260,9 +300,20 @@ class Paint(Task):
     paired = True
     term_weights = {"l1": 100.0}
     best = ("val_l1", "min")
+    judged = True
 
     def build(self):
         return Pix2PixUNet(**self.network)
+
+    def judge(self, image_size):
+        return PatchGAN()
+
+    def real_and_fake(self, x, y, y_pred):
+        return uint8_to_signed(y["picture"]), y_pred
+
+    def judge_inputs(self, x, samples):
+        seen = ops.cast(uint8_to_signed(x["picture"]), samples.dtype)
+        return ops.concatenate([seen, samples], axis=-1)
 
     def draw(self, seed, size):
         lines = draw_lines(seed, size)
@@ -285,7 +336,125 @@ class Paint(Task):
         return {"picture": picture}
 
 
-TASKS = {task.name: task for task in (CleanLines, Colorize, Segment, Paint)}
+class Complete(Task):
+    """What a hole hides; folders hold whole pictures.
+
+    A hole fits into a square of half the crop's side, which the discriminator's second
+    branch sees.
+    """
+
+    name, learns = "complete", "pictures with a hole into whole ones"
+    term_weights = {"squares": 1.0}
+    monitors = ("l1",)
+    best = ("val_squares", "min")
+    judged, adversarial_weight = True, 4e-4
+
+    def build(self):
+        return CompletionNetwork(**self.network)
+
+    def judge(self, image_size):
+        filters = self.network.get("filters", 64)
+        return CompletionDiscriminator(image_size, filters=filters, units=16 * filters)
+
+    def draw(self, seed, size):
+        return None, draw_character(seed, size, HANDS[seed % len(HANDS)]).image
+
+    def sample(self, given, target, rng):
+        side = target.shape[0]
+        corner = rng.integers(0, side - side // 2 + 1, 2)
+        hole = np.zeros((side, side, 1), np.uint8)
+        top, left = corner
+        hole[top : top + side // 2, left : left + side // 2, 0] = draw_hole(
+            side // 2, rng
+        )
+        seen = {"picture": np.where(hole > 0, FILLED, target), "hole": hole}
+        return {**seen, "corner": corner.astype("int32")}, {
+            "picture": target,
+            "hole": hole,
+        }
+
+    def inputs(self, x):
+        return ops.concatenate(
+            [uint8_to_unit(x["picture"]), uint8_to_unit(x["hole"])], axis=-1
+        )
+
+    def terms(self, y, y_pred, training):
+        hole = uint8_to_unit(y["hole"])
+        error = hole * (y_pred - uint8_to_unit(y["picture"]))
+        area = 3 * ops.maximum(ops.sum(hole, (1, 2, 3)), 1)
+        terms = {"squares": ops.sum(error**2, (1, 2, 3)) / area}
+        if not training:
+            terms["l1"] = ops.sum(ops.abs(error), (1, 2, 3)) / area
+        return terms
+
+    def real_and_fake(self, x, y, y_pred):
+        truth, hole = uint8_to_unit(y["picture"]), uint8_to_unit(y["hole"])
+        return truth, hole * y_pred + (1 - hole) * truth
+
+    def judge_inputs(self, x, samples):
+        return [samples, cut_squares(samples, x["corner"])]
+
+    def result(self, x, y_pred):
+        filled = np.clip(np.rint(y_pred * 255), 0, 255).astype("uint8")
+        return np.where(x["hole"] > 127, filled, x["picture"])
+
+    def given_of(self, picture):
+        raise UserError(
+            "Completing a picture needs its hole: give `boxes` or `mask` to "
+            "`oppai.complete`."
+        )
+
+
+class Stylize(Task):
+    """The content of one picture in the style of another; folders hold both."""
+
+    name, learns = "stylize", "one picture into the style of another"
+    mixes = True
+    scales = (1.0, 4.0)  # strokes are seen near and far
+    term_weights = {"content": 1.0, "style": 10.0}
+    best = ("val_style", "min")
+    features: Any
+
+    def build(self):
+        return StyleTransfer(**self.network)
+
+    def attach(self, network):
+        self.features = network.features
+
+    def draw(self, seed, size):
+        return None, draw_character(seed, size, HANDS[seed % len(HANDS)]).image
+
+    def sample(self, given, target, rng):
+        pictures = {"picture": target, "style": given}
+        return pictures, pictures
+
+    def inputs(self, x):
+        return [uint8_to_signed(x["picture"]), uint8_to_signed(x["style"])]
+
+    def terms(self, y, y_pred, training):
+        content = self.features(uint8_to_signed(y["picture"]))[-1]
+        styles = self.features(uint8_to_signed(y["style"]))
+        found = self.features(y_pred)
+        wanted = adapt(content, styles[-1])
+        style = 0
+        for own, other in zip(found, styles, strict=True):
+            for a, b in zip(moments(own), moments(other), strict=True):
+                style = style + ops.mean((a - b) ** 2, (1, 2, 3))
+        error = ops.mean((found[-1] - wanted) ** 2, (1, 2, 3))
+        return {"content": error, "style": style}
+
+    def shown(self, x, y, y_pred):
+        return [x["picture"], x["style"], self.result(x, y_pred)]
+
+    def result(self, x, y_pred):
+        return np.clip(np.rint((y_pred + 1) * 127.5), 0, 255).astype("uint8")
+
+    def given_of(self, picture):
+        raise UserError("A style is that of a picture: give one to `oppai.stylize`.")
+
+
+_ALL = CleanLines, Colorize, Complete, Stylize, Segment, Paint
+TASKS = {task.name: task for task in _ALL}
 """The classes of the translations by name."""
 
 
@@ -312,3 +481,49 @@ def grey_of(picture: np.ndarray) -> np.ndarray:
 def as_rgb(picture: np.ndarray) -> np.ndarray:
     """Return a grey or RGB picture as RGB."""
     return np.repeat(picture, 3, axis=2) if picture.shape[2] == 1 else picture
+
+
+def draw_hole(side: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw a box, an ellipse or a free form, as a mask.
+
+    Args:
+        side: Side of the mask in pixels, of which a hole has a quarter or more.
+        rng: NumPy generator.
+
+    Returns:
+        uint8 `(side, side)`, 255 in the hole.
+    """
+    kind = rng.random()
+    if kind < 0.2:
+        return irregular_mask((side, side), rng, hole_ratio=(0.1, 0.5)).mask
+    hole = np.zeros((side, side), np.uint8)
+    width, height = rng.integers(max(1, side // 4), side + 1, 2)
+    left, top = rng.integers(0, side - width + 1), rng.integers(0, side - height + 1)
+    if kind < 0.6:
+        hole[top : top + height, left : left + width] = 255
+        return hole
+    rows, columns = np.indices(hole.shape) + 0.5
+    down = (rows - top - height / 2) / (height / 2)
+    across = (columns - left - width / 2) / (width / 2)
+    hole[down**2 + across**2 <= 1] = 255
+    return hole
+
+
+def cut_squares(pictures: Any, corners: Any) -> Any:
+    """Cut a square of half the side out of each picture of a batch.
+
+    The rows and columns are picked by products with ones and zeros, which every
+    accelerator can differentiate with places that change from step to step.
+
+    Args:
+        pictures: `(batch, side, side, channels)`.
+        corners: Whole numbers `(batch, 2)`: the first row and column of each square.
+
+    Returns:
+        `(batch, side // 2, side // 2, channels)`.
+    """
+    side = pictures.shape[1]
+    places = ops.arange(side // 2)[None, None] + ops.cast(corners, "int32")[..., None]
+    picked = ops.one_hot(places, side, dtype=pictures.dtype)  # (batch, 2, half, side)
+    rows = ops.einsum("brh,bhwc->brwc", picked[:, 0], pictures)
+    return ops.einsum("bsw,brwc->brsc", picked[:, 1], rows)

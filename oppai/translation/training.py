@@ -14,8 +14,8 @@ from keras import ops
 from illustkit.errors import UserError
 from illustkit.figures import sheet
 from illustkit.files import expand_user
-from illustkit.images import uint8_to_signed, write_image
-from illustkit.options import check_options
+from illustkit.images import list_images, read_image, write_image
+from illustkit.options import check_number, check_options
 from illustkit.runtime import own_folder, worker_index
 from illustkit.training.adversarial import Adversarial, AdversarialAdam
 from illustkit.training.batches import even_batch_size
@@ -26,9 +26,8 @@ from illustkit.training.presets import choose_preset
 from illustkit.training.runs import Run, RunKind
 from illustkit.training.split import split_run, write_split
 from illustkit.training.trainable import Trainable
-from oppai.models.discriminators import PatchGAN
-from oppai.translation.pairs import Pair, PairBatches, draw_pairs, read_pairs
-from oppai.translation.tasks import Task, make_task
+from oppai.translation.pairs import Pair, PairBatches, draw_pairs, read_pairs, shrink
+from oppai.translation.tasks import Task, grey_of, make_task
 
 HELD_OUT = 24  # drawn pairs that are measured, with seeds from here on:
 FIRST_HELD_OUT = 10**6
@@ -46,8 +45,10 @@ class TranslationPreset:
         epoch_steps: Steps in an epoch.
         learning_rate: The highest learning rate of Adam.
         drawn: Number of drawn pairs to learn from, where no folder is given.
-        adversarial: "pix2pix" for a `PatchGAN` that sees the input as well, or `None`;
-            of the task "pix2pix" alone.
+        adversarial: Whether a discriminator takes part, in the tasks that have one:
+            "pix2pix", "complete" and "clean".
+        alone: Fraction of the steps at the beginning in which the discriminator alone
+            learns.
         precision: "float32", "mixed_bfloat16" or "mixed_float16".
     """
 
@@ -58,7 +59,8 @@ class TranslationPreset:
     epoch_steps: int = 100
     learning_rate: float = 1e-3
     drawn: int = 400
-    adversarial: str | None = None
+    adversarial: bool = False
+    alone: float = 0.0
     precision: str = "float32"
 
 
@@ -68,13 +70,18 @@ PRESETS = {
         networks={
             "clean": {"scale": 1 / 6},
             "colorize": {"scale": 1 / 6, "global_size": 96},
+            "complete": {"filters": 16},
             "segment": {"filters": 8},
             "pix2pix": {"filters": 16, "depth": 5},
         },
     ),
     "colab": TranslationPreset(
         image_size=256,
-        networks={"clean": {"scale": 0.5}, "colorize": {"scale": 0.5}},
+        networks={
+            "clean": {"scale": 0.5},
+            "colorize": {"scale": 0.5},
+            "complete": {"filters": 32},
+        },
         batch_size=16,
         epochs=60,
         epoch_steps=250,
@@ -83,12 +90,13 @@ PRESETS = {
     ),
     "paper": TranslationPreset(
         image_size=256,
+        networks={"stylize": {"tap": "relu4_1", "vgg_weights": "imagenet"}},
         batch_size=8,
         epochs=200,
         epoch_steps=500,
         learning_rate=2e-4,
         drawn=4000,
-        adversarial="pix2pix",
+        adversarial=True,
     ),
 }
 """Settings by name: minutes on two cores, a GPU of Colab, and the papers' networks."""
@@ -125,6 +133,7 @@ class Translator(Trainable):
             rules.term_weights, rules.monitors, **{"autocast": False, **kwargs}
         )
         self.network, self.task, self.rules = network, task, rules
+        rules.attach(network)
         self.built = True
 
     def call(self, inputs, training=False):
@@ -146,7 +155,12 @@ class Translator(Trainable):
 
 @keras.saving.register_keras_serializable(package="oppai")
 class AdversarialTranslator(Adversarial):
-    """A `Translator` against a discriminator that sees the input beside the picture.
+    """A `Translator` against the discriminator of its task.
+
+    "pix2pix" has a `PatchGAN` that sees the input beside the picture, "complete" one
+    that sees the picture and the part around its hole, "clean" one of lines alone. With
+    inputs that have no target (`x["unpaired"]`) the discriminator judges what becomes
+    of them, too.
 
     Example:
     ```python
@@ -157,19 +171,74 @@ class AdversarialTranslator(Adversarial):
 
     Args:
         generator: The `Translator`.
-        discriminator: A `PatchGAN` of six channels.
+        discriminator: What the task's `judge` returns.
+        alone: Steps at the beginning in which the discriminator alone learns. Defaults
+            to 0.
         **kwargs: See `illustkit.training.adversarial.Adversarial`.
 
     Reference:
-        Isola et al. (2017), equation 4.
+        Isola et al. (2017), equation 4; Iizuka et al. (2017), algorithm 1, for the
+        steps alone; Simo-Serra et al. (2018), equation 5, for inputs without targets.
     """
 
+    generator: Any
+
+    def __init__(
+        self,
+        generator: Translator,
+        discriminator: Any,
+        *,
+        alone: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(generator, discriminator, **kwargs)
+        self.alone = int(alone)
+        self.steps_alone = None
+        if self.alone:
+            self.steps_alone = self.add_weight(
+                shape=(),
+                dtype="int32",
+                initializer="zeros",
+                trainable=False,
+                aggregation="only_first_replica",
+                name="steps_alone",
+            )
+
     def samples(self, x, y, y_pred):
-        return uint8_to_signed(y["picture"]), ops.cast(y_pred, "float32")
+        rules = self.generator.rules
+        real, fake = rules.real_and_fake(x, y, ops.cast(y_pred, "float32"))
+        if "unpaired" not in x:
+            return real, fake
+        more = self.generator({**x, "grey": x["unpaired"]}, training=True)
+        # Two samples for one of the batch: the discriminator sees them one by one.
+        return ops.stack([real, real], 1), ops.stack([fake, more], 1)
 
     def discriminator_inputs(self, x, samples):
-        seen = ops.cast(uint8_to_signed(x["picture"]), samples.dtype)
-        return ops.concatenate([seen, samples], axis=-1)
+        if "unpaired" in x:
+            samples = ops.reshape(samples, (-1, *samples.shape[2:]))
+        return self.generator.rules.judge_inputs(x, samples)
+
+    def _logits(self, x, samples, training):
+        return _by_sample(super()._logits(x, samples, training), x)
+
+    def _stateless_logits(self, variables, x, samples, training):
+        return _by_sample(super()._stateless_logits(variables, x, samples, training), x)
+
+    def terms(self, x, y, y_pred, training):
+        terms = super().terms(x, y, y_pred, training)
+        if self.steps_alone is None or not training:
+            return terms
+        learns = ops.cast(self.steps_alone.value >= self.alone, "float32")
+        self.steps_alone.assign(self.steps_alone + 1)
+        return {k: v if k == "discriminator" else learns * v for k, v in terms.items()}
+
+    def get_config(self):
+        return {**super().get_config(), "alone": self.alone}
+
+
+def _by_sample(logits, x):
+    """Return the logits with an axis for each sample of the batch."""
+    return ops.reshape(logits, (-1, 2)) if "unpaired" in x else logits
 
 
 def train_translation(
@@ -178,6 +247,7 @@ def train_translation(
     run: str | os.PathLike,
     *,
     targets: str | os.PathLike | None = None,
+    unpaired: str | os.PathLike | None = None,
     preset: str = "tiny",
     strategy: str = "auto",
     seed: int = 0,
@@ -193,9 +263,10 @@ def train_translation(
     """Train one of the translations, or resume a training that was stopped.
 
     Each translation learns to undo what can be done to a picture. "clean" undoes a
-    rough sketch, "colorize" the loss of colours, "segment" finds the parts of a
-    character, and "pix2pix" learns whatever the pairs of a folder show, or to paint
-    lines. Without a folder, the illustrator of `illustkit.samples` draws the pairs.
+    rough sketch, "colorize" the loss of colours, "complete" a hole, "segment" finds the
+    parts of a character, "stylize" gives one picture the style of another, and
+    "pix2pix" learns whatever the pairs of a folder show, or to paint lines. Without a
+    folder, the illustrator of `illustkit.samples` draws the pairs.
 
     The same call on the same folder resumes after the last whole epoch, with the same
     result as a training that was never stopped. Pictures that are held out stay so.
@@ -207,12 +278,15 @@ def train_translation(
     ```
 
     Args:
-        task: "clean", "colorize", "segment" or "pix2pix".
-        pictures: Folder: of clean lines ("clean"), coloured pictures ("colorize"), or
+        task: "clean", "colorize", "complete", "stylize", "segment" or "pix2pix".
+        pictures: Folder: of clean lines ("clean"), coloured pictures ("colorize"),
+            whole ones ("complete"), contents and styles together ("stylize"), or
             inputs, with `targets` or each beside its target in one picture ("segment",
             "pix2pix"). `None` for drawn pairs.
         run: Folder to write to; see `illustkit.training.runs.Run`.
         targets: Folder of the targets, named as their inputs. Defaults to `None`.
+        unpaired: Folder of rough sketches without clean lines, for "clean" with
+            `adversarial=True`. Defaults to `None`.
         preset: "tiny" (minutes on two cores), "colab" or "paper". Defaults to "tiny".
         strategy: Kind of `illustkit.get_strategy`. Defaults to "auto".
         seed: Int; decides the split, the first weights and every crop.
@@ -238,7 +312,7 @@ def train_translation(
         Seeds 002, section 3.2, and 003; the papers are named by the networks.
     """
     check_options(seed=seed, holdout=holdout, sheet_every=sheet_every)
-    make_task(task)
+    rules = make_task(task)
     chosen = choose_preset(PRESETS, preset, settings)
     check_options(
         image_size=chosen.image_size,
@@ -247,11 +321,17 @@ def train_translation(
         learning_rate=chosen.learning_rate,
         precision=chosen.precision,
     )
-    if chosen.adversarial not in (None, "pix2pix"):
+    adversarial = bool(chosen.adversarial) and rules.judged
+    if settings.get("adversarial") and not rules.judged:
         raise UserError(
-            f'`adversarial` is "pix2pix" or None. Received: {chosen.adversarial!r}'
+            f"`adversarial` is for the tasks with a discriminator, not {task!r}."
         )
-    adversarial = chosen.adversarial if task == "pix2pix" else None
+    if unpaired is not None and not (adversarial and task == "clean"):
+        raise UserError(
+            '`unpaired` sketches are for "clean" with `adversarial=True`: only a '
+            "discriminator learns from them."
+        )
+    check_number("alone", chosen.alone, least=0, below=1)
     devices = choose_devices(
         strategy, batch_size=chosen.batch_size, precision=chosen.precision
     )
@@ -274,8 +354,7 @@ def train_translation(
         model = build_translator(stored)
         _check_side(model, chosen.image_size)
         if start_from is not None:
-            source = TRANSLATION.open(start_from)
-            source.load_weights(model)
+            _begin_from(model, TRANSLATION.open(start_from))
     quiet = is_quiet(verbose)
     training, held_out, data = _collect(
         rules,
@@ -288,6 +367,7 @@ def train_translation(
         cache=own_folder(cache or expand_user(run) / "pairs"),
         quiet=quiet,
     )
+    roughs = [] if unpaired is None else _read_roughs(unpaired, chosen.image_size)
     batches = PairBatches(
         rules,
         training,
@@ -295,6 +375,7 @@ def train_translation(
         batch_size=chosen.batch_size,
         steps=chosen.epoch_steps,
         seed=seed,
+        unpaired=roughs,
     )
     validation = PairBatches(
         rules,
@@ -304,6 +385,7 @@ def train_translation(
             len(held_out), min(len(held_out), chosen.batch_size), devices.replicas
         ),
         seed=seed + 1,
+        unpaired=roughs,
     )
     with devices.building():
         steps = chosen.epochs * len(batches)
@@ -374,6 +456,19 @@ def _collect(
     return [pairs[n] for n in training], [pairs[n] for n in held_out], kept
 
 
+def _read_roughs(folder, side):
+    """Return the grey sketches of a folder, none much larger than the crops."""
+    pictures = [grey_of(read_image(path)) for path in list_images(folder)]
+    return [shrink(picture, 2 * side) for picture in pictures]
+
+
+def _begin_from(model, source):
+    """Load a run's weights; without a discriminator they are the generator's alone."""
+    if isinstance(model, AdversarialTranslator) and not source.settings["adversarial"]:
+        model = model.generator
+    source.load_weights(model)
+
+
 def _check_side(model, side):
     multiple = getattr(model, "generator", model).network.multiple
     if side % multiple:
@@ -396,9 +491,15 @@ def build_translator(
     """
     rules = make_task(settings["task"], settings["network"])
     translator = Translator(rules.build(), settings["task"])
-    if settings.get("adversarial") is None:
+    if not settings.get("adversarial"):
         return translator
-    return AdversarialTranslator(translator, PatchGAN())
+    steps = settings["epochs"] * settings["epoch_steps"]
+    return AdversarialTranslator(
+        translator,
+        rules.judge(settings["image_size"]),
+        adversarial_weight=rules.adversarial_weight,
+        alone=round(settings.get("alone", 0) * steps),
+    )
 
 
 class TranslationSheets(keras.callbacks.Callback):

@@ -27,11 +27,15 @@ class TranslationModel:
     Args:
         network: A `TranslationNetwork`.
         task: What it does, a `Task`.
+        image_size: Side in pixels of the crops that it learnt from. Defaults to 256.
         tile: Side of the parts of a large picture in pixels. Defaults to 512.
     """
 
-    def __init__(self, network: Any, task: Task, *, tile: int = TILE) -> None:
+    def __init__(
+        self, network: Any, task: Task, *, image_size: int = 256, tile: int = TILE
+    ) -> None:
         self.network, self.task, self.tile = network, task, tile
+        self.image_size = image_size
 
     def __call__(self, picture: np.ndarray, **more: np.ndarray) -> np.ndarray:
         """Translate one picture.
@@ -45,41 +49,22 @@ class TranslationModel:
             `illustkit.samples.PARTS`, `(height, width)`.
         """
         x = {**self.task.given_of(picture), **more}
-        height, width = picture.shape[:2]
-        parts = [
-            (rows, columns)
-            for rows in _spans(height, self.tile)
-            for columns in _spans(width, self.tile)
-        ]
-        if len(parts) == 1:
-            return self._finished(x, self._predict(x, (height, width)))
-        total: Any = 0
-        weight = np.zeros((height, width, 1), "float32")
-        for (top, bottom), (left, right) in parts:
-            place = np.s_[top:bottom, left:right]
-            part = {
-                name: array[place] if array.shape[:2] == (height, width) else array
-                for name, array in x.items()
-            }
-            result = self._predict(part, (bottom - top, right - left))
-            if weight.max() == 0:
-                total = np.zeros((height, width, result.shape[-1]), "float32")
-            down = _slope(top, bottom, height)[:, None, None]
-            across = _slope(left, right, width)[None, :, None]
-            total[place] += down * across * result
-            weight[place] += down * across
-        return self._finished(x, total / weight)
+        size = picture.shape[:2]
+
+        def predict(place, size_of_part):
+            part = {k: a[place] if a.shape[:2] == size else a for k, a in x.items()}
+            return self._predict(part, size_of_part)
+
+        return self._finished(x, in_parts(size, self.tile, predict))
 
     def _predict(self, x, size):
         """Return the network's output of a part, whose sides any number may have."""
-        multiple = self.network.multiple
-        extra = [-side % multiple for side in size]
-        padded = {}
-        for name, array in x.items():
-            if array.shape[:2] == size:
-                rows = [(0, n) for n in extra] + [(0, 0)] * (array.ndim - 2)
-                array = np.pad(array, rows, mode="edge")
-            padded[name] = array[None]
+        padded = {
+            name: pad_to(array, self.network.multiple)[None]
+            if array.shape[:2] == size
+            else array[None]
+            for name, array in x.items()
+        }
         inputs = self.task.inputs(
             {k: keras.ops.convert_to_tensor(v) for k, v in padded.items()}
         )
@@ -91,6 +76,41 @@ class TranslationModel:
         return picture[..., 0] if self.task.name == "segment" else as_rgb(picture)
 
 
+def in_parts(size: tuple[int, int], tile: int, predict: Any) -> np.ndarray:
+    """Join what a function returns for the parts of a picture, without a seam.
+
+    Args:
+        size: (height, width) of the picture.
+        tile: Side of the parts in pixels.
+        predict: Function from a place (two slices) and its (height, width) to an array
+            `(height, width, channels)`.
+
+    Returns:
+        float32 `(height, width, channels)`. Where parts overlap, it is their mean,
+        weighted by how far a pixel is inside each.
+    """
+    height, width = size
+    parts = [
+        (rows, columns)
+        for rows in _spans(height, tile)
+        for columns in _spans(width, tile)
+    ]
+    if len(parts) == 1:
+        return predict(np.s_[:, :], size)
+    total: Any = None
+    weight = np.zeros((height, width, 1), "float32")
+    for (top, bottom), (left, right) in parts:
+        place = np.s_[top:bottom, left:right]
+        result = predict(place, (bottom - top, right - left))
+        if total is None:
+            total = np.zeros((height, width, result.shape[-1]), "float32")
+        down = _slope(top, bottom, height)[:, None, None]
+        across = _slope(left, right, width)[None, :, None]
+        total[place] += down * across * result
+        weight[place] += down * across
+    return total / weight
+
+
 def _spans(length, tile):
     """Return (first, last + 1) of parts that overlap and cover a length."""
     if length <= tile + tile // 2:
@@ -98,6 +118,12 @@ def _spans(length, tile):
     n = -(-(length - OVERLAP) // (tile - OVERLAP))
     starts = np.linspace(0, length - tile, n).round().astype(int)
     return [(int(s), int(s) + tile) for s in starts]
+
+
+def pad_to(array: np.ndarray, multiple: int) -> np.ndarray:
+    """Return an array whose first two sides are multiples, its borders repeated."""
+    extra = [(0, -side % multiple) for side in array.shape[:2]]
+    return np.pad(array, extra + [(0, 0)] * (array.ndim - 2), mode="edge")
 
 
 def _slope(first, last, length):
@@ -108,7 +134,9 @@ def _slope(first, last, length):
     return np.minimum(np.minimum(rise, fall), OVERLAP).astype("float32")
 
 
-def load_translation(run: str | os.PathLike | Run) -> TranslationModel:
+def load_translation(
+    run: "str | os.PathLike | Run | TranslationModel", task: str | None = None
+) -> TranslationModel:
     """Load a trained translation.
 
     Example:
@@ -117,19 +145,32 @@ def load_translation(run: str | os.PathLike | Run) -> TranslationModel:
     ```
 
     Args:
-        run: Run folder of `oppai.train_translation`, or the `Run`.
+        run: Run folder of `oppai.train_translation`, the `Run`, or a loaded model,
+            which is returned as it is.
+        task: The task that it must have. Defaults to any.
 
     Returns:
         A `TranslationModel`.
 
     Raises:
-        UserError: If there is no such run.
+        UserError: If there is no such run, or it is one of another task.
     """
-    run = TRANSLATION.open(run)
-    model = load_run(run, TRANSLATION, build_translator)
-    translator = getattr(model, "generator", model)
-    task = make_task(run.settings["task"], run.settings["network"])
-    return TranslationModel(translator.network, task)
+    if isinstance(run, TranslationModel):
+        model = run
+    else:
+        opened = TRANSLATION.open(run)
+        trained = load_run(opened, TRANSLATION, build_translator)
+        translator = getattr(trained, "generator", trained)
+        rules = make_task(opened.settings["task"], opened.settings["network"])
+        model = TranslationModel(
+            translator.network, rules, image_size=opened.settings["image_size"]
+        )
+    if task not in (None, model.task.name):
+        raise UserError(
+            f"{getattr(run, 'folder', run)} holds a run of the task "
+            f"{model.task.name!r}, not of {task!r}."
+        )
+    return model
 
 
 def translate(
@@ -160,15 +201,71 @@ def translate(
         UserError: If the file is no picture, the run is none of a translation, or a
             hint lies outside the picture.
     """
-    if not isinstance(model, TranslationModel):
-        model = load_translation(model)
-    if isinstance(picture, (str, os.PathLike)):
-        picture = read_image(picture)
+    model = load_translation(model)
+    picture = as_picture(picture)
     if not hints:
         return model(picture)
     if model.task.name != "colorize":
         raise UserError(f'`hints` are for "colorize". Received: a {model.task.name!r}')
     return model(picture, hints=hints_map(hints, picture.shape[:2]))
+
+
+def as_picture(picture: Any) -> np.ndarray:
+    """Return an RGB picture, read if a path is given."""
+    if isinstance(picture, (str, os.PathLike)):
+        return read_image(picture)
+    return picture
+
+
+def colorize(picture: Any, model: Any, *, hints: Any = None) -> np.ndarray:
+    """Colour a grey picture; the lightness stays. Colours of the picture are ignored.
+
+    Example:
+    ```python
+    coloured = oppai.colorize("grey.png", "runs/colours", hints={(40, 60): "#ff8800"})
+    ```
+
+    Args:
+        picture: RGB uint8 `(height, width, 3)`, or the path of a picture.
+        model: Run folder of the task "colorize", or a loaded model.
+        hints: Dict from places (x, y) in pixels to colours, "#rrggbb" or
+            (red, green, blue). Defaults to none.
+
+    Returns:
+        uint8 `(height, width, 3)`.
+
+    Raises:
+        UserError: As `translate`.
+
+    Reference:
+        Iizuka et al. (2016); Zhang et al., "Real-Time User-Guided Image Colorization
+        with Learned Deep Priors" (2017), for the hints.
+    """
+    return translate(picture, load_translation(model, "colorize"), hints=hints)
+
+
+def clean_sketch(picture: Any, model: Any) -> np.ndarray:
+    """Turn a rough sketch into clean lines.
+
+    Example:
+    ```python
+    lines = oppai.clean_sketch("sketch.png", "runs/clean")
+    ```
+
+    Args:
+        picture: RGB uint8 `(height, width, 3)`, or the path of a picture.
+        model: Run folder of the task "clean", or a loaded model.
+
+    Returns:
+        Black lines on white, uint8 `(height, width, 3)`.
+
+    Raises:
+        UserError: As `translate`.
+
+    Reference:
+        Simo-Serra et al. (2016).
+    """
+    return translate(picture, load_translation(model, "clean"))
 
 
 def hints_map(hints: Any, size: tuple[int, int]) -> np.ndarray:

@@ -6,6 +6,7 @@ import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -245,7 +246,7 @@ def _vgg(path: Path) -> None:
     keras.applications.VGG16(include_top=False, weights=None).save_weights(path)
 
 
-def _translation_run(task: str, **network: float) -> Callable[[Path], None]:
+def _translation_run(task: str, **network: Any) -> Callable[[Path], None]:
     def train(path: Path) -> None:
         import oppai
         from tests.conftest import running_eagerly
@@ -270,9 +271,12 @@ FILES: dict[str, Callable[[Path], None]] = {
     "mask.png": _picture(mask),
     "new.png": _picture(lambda: character(1, _SMALL)),
     "painted.png": _picture(painted),
+    "painting.png": _picture(lambda: character(3, _SMALL)),
+    "photo.png": _picture(lambda: character(2, _SMALL)),
     "picture.png": _picture(character),
     "sketch.png": _picture(lambda: character(7, _SMALL)),
     "spoilt.png": _spoilt,
+    "torn.png": _picture(lambda: character(4, _SMALL)),
     "animals": lambda path: _icons(path, 60),
     "clipart": _pictures,
     "crops": _unzip("facescore_train_scorer", "crops"),
@@ -299,11 +303,13 @@ FILES: dict[str, Callable[[Path], None]] = {
     "oppai_meta.json": _metadata,
     "runs/clean": _translation_run("clean", scale=1 / 48),
     "runs/colours": _translation_run("colorize", scale=1 / 64, global_size=32),
+    "runs/complete": _translation_run("complete", filters=4),
     "runs/detector": _detector_run,
     "runs/faces": _detector_run,
     "runs/first": _unzip("oppai_train", "stopped"),
     "runs/icons": _diffusion_run,
     "runs/mosaic": _unzip("oppai_train_mosaic", "whole"),
+    "runs/style": _translation_run("stylize", tap="relu2_1"),
     "runs/taste": _unzip("facescore_train_scorer", "stopped"),
     "vgg16.weights.h5": _vgg,
     "vott-csv-export/faces-export.csv": _vott,

@@ -220,7 +220,8 @@ def test_every_command_is_found_in_the_file_of_its_name():
 
     files = {"fetch_metadata": "dataset", "download": "dataset", "pack": "dataset"}
     files |= {"unpack": "dataset", "check": "dataset", "train_mosaic": "train"}
-    files |= {"train_translation": "translate"}
+    for name in "train_translation clean colorize complete segment stylize".split():
+        files[name] = "translate"
     for command, *_ in COMMANDS:
         name = command.__name__
         assert command.__module__ == f"oppai.cli.{files.get(name, name)}"

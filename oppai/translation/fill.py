@@ -1,0 +1,208 @@
+"""Complete the holes of a picture, and give a picture the style of another."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+from keras import ops
+
+from illustkit.errors import UserError
+from illustkit.images import uint8_to_signed
+from illustkit.options import check_number
+from oppai.inference.marks import boxes_alpha, mask_alpha, read_mask
+from oppai.translation.style import mix_styles, moments
+from oppai.translation.tasks import FILLED
+from oppai.translation.translate import as_picture, in_parts, load_translation, pad_to
+
+STYLE_SIDE = 512  # pixels of a style's shorter side: more show no more of its strokes
+
+
+def complete(
+    picture: Any,
+    model: Any,
+    *,
+    boxes: Sequence[Sequence[float]] | None = None,
+    mask: Any = None,
+    feather: float = 4,
+) -> np.ndarray:
+    """Fill holes of a picture with what fits around them.
+
+    Each hole is seen with as much around it as it is wide. What is larger than the
+    crops that the network learnt from is shrunk for it, so that large holes come back
+    soft.
+
+    Example:
+    ```python
+    whole = oppai.complete("torn.png", "runs/complete", boxes=[(30, 40, 90, 80)])
+    ```
+
+    Args:
+        picture: RGB uint8 `(height, width, 3)`, or the path of a picture.
+        model: Run folder of the task "complete", or a loaded model.
+        boxes: Boxes (left, top, right, bottom) in pixels. Defaults to none.
+        mask: uint8 or bool `(height, width)`, white where the picture is hidden, or the
+            path of a mask. Defaults to `None`.
+        feather: Width in pixels of the rim over which the result fades in, outside the
+            hole. Defaults to 4.
+
+    Returns:
+        uint8 `(height, width, 3)`; away from the holes, the picture itself.
+
+    Raises:
+        UserError: If neither boxes nor a mask, or both, are given, nothing is marked,
+            or all is.
+
+    Reference:
+        Iizuka et al. (2017).
+    """
+    if (boxes is None) == (mask is None):
+        raise UserError("Completing needs `boxes` or a `mask`, and not both.")
+    model = load_translation(model, "complete")
+    picture = as_picture(picture)
+    if boxes is not None:
+        alpha = boxes_alpha(picture.shape, boxes, feather=feather)
+    else:
+        if not isinstance(mask, np.ndarray):
+            mask = read_mask(mask, picture)
+        alpha = mask_alpha(mask, picture.shape, feather=feather)
+    hole = (alpha > 0).astype(np.uint8)
+    if not hole.any():
+        raise UserError("The mask marks nothing: white is what is to be completed.")
+    if hole.all():
+        raise UserError("All of the picture is marked: nothing is left to go by.")
+    filled = picture.copy()
+    found = cv2.connectedComponentsWithStats(hole, connectivity=8)
+    for left, top, width, height, _ in found[2][1:]:
+        place = _around(picture.shape, left, top, width, height, model.image_size)
+        filled[place] = _filled(model, filled[place], hole[place])
+        hole[top : top + height, left : left + width] = 0  # done: it can be seen now
+    share = alpha[..., None] / np.float32(255)
+    return np.rint(share * filled + (1 - share) * picture).astype("uint8")
+
+
+def _around(shape, left, top, width, height, least):
+    """Return the place of a hole with what it is seen with."""
+    side = max(least, 2 * width, 2 * height)
+    spans = []
+    for first, extent, limit in zip((top, left), (height, width), shape, strict=False):
+        length = min(side, limit)
+        start = min(max(first + extent // 2 - length // 2, 0), limit - length)
+        spans.append(slice(int(start), int(start + length)))
+    return tuple(spans)
+
+
+def _filled(model, picture, hole):
+    """Return a crop with what the network sees in its holes."""
+    height, width = hole.shape
+    scale = min(1.0, model.image_size / max(height, width))
+    size = [max(8, round(n * scale)) for n in (width, height)]
+    seen = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    # A pixel that is partly of the hole shows some of what is hidden: it counts whole.
+    small = cv2.resize(255 * hole, size, interpolation=cv2.INTER_AREA)
+    small = np.where(small > 0, 255, 0).astype("uint8")[..., None]
+    seen = np.where(small > 0, FILLED, seen)
+    x = {"picture": seen, "hole": small}
+    padded = {
+        name: ops.convert_to_tensor(pad_to(array, model.network.multiple)[None])
+        for name, array in x.items()
+    }
+    made = model.network(model.task.inputs(padded), training=False)
+    made = ops.convert_to_numpy(made)[0, : size[1], : size[0]]
+    large = cv2.resize(made, (width, height), interpolation=cv2.INTER_CUBIC)
+    large = np.clip(np.rint(large * 255), 0, 255).astype("uint8")
+    return np.where(hole[..., None] > 0, large, picture)
+
+
+def stylize(
+    picture: Any,
+    style: Any,
+    model: Any,
+    *,
+    strength: float = 1.0,
+    weights: Sequence[float] | None = None,
+    keep_colours: bool = False,
+) -> np.ndarray:
+    """Give a picture the style of another, or of several.
+
+    A large picture is decoded in parts, all with the means and deviations of the whole
+    picture's features, so that no seam shows.
+
+    Example:
+    ```python
+    made = oppai.stylize("photo.png", "painting.png", "runs/style", strength=0.8)
+    ```
+
+    Args:
+        picture: RGB uint8 `(height, width, 3)`, or the path of a picture.
+        style: A picture likewise, or a list of them.
+        model: Run folder of the task "stylize", or a loaded model.
+        strength: From 0 (the picture, decoded) to 1. Defaults to 1.
+        weights: One number for each of several styles. Defaults to equal ones.
+        keep_colours: Whether only the lightness is changed. Defaults to `False`.
+
+    Returns:
+        uint8 `(height, width, 3)`.
+
+    Raises:
+        UserError: If an option is out of its range, or a file is no picture.
+
+    Reference:
+        Huang and Belongie (2017), sections 7.3 and 7.4.
+    """
+    check_number("strength", strength, least=0, most=1)
+    styles = style if isinstance(style, (list, tuple)) else [style]
+    weights = [1.0] * len(styles) if weights is None else list(weights)
+    if len(weights) != len(styles) or min(weights) < 0 or sum(weights) <= 0:
+        raise UserError(
+            f"`weights` has a number of 0 or more for each of {len(styles)} styles. "
+            f"Received: {weights}"
+        )
+    model = load_translation(model, "stylize")
+    network, picture = model.network, as_picture(picture)
+
+    def encode(part):
+        padded = pad_to(part, network.multiple)[None]
+        return network.encode(uint8_to_signed(ops.convert_to_tensor(padded)))
+
+    seen = [encode(_at_most(as_picture(each), STYLE_SIDE)) for each in styles]
+    to_mean, to_deviation = mix_styles(seen, weights)
+    own: list[tuple[Any, Any, int]] = []
+
+    def measure(place, size):
+        mean, deviation = moments(encode(picture[place]))
+        own.append((mean, deviation**2 + mean**2, size[0] * size[1]))
+        return np.zeros((*size, 1), "float32")
+
+    in_parts(picture.shape[:2], model.tile, measure)
+    pixels = sum(n for _, _, n in own)
+    mean = sum(m * n for m, _, n in own) / pixels
+    deviation = ops.sqrt(sum(s * n for _, s, n in own) / pixels - mean**2)
+
+    def decode(place, size):
+        features = encode(picture[place])
+        mixed = (features - mean) / deviation * to_deviation + to_mean
+        mixed = strength * mixed + (1 - strength) * features
+        made = network.decoder(mixed, training=False)
+        return ops.convert_to_numpy(made)[0, : size[0], : size[1]]
+
+    made = in_parts(picture.shape[:2], model.tile, decode)
+    result = model.task.result({}, made)
+    return _with_colours_of(picture, result) if keep_colours else result
+
+
+def _at_most(picture, side):
+    """Return a picture whose shorter side is no longer."""
+    scale = side / min(picture.shape[:2])
+    if scale >= 1:
+        return picture
+    size = [max(8, round(n * scale)) for n in picture.shape[1::-1]]
+    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+
+
+def _with_colours_of(picture, result):
+    """Return the lightness of one picture with the colours of another."""
+    from illustkit.images import lab_to_uint8, uint8_to_lab
+
+    lightness = uint8_to_lab(result)[..., :1]
+    return lab_to_uint8(np.concatenate([lightness, uint8_to_lab(picture)[..., 1:]], 2))
