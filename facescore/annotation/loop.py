@@ -17,6 +17,7 @@ import numpy as np
 from facescore.annotation.store import ACCEPTED, CASCADE, DETECTOR, STATES, Annotations
 from facescore.boxes import Face
 from facescore.crops import failure
+from facescore.detector import CONFIDENCE
 from facescore.detector.cascade import SHRINK, Cascade, check_cascade
 from facescore.detector.prediction import (
     DEFAULT,
@@ -225,7 +226,7 @@ def label(
     folder: str | os.PathLike,
     run: str | os.PathLike,
     *,
-    confidence: float = 0.25,
+    confidence: float = CONFIDENCE,
     iou: float | None = None,
     engine: str = "auto",
     face_class: int | None = None,
@@ -240,7 +241,7 @@ def label(
     Args:
         folder: Folder of the pictures.
         run: Folder of the training.
-        confidence: Least confidence of a face. Defaults to 0.25.
+        confidence: Least confidence of a face. Defaults to 0.4.
         iou: Overlap from which two boxes are one face. Defaults to 0.5.
         engine: See `facescore.load_detector`. Defaults to "auto".
         face_class: See `Annotations`.

@@ -26,6 +26,7 @@ from facescore.cli.options import (
     open_detector,
     user_errors,
 )
+from facescore.detector import CONFIDENCE
 from illustkit.cli import Host, app_with, given
 from illustkit.deprecation import renamed_options
 
@@ -152,7 +153,7 @@ def train(
 def label(
     folder: Folder,
     run: DetectorRun = _RUN,
-    confidence: Confidence = 0.25,
+    confidence: Confidence = CONFIDENCE,
     iou: Iou = None,
     image_size: ImageSize = None,
     tile: Tile = "auto",

@@ -26,6 +26,7 @@ from facescore.cli.options import (
     open_detector,
     user_errors,
 )
+from facescore.detector import CONFIDENCE
 from illustkit import cli
 from illustkit.cli import Host
 
@@ -51,7 +52,7 @@ def crop(
     margin: Margin = "0.3,0.15,0",
     square: Square = True,
     size: Annotated[int, typer.Option(help="Side of a crop, pixels.", min=1)] = 360,
-    confidence: Confidence = 0.25,
+    confidence: Confidence = CONFIDENCE,
     iou: Iou = None,
     image_size: ImageSize = None,
     tile: Tile = "auto",

@@ -26,6 +26,7 @@ from facescore.cli.options import (
     flag,
     user_errors,
 )
+from facescore.detector import CONFIDENCE
 from illustkit.cli import given, progress_bar
 from illustkit.errors import UserError
 from illustkit.files import expand_user
@@ -38,7 +39,7 @@ EpochSize = Annotated[int | None, typer.Option(help="Pictures in an epoch.")]
 def detect(
     pictures: Annotated[list[Path], typer.Argument(help="A folder, or files.")],
     detector: Detector = "default",
-    confidence: Confidence = 0.25,
+    confidence: Confidence = CONFIDENCE,
     iou: Iou = None,
     image_size: ImageSize = None,
     tile: Tile = "auto",
@@ -236,7 +237,7 @@ def evaluate_detector(
     confidence: Annotated[
         float,
         typer.Option("--confidence", "--conf", help="Of precision and recall."),
-    ] = 0.25,
+    ] = CONFIDENCE,
     iou: Iou = None,
     image_size: ImageSize = None,
     tile: Tile = "auto",

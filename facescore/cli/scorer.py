@@ -30,6 +30,7 @@ from facescore.cli.options import (
     open_detector,
     user_errors,
 )
+from facescore.detector import CONFIDENCE
 from illustkit.cli import given, progress_bar
 from illustkit.errors import UserError
 from illustkit.files import expand_user, write_whole
@@ -129,7 +130,7 @@ def score(
     output: Annotated[
         Path | None, typer.Option(help="CSV to write; the screen by default.")
     ] = None,
-    confidence: Confidence = 0.25,
+    confidence: Confidence = CONFIDENCE,
     iou: Iou = None,
     image_size: ImageSize = None,
     tile: Tile = "auto",
@@ -199,7 +200,7 @@ def explain(
     scales: Annotated[
         str, typer.Option(help="Sizes of the face to look at it, such as 0.8,1,1.25.")
     ] = "1",
-    confidence: Confidence = 0.25,
+    confidence: Confidence = CONFIDENCE,
     iou: Iou = None,
     image_size: ImageSize = None,
     tile: Tile = "auto",
@@ -245,7 +246,7 @@ def evaluate_scorer(
         typer.Option(help="Folder of pictures, for the scores' stability."),
     ] = None,
     detector: Detector = "default",
-    confidence: Confidence = 0.25,
+    confidence: Confidence = CONFIDENCE,
     image_size: ImageSize = None,
     limit: Annotated[int, typer.Option(help="Most pictures for the stability.")] = 100,
     output: Annotated[
@@ -330,7 +331,7 @@ def rank(
         typer.Option(help="How many of the best to explain in the gallery.", min=1),
     ] = None,
     workers: Annotated[int, typer.Option(help="Threads that decode.")] = 2,
-    confidence: Confidence = 0.25,
+    confidence: Confidence = CONFIDENCE,
     iou: Iou = None,
     image_size: ImageSize = None,
     tile: Tile = "auto",

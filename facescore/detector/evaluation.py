@@ -9,6 +9,7 @@ import numpy as np
 
 from facescore.boxes import Boxes, Face, as_boxes, iou_matrix, shrink
 from facescore.crops import read_each
+from facescore.detector import CONFIDENCE
 from facescore.detector.data import labelled_images
 from facescore.detector.prediction import (
     as_detector,
@@ -175,7 +176,7 @@ def measure(
     samples: Iterable[tuple[np.ndarray, Boxes]],
     detector: Any,
     *,
-    confidence: float = 0.25,
+    confidence: float = CONFIDENCE,
     iou: float | None = None,
     image_size: int | None = None,
     tile: int | str | None = AUTO,
@@ -186,7 +187,7 @@ def measure(
     Args:
         samples: Pairs `(image, boxes)`; may be a generator.
         detector: What `as_detector` returned.
-        confidence: Confidence of precision and recall. Defaults to 0.25.
+        confidence: Confidence of precision and recall. Defaults to 0.4.
         iou: Overlap up to which two boxes are two faces. Defaults to 0.5.
         image_size: Side that pictures are scaled to. Defaults to 640.
         tile: See `facescore.detect_faces`. Defaults to "auto".

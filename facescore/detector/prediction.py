@@ -12,6 +12,7 @@ from facescore.boxes import (
     clip_boxes,
     whole_picture,
 )
+from facescore.detector import CONFIDENCE
 from facescore.detector.engines import EngineNetwork
 from facescore.detector.grid import decode, grid_cells
 from facescore.detector.results import Faces
@@ -81,7 +82,7 @@ class Detector:
         self,
         images: Sequence[np.ndarray],
         *,
-        confidence: float = 0.25,
+        confidence: float = CONFIDENCE,
         iou: float = IOU,
         image_size: int | None = None,
         tile: int | str | None = AUTO,
@@ -92,7 +93,7 @@ class Detector:
 
         Args:
             images: uint8 RGB arrays of any sizes.
-            confidence: Least confidence. Defaults to 0.25.
+            confidence: Least confidence. Defaults to 0.4.
             iou: Overlap up to which two boxes are two faces. Defaults to 0.5.
             image_size: Longer side that pictures are scaled to, rounded up to a
                 multiple of 32. Defaults to 640, or to that of an exported file of one
@@ -338,7 +339,7 @@ def find_faces(
     images: Sequence[np.ndarray],
     detector: Any,
     *,
-    confidence: float = 0.25,
+    confidence: float = CONFIDENCE,
     top: int = 300,
     **options: Any,
 ) -> list[list[Face]]:
@@ -377,7 +378,7 @@ def detect_faces(
     image: np.ndarray | str | os.PathLike,
     detector: Any = DEFAULT,
     *,
-    confidence: float = 0.25,
+    confidence: float = CONFIDENCE,
     iou: float | None = None,
     image_size: int | None = None,
     tile: int | str | None = AUTO,
@@ -398,7 +399,7 @@ def detect_faces(
         detector: "default", which comes with the package; "cascade", a run folder, a
             file that `export_detector` wrote, or what `load_detector` returned; load
             it once for many pictures. Defaults to "default".
-        confidence: Least confidence. Defaults to 0.25. The options that follow are for
+        confidence: Least confidence. Defaults to 0.4. The options that follow are for
             trained detectors, not for the cascade.
         iou: Overlap up to which two boxes are two faces. Defaults to 0.5.
         image_size: Side that the picture is scaled to, rounded up to a multiple of 32.

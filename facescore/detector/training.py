@@ -9,6 +9,7 @@ from typing import Any
 import keras
 from tqdm import tqdm
 
+from facescore.detector import CONFIDENCE
 from facescore.detector.data import (
     DetectorBatches,
     LabelledPictures,
@@ -162,7 +163,9 @@ class HeldOutFaces(keras.callbacks.Callback):
             return
         if last or (epoch + 1) % self.sheet_every == 0:
             examples = [
-                draw_faces(image, [f for f in faces if f.confidence >= 0.25], truth)
+                draw_faces(
+                    image, [f for f in faces if f.confidence >= CONFIDENCE], truth
+                )
                 for (image, truth), faces in zip(
                     self.samples[:12], detections, strict=False
                 )

@@ -295,7 +295,9 @@ export class Editor {
     context.setLineDash(row[4] < 1 && !selected ? [7, 5] : []);
     context.strokeRect(left, top, width, height);
     context.setLineDash([]);
-    const text = row[4] < 1 ? `${index + 1} · ${Math.round(row[4] * 100)} %` : `${index + 1}`;
+    // A small box has its number alone: a wide tag would hide its neighbours.
+    const percent = row[4] < 1 && width >= 40 ? ` · ${Math.round(row[4] * 100)} %` : "";
+    const text = `${index + 1}${percent}`;
     const y = top >= 20 ? top - 19 : Math.max(top + 3, 3);
     this.tag(text, Math.max(left - 1, 3), y, colour(row));
     if (!selected) return;

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from facescore.boxes import Face
+from facescore.detector import CONFIDENCE
 from facescore.detector.prediction import IOU, ultralytics_names
 from facescore.detector.views import AUTO, IMAGE_SIZE
 from facescore.ranking.duplicates import BITS, group_duplicates
@@ -188,7 +189,7 @@ def rank_folder(
     workers: int = 2,
     explain: int | None = None,
     progress: bool = True,
-    confidence: float = 0.25,
+    confidence: float = CONFIDENCE,
     iou: float | None = None,
     image_size: int | None = None,
     tile: int | str | None = AUTO,
