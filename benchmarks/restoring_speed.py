@@ -5,8 +5,9 @@
         [--clipart FOLDER]
 
 Times three cases. The first is a patch of 256 pixels, a quarter of it a mosaic with
-blocks of 8, after a warm-up, in both precisions, with and without its mirror image, and
-next to bicubic interpolation of the block means. `--clipart`, a folder with a
+blocks of 8, after a warm-up, in each precision, with and without its mirror image, and
+next to bicubic interpolation of the block means, by processor time: `int8` on ONNX
+Runtime, the others in Keras. `--clipart`, a folder with a
 `meta.json`, adds what each way loses: the PSNR in the holes of 24 patches kept apart.
 The second is a picture of 3000×4000 pixels with 12 mosaics, once with their boxes given
 and once without. The third is `oppai restore` of a sample in a new process. `--huge`
@@ -45,11 +46,12 @@ BOX = (64, 64, 192, 192)
 
 def load_ways():
     """Return the packaged restorer in each precision, with and without mirror."""
+    engines = {"float32": "keras", "bfloat16": "keras", "int8": "onnx"}
     return {
         f"{precision}, {'two passes' if mirror else 'one pass'}": oppai.load_restorer(
-            "default", precision=precision, mirror=mirror
+            "default", engine=engine, precision=precision, mirror=mirror
         )
-        for precision in ("float32", "bfloat16")
+        for precision, engine in engines.items()
         for mirror in (True, False)
     }
 
@@ -62,24 +64,30 @@ def time_patch(restorers, rounds):
     patch = seen[None], mask[None], [Grid((8, 8))]
     ways = {name: partial(r.restore_patches, *patch) for name, r in restorers.items()}
     ways["bicubic block means"] = lambda: upsample_blocks(seen, mask, block=8)
-    return time_in_turn(ways, rounds, warm_up=3)
+    return time_in_turn(ways, rounds, warm_up=3, clock=time.process_time)
 
 
 def quality(restorer, patches, boxes):
     """Return the mean PSNR in the hole for each cell of `mosaic_quality.py`."""
     means = []
-    for kind, blocks, blur in CELLS.values():
+    for cell in CELLS.values():
         values = []
         for i, (patch, box) in enumerate(zip(patches, boxes, strict=True)):
-            block = int(np.random.default_rng(i).integers(blocks[0], blocks[1] + 1))
-            mask = box_mask((256, 256), box, blur_size=blur)
-            seen = censor(patch, mask, kind=kind, block=block, picture_blur=0)
-            grid = Grid((block, block)) if kind == "mosaic" else None
+            seen, mask, grid = censored_patch(patch, box, cell, i)
             result = restorer.restore_patches(seen[None], mask[None], [grid])[0]
             error = (result.astype(float) - patch)[mask > 127]
             values.append(10 * np.log10(255**2 / np.mean(error**2)))
         means.append(np.mean(values))
     return np.array(means)
+
+
+def censored_patch(patch, box, cell, seed):
+    """Censor a patch as a cell of `mosaic_quality.py`: `(seen, mask, grid)`."""
+    kind, blocks, blur = cell
+    block = int(np.random.default_rng(seed).integers(blocks[0], blocks[1] + 1))
+    mask = box_mask((256, 256), box, blur_size=blur)
+    seen = censor(patch, mask, kind=kind, block=block, picture_blur=0)
+    return seen, mask, Grid((block, block)) if kind == "mosaic" else None
 
 
 def compare_ways(rounds, clipart):

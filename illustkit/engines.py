@@ -15,6 +15,8 @@ import numpy as np
 from illustkit.errors import UserError
 
 ENGINES = "auto", "keras", "onnx", "opencv"
+TYPES = {"float32": 1, "uint8": 2, "int8": 3, "int32": 6, "int64": 7, "bool": 9}
+"""Numbers of ONNX' types."""
 
 
 def choose_engine(engine: str, *, shipped: bool, fastest: str = "onnx") -> str:
@@ -116,9 +118,9 @@ class OnnxGraph:
         self._n = 0
 
     def constant(self, array: np.ndarray) -> str:
-        """Store an array, float32 or int64; return its name."""
+        """Store an array, float32, int64, int32, int8 or uint8; return its name."""
         name = f"constant{len(self._constants)}"
-        kind = {"float32": 1, "int64": 7}[array.dtype.name]
+        kind = TYPES[array.dtype.name]
         dims = b"".join(_number(1, n) for n in array.shape)
         data = _bytes(9, np.ascontiguousarray(array).tobytes())
         self._constants.append(dims + _number(2, kind) + _bytes(8, name) + data)

@@ -61,8 +61,8 @@ def restore(
     precision: Annotated[
         str | None,
         typer.Option(
-            help="float32 or bfloat16, which new CPUs, GPUs and TPUs compute faster. "
-            "Defaults to that of the training."
+            help="float32; bfloat16, which new CPUs, GPUs and TPUs compute faster; or "
+            "int8, on ONNX Runtime, in half the time. Defaults to that of the training."
         ),
     ] = None,
     mirror: Annotated[

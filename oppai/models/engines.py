@@ -1,6 +1,6 @@
 """Restorers without Keras: an ONNX graph in memory, and NumPy around it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ from illustkit.engines import OnnxGraph, open_graph
 from oppai.models.base_restorer import PredictsMosaics
 from oppai.models.hints import averaging, hints_of
 
+Ranges = Mapping[str, Sequence[float]]
 KERNEL = 5  # of the stem's partial convolution
 
 
@@ -34,6 +35,8 @@ class EngineRestorer(PredictsMosaics):
         arrays: Its weights by their paths.
         engine: "onnx" or "opencv".
         passes: As in `MosaicRestorer`. Defaults to 2.
+        ranges: As in `network_graph`; with them ONNX Runtime computes in int8, half as
+            long, and the predictions are off by a level or two. Defaults to `None`.
     """
 
     def __init__(
@@ -43,13 +46,14 @@ class EngineRestorer(PredictsMosaics):
         engine: str,
         *,
         passes: int = 2,
+        ranges: Ranges | None = None,
     ) -> None:
         self.engine, self.passes = engine, passes
         self.divisor = 2 ** (len(settings["widths"]) - 1)
         self.consistency = settings["consistency"]
         # OpenCV reads a size, and then takes every size.
         size = (4 * self.divisor,) * 2 if engine == "opencv" else None
-        self._run = open_graph(network_graph(settings, arrays, size), engine)
+        self._run = open_graph(network_graph(settings, arrays, size, ranges), engine)
 
     def predict_inputs(self, inputs):
         hole, missing, grid = (inputs[name] for name in ("hole", "missing", "grid"))
@@ -84,6 +88,7 @@ def network_graph(
     settings: Mapping[str, Any],
     arrays: Mapping[str, np.ndarray],
     size: tuple[int, int] | None = None,
+    ranges: Ranges | None = None,
 ) -> bytes:
     """Return the convolutions of a `MosaicUNet` as an ONNX file.
 
@@ -91,6 +96,9 @@ def network_graph(
         settings: See `EngineRestorer`.
         arrays: See `EngineRestorer`.
         size: (width, height) in the file. Defaults to any.
+        ranges: The least and the largest value that goes into a convolution, and those
+            that come out, by its name. These convolutions compute in int8, with uint8
+            for what goes in and out and a scale for each filter. Defaults to none.
 
     Returns:
         The file's bytes. Inputs, float32, channels first: `seen` (14 channels: base,
@@ -104,13 +112,16 @@ def network_graph(
     def weights(path):
         return arrays[path].astype(np.float32)
 
-    def conv(x, name, strides=1, output=None):
+    def conv(x, name, strides=1):
         kernel = weights(f"{name}/kernel").transpose(3, 2, 0, 1)
         # Keras pads an even side on the far side alone where it strides.
         pads = [1 if strides == 1 else 0] * 2 + [1] * 2
-        inputs = [x, graph.constant(kernel), graph.constant(weights(f"{name}/bias"))]
         options = {"kernel_shape": [3, 3], "strides": [strides] * 2, "pads": pads}
-        return graph.node("Conv", inputs, output=output, **options)
+        if ranges and name in ranges:
+            bias = weights(f"{name}/bias")
+            return _int8_conv(graph, x, kernel, bias, ranges[name], options)
+        inputs = [x, graph.constant(kernel), graph.constant(weights(f"{name}/bias"))]
+        return graph.node("Conv", inputs, output=name, **options)
 
     def over_channels(x, factors):
         """Multiply one channel by several factors."""
@@ -147,7 +158,7 @@ def network_graph(
         x = active(graph.node("Add", [x, skips[i]]))
         for k in range(blocks[i]):
             x = residual(x, f"decoder_{i}_{k}")
-    conv(x, "last", output="last")
+    conv(x, "last")
 
     def shape(channels):
         sides = size[::-1] if size else ("height", "width")
@@ -156,6 +167,28 @@ def network_graph(
     channels = {"seen": 14, "picture": 3, "ratio": 1, "valid": 1}
     inputs = {name: shape(n) for name, n in channels.items()}
     return graph.file(inputs, {"last": shape(4)})
+
+
+def _int8_conv(graph, x, kernel, bias, ranges, options):
+    """Append a convolution of numbers of 8 bits; sums and the bias have 32."""
+    within, without = _scale_and_zero(ranges[:2]), _scale_and_zero(ranges[2:])
+    scales = np.maximum(np.abs(kernel).max((1, 2, 3)), 1e-8) / np.float32(127)
+    rounded = np.rint(kernel / scales[:, None, None, None]).astype(np.int8)
+    added = np.rint(bias / (within[0] * scales)).astype(np.int32)
+    before, after = (list(map(graph.constant, pair)) for pair in (within, without))
+    filters = [rounded, scales, np.zeros(len(scales), np.int8)]
+    x = graph.node("QuantizeLinear", [x, *before])
+    inputs = [x, *before, *map(graph.constant, filters), *after, graph.constant(added)]
+    return graph.node(
+        "DequantizeLinear", [graph.node("QLinearConv", inputs, **options), *after]
+    )
+
+
+def _scale_and_zero(ends):
+    """Return the step between levels of 8 bits, and the level that stands for 0."""
+    least, most = min(ends[0], 0.0), max(ends[1], 0.0)
+    scale = np.float32(max(most - least, 1e-6) / 255)
+    return scale, np.array(round(-least / scale), np.uint8)
 
 
 def _channels_first(x):

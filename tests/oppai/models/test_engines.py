@@ -1,19 +1,23 @@
 """ONNX Runtime and OpenCV restore as Keras does, and need no Keras."""
 
+import json
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
+from keras import ops
 
 from illustkit.errors import UserError
 from illustkit.images import signed_to_uint8
+from illustkit.training.shipped import read_network
 from oppai.censoring.block_grid import Grid
-from oppai.data.mosaic_inputs import Case
+from oppai.data.mosaic_inputs import Case, mosaic_inputs, stack_inputs
 from oppai.models.engines import EngineRestorer, network_graph
 from oppai.models.mosaic_unet import MosaicUNet
 from oppai.models.pconv_unet import PConvUNet
-from oppai.models.pretrained import load_restorer, save_shipped
+from oppai.models.pretrained import RANGES, SHIPPED, load_restorer, save_shipped
 from oppai.models.restorers import MosaicRestorer, Restorer
 
 TINY = {"widths": (6, 8, 12), "blocks": (0, 1, 1)}
@@ -132,3 +136,52 @@ def test_an_engine_that_cannot_is_refused(tmp_path):
 def test_restoring_needs_no_keras():
     done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def float_ranges(network, cases):
+    """Return the ends of what convolutions take and give, as Keras computes them."""
+    names = [x.name for x in network.layers if isinstance(x, keras.layers.Conv2D)]
+    names = [name for name in names if name not in ("stem", "last")]
+    layers = [network.get_layer(name) for name in names]
+    inside = keras.Model(network.input, [(x.input, x.output) for x in layers])
+    ends = {name: [0.0] * 4 for name in names}
+    for own in cases:
+        inputs = stack_inputs([mosaic_inputs(*own)])
+        for name, pair in zip(names, inside(inputs), strict=True):
+            low, high = ([float(f(x)) for x in pair] for f in (ops.min, ops.max))
+            old = ends[name]
+            ends[name] = [
+                *(min(old[0], low[0]), max(old[1], high[0])),
+                *(min(old[2], low[1]), max(old[3], high[1])),
+            ]
+    return ends
+
+
+def test_int8_is_off_by_a_fraction_of_what_it_predicts(random_network):
+    pytest.importorskip("onnxruntime")
+    config, weights = random_network.get_config(), weights_of(random_network)
+    exact = EngineRestorer(config, weights, "onnx")
+    ranges = float_ranges(random_network, CASES)
+    rounded = EngineRestorer(config, weights, "onnx", ranges=ranges)
+    pairs = zip(exact.predict_all(CASES), rounded.predict_all(CASES), strict=True)
+    for a, b in pairs:
+        assert 0 < np.abs(a - b).mean() < 0.02 * a.std()
+
+
+@pytest.mark.parametrize("name", ["default", "sharp"])
+def test_the_ranges_that_ship_are_of_all_convolutions_but_the_ends(name):
+    _, arrays = read_network(SHIPPED[name])
+    kernels = {path.split("/")[0] for path in arrays if path.endswith("/kernel")}
+    ranges = json.loads(RANGES.read_text("utf-8"))[name]
+    assert set(ranges) == kernels - {"stem", "stem_partial", "last"}
+    assert all(a < b and c < d for a, b, c, d in ranges.values())
+
+
+def test_int8_is_for_onnx_and_for_what_ships(tmp_path):
+    pytest.importorskip("onnxruntime")
+    MosaicRestorer(MosaicUNet(**TINY)).save(tmp_path / "a.keras")
+    with pytest.raises(UserError, match="only the package's own"):
+        load_restorer(tmp_path / "a.keras", engine="onnx", precision="int8")
+    with pytest.raises(UserError, match="needs `engine` onnx"):
+        load_restorer("default", engine="opencv", precision="int8")
+    assert load_restorer("default", engine="auto", precision="int8").engine == "onnx"
