@@ -83,7 +83,7 @@ def main():
         result[name] = {
             k: [float(f"{v:.4g}") for v in own] for k, own in ranges.items()
         }
-    write_whole(RANGES, json.dumps(result, indent=0).encode())
+    write_whole(RANGES, f"{json.dumps(result)}\n".encode())
     print(f"{RANGES.name}: {len(result['default'])} convolutions of each restorer")
 
 
