@@ -39,8 +39,11 @@ from .network.model import Diffuser as Diffuser
 from .network.model import load_diffuser as load_diffuser
 from .network.unet import UNet as UNet
 from .pages.demo import draw_icons as draw_icons
+from .pages.export_web import export_web as export_web
+from .sampling.distillation import distill as distill
 from .sampling.editing import inpaint_picture as inpaint_picture
 from .sampling.editing import interpolate_pictures as interpolate_pictures
+from .sampling.exporting import export as export
 from .sampling.generate import sample as sample
 from .sampling.generate import sample_folder as sample_folder
 from .sampling.heun import heun as heun

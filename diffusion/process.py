@@ -7,11 +7,11 @@ picture; the samplers call them through `Denoiser`, with one timestep for all pi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from keras import ops
 
 from diffusion.schedules import Schedule
 from illustkit.errors import UserError
@@ -19,7 +19,11 @@ from illustkit.errors import UserError
 Tensor = Any
 """A NumPy array or a tensor of the Keras backend."""
 
-OBJECTIVES = "noise", "x0", "v"
+OBJECTIVES = "noise", "x0", "v", "edm"
+SIGMA_DATA = 0.5
+"""Deviation of the pictures, signed scale, for which "edm" is scaled."""
+SIGMA_MEAN, SIGMA_DEVIATION = -1.2, 1.2
+"""Mean and deviation of the logarithm of σ in a training of "edm"."""
 VERSIONS = "0.25.3", "2"
 
 
@@ -50,7 +54,7 @@ def x0_and_noise(
     """Compute the x0 and the ε that a network's output stands for.
 
     Args:
-        objective: What the network predicts: "noise", "x0" or "v".
+        objective: What the network predicts: "noise", "x0", "v" or "edm".
         x_t: Noisy pictures, NumPy array or tensor.
         output: The network's output, of the shape of `x_t`.
         signal: √ᾱ; see `add_noise`.
@@ -66,7 +70,70 @@ def x0_and_noise(
         return (x_t - sigma * output) / signal, output
     if objective == "x0":
         return output, noise_in(x_t, output, signal, sigma)
+    if objective == "edm":
+        skip, out = preconditioning(signal, sigma)
+        x0 = skip * x_t + out * output
+        return x0, noise_in(x_t, x0, signal, sigma)
     return signal * x_t - sigma * output, sigma * x_t + signal * output
+
+
+def preconditioning(signal: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+    """Compute EDM's c_skip and c_out, for x_t: x0 = c_skip x_t + c_out F.
+
+    EDM has them for x_t/√ᾱ and its σ, which is √((1 - ᾱ)/ᾱ). With a `SIGMA_DATA` of 1
+    the output F would be -v.
+
+    Args:
+        signal: √ᾱ; see `add_noise`.
+        sigma: √(1 - ᾱ).
+
+    Returns:
+        `(c_skip, c_out)`, shaped as the arguments.
+
+    Reference:
+        Karras, Aittala, Aila, Laine, Elucidating the Design Space of Diffusion-Based
+        Generative Models, 2022, table 1.
+    """
+    power = sigma**2 + (SIGMA_DATA * signal) ** 2
+    return SIGMA_DATA**2 * signal / power, SIGMA_DATA * sigma / power**0.5
+
+
+def input_scales(schedule: Schedule) -> np.ndarray:
+    """Compute EDM's c_in of each timestep, by which a network's x_t is multiplied.
+
+    The network's timestep t stands in the place of c_noise, since σ rises with it.
+
+    Args:
+        schedule: A `Schedule`.
+
+    Returns:
+        NumPy float64 `(timesteps,)`.
+
+    Reference:
+        See `preconditioning`.
+    """
+    bar = schedule.alphas_cumprod
+    return ((1 - bar) + SIGMA_DATA**2 * bar) ** -0.5
+
+
+def timestep_chances(schedule: Schedule) -> np.ndarray:
+    """Compute how often each timestep is learnt by "edm": its σ is log-normal.
+
+    A timestep has the probability of all σ that lie nearest to its own, by logarithm.
+
+    Args:
+        schedule: A `Schedule`.
+
+    Returns:
+        NumPy float64 `(timesteps,)`, whose sum is 1.
+
+    Reference:
+        See `preconditioning`.
+    """
+    levels = np.log(schedule.snr) / -2
+    between = ((levels[1:] + levels[:-1]) / 2 - SIGMA_MEAN) / SIGMA_DEVIATION
+    below = [(1 + math.erf(z / math.sqrt(2))) / 2 for z in between]
+    return np.diff(below, prepend=0.0, append=1.0)
 
 
 def q_sample(schedule: Schedule, x0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
@@ -107,8 +174,9 @@ def target(
 
     Args:
         schedule: A `Schedule`.
-        objective: "noise" for ε, "x0" for the clean picture, or "v" for
-            v = √ᾱ ε - √(1 - ᾱ) x0.
+        objective: "noise" for ε, "x0" for the clean picture, "v" for
+            v = √ᾱ ε - √(1 - ᾱ) x0, or "edm" for (x0 - c_skip x_t) / c_out; see
+            `preconditioning`.
         x0: Clean pictures `(batch, height, width, channels)`, signed scale.
         t: Timesteps, int `(batch,)`.
         noise: ε, of the shape of `x0`.
@@ -131,6 +199,11 @@ def target(
     if objective == "x0":
         return x0
     signal, sigma = _scales_at(schedule, t, x0)
+    if objective == "edm":
+        # Without the difference of x0 and c_skip x_t, which float32 rounds off.
+        power = sigma**2 + (SIGMA_DATA * signal) ** 2
+        clean = sigma / SIGMA_DATA * x0
+        return (clean - SIGMA_DATA * signal * noise) / power**0.5
     return signal * noise - sigma * x0
 
 
@@ -141,7 +214,7 @@ def predict_x0(
 
     Args:
         schedule: A `Schedule`.
-        objective: What the network predicts: "noise", "x0" or "v".
+        objective: What the network predicts: "noise", "x0", "v" or "edm".
         x_t: Noisy pictures `(batch, height, width, channels)`.
         t: Their timesteps, int `(batch,)`.
         output: The network's output, of the shape of `x_t`.
@@ -217,7 +290,8 @@ def loss_weights(
     Version "0.25.3" weighs all timesteps alike, whatever the objective; version "2"
     weighs as if the error were that of ε, so that "x0" has the weight SNR and "v" has
     ᾱ. With `min_snr_gamma` the SNR is clipped to that number, in both versions; the p2
-    weight (k + SNR)^-γ multiplies.
+    weight (k + SNR)^-γ multiplies. "edm" has its own weight in c_out, so that its error
+    counts alike at all timesteps.
 
     Example:
     ```python
@@ -226,7 +300,7 @@ def loss_weights(
 
     Args:
         schedule: A `Schedule`.
-        objective: "noise", "x0" or "v".
+        objective: "noise", "x0", "v" or "edm".
         min_snr_gamma: γ of min-SNR, usually 5. Defaults to `None`, no min-SNR.
         p2_gamma: γ of the p2 weight. Defaults to 0, no weight.
         p2_k: Its k. Defaults to 1.
@@ -250,10 +324,15 @@ def loss_weights(
             "`min_snr_gamma` must be positive, `p2_gamma` and `p2_k` not negative. "
             f"Received: {min_snr_gamma}, {p2_gamma}, {p2_k}"
         )
+    if objective == "edm" and min_snr_gamma is not None:
+        raise UserError(
+            'The objective "edm" has weights of its own: leave `min_snr_gamma` out. '
+            f"Received: {min_snr_gamma}"
+        )
     snr = schedule.snr
     clipped = snr if min_snr_gamma is None else np.minimum(snr, float(min_snr_gamma))
     weights = np.ones_like(snr)
-    if min_snr_gamma is not None or version == "2":
+    if objective != "edm" and (min_snr_gamma is not None or version == "2"):
         weights = {"noise": clipped / snr, "x0": clipped, "v": clipped / (snr + 1)}[
             objective
         ]
@@ -275,6 +354,8 @@ def check_version(version: str) -> None:
 
 
 def _float32(*tensors):
+    from keras import ops  # late: the samplers need NumPy alone
+
     return tuple(
         ops.cast(ops.convert_to_tensor(tensor), "float32") for tensor in tensors
     )
@@ -288,6 +369,8 @@ def _scales_at(schedule, t, like):
 
 def _at(values, t, like):
     """Return values at the timesteps, float32 `(batch, 1, …)` of the rank of `like`."""
+    from keras import ops
+
     values = ops.convert_to_tensor(values.astype("float32"))
     picked = ops.take(values, ops.cast(ops.convert_to_tensor(t), "int32"), axis=0)
     return ops.reshape(picked, (-1,) + (1,) * (len(like.shape) - 1))
@@ -307,7 +390,7 @@ class Denoiser:
             self-conditioning, from float32 `(n, height, width, channels)` and int32
             `(n,)` to the shape of `x_t`.
         schedule: A `Schedule`.
-        objective: What the model predicts: "noise", "x0" or "v".
+        objective: What the model predicts: "noise", "x0", "v" or "edm".
         clip: Whether to clip x0 to -1 to 1.
         self_condition: Whether to give the model its last x0, zeros at first. Defaults
             to `False`.

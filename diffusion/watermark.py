@@ -316,6 +316,29 @@ def _mark(width, height, text, font):
     return np.minimum(1, mark * max(1.0, 14 / size)), size
 
 
+def mark_of(
+    width: int, height: int, text: str, font: str | os.PathLike | None = None
+) -> tuple[np.ndarray, int]:
+    """Draw the watermark of a picture, for those who add it themselves.
+
+    `add_watermark` mixes in ink, black where the mean of a square of
+    `2 * reach + 1` pixels is light and white elsewhere.
+
+    Args:
+        width: Width of the picture.
+        height: Its height.
+        text: See `add_watermark`.
+        font: See `add_watermark`.
+
+    Returns:
+        `(mark, reach)`: the ink of each pixel, float32 `(height, width)` from 0 to 1,
+        and the reach of the square.
+    """
+    text = unicodedata.normalize("NFC", text.strip())
+    mark, size = _mark(width, height, text, _font(text, font))
+    return mark, max(1, size)
+
+
 def _fitted(width, height, text, font):
     """Return lines, font and letter size in pixels that fit a picture."""
     largest = max(9, round(0.11 * min(width, height)))

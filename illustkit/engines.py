@@ -5,6 +5,7 @@ stored weights become a graph in a tenth of a second, and no exporter is needed.
 """
 
 import importlib.util
+import json
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -110,16 +111,21 @@ class OnnxGraph:
     shape = ("n", 3, "height", "width")
     data = graph.file({"x": shape}, {"y": ("n", 8, "height", "width")})
     ```
+
+    Args:
+        prefix: Begins the names of tensors; those of a loop's body differ from those
+            around it. Defaults to none.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, prefix: str = "") -> None:
+        self._prefix = prefix
         self._nodes: list[bytes] = []
         self._constants: list[bytes] = []
         self._n = 0
 
     def constant(self, array: np.ndarray) -> str:
         """Store an array, float32, int64, int32, int8 or uint8; return its name."""
-        name = f"constant{len(self._constants)}"
+        name = f"{self._prefix}constant{len(self._constants)}"
         kind = TYPES[array.dtype.name]
         dims = b"".join(_number(1, n) for n in array.shape)
         data = _bytes(9, np.ascontiguousarray(array).tobytes())
@@ -131,7 +137,7 @@ class OnnxGraph:
         kind: str,
         inputs: Sequence[str],
         *,
-        output: str | None = None,
+        output: str | Sequence[str] | None = None,
         **options: Any,
     ) -> str:
         """Append an operation.
@@ -139,15 +145,19 @@ class OnnxGraph:
         Args:
             kind: Its name in ONNX.
             inputs: Names of its inputs; "" where an optional one is left out.
-            output: Name of its output. Defaults to a new one.
-            **options: Its attributes: integers, floats, texts or lists of integers.
+            output: Name of its output, or of each of several. Defaults to a new one.
+            **options: Its attributes: integers, floats, texts, lists of integers, or
+                the bytes of a `body`.
 
         Returns:
-            The name of its output.
+            The name of its first output.
         """
         self._n += 1
-        output = output or f"tensor{self._n}"
-        names = b"".join(_bytes(1, name) for name in inputs) + _bytes(2, output)
+        outputs = [output] if isinstance(output, str) else output
+        outputs = outputs or [f"{self._prefix}tensor{self._n}"]
+        output = outputs[0]
+        names = b"".join(_bytes(1, name) for name in inputs)
+        names += b"".join(_bytes(2, name) for name in outputs)
         names += _bytes(3, output) + _bytes(4, kind)
         attributes = (_attribute(*item) for item in options.items())
         self._nodes.append(names + b"".join(_bytes(5, a) for a in attributes))
@@ -157,15 +167,45 @@ class OnnxGraph:
         self,
         inputs: Mapping[str, Sequence[int | str]],
         outputs: Mapping[str, Sequence[int | str]],
+        *,
+        types: Mapping[str, str] | None = None,
+        about: Mapping[str, Any] | None = None,
     ) -> bytes:
         """Return the ONNX file.
 
         Args:
             inputs: Shapes of the inputs by name; a text is a side of any length.
             outputs: Shapes of the outputs by name.
+            types: See `body`.
+            about: What the file says of itself, which JSON has to hold. Defaults to
+                nothing.
         """
+        said = b"".join(
+            _bytes(14, _bytes(1, key) + _bytes(2, _text(value)))
+            for key, value in (about or {}).items()
+        )
+        opset = _bytes(8, _number(2, 13))
+        graph = self.body(inputs, outputs, types=types)
+        return _number(1, 8) + _bytes(7, graph) + opset + said
+
+    def body(
+        self,
+        inputs: Mapping[str, Sequence[int | str]],
+        outputs: Mapping[str, Sequence[int | str]],
+        *,
+        types: Mapping[str, str] | None = None,
+    ) -> bytes:
+        """Return the graph alone, as the body of a loop.
+
+        Args:
+            inputs: See `file`.
+            outputs: See `file`.
+            types: Names of inputs and outputs that are not "float32", with "uint8",
+                "int64" or "bool". Defaults to none.
+        """
+        types = types or {}
         graph = b"".join(_bytes(1, node) for node in self._nodes)
-        graph += _bytes(2, "network")
+        graph += _bytes(2, f"{self._prefix}network")
         graph += b"".join(_bytes(5, constant) for constant in self._constants)
         for field, tensors in ((11, inputs), (12, outputs)):
             for name, shape in tensors.items():
@@ -173,13 +213,19 @@ class OnnxGraph:
                     _bytes(1, _bytes(2, n) if isinstance(n, str) else _number(1, n))
                     for n in shape
                 )
-                tensor = _number(1, 1) + _bytes(2, sides)  # 1: float32
+                kind = TYPES[types.get(name, "float32")]
+                tensor = _number(1, kind) + _bytes(2, sides)
                 graph += _bytes(field, _bytes(1, name) + _bytes(2, _bytes(1, tensor)))
-        opset = _bytes(8, _number(2, 13))
-        return _number(1, 8) + _bytes(7, graph) + opset
+        return graph
+
+
+def _text(value):
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _attribute(name, value):
+    if isinstance(value, bytes):
+        return _bytes(1, name) + _bytes(6, value) + _number(20, 5)
     if isinstance(value, str):
         return _bytes(1, name) + _bytes(4, value) + _number(20, 3)
     if isinstance(value, int):

@@ -67,7 +67,11 @@ def check_export(path: str | os.PathLike[str]) -> Path:
 
 
 def export_network(
-    model: Any, path: str | os.PathLike[str], about: dict[str, Any]
+    model: Any,
+    path: str | os.PathLike[str],
+    about: dict[str, Any],
+    *,
+    int8: bool = False,
 ) -> Path:
     """Write a model as ONNX or TFLite, the whole file or none.
 
@@ -76,6 +80,8 @@ def export_network(
             inside; TFLite takes fixed shapes alone.
         path: The file, `.onnx` or `.tflite`.
         about: What the file says of itself: a dict of what JSON can hold.
+        int8: Whether a TFLite file stores its weights in 8 bits (dynamic range: the
+            inputs of each product are rounded, too). Defaults to `False`.
 
     Returns:
         The path.
@@ -91,7 +97,7 @@ def export_network(
     model(model.input)
     if path.suffix.lower() == ".onnx":
         return write_whole(path, _to_onnx(model, [specs], about))
-    return write_whole(path, _to_tflite(model, [specs], about))
+    return write_whole(path, _to_tflite(model, [specs], about, int8))
 
 
 def _to_onnx(model, signature, about):
@@ -110,14 +116,17 @@ def _to_onnx(model, signature, about):
     return exported.SerializeToString()
 
 
-def _to_tflite(model, signature, about):
+def _to_tflite(model, signature, about, int8):
     import tensorflow as tf
     from tensorflow.lite.tools import flatbuffer_utils
 
     with tempfile.TemporaryDirectory() as folder:
         model.export(folder, verbose=False, input_signature=signature)
         # Only TFLite's own operations: no runtime of TensorFlow is needed.
-        data = tf.lite.TFLiteConverter.from_saved_model(folder).convert()
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+        if int8:
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        data = converter.convert()
     exported = flatbuffer_utils.convert_bytearray_to_object(bytearray(data))
     exported.description = json.dumps(about).encode()
     return bytes(flatbuffer_utils.convert_object_to_bytearray(exported))

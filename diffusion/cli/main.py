@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from diffusion.cli.compare import compare
 from diffusion.cli.demo import demo
+from diffusion.cli.distill import distill
 from diffusion.cli.edit import inpaint, interpolate
 from diffusion.cli.evaluate import evaluate, validity
 from diffusion.cli.experiment import experiment
+from diffusion.cli.export import export
+from diffusion.cli.export_web import export_web
 from diffusion.cli.options import NAME
 from diffusion.cli.sample import sample
 from diffusion.cli.serve import serve
@@ -29,6 +32,9 @@ COMMANDS = (
     (validity, "validity early later another-domain"),
     (experiment, "experiment icons --run runs/icons"),
     (compare, "compare icons --models dcgan,ddpm --hours 0.5 --output comparison"),
+    (distill, "distill runs/icons runs/four --steps 4"),
+    (export, "export runs/icons icon.onnx"),
+    (export_web, "export-web runs/icons site"),
     (serve, "serve runs/icons"),
     (demo, "demo --output diffusion-demo"),
 )

@@ -26,7 +26,13 @@ Attributes = Annotated[
     str | None,
     typer.Option(help="What the icons shall show, as hair=red,glasses=yes."),
 ]
-Guidance = Annotated[float, typer.Option(help="How strongly that counts, 1 or more.")]
+Guidance = Annotated[
+    float | None,
+    typer.Option(
+        help="How strongly that counts, 1 or more; by default 3, or what a distilled "
+        "model has built in."
+    ),
+]
 Preset = Annotated[str, typer.Option(help="preprint, hourglass, colab, small or tiny.")]
 Strategy = Annotated[str, typer.Option(help="auto, one, mirrored, multiworker or tpu.")]
 Precision = Annotated[
@@ -44,7 +50,14 @@ Sampler = Annotated[
     typer.Option(
         help="ddim, ddpm (all timesteps), heun (two evaluations a step) or dpm++ "
         "(spaced for fine detail up to 20 steps, evenly above); by default ddim, of "
-        "the package's model dpm++."
+        "the package's model dpm++, of a distilled one its own."
+    ),
+]
+LearntAttributes = Annotated[
+    str | None,
+    typer.Option(
+        help="What icons can be asked for: folders, their sub-folders' names, or a CSV "
+        "of their attributes."
     ),
 ]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same pictures.")]

@@ -41,7 +41,7 @@ def sample(
     eta: Annotated[float | None, typer.Option(help="Noise of DDIM, 0 to 1.")] = None,
     seed: Seed = 3407,
     attributes: Attributes = None,
-    guidance: Guidance = 3.0,
+    guidance: Guidance = None,
     image_size: ImageSize = None,
     truncation: Annotated[
         float | None,

@@ -12,6 +12,7 @@ from keras import ops
 
 from diffusion.attributes import Schema, width
 from diffusion.icons import CHANNELS
+from diffusion.network.graph import DEFAULT, SHIPPED, SHIPPED_SAMPLING
 from diffusion.network.unet import UNet
 from diffusion.process import (
     OBJECTIVES,
@@ -46,11 +47,6 @@ CHOICES = {
 NEEDED = *CHOICES, "channels", "timesteps", "dim", "dim_mults", "image_size"
 NEEDED += "dropout", "self_condition"
 AVERAGE = "average.weights.h5"
-DEFAULT = "default"
-"""Name of the model that comes with the package."""
-SHIPPED = Path(__file__).parents[1] / "weights" / "default.npz"
-SHIPPED_SAMPLING = "dpm++", 12
-"""Sampler and steps of the model that comes with the package."""
 DIFFUSER = RunKind("diffusion model", frozenset({"timesteps"}))
 
 
@@ -74,6 +70,8 @@ class Diffuser(Trainable):
             `diffusion.process.loss_weights`. Defaults to `None`, no cap.
         attributes: Names of what its pictures can be asked for, each with its values.
             Defaults to none.
+        distilled: What `diffusion.distill` made of it: "timesteps", those of its few
+            steps, and "guidance", which is built in. Defaults to `None`.
         **kwargs: Passed to `keras.Model`.
 
     Call arguments:
@@ -100,6 +98,7 @@ class Diffuser(Trainable):
         loss: str = "l1",
         min_snr_gamma: float | None = None,
         attributes: Schema | None = None,
+        distilled: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ):
         check_objective(objective)
@@ -108,6 +107,7 @@ class Diffuser(Trainable):
         # The noise stays float32 under any precision, since it is the target.
         super().__init__({loss: 1}, autocast=False, **kwargs)
         self.attributes = {k: list(v) for k, v in (attributes or {}).items()}
+        self.distilled = dict(distilled) if distilled else None
         if self.attributes:
             network = {**network, "attributes": width(self.attributes)}
         self.unet, self.average = UNet(**network), UNet(**network)
@@ -141,6 +141,7 @@ class Diffuser(Trainable):
             "loss": self.loss_name,
             "min_snr_gamma": self.min_snr_gamma,
             "attributes": self.attributes,
+            "distilled": self.distilled,
         }
 
     @property
@@ -195,7 +196,8 @@ class Diffuser(Trainable):
                 of a batch. Defaults to `None`, no wish.
             guidance: How strongly the wishes count: the output is moved this many
                 times as far from that without a wish as the wish itself moves it. 1
-                asks the network once, any other number twice. Defaults to 1.
+                asks the network once, any other number twice. A distilled model has
+                its guidance built in, and is asked once. Defaults to 1.
 
         Returns:
             A function of `x_t` `(batch, height, width, channels)`, `t` `(batch,)` and,
@@ -211,7 +213,7 @@ class Diffuser(Trainable):
         """
         if wishes is not None and not self.attributes:
             raise UserError("This model was trained without attributes to wish for.")
-        guided = wishes is not None and guidance != 1
+        guided = wishes is not None and guidance != 1 and not self.distilled
         network = self.average if average else self.unet
         sharing = replicas(None)
 
@@ -299,6 +301,7 @@ def build_diffuser(settings: Mapping[str, Any]) -> Diffuser:
     return Diffuser(
         network,
         attributes=settings.get("attributes"),
+        distilled=settings.get("distilled"),
         **{name: settings[name] for name in names},
     )
 
@@ -361,7 +364,7 @@ def save_shipped(
         UserError: If there is no such run, or float16 cannot hold a weight.
     """
     run = DIFFUSER.open(run)
-    kept = *NEEDED, "min_snr_gamma", "patch", "attributes"
+    kept = *NEEDED, "min_snr_gamma", "patch", "attributes", "distilled"
     settings = {name: run.settings[name] for name in kept if name in run.settings}
     return save_network(load_diffuser(run).average, settings, path)
 
@@ -395,6 +398,7 @@ def load_shipped(
 
     load_network(path, build)
     (diffuser,) = built
-    diffuser.sampling = SHIPPED_SAMPLING
+    if not diffuser.distilled:
+        diffuser.sampling = SHIPPED_SAMPLING
     diffuser.unet.set_weights(diffuser.average.get_weights())
     return diffuser

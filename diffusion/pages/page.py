@@ -114,11 +114,12 @@ def build_page(
             icon = gr.HTML(_empty(size), elem_id="icon")
             button = gr.Button("Make an icon", variant="primary", elem_id="make")
             steps = gr.Slider(
-                1,
+                most if model.distilled else 1,
                 most,
                 min(model.sampling[1] or STEPS, most),
                 step=1,
                 label="Steps",
+                visible=not model.distilled,
                 info="More take longer: finer detail.",
                 buttons=[],
                 elem_id="steps",
@@ -217,7 +218,7 @@ def make_icon(
     pictures = sample(
         model,
         1,
-        sampler="dpm++",
+        sampler=None if model.distilled else "dpm++",
         steps=int(steps),
         seed=int(seed),
         attributes=attributes,
@@ -239,6 +240,8 @@ def make_icon(
 
 def most_steps(model: Diffuser) -> int:
     """Return the maximum of the page's steps: 100, or the model's own maximum."""
+    if model.distilled:
+        return len(model.distilled["timesteps"])
     return min(MOST_STEPS, last_timestep(model.schedule))
 
 

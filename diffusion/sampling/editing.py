@@ -85,7 +85,7 @@ def interpolate_pictures(
     """
     check_options(seed=seed)
     check_number("n", n, whole=True, least=1)
-    model = model if isinstance(model, Diffuser) else load_diffuser(model)
+    model = _editing(model)
     t = model.schedule.timesteps // 2 if t is None else t
     check_number("t", t, whole=True, least=0, most=model.schedule.timesteps - 1)
     check_number("steps", steps, whole=True, least=1)
@@ -260,7 +260,7 @@ def inpaint_picture(
     check_number("n", n, whole=True, least=1)
     for name, value in ("jump_length", jump_length), ("jump_n_sample", jump_n_sample):
         check_number(name, value, whole=True, least=1)
-    model = model if isinstance(model, Diffuser) else load_diffuser(model)
+    model = _editing(model)
     most = model.schedule.timesteps
     steps = min(STEPS, most) if steps is None else steps
     check_number("steps", steps, whole=True, least=1, most=most)
@@ -438,6 +438,17 @@ def repaint(
         if progress is not None:
             progress(done, total)
     return x
+
+
+def _editing(model):
+    """Return the model to edit with, loaded; refuse one of a few steps."""
+    model = model if isinstance(model, Diffuser) else load_diffuser(model)
+    if model.distilled:
+        raise UserError(
+            "A distilled model knows the timesteps of its few steps alone: edit "
+            "pictures with its teacher."
+        )
+    return model
 
 
 def _check_mask(mask, shape):

@@ -20,10 +20,12 @@ from diffusion.gans.model import IconGAN
 from diffusion.gans.runs import load_model
 from diffusion.icons import GRID, SETTINGS, holds_samples
 from diffusion.network.model import Diffuser
+from diffusion.process import Denoiser, check_pictures
 from diffusion.sampling.gans import GAN_BATCH, check_gan_options, sample_gan
 from diffusion.sampling.heun import heun, heun_timesteps, most_heun_steps
 from diffusion.sampling.samplers import (
     ddim,
+    ddim_steps,
     ddim_timesteps,
     ddpm,
     default_eta,
@@ -32,6 +34,7 @@ from diffusion.sampling.samplers import (
     draw_noise,
     last_timestep,
     picture_generators,
+    walked,
 )
 from diffusion.schedules import Schedule
 from diffusion.watermark import OPACITY, WATERMARK, add_watermark, shown, write_marked
@@ -44,6 +47,8 @@ from illustkit.tables import read_json, write_json
 from illustkit.training.runs import Run
 
 SAMPLERS = "ddim", "ddpm", "dpm++", "heun"
+DISTILLED = "distilled"
+"""The sampler of a distilled model: its own few steps."""
 STEPS = 50
 """Evaluations of the network per picture, where it has as many timesteps."""
 MEMORY = 1e9
@@ -65,7 +70,7 @@ def sample(
     image_size: Sequence[int] | None = None,
     batch_size: int | None = None,
     attributes: Wish | Sequence[Wish] | None = None,
-    guidance: float = GUIDANCE,
+    guidance: float | None = None,
     truncation: float | None = None,
     progress: bool = True,
 ) -> np.ndarray:
@@ -89,7 +94,8 @@ def sample(
             with two evaluations a step but the last. The timesteps of "dpm++" are
             spaced evenly in the logarithm of the signal-to-noise ratio up to 20 steps,
             and evenly in time above; see `diffusion.dpm_solver_pp`. Defaults to "ddim",
-            and for the model that comes with the package to "dpm++" with 12 steps.
+            and for the model that comes with the package to "dpm++" with 12 steps. A
+            distilled model has its own.
         steps: Evaluations of the network per picture. Defaults to 50, or to the most
             that the model allows where that is fewer.
         eta: Noise of DDIM, from 0 to 1. Defaults to that of the network's version: 1
@@ -103,7 +109,8 @@ def sample(
             `{"hair": "red", "glasses": True}`; or one such dict for each picture. What
             is not named is left to the model. Defaults to `None`, no wish.
         guidance: How strongly the wish counts, 1 or more; above 1 each evaluation of
-            the network takes twice as long. Defaults to 3.
+            the network takes twice as long. Defaults to 3; a distilled model has its
+            own built in.
         truncation: For a StyleGAN2: 1 for its styles as they are, less for styles
             nearer their mean, for cleaner and more similar pictures. Defaults to 1.
         progress: Whether to show a progress bar. Defaults to `True`.
@@ -127,7 +134,7 @@ def sample(
     width, height = sample_size(model, image_size)
     if isinstance(model, IconGAN):
         asked = {"sampler": sampler, "steps": steps, "eta": eta}
-        check_gan_options(model, truncation, attributes=attributes, **asked)
+        check_gan_options(model, truncation, **asked)
         return sample_gan(
             model,
             n,
@@ -135,6 +142,7 @@ def sample(
             first=first,
             batch_size=batch_size,
             truncation=truncation,
+            wishes=encode_wishes(model, attributes, n),
             progress=progress,
         )
     if truncation is not None:
@@ -142,6 +150,7 @@ def sample(
             "`truncation` is for a StyleGAN2, and this is a diffusion model: leave it "
             f"out. Received: {truncation}"
         )
+    guidance = guidance_of(model, guidance)
     wishes = encode_wishes(model, attributes, n, guidance)
     sampler, steps = sampling_of(model, sampler, steps)
     shape = height, width, model.channels
@@ -176,7 +185,18 @@ def sampling_of(
         model: A `Diffuser`.
         sampler: See `sample`. Defaults to `None`.
         steps: See `sample`. Defaults to `None`.
+
+    Raises:
+        UserError: If a distilled model is asked for another sampler or more steps.
     """
+    if model.distilled:
+        own = len(model.distilled["timesteps"])
+        if sampler not in (None, DISTILLED) or steps not in (None, own):
+            raise UserError(
+                f"This model was distilled to {own} steps of its own: leave `sampler` "
+                "and `steps` out, or sample with its teacher."
+            )
+        return DISTILLED, own
     if sampler is not None:
         return sampler, steps
     own_sampler, own_steps = model.sampling
@@ -201,6 +221,8 @@ def choose_sampler(
     Raises:
         UserError: If an option is invalid, or there are more steps than timesteps.
     """
+    if model.distilled:
+        return _jumping(model)
     version = model.unet.version
     # Raise for too many steps before anything is sampled or written.
     steps = check_sampler(model.schedule, version, sampler, steps, eta)
@@ -228,6 +250,45 @@ def choose_sampler(
         )
 
     return run
+
+
+def _jumping(model):
+    """Return the sampler of a distilled model, as `choose_sampler`."""
+    times = model.distilled["timesteps"]
+    pairs = list(zip(times, [*times[1:], -1], strict=True))
+
+    def run(x_T, generators, progress=None, **said):
+        # What it learnt are jumps of estimates that were not clipped.
+        denoise = Denoiser(
+            model.denoiser(**said), model.schedule, model.objective, clip=False
+        )
+        steps = ddim_steps(denoise, pairs, eta=0.0, version="2", rng=None)
+        return walked(steps, check_pictures(x_T), denoise, len(pairs), progress)
+
+    return run
+
+
+def guidance_of(model: Diffuser | IconGAN, guidance: float | None) -> float:
+    """Return how strongly wishes count.
+
+    Args:
+        model: A `Diffuser`.
+        guidance: What the caller asks for, or `None`.
+
+    Raises:
+        UserError: If a distilled model is asked for another guidance than its own.
+    """
+    own = model.distilled["guidance"] if _is_distilled(model) else None
+    if own is not None and guidance not in (None, own):
+        raise UserError(
+            f"This model was distilled with a guidance of {own:g}: leave `guidance` "
+            f"out, or distil its teacher anew. Received: {guidance:g}"
+        )
+    return GUIDANCE if guidance is None else guidance
+
+
+def _is_distilled(model):
+    return bool(getattr(model, "distilled", None))
 
 
 def encode_wishes(
@@ -312,6 +373,8 @@ def most_steps(schedule: Schedule, version: str, sampler: str) -> int:
 
 def steps_of(model: Diffuser, sampler: str, steps: int | None = None) -> int:
     """Return the number of evaluations of the network that a sampler takes."""
+    if model.distilled:
+        return len(model.distilled["timesteps"])
     steps = check_sampler(model.schedule, model.unet.version, sampler, steps)
     return 2 * steps - 1 if sampler == "heun" else steps
 
@@ -433,7 +496,7 @@ def sample_folder(
     if watermark is not None:
         empty = np.zeros(shape, np.uint8)
         add_watermark(empty, watermark, opacity=opacity, font=font)
-    guidance = options.get("guidance", GUIDANCE)
+    guidance = guidance_of(model, options.get("guidance"))
     encode_wishes(model, attributes, n, guidance)  # raises
     if options.get("truncation", 1) is None:
         del options["truncation"]
@@ -540,8 +603,11 @@ def _diffusion_settings(model, options):
     settings: dict[str, Any] = DEFAULTS | options
     sampler, steps = sampling_of(model, settings["sampler"], settings.get("steps"))
     settings["sampler"], eta = sampler, settings["eta"]
-    arguments = model.schedule, model.unet.version, settings["sampler"], steps, eta
-    taken = check_sampler(*arguments)
+    if model.distilled:
+        taken = steps
+    else:
+        version = model.unet.version
+        taken = check_sampler(model.schedule, version, sampler, steps, eta)
     # The ancestral sampler takes all timesteps: older versions recorded this number.
     settings["steps"] = taken if settings["sampler"] != "ddpm" else steps or STEPS
     settings["seed"] = int(settings["seed"])

@@ -20,6 +20,7 @@ class Slim(keras.Model):
         self_condition=False,
         dropout=0.0,
         attributes=0,
+        dtype=None,
     ):
         width, height = image_size or (None, None)
         x_t = keras.Input((height, width, channels), name="x_t")
@@ -41,6 +42,7 @@ class Slim(keras.Model):
         self.image_size = None if image_size is None else tuple(image_size)
         self.channels, self.version, self.dim = channels, version, dim
         self.self_condition, self.attributes = self_condition, attributes
+        self.dim_mults, self.dropout, self.patch = dim_mults, dropout, 1
 
     def get_config(self):
         return {"dim": self.dim}

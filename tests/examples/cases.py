@@ -753,6 +753,24 @@ _GRID = {"Grid": name_of("oppai.censoring.block_grid", "Grid")}
 _PIXIV = Case(prepare=pixiv, values={"session": session})
 _META = ("oppai_meta.json", "pictures")
 
+DISTILLATION = "diffusion.sampling.distillation"
+
+
+def shipped_icons() -> Any:
+    """Return what builds the package's icon network, and its weights."""
+    from diffusion.sampling.exporting import network_of
+
+    return network_of("default")
+
+
+def few_paths() -> Any:
+    """Return one path of two jumps, of 16 pixels and without wishes."""
+    from diffusion.sampling.distillation import Paths
+
+    x = np.zeros((1, 2, 16, 16, 3), np.float16)
+    return Paths(x, x, (999, 500), np.zeros((1, 0), "float32"))
+
+
 CASES: dict[str, Case] = {
     "illustkit:attach_stub": Case(
         values={
@@ -1229,6 +1247,24 @@ CASES: dict[str, Case] = {
         prepare=tiny_experiment,
         without=("runs/icons",),
         smaller=(('"preprint"', '"preprint", n=4, steps=2, sample_every=0'),),
+    ),
+    "diffusion:distill": Case(
+        smaller=(
+            ("steps=4", "steps=1, teacher_steps=2, paths=4, epochs=1, batch_size=4"),
+            ("16", "1"),
+        ),
+        without=("runs/four",),
+    ),
+    "diffusion:UNetNodes": Case(
+        values={
+            "OnnxGraph": name_of("illustkit.engines", "OnnxGraph"),
+            "settings": lambda: shipped_icons()[0],
+            "arrays": lambda: shipped_icons()[1],
+        }
+    ),
+    "diffusion:Student": Case(
+        values={"paths": few_paths, "Jumps": name_of(DISTILLATION, "Jumps")},
+        smaller=(("batch_size=16", "batch_size=2"),),
     ),
     "diffusion:load_diffuser": Case(smaller=(("16", "1, steps=2"),)),
     "diffusion:interpolate_pictures": Case(smaller=(("n=5", "n=1, steps=2"),)),
