@@ -12,8 +12,12 @@ SPLIT, DATA = "split.json", "data.json"
 INTERRUPTED = "interrupted"  # folder beside the backups of whole epochs
 _LOCK = ".lock"
 # Files that epochs leave: rows, weights and states to resume from.
-_OF_EPOCHS = "*.weights.h5", "*.keras", "backup/worker-*/epoch-?????"
-_OF_EPOCHS += (f"backup/worker-*/{INTERRUPTED}",)
+_OF_EPOCHS = (
+    "*.weights.h5",
+    "*.keras",
+    "backup/worker-*/epoch-?????",
+    f"backup/worker-*/{INTERRUPTED}",
+)
 
 
 def has_trained(folder: str | os.PathLike[str]) -> bool:

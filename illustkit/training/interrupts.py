@@ -14,6 +14,7 @@ import numpy as np
 from keras import ops
 
 from illustkit._keras_compat import seed_states, sync_jax_state
+from illustkit.errors import UserError
 from illustkit.runtime import worker_index
 from illustkit.training.batches import Batches
 from illustkit.training.folder import INTERRUPTED
@@ -134,14 +135,26 @@ def interrupted_at(
 
     Returns:
         The number; 0 for an epoch that begins.
+
+    Raises:
+        UserError: If the first epoch, before which nothing is saved, would begin anew.
     """
     path = Path(folder) / INTERRUPTED / METADATA
     if not path.exists():
         return 0
     found = json.loads(path.read_text())
-    if (found["epoch"], found["steps"]) != (epoch, steps):
+    if found["epoch"] != epoch or steps is None:
         return 0
-    return found["batch"]
+    if found["steps"] == steps:
+        return found["batch"]
+    if epoch == 0:
+        raise UserError(
+            f"{path.parent}: the training was stopped in its first epoch, of "
+            f"{found['steps']} batches, which has {steps} now. Give the same pictures "
+            "and settings to go on, or delete this folder to begin anew."
+        )
+    print(f"Epoch {epoch + 1}, which was stopped, begins anew: it has {steps} batches.")
+    return 0
 
 
 def restore_counts(model: keras.Model, folder: str | os.PathLike[str]) -> None:

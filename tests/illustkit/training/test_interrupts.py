@@ -5,6 +5,7 @@ import keras
 import numpy as np
 import pytest
 
+from illustkit.errors import UserError
 from illustkit.training.batches import Batches
 from illustkit.training.callbacks import Backup
 from illustkit.training.fit import choose_devices, fit_run
@@ -83,13 +84,24 @@ def test_an_epoch_stopped_twice_is_one_epoch(whole, tmp_path):
     assert fit(tmp_path / "run")[0].history == whole[0].history
 
 
-def test_an_epoch_of_another_length_begins_anew(tmp_path):
+def test_an_epoch_of_another_length_begins_anew(tmp_path, capsys):
     with pytest.raises(KeyboardInterrupt):
         fit(tmp_path / "run", Press(1, 1))
     folder = Run(tmp_path / "run")._backup_folder
-    assert Backup(folder, steps=STEPS + 1).batches_done == 0
     assert Backup(folder).batches_done == 0
+    assert Backup(folder, steps=STEPS).batches_done == 2
+    capsys.readouterr()
     assert fit(tmp_path / "run", steps=STEPS + 1)[0].epochs_done == EPOCHS
+    assert capsys.readouterr().out == (
+        "Epoch 2, which was stopped, begins anew: it has 5 batches.\n"
+    )
+
+
+def test_a_first_epoch_of_another_length_is_refused(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path / "run", Press(0, 1))
+    with pytest.raises(UserError, match="first epoch, of 4 batches, which has 5 now"):
+        Backup(Run(tmp_path / "run")._backup_folder, steps=STEPS + 1)
 
 
 def test_a_second_ctrl_c_ends_at_once(tmp_path):
