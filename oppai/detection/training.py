@@ -453,16 +453,19 @@ def _resized(censored, mask, grid, rng):
     return resized, mask, grid.scaled(x, y)
 
 
-def same_grid(first: Grid, second: Grid, box: Sequence[float]) -> bool:
+def same_grid(
+    first: Grid, second: Grid, box: Sequence[float], most: float = 1.0
+) -> bool:
     """Return whether two grids are one within a box.
 
     Their blocks differ by at most one in a hundred, their lines in the box's middle by
-    at most a pixel.
+    at most a pixel or what is told.
 
     Args:
         first: A `Grid`.
         second: Another.
         box: `(left, top, right, bottom)` in pixels.
+        most: Pixels by which the lines may differ. Defaults to 1.
 
     Returns:
         Bool.
@@ -471,7 +474,7 @@ def same_grid(first: Grid, second: Grid, box: Sequence[float]) -> bool:
         a, b = first.block[axis], second.block[axis]
         middle = (box[axis] + box[axis + 2]) / 2
         shift = (middle - first.origin[axis]) % a - (middle - second.origin[axis]) % b
-        if abs(a / b - 1) > 0.01 or abs((shift + b / 2) % b - b / 2) > 1:
+        if abs(a / b - 1) > 0.01 or abs((shift + b / 2) % b - b / 2) > most:
             return False
     return True
 

@@ -18,6 +18,7 @@ from oppai.censoring.blended import (
 from oppai.censoring.block_grid import Grid
 from oppai.censoring.regions import Box, Region, overlap, region_at
 from oppai.detection.grids.combs import fit_comb, long_steps
+from oppai.detection.grids.forms import best_rectangle
 from oppai.detection.grids.straight import borders
 
 # Opacities that are told from a picture's own edges, and from a full mosaic.
@@ -374,29 +375,11 @@ def _rectangle(picture, grid, place):
         target = score if k == 0 else score.T
         target[:, column] += value
         target[:, column - 1] += value
-    a, b, c, d = _best_rectangle(score)
+    a, b, c, d = best_rectangle(score)
     if c - a < _BLOCKS or d - b < _BLOCKS or score[b:d, a:c].sum() < _SIDES:
         return None
     columns, rows = ends[0] + left, ends[1] + top
     return int(columns[a]), int(rows[b]), int(columns[c]), int(rows[d])
-
-
-def _best_rectangle(score):
-    """Return `(left, top, right, bottom)` of the rectangle of the greatest sum."""
-    rows, columns = score.shape
-    sums = np.zeros((rows + 1, columns + 1))
-    sums[1:, 1:] = score.cumsum(0).cumsum(1)
-    best, found = -np.inf, (0, 0, 0, 0)
-    for top in range(rows):
-        strips = sums[top + 1 :] - sums[top]  # of every height, up to each column
-        least = np.minimum.accumulate(strips, axis=1)[:, :-1]
-        gain = strips[:, 1:] - least
-        height, right = np.unravel_index(gain.argmax(), gain.shape)
-        if gain[height, right] > best:
-            best = gain[height, right]
-            left = int(strips[height, : right + 1].argmin())
-            found = left, top, int(right) + 1, top + int(height) + 1
-    return found
 
 
 def _to_rims(picture, box, grid, opacity):

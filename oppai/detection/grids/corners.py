@@ -22,6 +22,9 @@ _AWAY = 0.03  # what a score loses for each block by which a side is off
 # How much of the steps on a grid's lines the lines from a corner have to explain, and
 # by how much one kind of lines has to be better than the other.
 _EXPLAINED, _SURER = 0.97, 0.02
+# Lines more that a grid from a corner has to explain than one of whole pixels does, and
+# by how much its blocks have to differ.
+_LINE, _ALIKE = 0.5, 0.01
 # Which point of a pixel lies in its block: the middle (Pillow) or the edge (OpenCV).
 _PIXELS = (0.5, 0.0)
 
@@ -56,8 +59,8 @@ def from_corner(grey: np.ndarray, region: Region) -> Grid:
         region: A `Region` with a grid.
 
     Returns:
-        A `Grid`: the region's own where blocks are whole pixels, or where neither the
-        region's corners nor the picture's explain the lines.
+        A `Grid`: the region's own where neither the region's corners nor the picture's
+        explain the lines, or, where it is of whole pixels, no more of them.
 
     Raises:
         ValueError: If the region has no grid.
@@ -65,7 +68,7 @@ def from_corner(grey: np.ndarray, region: Region) -> Grid:
     grid = region.grid
     if grid is None:
         raise ValueError(f"Only a mosaic has a grid. Received: {region.kind}")
-    if grid.is_whole or grid.soft:
+    if grid.soft:
         return grid
     across, down = region.slices[1], region.slices[0]
     sides = [
@@ -73,9 +76,7 @@ def from_corner(grey: np.ndarray, region: Region) -> Grid:
         _Side(grey[:, across].T, down, region.mask.T, grid.block[1], grid.origin[1]),
     ]
     middle, edge = (sum(side.best[pixel][0] for side in sides) for pixel in _PIXELS)
-    if abs(middle - edge) < _SURER:
-        return grid
-    pixel = _PIXELS[edge > middle]
+    pixel = None if abs(middle - edge) < _SURER else _PIXELS[edge > middle]
     (x, left), (y, top) = (side.chosen(pixel) for side in sides)
     return Grid((x, y), (left, top))
 
@@ -144,9 +145,19 @@ class _Side:
         return at[off <= _NEAR].tolist()
 
     def chosen(self, pixel):
-        """Return block and origin, if the lines of the picture are of that kind."""
-        score, block, origin = self.best[pixel]
+        """Return block and origin, if lines are of that kind; `None` is either."""
+        score, block, origin = (
+            max(self.best.values()) if pixel is None else self.best[pixel]
+        )
         if self.block % 1 == 0 == self.origin % 1:
+            # Three blocks of 52 pixels have inner lines of blocks of 17 as well. Of
+            # blocks that are nearly as large the last one was cut.
+            length = self.across.stop - self.across.start
+            is_other = abs(block / self.block - 1) > _ALIKE
+            if is_other and score >= 1 + _LINE * self.block / length:
+                return block, origin
+            return self.block, self.origin
+        if pixel is None:
             return self.block, self.origin
         if score >= _EXPLAINED:
             return block, origin

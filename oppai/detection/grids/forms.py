@@ -6,10 +6,20 @@ import numpy as np
 
 from oppai.censoring.block_grid import Grid
 from oppai.censoring.regions import Box, Region, bounds, region_at
+from oppai.data.crops import crop_padded
 from oppai.detection.segmenter import SAMPLES
 
 _EDGE = 0.25  # gain of a pixel of a side that is a step, in samples
 _ALIKE = 0.88  # IoU from which a form counts as a rectangle
+# Of a block: how much of it a region covers, levels by which one beside it differs, by
+# how many times the quieter blocks' deviation its own may be greater, and from where to
+# where that is allowed, in levels.
+_COVERED, _DIFFERS, _PLAIN, _DEVIATION = 0.3, 4.0, 3.0, (3.0, 9.0)
+# What a rectangle loses by a plain block that shows nothing, and by one with steps.
+_NO_SIGN, _MIXED = 0.02, 2.0
+_FEWEST, _FILLED = 3, 0.7  # blocks along a side; part of a rectangle that is all of it
+_NEAR = 0.03  # what a rectangle loses by a pixel up to a block beyond its blocks
+_SMALL = 5  # pixels: blocks of which all lines count
 
 
 def fit_form(
@@ -101,3 +111,127 @@ def likely_rectangle(
             scores[: opposite + 1] = -np.inf
         box[side] = int(scores.argmax())
     return box[0], box[1], box[2], box[3]
+
+
+def trimmed(grey: np.ndarray, region: Region) -> Region | None:
+    """Return the rectangle of a region's blocks that have one colour each.
+
+    What looks at cells takes a row or more of the picture beside a mosaic for a part of
+    it where the picture has few steps. Blocks are taken that are plain and differ from
+    a plain one beside them; those that have steps within count against a rectangle.
+
+    Args:
+        grey: uint8 `(height, width)`.
+        region: A `Region` on a grid of whole pixels.
+
+    Returns:
+        A `Region` of whole blocks; `None` where three by three such blocks are missing.
+    """
+    grid = region.grid
+    if grid is None:
+        raise ValueError(f"Only a mosaic has a grid. Received: {region.kind}")
+    block, origin = grid.whole
+    (left, right), (top, bottom) = (
+        (
+            o + (region.box[k] - o) // n * n,
+            o - (o - region.box[k + 2]) // n * n,
+        )
+        for k, (n, o) in enumerate(zip(block, origin, strict=True))
+    )
+    around = left, top, right, bottom
+    shape = (bottom - top) // block[1], block[1], (right - left) // block[0], block[0]
+    cells = crop_padded(grey, around).reshape(shape).astype(np.float32)
+    # The first and last lines of a block may be its neighbour's: a grid may be a little
+    # off.
+    inside = tuple(slice(1, -1) if n > _SMALL else slice(None) for n in block)
+    inside = cells[:, inside[1], :, inside[0]]
+    means, spread = inside.mean((1, 3)), inside.std((1, 3))
+    own = np.zeros((bottom - top, right - left), np.uint8)
+    inner = np.s_[
+        region.box[1] - top : region.box[3] - top,
+        region.box[0] - left : region.box[2] - left,
+    ]
+    own[inner] = region.mask
+    covered = own.reshape(shape).mean((1, 3)) > _COVERED
+    beside = [
+        (np.s_[:, 1:], np.s_[:, :-1], np.abs(np.diff(means, axis=1))),
+        (np.s_[1:], np.s_[:-1], np.abs(np.diff(means, axis=0))),
+    ]
+    differs = np.zeros(means.shape, bool)
+    for after, before, rise in beside:
+        differs[after] |= rise > _DIFFERS
+        differs[before] |= rise > _DIFFERS
+    noise = spread[differs & covered]
+    if not len(noise):
+        return None
+    noise = float(np.quantile(noise, 0.25))
+    plain = spread <= np.clip(_PLAIN * noise, *_DEVIATION)
+    shows = np.zeros(means.shape, bool)
+    for after, before, rise in beside:
+        both = (rise > _DIFFERS) & plain[after] & plain[before]
+        shows[after] |= both
+        shows[before] |= both
+    score = np.where(shows, 1.0, np.where(plain, -_NO_SIGN, -_MIXED))
+    a, b, c, d = best_rectangle(np.where(covered, score, -_NO_SIGN))
+    if min(c - a, d - b) < _FEWEST:
+        return None
+    # Up to a block further out, or two pixels in, a side moves to the picture's steps.
+    gain = np.full(own.shape, -1.0, np.float32)
+    for x, y, value in ((*block, -_NEAR), (0, 0, _NEAR), (-2, -2, 1.0)):
+        rows = slice(max(0, b * block[1] - y), d * block[1] + y)
+        gain[rows, max(0, a * block[0] - x) : c * block[0] + x] = value
+    start, box = (
+        (max(0, left), max(0, top)),
+        (a * block[0], b * block[1], c * block[0], d * block[1]),
+    )
+    height, width = grey.shape
+    seen = np.s_[start[1] - top : height - top, start[0] - left : width - left]
+    gain, own, view = (
+        gain[seen],
+        own[seen] > 0,
+        grey[start[1] : bottom, start[0] : right],
+    )
+    shift = start[0] - left, start[1] - top
+    x0, y0, x1, y1 = likely_rectangle(
+        gain,
+        view,
+        [
+            min(max(0, at - shift[k % 2]), view.shape[1 - k % 2])
+            for k, at in enumerate(box)
+        ],
+        block,
+    )
+    mask = own[y0:y1, x0:x1]
+    if mask.mean() > _FILLED:  # what a rectangle lacks is plain
+        mask = np.ones_like(mask)
+    inner = bounds(mask)
+    if inner is None:
+        return None
+    corner = start[0] + x0 + inner[0], start[1] + y0 + inner[1]
+    mask = mask[inner[1] : inner[3], inner[0] : inner[2]]
+    return region_at(corner, mask, kind="mosaic", grid=grid)
+
+
+def best_rectangle(score: np.ndarray) -> Box:
+    """Return the rectangle over which a score has the greatest sum.
+
+    Args:
+        score: float `(rows, columns)`, above 0 somewhere.
+
+    Returns:
+        `(left, top, right, bottom)`, half-open.
+    """
+    rows, columns = score.shape
+    sums = np.zeros((rows + 1, columns + 1))
+    sums[1:, 1:] = score.cumsum(0).cumsum(1)
+    best, found = -np.inf, (0, 0, 0, 0)
+    for top in range(rows):
+        strips = sums[top + 1 :] - sums[top]  # of every height, up to each column
+        least = np.minimum.accumulate(strips, axis=1)[:, :-1]
+        gain = strips[:, 1:] - least
+        height, right = np.unravel_index(gain.argmax(), gain.shape)
+        if gain[height, right] > best:
+            best = gain[height, right]
+            left = int(strips[height, : right + 1].argmin())
+            found = left, top, int(right) + 1, top + int(height) + 1
+    return found

@@ -97,3 +97,27 @@ def test_blocks_of_whole_pixels_stay():
     grey, mask = mosaic("OpenCV", box, (16, 16)), np.ones((160, 160), bool)
     grid = Grid((10, 10), (0, 0))
     assert from_corner(grey, Region(box, mask, "mosaic", grid)) == grid
+
+
+@pytest.mark.parametrize("program, pixel", [("Pillow", 0.5), ("OpenCV", 0)])
+def test_blocks_whose_inner_lines_are_of_whole_pixels(program, pixel):
+    # Three blocks of 52 pixels: the lines 18 and 35 are those of blocks of 17 too.
+    top, bottom = 100, 152
+    grey = mosaic(program, (80, top, 240, bottom), (16, 3))
+    lines = lines_from(top, 52 / 3, 3, pixel).tolist()
+    region = Region(
+        (80, top, 240, bottom),
+        np.ones((52, 160), bool),
+        grid=Grid((10, 17), (80, lines[1])),
+    )
+    grid = from_corner(grey, region)
+    assert grid.block == pytest.approx((10, 52 / 3))
+    assert grid.origin == pytest.approx((0, top % (52 / 3)))
+
+
+def test_whole_pixels_stay_what_they_are():
+    grey = mosaic("OpenCV", (80, 100, 240, 160), (16, 4))
+    region = Region(
+        (80, 98, 240, 163), np.ones((65, 160), bool), grid=Grid((10, 15), (0, 10))
+    )
+    assert from_corner(grey, region) == region.grid
