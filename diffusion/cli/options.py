@@ -38,6 +38,13 @@ Strategy = Annotated[str, typer.Option(help="auto, one, mirrored, multiworker or
 Precision = Annotated[
     str | None, typer.Option(help="float32, mixed_bfloat16 or mixed_float16.")
 ]
+Engine = Annotated[
+    str,
+    typer.Option(
+        help="auto, keras or onnx, which starts faster: auto takes it for the "
+        "package's model where ONNX Runtime is installed and there is no GPU."
+    ),
+]
 Steps = Annotated[
     int | None,
     typer.Option(

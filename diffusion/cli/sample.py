@@ -11,6 +11,7 @@ from diffusion.cli.options import (
     DEFAULT_RUN,
     NAME,
     Attributes,
+    Engine,
     Font,
     Guidance,
     ImageSize,
@@ -49,6 +50,7 @@ def sample(
     ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Icons per batch.")] = None,
     precision: Precision = None,
+    engine: Engine = "auto",
     watermark: Watermark = True,
     watermark_text: WatermarkText = "AI-generated",
     opacity: Opacity = 0.35,
@@ -62,7 +64,7 @@ def sample(
     """
     with user_errors(NAME):
         from diffusion.attributes import parse_attributes
-        from diffusion.gans.runs import load_model
+        from diffusion.sampling.engines import open_model
         from diffusion.sampling.generate import icon_paths, sample_folder
 
         if n is None:
@@ -70,7 +72,7 @@ def sample(
         output = expand_user(output)
         before = [path for path in icon_paths(output, n) if path.exists()]
         sample_folder(
-            load_model(run, precision=precision or "float32"),
+            open_model(run, engine=engine, precision=precision),
             n,
             output,
             sampler=sampler,

@@ -130,7 +130,7 @@ def export_web(
 def _script(name: str, **parts: Any) -> str:
     """Return a script of one constant; bytes are compressed and in base64."""
     texts: Mapping[str, Any] = {
-        key: base64.b64encode(gzip.compress(value, mtime=0)).decode()
+        key: base64.b64encode(gzip.compress(value, 6, mtime=0)).decode()
         if isinstance(value, bytes)
         else value
         for key, value in parts.items()

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from illustkit.training.runs import Run
 
 ICONS = "icons"
+LINEAR = "noise", "x0", "v"
+"""Objectives of networks that see x_t and t as they are."""
 STEPS = 12
 COLUMNS = "t", "x0_of_x", "x0_of_output", "x", "x0", "x0_before"
 
@@ -152,10 +154,15 @@ def settings_of(model: Diffuser) -> dict[str, Any]:
         model: A `Diffuser` with a fixed size.
 
     Raises:
-        UserError: If the network takes pictures of any size.
+        UserError: If the network takes pictures of any size, or sees them scaled.
     """
     if model.image_size is None:
         raise UserError("This network takes any size: build it with an `image_size`.")
+    if model.objective not in LINEAR:
+        raise UserError(
+            f"A model that predicts {model.objective} runs in Keras alone. Exported "
+            f"and distilled are those that predict one of: {', '.join(LINEAR)}"
+        )
     unet = model.unet
     return {
         **{name: getattr(unet, name) for name in ("channels", "version", "dim")},

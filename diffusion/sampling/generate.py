@@ -10,18 +10,14 @@ import io
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tqdm import tqdm
 
 from diffusion.attributes import Wish, encode
-from diffusion.gans.model import IconGAN
-from diffusion.gans.runs import load_model
 from diffusion.icons import GRID, SETTINGS, holds_samples
-from diffusion.network.model import Diffuser
 from diffusion.process import Denoiser, check_pictures
-from diffusion.sampling.gans import GAN_BATCH, check_gan_options, sample_gan
 from diffusion.sampling.heun import heun, heun_timesteps, most_heun_steps
 from diffusion.sampling.samplers import (
     ddim,
@@ -44,7 +40,11 @@ from illustkit.files import check_writable, expand_user, write_whole
 from illustkit.images import read_picture, signed_to_uint8, write_image
 from illustkit.options import check_choice, check_number, check_options
 from illustkit.tables import read_json, write_json
-from illustkit.training.runs import Run
+
+if TYPE_CHECKING:
+    from diffusion.gans.model import IconGAN
+    from diffusion.network.model import Diffuser
+    from illustkit.training.runs import Run
 
 SAMPLERS = "ddim", "ddpm", "dpm++", "heun"
 DISTILLED = "distilled"
@@ -132,7 +132,9 @@ def sample(
     check_number("first", first, whole=True, least=0)
     model = _opened(model)
     width, height = sample_size(model, image_size)
-    if isinstance(model, IconGAN):
+    if _is_gan(model):
+        from diffusion.sampling.gans import check_gan_options, sample_gan
+
         asked = {"sampler": sampler, "steps": steps, "eta": eta}
         check_gan_options(model, truncation, **asked)
         return sample_gan(
@@ -392,7 +394,7 @@ def sample_size(
         UserError: If the network takes any size and `image_size` is `None`, or
             `image_size` is not the network's or not one that it can halve.
     """
-    if isinstance(model, IconGAN):
+    if _is_gan(model):
         side = model.image_size
         if image_size is not None and tuple(image_size) != (side, side):
             raise UserError(
@@ -427,14 +429,25 @@ def default_batch_size(model: Diffuser | IconGAN, shape: Sequence[int]) -> int:
 
     A network of `dim` channels keeps about 16 maps of them at full size at a time.
     """
-    if isinstance(model, IconGAN):
+    if _is_gan(model):
+        from diffusion.sampling.gans import GAN_BATCH
+
         return GAN_BATCH
     each = shape[0] * shape[1] * model.unet.dim * 4 * 16
     return 1 << min(6, max(0, int(np.log2(max(1.0, MEMORY / each)))))
 
 
 def _opened(model: Diffuser | IconGAN | Run | str | os.PathLike) -> Diffuser | IconGAN:
-    return model if isinstance(model, Diffuser | IconGAN) else load_model(model)
+    if not isinstance(model, str | os.PathLike) and not hasattr(model, "folder"):
+        return model
+    from diffusion.gans.runs import load_model
+
+    return load_model(model)
+
+
+def _is_gan(model):
+    """Return whether a model is a GAN, without loading Keras to know its class."""
+    return not hasattr(model, "denoiser")
 
 
 def sample_folder(
@@ -585,7 +598,9 @@ def sample_settings(
     Raises:
         UserError: If an option is invalid.
     """
-    if isinstance(model, IconGAN):
+    if _is_gan(model):
+        from diffusion.sampling.gans import check_gan_options
+
         sample_size(model, options.pop("image_size", None))
         settings = {"sampler": "gan", "seed": options.pop("seed", DEFAULTS["seed"])}
         options.pop("guidance", None)
@@ -644,7 +659,7 @@ def fingerprint(model: Diffuser | IconGAN) -> str:
     Returns:
         str.
     """
-    if isinstance(model, IconGAN):
+    if _is_gan(model):
         with model.averaged():
             return _fingerprint(model.generator)
     return _fingerprint(model.average)

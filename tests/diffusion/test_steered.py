@@ -12,8 +12,8 @@ from illustkit.samples import (
     FACE_ICON_ATTRIBUTES,
     describe_face_icon,
     draw_face_icon,
-    heads,
 )
+from illustkit.samples.heads import whole
 from tests.diffusion.conftest import TINIEST
 
 SCHEMA = {"colour": ["blue", "red"], "size": ["large", "small"]}
@@ -100,13 +100,13 @@ def test_a_model_without_attributes_has_no_wishes():
 def test_an_icon_is_described_as_it_is_drawn(monkeypatch):
     assert set(describe_face_icon(5)) == set(FACE_ICON_ATTRIBUTES)
     drawn = []
-    original = heads.draw_head_front
+    original = whole.draw_head_front
 
     def spy(canvas, head, pen):
         drawn.append(head)
         return original(canvas, head, pen)
 
-    monkeypatch.setattr(heads, "draw_head_front", spy)
+    monkeypatch.setattr(whole, "draw_head_front", spy)
     for seed in range(12):
         draw_face_icon(seed, 32)
         said, head = describe_face_icon(seed), drawn[-1]

@@ -754,6 +754,7 @@ _PIXIV = Case(prepare=pixiv, values={"session": session})
 _META = ("oppai_meta.json", "pictures")
 
 DISTILLATION = "diffusion.sampling.distillation"
+RUNTIME = "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm"
 
 
 def shipped_icons() -> Any:
@@ -761,6 +762,12 @@ def shipped_icons() -> Any:
     from diffusion.sampling.exporting import network_of
 
     return network_of("default")
+
+
+def browser_runtime(patch: pytest.MonkeyPatch, stack: contextlib.ExitStack) -> None:
+    """Let npm's package have files of a few bytes."""
+    files = {name: b"1" for name in ("ort.wasm.min.js", *RUNTIME)}
+    patch.setattr("diffusion.pages.export_web.runtime_files", lambda folder: files)
 
 
 def few_paths() -> Any:
@@ -1255,6 +1262,10 @@ CASES: dict[str, Case] = {
         ),
         without=("runs/four",),
     ),
+    "diffusion:EngineDiffuser": Case(
+        needs="onnxruntime", smaller=(("16", "1, steps=1"),)
+    ),
+    "diffusion:export_web": Case(prepare=browser_runtime),
     "diffusion:UNetNodes": Case(
         values={
             "OnnxGraph": name_of("illustkit.engines", "OnnxGraph"),

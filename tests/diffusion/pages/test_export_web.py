@@ -74,6 +74,7 @@ def site(tmp_path_factory):
     return export_web("default", tmp_path_factory.mktemp("site"), steps=STEPS)
 
 
+@pytest.mark.large
 def test_the_browser_s_icon_is_python_s(browser, site, tmp_path):  # noqa: F811
     pytest.importorskip("onnxruntime")
     browser.set_script_timeout(240)
@@ -108,6 +109,7 @@ def test_the_browser_s_icon_is_python_s(browser, site, tmp_path):  # noqa: F811
     assert np.abs(found - expected.astype(int)).max() <= 2
 
 
+@pytest.mark.large
 def test_the_page_is_used_by_keyboard_and_saves_a_marked_icon(browser, site, tmp_path):  # noqa: F811
     from selenium.webdriver.common.by import By
     from selenium.webdriver.common.keys import Keys
