@@ -4,12 +4,17 @@
 
 Times `Conv2D`, `PConv2D` and the book's formula at `(8, 64, 64, 64 → 64)` in turn. The
 book convolves a mask of C channels with a k×k×C×filters kernel of ones. Prints the
-median of the ratios to the `Conv2D` of the same round. Needs TensorFlow and a CPU.
+median of the ratios to the `Conv2D` of the same round, by processor time. Beside them
+stands what `PConv2D` is expected to take: one `Conv2D` and the passes over the features
+that no kernel of TensorFlow joins with it. A pass into new memory is as long as the
+features times a mask; one in place is as long as one more pass in a chain of such
+products and sums. Both are timed in the same rounds. Needs TensorFlow and a CPU.
 """
 
 import argparse
 import os
 import statistics
+import time
 from functools import partial
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -23,6 +28,17 @@ from timing import median_ratio, time_in_turn
 from oppai.layers import PConv2D
 
 SHAPE, FILTERS = (8, 64, 64, 64), 64
+CHAIN = 8  # passes that are timed together
+# Passes over the features beside the convolution: into new memory, and in place.
+# Forward: clear the holes, in a copy; multiply by the ratio; with a bias, add it, and
+# clear it in the holes, where `Conv2D` adds it as it convolves. Backward: the gradient
+# of each but the addition, the first in a copy.
+PASSES = {
+    ("forward", False): (1, 1),
+    ("forward", True): (1, 3),
+    ("forward+backward", False): (2, 2),
+    ("forward+backward", True): (2, 5),
+}
 
 
 class BookPConv2D(keras.layers.Layer):
@@ -93,11 +109,29 @@ def steps(function, layer, jit):
     return forward, both
 
 
+def chain(n, jit):
+    """Return a function of `n` passes: multiply by the mask, add a bias, and so on."""
+    offset = tf.constant(np.linspace(0, 1, FILTERS, dtype="float32"))
+
+    @tf.function(jit_compile=jit)
+    def passes(x, mask, *_):
+        for i in range(n):
+            x = x + offset if i % 2 else x * mask
+        return x
+
+    return passes
+
+
+def rate(ms):
+    """Return the GB that a pass moves in a second: features read and written."""
+    return 2 * 4 * np.prod(SHAPE) / ms / 1e6
+
+
 def ratios(functions, arguments, rounds):
     """Return the median ratio of each to `Conv2D`, and the median ms of `Conv2D`."""
     # On a CPU a compiled function returns when its work is done.
     calls = {name: partial(f, *arguments) for name, f in functions.items()}
-    seconds = time_in_turn(calls, rounds)
+    seconds = time_in_turn(calls, rounds, clock=time.process_time)
     base = seconds["Conv2D"]
     medians = {name: median_ratio(times, base) for name, times in seconds.items()}
     return medians, 1000 * statistics.median(base)
@@ -117,7 +151,8 @@ def main():
     x = tf.constant(rng.normal(size=SHAPE).astype("float32"))
     mask = tf.constant(random_mask())
     upstream = tf.constant(rng.normal(size=(*SHAPE[:3], FILTERS)).astype("float32"))
-    print(f"{'':18s}{'Conv2D ms':>10s}{'PConv2D':>10s}{'book':>10s}   (ratios)")
+    columns = "Conv2D ms", "PConv2D", "expected", "book", "new pass", "in place"
+    print(f"{'':18s}" + "".join(f"{name:>10s}" for name in columns) + "   (ratios)")
     for kernel_size in (3, 5):
         passes = {
             name: steps(function, layer, options.jit)
@@ -129,10 +164,16 @@ def main():
             (("forward", (x, mask)), ("forward+backward", (x, mask, upstream)))
         ):
             functions = {name: pair[i] for name, pair in passes.items()}
+            functions |= {n: chain(n, options.jit) for n in (1, CHAIN)}
             medians, ms = ratios(functions, arguments, options.rounds)
+            costs = medians[1], (medians[CHAIN] - medians[1]) / (CHAIN - 1)
+            expected = 1 + np.dot(PASSES[what, not options.no_bias], costs)
             print(
-                f"k{kernel_size} {what:15s}{ms:10.1f}"
-                f"{medians['PConv2D']:10.3f}{medians['book']:10.3f}"
+                f"k{kernel_size} {what:15s}{ms:10.1f}{medians['PConv2D']:10.3f}"
+                f"{expected:10.3f}{medians['book']:10.3f}"
+                + "".join(
+                    f"{cost:10.4f} ({rate(ms * cost):.0f} GB/s)" for cost in costs
+                )
             )
 
 

@@ -145,7 +145,8 @@ def time_huge(width, height, suffix):
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     print(
         f"{width}×{height}, {suffix}, one box, in a new process: {seconds:.1f} s, "
-        f"{used.ru_utime + used.ru_stime:.1f} s of processor time"
+        f"{used.ru_utime + used.ru_stime:.1f} s of processor time, "
+        f"peak memory {used.ru_maxrss / 2**20:.1f} GiB"
     )
 
 
