@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from oppai.censoring.block_grid import Grid
-from oppai.censoring.regions import Box, Region, bounds, region_at
+from oppai.censoring.regions import Box, Region, bounds, overlap, region_at
 from oppai.data.crops import crop_padded
 from oppai.detection.segmenter import SAMPLES
 
@@ -130,86 +130,73 @@ def trimmed(grey: np.ndarray, region: Region) -> Region | None:
     grid = region.grid
     if grid is None:
         raise ValueError(f"Only a mosaic has a grid. Received: {region.kind}")
-    block, origin = grid.whole
-    (left, right), (top, bottom) = (
-        (
-            o + (region.box[k] - o) // n * n,
-            o - (o - region.box[k + 2]) // n * n,
-        )
-        for k, (n, o) in enumerate(zip(block, origin, strict=True))
-    )
-    around = left, top, right, bottom
-    shape = (bottom - top) // block[1], block[1], (right - left) // block[0], block[0]
-    cells = crop_padded(grey, around).reshape(shape).astype(np.float32)
-    # The first and last lines of a block may be its neighbour's: a grid may be a little
-    # off.
-    inside = tuple(slice(1, -1) if n > _SMALL else slice(None) for n in block)
-    inside = cells[:, inside[1], :, inside[0]]
-    means, spread = inside.mean((1, 3)), inside.std((1, 3))
-    own = np.zeros((bottom - top, right - left), np.uint8)
-    inner = np.s_[
-        region.box[1] - top : region.box[3] - top,
-        region.box[0] - left : region.box[2] - left,
-    ]
-    own[inner] = region.mask
-    covered = own.reshape(shape).mean((1, 3)) > _COVERED
-    beside = [
-        (np.s_[:, 1:], np.s_[:, :-1], np.abs(np.diff(means, axis=1))),
-        (np.s_[1:], np.s_[:-1], np.abs(np.diff(means, axis=0))),
-    ]
-    differs = np.zeros(means.shape, bool)
-    for after, before, rise in beside:
-        differs[after] |= rise > _DIFFERS
-        differs[before] |= rise > _DIFFERS
-    noise = spread[differs & covered]
-    if not len(noise):
-        return None
-    noise = float(np.quantile(noise, 0.25))
-    plain = spread <= np.clip(_PLAIN * noise, *_DEVIATION)
-    shows = np.zeros(means.shape, bool)
-    for after, before, rise in beside:
-        both = (rise > _DIFFERS) & plain[after] & plain[before]
-        shows[after] |= both
-        shows[before] |= both
-    score = np.where(shows, 1.0, np.where(plain, -_NO_SIGN, -_MIXED))
-    a, b, c, d = best_rectangle(np.where(covered, score, -_NO_SIGN))
+    block = grid.whole[0]
+    around = _whole_blocks(region.box, grid)
+    left, top, right, bottom = around
+    view = crop_padded(grey, around)
+    own = np.zeros(view.shape, bool)
+    here, _ = overlap(around, region.box)
+    own[here] = region.mask
+    a, b, c, d = best_rectangle(_scores(view, own, block))
     if min(c - a, d - b) < _FEWEST:
         return None
     # Up to a block further out, or two pixels in, a side moves to the picture's steps.
-    gain = np.full(own.shape, -1.0, np.float32)
+    gain = np.full(view.shape, -1.0, np.float32)
     for x, y, value in ((*block, -_NEAR), (0, 0, _NEAR), (-2, -2, 1.0)):
         rows = slice(max(0, b * block[1] - y), d * block[1] + y)
         gain[rows, max(0, a * block[0] - x) : c * block[0] + x] = value
-    start, box = (
-        (max(0, left), max(0, top)),
-        (a * block[0], b * block[1], c * block[0], d * block[1]),
-    )
+    box = a * block[0], b * block[1], c * block[0], d * block[1]
+    x0, y0, x1, y1 = likely_rectangle(gain, view, box, block)
     height, width = grey.shape
-    seen = np.s_[start[1] - top : height - top, start[0] - left : width - left]
-    gain, own, view = (
-        gain[seen],
-        own[seen] > 0,
-        grey[start[1] : bottom, start[0] : right],
-    )
-    shift = start[0] - left, start[1] - top
-    x0, y0, x1, y1 = likely_rectangle(
-        gain,
-        view,
-        [
-            min(max(0, at - shift[k % 2]), view.shape[1 - k % 2])
-            for k, at in enumerate(box)
-        ],
-        block,
-    )
-    mask = own[y0:y1, x0:x1]
+    x0, y0 = max(x0, -left), max(y0, -top)
+    mask = own[y0 : min(y1, height - top), x0 : min(x1, width - left)]
     if mask.mean() > _FILLED:  # what a rectangle lacks is plain
         mask = np.ones_like(mask)
     inner = bounds(mask)
     if inner is None:
         return None
-    corner = start[0] + x0 + inner[0], start[1] + y0 + inner[1]
+    corner = left + x0 + inner[0], top + y0 + inner[1]
     mask = mask[inner[1] : inner[3], inner[0] : inner[2]]
     return region_at(corner, mask, kind="mosaic", grid=grid)
+
+
+def _whole_blocks(box, grid):
+    """Return the box of the blocks that a box touches."""
+    (width, height), (x, y) = grid.whole
+    left, top, right, bottom = box
+    return (
+        x + (left - x) // width * width,
+        y + (top - y) // height * height,
+        x - (x - right) // width * width,
+        y - (y - bottom) // height * height,
+    )
+
+
+def _scores(view, own, block):
+    """Return what each block says for a mosaic: float `(rows, columns)`."""
+    height, width = view.shape
+    shape = height // block[1], block[1], width // block[0], block[0]
+    covered = own.reshape(shape).mean((1, 3)) > _COVERED
+    # The first and last lines may be the neighbour's: a grid may be a little off.
+    down, across = (slice(n > _SMALL, n - (n > _SMALL)) for n in block[::-1])
+    cells = view.reshape(shape)[:, down, :, across].astype(np.float32)
+    means, spread = cells.mean((1, 3)), cells.std((1, 3))
+    beside = (np.s_[:, 1:], np.s_[:, :-1]), (np.s_[1:], np.s_[:-1])
+
+    def differs(among):
+        found = np.zeros(means.shape, bool)
+        for after, before in beside:
+            rise = np.abs(means[after] - means[before]) > _DIFFERS
+            rise &= among[after] & among[before]
+            found[after] |= rise
+            found[before] |= rise
+        return found
+
+    noise = spread[differs(covered)]
+    limit = _PLAIN * np.quantile(noise, 0.25) if len(noise) else 0
+    plain = spread <= np.clip(limit, *_DEVIATION)
+    score = np.where(differs(plain), 1.0, np.where(plain, -_NO_SIGN, -_MIXED))
+    return np.where(covered, score, -_NO_SIGN)
 
 
 def best_rectangle(score: np.ndarray) -> Box:
