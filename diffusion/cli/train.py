@@ -9,6 +9,7 @@ import typer
 
 from diffusion.cli.options import (
     NAME,
+    LearntAttributes,
     Precision,
     Preset,
     RunFolder,
@@ -44,7 +45,7 @@ def train(
         str | None, typer.Option(help="cosine, linear or sigmoid.")
     ] = None,
     timesteps: Annotated[int | None, typer.Option(help="Noise levels.")] = None,
-    objective: Annotated[str | None, typer.Option(help="noise, x0 or v.")] = None,
+    objective: Annotated[str | None, typer.Option(help="noise, x0, v or edm.")] = None,
     loss: Annotated[str | None, typer.Option(help="l1 or mse.")] = None,
     min_snr_gamma: Annotated[
         float | None, typer.Option(help="Cap of the signal-to-noise ratio.")
@@ -71,11 +72,12 @@ def train(
         str | None,
         typer.Option(help="Log FID and KID: inception, or a file of its weights."),
     ] = None,
-    attributes: Annotated[
-        str | None,
+    attributes: LearntAttributes = None,
+    early_stopping: Annotated[
+        int | None,
         typer.Option(
-            help="What icons can be asked for: folders, their sub-folders' names, or a "
-            "CSV of their attributes."
+            help="Epochs without progress on held-out icons after which it ends; it "
+            "also ends when copies begin."
         ),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Decides all that is random.")] = (
@@ -115,6 +117,7 @@ def train(
                 flip=flip,
                 precision=precision,
                 seed=seed,
+                early_stopping=early_stopping,
             ),
         )
         typer.echo(f"Make pictures with: {NAME} sample {run} --output new")

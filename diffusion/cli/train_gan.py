@@ -7,7 +7,13 @@ from typing import Annotated
 
 import typer
 
-from diffusion.cli.options import NAME, Precision, RunFolder, Strategy
+from diffusion.cli.options import (
+    NAME,
+    LearntAttributes,
+    Precision,
+    RunFolder,
+    Strategy,
+)
 from illustkit.cli import given, user_errors
 
 
@@ -45,6 +51,7 @@ def train_gan(
         str | None,
         typer.Option(help="Log FID and KID: inception, or a file of its weights."),
     ] = None,
+    attributes: LearntAttributes = None,
     seed: Annotated[int | None, typer.Option(help="Decides all that is random.")] = (
         None
     ),
@@ -61,6 +68,7 @@ def train_gan(
             strategy=strategy,
             sample_every=sample_every,
             metrics=metrics,
+            attributes=attributes,
             **given(
                 steps=steps,
                 epoch_steps=epoch_steps,

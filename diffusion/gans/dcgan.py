@@ -7,6 +7,8 @@ from typing import Any
 import keras
 from keras import layers, ops
 
+from diffusion.attributes import Schema
+from diffusion.attributes import width as values_of
 from diffusion.gans.model import (
     IconGAN,
     check_square,
@@ -15,6 +17,7 @@ from diffusion.gans.model import (
     one_hot,
     signed_output,
 )
+from illustkit.errors import UserError
 from illustkit.options import check_number
 from illustkit.training.adversarial import AdversarialAdam
 from illustkit.training.trainable import replicas_in_sync
@@ -239,11 +242,15 @@ class DCGAN(IconGAN):
             have 12,786,560 and 11,164,416 parameters. Defaults to 1024.
         kernel: See `DCGenerator`. Defaults to 4.
         classes: See `DCGenerator`. Defaults to 0.
+        attributes: Names of what its pictures can be asked for, each with its values,
+            instead of `classes`: the labels are then what `diffusion.attributes.encode`
+            returns. Defaults to none.
         dtype: Dtype policy of the networks. Defaults to the global one.
         **kwargs: Passed to `diffusion.gans.model.IconGAN`.
 
     Call arguments:
-        inputs: See `IconGAN`: "z" is uniform in -1..1; "labels" is one-hot.
+        inputs: See `IconGAN`: "z" is uniform in -1..1; "labels" is one-hot, for each
+            attribute if there are any.
 
     Returns:
         Pictures in -1..1.
@@ -264,10 +271,18 @@ class DCGAN(IconGAN):
         kernel: int = 4,
         classes: int = 0,
         *,
+        attributes: Schema | None = None,
         dtype: Any = None,
         **kwargs: Any,
     ) -> None:
         check_number("classes", classes, whole=True, least=0)
+        attributes = {k: list(v) for k, v in (attributes or {}).items()}
+        if attributes and classes not in (0, n := values_of(attributes)):
+            raise UserError(
+                f"`attributes` have {n} values: leave `classes` out. Received: "
+                f"{classes}"
+            )
+        classes = values_of(attributes) or classes
         options = {
             "image_size": image_size,
             "channels": channels,
@@ -280,7 +295,7 @@ class DCGAN(IconGAN):
             DCDiscriminator(dtype=dtype, name="discriminator", **options),
             **kwargs,
         )
-        keep_arguments(self, dtype, latent=latent, **options)
+        keep_arguments(self, dtype, latent=latent, attributes=attributes, **options)
 
     def compile(self, optimizer=None, **kwargs):
         super().compile(optimizer or AdversarialAdam(2e-4, 0.5), **kwargs)

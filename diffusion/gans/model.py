@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from diffusion.attributes import Schema, groups
 from diffusion.gans.augment import AUGMENTS, augment, draw_augmentation
 from illustkit._keras_compat import sync_jax_state
 from illustkit.errors import UserError
@@ -17,7 +18,7 @@ from illustkit.images import signed_to_uint8, uint8_to_signed
 from illustkit.options import check_choice, check_number
 from illustkit.runtime import replicas
 from illustkit.training.adversarial import Adversarial, mean_of_batch
-from illustkit.training.trainable import replicas_in_sync
+from illustkit.training.trainable import move_averages, replicas_in_sync, state_of
 
 ADA_EVERY = 4  # steps from one change of the probability to the next
 
@@ -59,7 +60,7 @@ class IconGAN(Adversarial):
     latent: int
     channels: int
     classes: int = 0
-    attributes: dict[str, list[str]] = {}
+    attributes: Schema = {}
 
     def __init__(
         self,
@@ -100,7 +101,8 @@ class IconGAN(Adversarial):
         Args:
             rng: The generator to draw from.
             n: Number of pictures.
-            labels: int `(n,)`, a class for each, if the model is conditional.
+            labels: int `(n,)`, a class for each, or what `diffusion.attributes.encode`
+                made of their attributes, if the model is conditional.
 
         Returns:
             Dict of float32 and int32 arrays whose first axis is `n`.
@@ -156,10 +158,7 @@ class IconGAN(Adversarial):
         seen = ops.cast(self.steps.value, "float32") * batch
         half = ops.minimum(self.average_images, 0.05 * seen)
         decay = 0.5 ** (batch / ops.maximum(half, 1e-6))  # at first 0, a copy
-        weights = self.generator.trainable_variables
-        for average, weight in zip(self._averages, weights, strict=True):
-            value = ops.stop_gradient(ops.convert_to_tensor(weight.value))
-            average.assign(value + (average.value - value) * decay)
+        move_averages(self._averages, self.generator.trainable_variables, decay)
 
     @contextlib.contextmanager
     def averaged(self) -> Iterator[None]:
@@ -179,36 +178,66 @@ class IconGAN(Adversarial):
                 weight.assign(value)
 
     def latents(
-        self, n: int, *, seed: int = 3407, first: int = 0, label: int | None = None
+        self,
+        n: int,
+        *,
+        seed: int = 3407,
+        first: int = 0,
+        label: int | None = None,
+        wishes: np.ndarray | None = None,
     ) -> dict[str, np.ndarray]:
         """Draw the inputs of new pictures, each from a random generator of its own.
+
+        A conditional model is asked for each class in turn, or for values of its
+        attributes that are drawn, unless `label` or `wishes` say more.
 
         Args:
             n: Number of pictures.
             seed: int, not negative. Defaults to 3407, the preprint's.
             first: Number of the first picture. Defaults to 0.
             label: Class of all of them, for a conditional model.
+            wishes: float32 `(n, classes)`, what `diffusion.attributes.encode` made of a
+                wish for each picture; attributes that it does not name are drawn.
 
         Returns:
             Dict of arrays, for `generate`.
 
         Raises:
-            UserError: If a conditional model has no such class.
+            UserError: If the model has no such class.
         """
         check_number("n", n, whole=True, least=1)
-        if (label is None) == bool(self.classes):
-            raise UserError(
-                "`label` is the number of a class, for a conditional model alone. "
-                f"Received: {label} with {self.classes} classes"
-            )
         if label is not None:
+            if not self.classes:
+                raise UserError(
+                    "`label` is the number of a class, for a conditional model alone. "
+                    f"Received: {label} with no classes"
+                )
             check_number("label", label, whole=True, least=0, most=self.classes - 1)
-        labels = None if label is None else [label]
-        each = [
-            self.draw(np.random.default_rng((seed, i)), 1, labels)
-            for i in range(first, first + n)
-        ]
+        each = []
+        for i in range(n):
+            number = first + i
+            labels = None
+            if self.classes:
+                asked = None if wishes is None else wishes[i]
+                labels = self._label(number, seed, label, asked)[None]
+            rng = np.random.default_rng((seed, number))
+            each.append(self.draw(rng, 1, labels))
         return {name: np.concatenate([d[name] for d in each]) for name in each[0]}
+
+    def _label(self, number, seed, label, asked):
+        """Return the label of a picture, float32 `(classes,)`."""
+        if label is not None or not self.attributes:
+            chosen = number % self.classes if label is None else label
+            return one_hot([chosen], self.classes)[0]
+        vector = np.zeros(self.classes, "float32")
+        if asked is not None:
+            vector += asked
+        rng = np.random.default_rng((seed, number, 1))
+        for place in groups(self.attributes):
+            drawn = rng.integers(place.start, place.stop)
+            if not vector[place].any():
+                vector[drawn] = 1
+        return vector
 
     def generate(
         self, latents: dict[str, np.ndarray], *, batch_size: int = 32
@@ -238,21 +267,17 @@ class IconGAN(Adversarial):
     def _generated(self, batch):
         return self.generator.predict_on_batch(batch)
 
-    def sample(
-        self, n: int, *, seed: int = 3407, first: int = 0, label: int | None = None
-    ) -> np.ndarray:
+    def sample(self, n: int, **options: Any) -> np.ndarray:
         """Make new pictures: `generate(latents(n, …))`.
 
         Args:
             n: Number of pictures.
-            seed: See `latents`. Defaults to 3407.
-            first: See `latents`. Defaults to 0.
-            label: See `latents`.
+            **options: See `latents`.
 
         Returns:
             uint8 `(n, height, width, channels)`.
         """
-        return self.generate(self.latents(n, seed=seed, first=first, label=label))
+        return self.generate(self.latents(n, **options))
 
     def get_config(self):
         names = "adversarial_loss", "adversarial_weight", "r1", "r1_every"
@@ -271,7 +296,12 @@ def _batch_of(x):
 
 
 def one_hot(labels: Any, classes: int) -> np.ndarray:
-    """Return class numbers `(n,)` as float32 `(n, classes)`, 1 at the class's place."""
+    """Return class numbers `(n,)` as float32 `(n, classes)`, 1 at the class's place.
+
+    What is `(n, classes)` already, the encoded values of attributes, stays as it is.
+    """
+    if np.ndim(labels) == 2:
+        return np.asarray(labels, "float32")
     return np.eye(classes, dtype="float32")[np.asarray(labels, int)]
 
 
@@ -346,21 +376,6 @@ def kept_config(model: keras.Model) -> dict[str, Any]:
         "dtype": model.dtype_policy.name,
         **{name: getattr(model, name) for name in model.kept},
     }
-
-
-def state_of(
-    model: keras.Model, name: str, shape: Sequence[int], dtype: str = "float32"
-) -> Any:
-    """Add a variable of zeros to a model that no gradient changes."""
-    return model.add_weight(
-        shape=shape,
-        dtype=dtype,
-        initializer="zeros",
-        trainable=False,
-        autocast=False,
-        aggregation="only_first_replica",
-        name=name,
-    )
 
 
 def signed_output(x: Any, name: str = "pictures") -> Any:

@@ -25,8 +25,8 @@ def build_gan(settings: Mapping[str, Any]) -> IconGAN:
 
     Args:
         settings: Dict, as `Run.settings`: "model", "image_size", "channels",
-            "augment", and "network" with more arguments of `diffusion.DCGAN` or
-            `StyleGAN2`.
+            "augment", "network" with more arguments of `diffusion.DCGAN` or
+            `StyleGAN2`, and "attributes" of a conditional one.
 
     Returns:
         A `DCGAN` or a `StyleGAN2`.
@@ -35,12 +35,15 @@ def build_gan(settings: Mapping[str, Any]) -> IconGAN:
         UserError: If a model or an argument is unknown, or its value is invalid.
     """
     check_choice("model", settings["model"], tuple(MODELS))
+    network = {**settings["network"]}
+    if settings.get("attributes"):
+        network["attributes"] = settings["attributes"]
     try:
         return MODELS[settings["model"]](
             image_size=settings["image_size"],
             channels=settings["channels"],
             augment=settings["augment"],
-            **settings["network"],
+            **network,
         )
     except (TypeError, ValueError) as error:  # as Keras names unknown arguments
         if isinstance(error, UserError):

@@ -23,7 +23,6 @@ from diffusion.gans.model import (
     keep_arguments,
     kept_config,
     signed_output,
-    state_of,
 )
 from illustkit.options import check_number
 from illustkit.training.adversarial import (
@@ -31,6 +30,7 @@ from illustkit.training.adversarial import (
     gradient_of,
     mean_of_batch,
 )
+from illustkit.training.trainable import state_of
 
 MOST = 512  # channels
 MIXING = 0.9
@@ -455,8 +455,8 @@ class StyleGAN2(IconGAN):
         mean = np.asarray(self.mean_style, "float32")
         return mean + truncation * (styles - mean)
 
-    def sample(self, n, *, seed=3407, first=0, label=None, truncation=1.0):
-        latents = self.latents(n, seed=seed, first=first, label=label)
+    def sample(self, n, *, truncation=1.0, **options):
+        latents = self.latents(n, **options)
         if truncation != 1:
             latents["styles"] = self.styles(latents, truncation)
         return self.generate(latents)

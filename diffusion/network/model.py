@@ -18,6 +18,7 @@ from diffusion.process import (
     OBJECTIVES,
     VERSIONS,
     check_objective,
+    input_scales,
     loss_weights,
     predict_x0,
     q_sample,
@@ -33,7 +34,7 @@ from illustkit.runtime import replicas
 from illustkit.training.folder import SETTINGS
 from illustkit.training.runs import Run, RunKind
 from illustkit.training.shipped import load_network, save_network
-from illustkit.training.trainable import Trainable
+from illustkit.training.trainable import Trainable, move_averages, state_of
 
 LOSSES = "l1", "mse"
 MOST_TIMESTEPS = 1_000_000
@@ -64,7 +65,9 @@ class Diffuser(Trainable):
         network: Dict of keyword arguments of `diffusion.UNet`.
         schedule: "cosine", "linear" or "sigmoid". Defaults to "cosine".
         timesteps: T. Defaults to 1000.
-        objective: What the network predicts: "noise", "x0" or "v". Defaults to "noise".
+        objective: What the network predicts: "noise", "x0", "v", or "edm" for
+            preconditioned training; see `diffusion.process.preconditioning`. Defaults
+            to "noise".
         loss: "l1" or "mse". Defaults to "l1".
         min_snr_gamma: Cap of the signal-to-noise ratio in the loss weights; see
             `diffusion.process.loss_weights`. Defaults to `None`, no cap.
@@ -123,6 +126,12 @@ class Diffuser(Trainable):
             min_snr_gamma=min_snr_gamma,
             version=self.unet.version,
         ).astype("float32")
+        self.input_scales = None
+        if objective == "edm":
+            self.input_scales = input_scales(self.schedule).astype("float32")
+        self.averaging: dict[str, Any] | None = None
+        self.batches_seen = state_of(self, "batches_seen", (), "int32")
+        self.steps_averaged = state_of(self, "steps_averaged", (), "int32")
         self.built = True
 
     sampling: tuple[str, int | None] = ("ddim", None)
@@ -164,15 +173,71 @@ class Diffuser(Trainable):
         t = ops.convert_to_tensor(inputs["t"])
         x_t = q_sample(self.schedule, x0, t, inputs["noise"])
         said = [inputs["attributes"]] if self.attributes else []
+        # A validation within a training is of the weights that are kept.
+        unet = self.unet if training or self.averaging is None else self.average
+        seen = x_t
+        if self.input_scales is not None:
+            scales = ops.take(ops.convert_to_tensor(self.input_scales), t)
+            seen = x_t * scales[:, None, None, None]
         if not self.unet.self_condition:
-            return ops.cast(self.unet([x_t, t, *said], training=training), "float32")
-        output = self.unet([x_t, t, ops.zeros_like(x_t), *said], training=training)
+            return ops.cast(unet([seen, t, *said], training=training), "float32")
+        output = unet([seen, t, ops.zeros_like(x_t), *said], training=training)
         own = predict_x0(self.schedule, self.objective, x_t, t, output)
         # Clipped, as a sampler's estimates are: at the noisiest timesteps it is huge.
         own = ops.stop_gradient(ops.clip(own, -1, 1))
         own = own * inputs["see_own"][:, None, None, None]
-        output = self.unet([x_t, t, own, *said], training=training)
+        output = unet([seen, t, own, *said], training=training)
         return ops.cast(output, "float32")
+
+    def load_own_variables(self, store):
+        # Backups of versions before these counts have none: `Averaging` sets them.
+        if len(store.keys()):
+            super().load_own_variables(store)
+
+    def plan_average(
+        self,
+        *,
+        beta: float = 0.995,
+        every: int = 10,
+        after: int = 100,
+        accumulation: int = 1,
+    ) -> None:
+        """Let each training step move the average; `Averaging` does the rest.
+
+        Args:
+            beta: See `diffusion.training.callbacks.average_decay`. Defaults to 0.995.
+            every: Steps between updates. Defaults to 10.
+            after: See `diffusion.training.callbacks.average_decay`. Defaults to 100.
+            accumulation: Batches in a step. Defaults to 1.
+        """
+        plan = {"beta": beta, "every": every, "after": after}
+        plan["accumulation"] = accumulation
+        if plan != self.averaging:
+            self.averaging, self.train_function = plan, None
+
+    def move_average(self) -> None:
+        """Take the weights after the last step into their average, if that is due.
+
+        A step begins with the weights that the last one left, so that it moves the
+        average for that one, and `Averaging` moves it after the last of an epoch.
+        """
+        if self.averaging is None:
+            return
+        plan = self.averaging
+        done = self.batches_seen.value // plan["accumulation"]
+        last = done - 1
+        due = ops.logical_and(
+            done > self.steps_averaged.value, last % plan["every"] == 0
+        )
+        decay = warm_decay(last, plan["beta"], plan["every"], plan["after"])
+        move_averages(self.average.weights, self.unet.weights, decay, due)
+        self.steps_averaged.assign(done)
+
+    def compute_loss(self, *args, training=True, **kwargs):
+        if training:
+            self.move_average()
+            self.batches_seen.assign_add(1)
+        return super().compute_loss(*args, training=training, **kwargs)
 
     def terms(self, x, y, y_pred, training):
         x0, t = uint8_to_signed(x["pictures"]), x["t"]
@@ -219,6 +284,9 @@ class Diffuser(Trainable):
 
         def model(x_t, t, x_self_cond=None):
             inputs = [np.asarray(x_t, "float32"), np.asarray(t, "int32")]
+            if self.input_scales is not None:
+                scales = self.input_scales[inputs[1]]
+                inputs[0] = inputs[0] * scales[:, None, None, None]
             if self.unet.self_condition:
                 own = np.zeros_like(inputs[0]) if x_self_cond is None else x_self_cond
                 inputs.append(np.asarray(own, "float32"))
@@ -240,6 +308,15 @@ class Diffuser(Trainable):
             return without + np.float32(guidance) * (wished - without)
 
         return model
+
+
+def warm_decay(
+    step: Any, beta: float, every: int, after: int, power: float = 2 / 3
+) -> Any:
+    """Compute `diffusion.training.callbacks.average_decay` of a tensor of a step."""
+    since = ops.cast(ops.maximum(step - after, 0), "float32")
+    decay = ops.minimum(beta, 1 - (1 + since) ** -power)
+    return ops.where(step <= after + every, ops.zeros_like(decay), decay)
 
 
 def _check_settings(run: Run) -> None:

@@ -38,10 +38,6 @@ def check_gan_options(
             f"Received: {truncation}"
         )
     check_number("truncation", truncation, least=0)
-    if model.classes:
-        raise UserError(
-            "This GAN is conditional: call its own `sample(n, label=…)` from Python."
-        )
 
 
 def sample_gan(
@@ -52,6 +48,7 @@ def sample_gan(
     first: int = 0,
     batch_size: int | None = None,
     truncation: float | None = None,
+    wishes: np.ndarray | None = None,
     progress: bool = True,
 ) -> np.ndarray:
     """Make new icons in batches; picture `i` depends on `(seed, i)` alone.
@@ -63,6 +60,7 @@ def sample_gan(
         first: See `diffusion.sample`. Defaults to 0.
         batch_size: See `diffusion.sample`. Defaults to 32.
         truncation: See `diffusion.sample`. Defaults to `None`.
+        wishes: See `IconGAN.latents`. Defaults to `None`, none.
         progress: See `diffusion.sample`. Defaults to `True`.
 
     Returns:
@@ -74,6 +72,8 @@ def sample_gan(
     with tqdm(total=n, unit="icon", disable=not progress) as bar:
         for start in range(0, n, batch_size):
             kept = min(batch_size, n - start)
+            if wishes is not None:
+                options["wishes"] = wishes[start : start + kept]
             pictures.append(
                 model.sample(kept, seed=seed, first=first + start, **options)
             )

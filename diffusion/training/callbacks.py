@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -55,10 +57,10 @@ def average_decay(
 
 
 class Averaging(keras.callbacks.Callback):
-    """Updates `model.average`, the moving average of `model.unet`.
+    """Lets a `Diffuser` average its weights in its training steps, and after the last.
 
     `keras.callbacks.SwapEMAWeights` has neither the warm-up nor updates every tenth
-    step. The step is the optimizer's count, which a backup holds.
+    step. Place it before the callbacks that read the average.
 
     Args:
         beta: See `average_decay`. Defaults to 0.995.
@@ -77,37 +79,80 @@ class Averaging(keras.callbacks.Callback):
         super().__init__()
         self.beta, self.every, self.after = beta, every, after
         self.accumulation = accumulation
-        self.step = 0
 
-    def on_train_begin(self, logs=None):
-        self.step = None
+    def set_model(self, model):
+        super().set_model(model)
+        model.plan_average(
+            beta=self.beta,
+            every=self.every,
+            after=self.after,
+            accumulation=self.accumulation,
+        )
 
     def on_epoch_begin(self, epoch, logs=None):
-        # The backup is restored after `on_train_begin`.
-        self.step = int(ops.convert_to_numpy(self.model.optimizer.iterations))
+        # The optimizer's count is what backups of all versions hold.
+        model = self.model
+        steps = int(ops.convert_to_numpy(model.optimizer.iterations))
+        seen = int(ops.convert_to_numpy(model.batches_seen))
+        if seen // self.accumulation != steps:
+            model.batches_seen.assign(steps * self.accumulation)
+            model.steps_averaged.assign(steps)
 
-    def on_train_batch_end(self, batch, logs=None):
-        if (batch + 1) % self.accumulation:
-            return
-        if self.step % self.every == 0:
-            self.update(
-                average_decay(
-                    self.step, beta=self.beta, every=self.every, after=self.after
-                )
-            )
-        self.step += 1
-
-    def update(self, decay: float) -> None:
-        """Set the average to `decay` of itself plus 1 - `decay` of the weights."""
+    def on_epoch_end(self, epoch, logs=None):
         sync_jax_state(self.model)
-        pairs = zip(self.model.average.weights, self.model.unet.weights, strict=True)
-        for average, weight in pairs:
-            if decay == 0:
-                # A copy of its own: JAX refuses to donate memory that two inputs share.
-                average.assign(ops.copy(ops.convert_to_tensor(weight)))
-            else:
-                change = ops.convert_to_tensor(weight) - ops.convert_to_tensor(average)
-                average.assign_add((1 - decay) * change)
+        self.model.move_average()
+
+
+class StopEarly(keras.callbacks.Callback):
+    """Ends a training where held-out icons are learnt no longer, or copies begin.
+
+    Place it behind the grids, which count copies, and before `KeepAverage`, so that the
+    averaged weights that stay are those of the lowest validation loss.
+
+    Args:
+        patience: Epochs without a lower validation loss after which it ends.
+        history: Columns of the epochs that are done, as `Run.history`. Defaults to
+            none.
+        grids: The `SampleGrids`, which say when a model begins to memorise. Defaults to
+            `None`.
+
+    Attributes:
+        is_best: Whether the last epoch was the best.
+        waited: Number of epochs since the best one.
+    """
+
+    def __init__(
+        self,
+        patience: int,
+        history: Mapping[str, Sequence[float]] | None = None,
+        grids: SampleGrids | None = None,
+    ):
+        super().__init__()
+        self.patience, self.grids = patience, grids
+        self.best, self.waited, self.is_best = math.inf, 0, False
+        for loss in (history or {}).get("val_loss", []):
+            self._judge(loss)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the training has waited as long as it may."""
+        return self.waited >= self.patience
+
+    def _judge(self, loss):
+        self.is_best = loss < self.best
+        self.best = min(self.best, loss)
+        self.waited = 0 if self.is_best else self.waited + 1
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._judge(logs["val_loss"])
+        reason = f"the validation loss has not fallen for {self.waited} epochs"
+        if memorises := self.grids is not None and self.grids.memorises:
+            self.is_best = False
+            reason = "the model begins to memorise the icons"
+        if memorises or self.is_over:
+            self.model.stop_training = True
+            if worker_index() == 0:
+                tqdm.write(f"The training ends after epoch {epoch + 1}: {reason}.")
 
 
 class KeepAverage(keras.callbacks.Callback):
@@ -115,14 +160,16 @@ class KeepAverage(keras.callbacks.Callback):
 
     Args:
         run: The `Run`.
+        early: The `StopEarly` that says which epochs are the best, and alone are saved.
+            Defaults to `None`, all of them.
     """
 
-    def __init__(self, run: Run):
+    def __init__(self, run: Run, early: StopEarly | None = None):
         super().__init__()
-        self.run = run
+        self.run, self.early = run, early
 
     def on_epoch_end(self, epoch, logs=None):
-        if worker_index() > 0:
+        if worker_index() > 0 or (self.early is not None and not self.early.is_best):
             return
         # Keras asks for a name that ends so.
         part = self.run.folder / f"part-{AVERAGE}"
@@ -175,7 +222,7 @@ class SampleGrids(keras.callbacks.Callback):
         self.every, self.n, self.steps, self.seed = every, n, steps, seed
         self.extractor = None if metrics is None else load_extractor(metrics)
         self._features = self._within = None
-        self._warned = False
+        self.memorises = False
 
     def on_epoch_end(self, epoch, logs=None):
         # The history needs every column from its first row on.
@@ -220,12 +267,14 @@ class SampleGrids(keras.callbacks.Callback):
         return self._features
 
     def _warn(self, copies, step):
-        if self._warned or copies < 0.5 or worker_index() > 0:
+        if self.memorises or copies < 0.5:
             return
         if self._within is None:
             self._within = fraction_within(self.training[:2000])
         if copies > self._within + 0.2:
-            self._warned = True
+            self.memorises = True
+            if worker_index() > 0:
+                return
             tqdm.write(
                 f"After {step} steps {copies:.0%} of the grid are copies of training "
                 f"pictures (of these, {self._within:.0%} are copies of another): the "

@@ -19,11 +19,14 @@ from diffusion.training.callbacks import KeepAverage, SampleGrids
 from diffusion.training.train import (
     NoisedIcons,
     check_folders,
+    encoded_labels,
     epochs_of,
     epochs_that_hold,
     open_icons,
+    read_schema,
     say,
 )
+from illustkit.errors import UserError
 from illustkit.files import expand_user
 from illustkit.options import check_choice, check_number, check_options
 from illustkit.runtime import KINDS, worker_index
@@ -115,6 +118,7 @@ def train_gan(
     sample_every: int = 1,
     n_samples: int = 25,
     metrics: Any = None,
+    attributes: str | os.PathLike | None = None,
     verbose: str | int = "auto",
     callbacks: Sequence[keras.callbacks.Callback] = (),
     **settings: Any,
@@ -142,6 +146,9 @@ def train_gan(
         sample_every: Epochs between grids; 0 for none. Defaults to 1.
         n_samples: Pictures in a grid. Defaults to 25.
         metrics: See `diffusion.train`. Defaults to `None`.
+        attributes: What a DCGAN's icons can be asked for afterwards; see
+            `diffusion.train`. What a table does not say of an icon is no value of its
+            attribute. Defaults to `None`, nothing.
         verbose: See `keras.Model.fit`. Defaults to "auto".
         callbacks: More `keras.callbacks.Callback`s.
         **settings: Fields of `GanPreset` to change, such as `steps=20_000`.
@@ -164,6 +171,7 @@ def train_gan(
         sample_every=sample_every,
         n_samples=n_samples,
         metrics=metrics,
+        attributes=attributes,
         **settings,
     )
     run = expand_user(run)
@@ -171,7 +179,7 @@ def train_gan(
     devices = choose_devices(
         strategy, batch_size=chosen.batch_size, precision=chosen.precision
     )
-    description = _described(model, chosen)
+    description = _described(model, chosen, attributes, images)
     # Built before the folder is made: invalid settings leave no run behind.
     with devices.building(chosen.seed):
         gan = build_gan(description)
@@ -189,6 +197,7 @@ def train_gan(
         gan,
         steps=chosen.epoch_steps,
         batch_size=chosen.batch_size,
+        labels=_labels(attributes, description, icons.names),
         flip=chosen.flip,
         seed=chosen.seed,
     )
@@ -224,6 +233,7 @@ def check_gan_training(
     sample_every: int = 1,
     n_samples: int = 25,
     metrics: Any = None,
+    attributes: str | os.PathLike | None = None,
     **settings: Any,
 ) -> GanPreset:
     """Check the options of `train_gan` and its folders; nothing is written.
@@ -237,6 +247,7 @@ def check_gan_training(
         sample_every: See `train_gan`.
         n_samples: See `train_gan`.
         metrics: See `train_gan`.
+        attributes: See `train_gan`.
         **settings: See `train_gan`.
 
     Returns:
@@ -254,7 +265,12 @@ def check_gan_training(
     choose_gan_settings(model, preset, **settings)  # raises before a run is opened
     settings = epochs_that_hold(run, GAN, settings)
     chosen = choose_gan_settings(model, preset, **settings)
-    Run.check(expand_user(run), _described(model, chosen), kind=GAN)
+    if attributes is not None and model != "dcgan":
+        raise UserError(
+            f"`attributes` are for a DCGAN: leave them out. Received: model={model!r}"
+        )
+    described = _described(model, chosen, attributes, images)
+    Run.check(expand_user(run), described, kind=GAN)
     return chosen
 
 
@@ -299,8 +315,16 @@ def make_gan_optimizer(chosen: GanPreset) -> keras.optimizers.Optimizer:
     )
 
 
-def _described(model, chosen):
-    return {"model": model, **dataclasses.asdict(chosen)}
+def _described(model, chosen, attributes, images):
+    settings = dataclasses.asdict(chosen)
+    return {"model": model, **settings, **read_schema(attributes, images)}
+
+
+def _labels(attributes, description, names):
+    if attributes is None:
+        return None
+    schema = {"attributes": description["attributes"]}
+    return encoded_labels(schema, attributes, names)["wishes"]
 
 
 class KeepGenerator(KeepAverage):
@@ -334,8 +358,9 @@ class LatentIcons(NoisedIcons):
         model: The `IconGAN` whose `draw_training` makes the random numbers.
         steps: Batches in an epoch.
         batch_size: Icons in a batch, over all devices.
-        labels: int `(n,)`, the class of each picture, for a conditional model. The
-            generator is given the labels of the batch's icons. Defaults to `None`.
+        labels: int `(n,)`, the class of each picture, for a conditional model, or
+            `(n, classes)`, its encoded attributes. The generator is given the labels of
+            the batch's icons. Defaults to `None`.
         flip: Probability of mirroring. Defaults to 0.5.
         seed: Int. Defaults to 0.
 
@@ -367,7 +392,7 @@ class LatentIcons(NoisedIcons):
             seed=seed,
         )  # fmt: skip
         self.draw = model.draw_training
-        self.labels = None if labels is None else np.asarray(labels, int)
+        self.labels = None if labels is None else np.asarray(labels)
 
     def make(self, indices, rng):
         pictures = np.stack([self.pictures[i] for i in indices])

@@ -20,7 +20,7 @@ class DiffusionPreset:
         dropout: Fraction dropped in the blocks; version "2" alone.
         schedule: "cosine", "linear" or "sigmoid".
         timesteps: T.
-        objective: "noise", "x0" or "v".
+        objective: "noise", "x0", "v" or "edm", which is best sampled by "heun".
         loss: "l1" or "mse".
         min_snr_gamma: Cap of the signal-to-noise ratio in the loss weights, or `None`.
         self_condition: Probability that a sample sees its own first estimate; 0
@@ -39,6 +39,9 @@ class DiffusionPreset:
         flip: Probability of mirroring.
         precision: "float32", "mixed_bfloat16" or "mixed_float16".
         seed: Decides initial weights, order, timesteps and noise.
+        early_stopping: Epochs without a lower validation loss after which the training
+            ends, or as soon as it memorises: a tenth of the icons is held out for it,
+            and the weights of the best epoch are kept. `None` for the whole training.
     """
 
     image_size: tuple | int = (128, 128)
@@ -66,6 +69,7 @@ class DiffusionPreset:
     flip: float = 0.5
     precision: str = "float32"
     seed: int = 3407
+    early_stopping: int | None = None
 
 
 PREPRINT = DiffusionPreset()

@@ -21,10 +21,16 @@ from diffusion.network.model import (
     MOST_TIMESTEPS,
     build_diffuser,
 )
+from diffusion.process import timestep_chances
 from diffusion.sampling.generate import most_steps
 from diffusion.sampling.samplers import dpm_timesteps
 from diffusion.schedules import make_schedule
-from diffusion.training.callbacks import Averaging, KeepAverage, SampleGrids
+from diffusion.training.callbacks import (
+    Averaging,
+    KeepAverage,
+    SampleGrids,
+    StopEarly,
+)
 from diffusion.training.presets import PRESETS, DiffusionPreset
 from illustkit.errors import UserError
 from illustkit.files import check_writable, expand_user
@@ -42,9 +48,11 @@ from illustkit.training.optimizers import (
 )
 from illustkit.training.presets import choose_preset
 from illustkit.training.runs import Run, RunKind
-from illustkit.training.split import relative_names
+from illustkit.training.split import relative_names, split_run, write_split
 
 GRID_STEPS = 25  # of DPM-Solver++
+HOLDOUT = 0.1  # of the icons, to say when a training ends
+VALIDATION_DRAWS = 8  # timesteps of each of them
 # Settings of this package alone; `check_options` knows the others.
 _LIMITS: dict[str, dict[str, Any]] = {
     "dim": {"whole": True, "least": 4},
@@ -55,6 +63,7 @@ _LIMITS: dict[str, dict[str, Any]] = {
     "ema_decay": {"least": 0, "below": 1},
     "timesteps": {"most": MOST_TIMESTEPS},
     "ema_every": {"whole": True, "least": 1},
+    "early_stopping": {"whole": True, "least": 1},
     "warm_up": {"whole": True, "least": 0},
 }
 
@@ -141,7 +150,7 @@ def train(
         strategy, batch_size=chosen.batch_size, precision=chosen.precision
     )
     _check_accumulation(chosen, devices)
-    schema = _schema(attributes, images)
+    schema = read_schema(attributes, images)
     description = {**dataclasses.asdict(chosen), **schema}
     # Built before the folder is made: invalid settings leave no run behind.
     with devices.building(chosen.seed):
@@ -150,46 +159,105 @@ def train(
         build_optimizer(diffuser)
     size = _pair(chosen.image_size)
     icons, data = open_icons(images, run, size, chosen.channels, cache, verbose)
-    started = Run.start(run, description, kind=DIFFUSER)
+    allowed = _may_change(run, chosen)
+    started = Run.start(run, description, allowed, kind=DIFFUSER)
     if worker_index() == 0:
         data.write(started.folder, after_epoch=started.epochs_done)
         say(icons.report())
         if data.report:
             say(data.report)
+    labels = encoded_labels(schema, attributes, icons.names)
+    pictures, own_labels = icons.pictures, labels
+    if chosen.early_stopping:
+        learnt, held_out = _split(started, icons.names, chosen)
+        pictures, own_labels = pictures[learnt], _of(labels, learnt)
+    common: dict[str, Any] = {
+        "batch_size": chosen.batch_size,
+        "timesteps": chosen.timesteps,
+        "self_condition": chosen.self_condition,
+    }
+    if chosen.objective == "edm":
+        common["chances"] = timestep_chances(diffuser.schedule)
     batches = NoisedIcons(
-        icons.pictures,
+        pictures,
         steps=chosen.epoch_steps * chosen.accumulation,
-        batch_size=chosen.batch_size,
-        timesteps=chosen.timesteps,
         flip=chosen.flip,
-        self_condition=chosen.self_condition,
         seed=chosen.seed,
-        **_labels(schema, attributes, icons.names),
+        **common,
+        **own_labels,
     )
     averaging = Averaging(
         chosen.ema_decay, every=chosen.ema_every, accumulation=chosen.accumulation
     )
-    watching: list[keras.callbacks.Callback] = [KeepAverage(started)]
+    grids, early, validation = None, None, None
     if sample_every:
         grids = SampleGrids(
             started,
-            icons.pictures,
+            pictures,
             every=sample_every,
             n=n_samples,
             steps=_grid_steps(chosen, sample_steps),
             seed=chosen.seed,
             metrics=extractor,
         )
-        watching.append(grids)
+    if chosen.early_stopping:
+        early = StopEarly(chosen.early_stopping, started.history, grids)
+        if early.is_over:
+            say(
+                f"The training ended early, {early.waited} epochs after its best: "
+                "raise `early_stopping` to go on."
+            )
+            return started
+        validation = NoisedIcons(
+            icons.pictures[held_out],
+            # Each icon at several timesteps, the same in every epoch.
+            steps=-(-VALIDATION_DRAWS * len(held_out) // chosen.batch_size),
+            flip=0.0,
+            seed=chosen.seed + 1,
+            **common,
+            **_of(labels, held_out),
+        )
+    watching = [grids, early, KeepAverage(started, early)]
     return fit_run(
         diffuser,
         batches,
         started,
         epochs=epochs_of(started),
         seed=chosen.seed,
-        callbacks=[averaging, *callbacks, *watching],
+        callbacks=[averaging, *callbacks, *filter(None, watching)],
         verbose=verbose,
+        validation_data=validation,
     )
+
+
+def _split(run, names, chosen):
+    """Return the numbers of the icons to learn and of those that are held out."""
+    if len(names) < 2:
+        raise UserError(
+            "`early_stopping` holds a tenth of the icons out: give 2 or more. "
+            f"Received: {len(names)}"
+        )
+    sides = split_run(run.folder, names, holdout=HOLDOUT, seed=chosen.seed)
+    if worker_index() == 0:
+        write_split(run.folder, *sides)
+    number = {name: i for i, name in enumerate(names)}
+    return [[number[name] for name in side] for side in sides]
+
+
+def _may_change(run, chosen):
+    """Return what may change: how long to wait, but not whether icons are held out."""
+    folder = expand_user(run)
+    if not has_trained(folder) or chosen.early_stopping is None:
+        return ()
+    holds_out = Run(folder).settings.get("early_stopping") is not None
+    return ("early_stopping",) if holds_out else ()
+
+
+def _of(labels, numbers):
+    """Return the labels of some of the pictures."""
+    if not labels:
+        return {}
+    return {**labels, "wishes": labels["wishes"][numbers]}
 
 
 def check_training(
@@ -233,8 +301,8 @@ def check_training(
     choose_settings(preset, **settings)  # raises before a run is opened
     settings = epochs_that_hold(run, DIFFUSER, settings)
     chosen = choose_settings(preset, **settings)
-    description = {**dataclasses.asdict(chosen), **_schema(attributes, images)}
-    Run.check(expand_user(run), description, kind=DIFFUSER)
+    description = {**dataclasses.asdict(chosen), **read_schema(attributes, images)}
+    Run.check(expand_user(run), description, _may_change(run, chosen), kind=DIFFUSER)
     if sample_every:
         schedule = make_schedule(chosen.schedule, chosen.timesteps)
         dpm_timesteps(schedule, _grid_steps(chosen, sample_steps))  # raises
@@ -288,7 +356,9 @@ def open_icons(
     return icons, data
 
 
-def _schema(attributes, images):
+def read_schema(
+    attributes: str | os.PathLike | None, images: str | os.PathLike
+) -> dict[str, Schema]:
     """Return the attributes of a folder as a setting; nothing without any."""
     if attributes is None:
         return {}
@@ -296,14 +366,18 @@ def _schema(attributes, images):
     return {"attributes": read_attributes(attributes, names)[0]}
 
 
-def _labels(schema, attributes, names):
+def encoded_labels(
+    schema: dict[str, Schema],
+    attributes: str | os.PathLike | None,
+    names: Sequence[str],
+) -> dict[str, Any]:
     """Return what batches need of the pictures' attributes."""
     if attributes is None:
         return {}
     # The network's own: a picture that cannot be read may alone have had a value.
-    (schema,) = schema.values()
+    (own,) = schema.values()
     _, wishes = read_attributes(attributes, names)
-    return {"schema": schema, "wishes": encode(schema, wishes)}
+    return {"schema": own, "wishes": encode(own, wishes)}
 
 
 def say(text: str) -> None:
@@ -353,6 +427,8 @@ def choose_settings(preset: str = "preprint", **settings: Any) -> DiffusionPrese
     Raises:
         UserError: If `preset`, a field's name or its value is invalid.
     """
+    if settings.get("objective") == "edm":  # it has weights of its own
+        settings = {"min_snr_gamma": None, **settings}
     chosen = choose_preset(PRESETS, preset, settings)
     chosen = dataclasses.replace(chosen, image_size=_pair(chosen.image_size))
     check_options(**dataclasses.asdict(chosen))
@@ -429,7 +505,7 @@ class NoisedIcons(Batches):
         pictures: uint8 `(n, height, width, channels)`.
         steps: Batches in an epoch.
         batch_size: Icons in a batch, over all devices.
-        timesteps: T; timesteps are 0 to T - 1, all equally likely.
+        timesteps: T; timesteps are 0 to T - 1.
         flip: Probability of mirroring. Defaults to 0.5.
         self_condition: Probability that a sample sees its own first estimate.
             Defaults to 0.
@@ -437,6 +513,8 @@ class NoisedIcons(Batches):
         schema: The attributes of the pictures, of which some are forgotten each time.
             Defaults to none.
         wishes: What `diffusion.attributes.encode` made of the pictures' attributes.
+        chances: float `(timesteps,)`, the probability of each timestep. Defaults to
+            `None`, all alike.
 
     Returns:
         Batches `(x,)` with `x` a dict: "pictures" uint8, "t" int32 `(batch,)`, "noise"
@@ -456,13 +534,14 @@ class NoisedIcons(Batches):
         seed: int = 0,
         schema: Schema | None = None,
         wishes: np.ndarray | None = None,
+        chances: np.ndarray | None = None,
     ):
         super().__init__(
             steps * batch_size, batch_size=batch_size, seed=seed, shuffle=False
         )
         self.pictures, self.timesteps = pictures, timesteps
         self.flip, self.self_condition = flip, self_condition
-        self.schema, self.wishes = schema, wishes
+        self.schema, self.wishes, self.chances = schema, wishes, chances
 
     def _batch(self, epoch, index):
         first = (epoch * len(self) + index) * self.batch_size
@@ -487,10 +566,15 @@ class NoisedIcons(Batches):
         see_own = rng.random(len(indices)) < self.self_condition
         batch = {
             "pictures": pictures,
-            "t": rng.integers(self.timesteps, size=len(indices), dtype="int32"),
+            "t": self._timesteps(len(indices), rng),
             "noise": rng.standard_normal(pictures.shape, dtype="float32"),
             "see_own": see_own.astype("float32"),
         }
         if self.schema:
             batch["attributes"] = forget(self.wishes[indices], self.schema, rng)
         return (batch,)
+
+    def _timesteps(self, n, rng):
+        if self.chances is None:
+            return rng.integers(self.timesteps, size=n, dtype="int32")
+        return rng.choice(self.timesteps, n, p=self.chances).astype("int32")

@@ -6,14 +6,18 @@ import pytest
 
 from diffusion.process import (
     OBJECTIVES,
+    input_scales,
     loss_weights,
+    preconditioning,
     predict_noise,
     predict_x0,
     q_posterior,
     q_sample,
     target,
+    timestep_chances,
 )
 from diffusion.schedules import make_schedule
+from illustkit.errors import UserError
 
 T = [0, 1, 500, 998, 999]
 
@@ -27,6 +31,13 @@ def batch(dtype="float32"):
 def share_left(kind, t):
     """ᾱ by a product in plain Python, from the betas."""
     return math.prod(1 - beta for beta in make_schedule(kind).betas[: t + 1])
+
+
+def of_edm(a):
+    """c_skip, c_out and c_in of EDM's table 1 at σ = √((1 - ᾱ)/ᾱ), for x = x_t/√ᾱ."""
+    sigma, data = math.sqrt((1 - a) / a), 0.5
+    whole = sigma**2 + data**2
+    return data**2 / whole, sigma * data / math.sqrt(whole), 1 / math.sqrt(whole)
 
 
 def compiled(function):
@@ -54,6 +65,8 @@ def test_q_sample_and_target_by_hand(kind, objective):
         known = math.sqrt(a) * x + math.sqrt(1 - a) * e
         np.testing.assert_allclose(x_t[i], known, atol=3e-7)
         known = {"noise": e, "x0": x, "v": math.sqrt(a) * e - math.sqrt(1 - a) * x}
+        skip, out, _ = of_edm(a)
+        known["edm"] = (x - skip * (x + math.sqrt((1 - a) / a) * e)) / out
         np.testing.assert_allclose(wanted[i], known[objective], atol=3e-7)
 
 
@@ -173,3 +186,44 @@ def test_errors_say_what_is_known():
     for wrong in ({"min_snr_gamma": 0}, {"p2_gamma": -1}, {"p2_k": -1}):
         with pytest.raises(ValueError, match="`min_snr_gamma` must be positive"):
             loss_weights(schedule, "v", **wrong)
+
+
+@pytest.mark.parametrize("t", [0, 20, 500, 990])
+def test_preconditioning_is_that_of_edm(t):
+    schedule = make_schedule("linear")
+    a = share_left("linear", t)
+    skip, out, into = of_edm(a)
+    signal = math.sqrt(a)
+    found = preconditioning(signal, math.sqrt(1 - a))
+    np.testing.assert_allclose(found, [skip / signal, out], rtol=1e-9)
+    # The network is given c_in x, with x = x_t/√ᾱ.
+    assert input_scales(schedule)[t] == pytest.approx(into / signal, rel=1e-9)
+    # Of pictures with a deviation of 0.5, input and target have a deviation of 1.
+    rng = np.random.default_rng(t)
+    x0 = rng.normal(0, 0.5, (1, 200, 200, 1)).astype("float32")
+    noise, at = rng.standard_normal(x0.shape).astype("float32"), np.array([t])
+    x_t = np.asarray(q_sample(schedule, x0, at, noise))
+    assert np.std(x_t * into / signal) == pytest.approx(1, abs=0.02)
+    wanted = np.asarray(target(schedule, "edm", x0, at, noise))
+    assert np.std(wanted) == pytest.approx(1, abs=0.02)
+    # λ (D - x0)², with λ = (σ² + 0.25)/(σ 0.5)², is the plain error of the output.
+    output = wanted + 0.1
+    found = np.asarray(predict_x0(schedule, "edm", x_t, at, output))
+    weight = 1 / out**2
+    assert weight * np.mean((found - x0) ** 2) == pytest.approx(0.01, rel=1e-3)
+    assert set(loss_weights(schedule, "edm", version="2")) == {1.0}
+    with pytest.raises(UserError, match="weights of its own"):
+        loss_weights(schedule, "edm", min_snr_gamma=5)
+
+
+def test_timesteps_of_edm_are_log_normal():
+    schedule = make_schedule("linear")
+    chances = timestep_chances(schedule)
+    levels = np.log(schedule.snr) / -2  # ln σ
+    drawn = np.random.default_rng(0).normal(-1.2, 1.2, 20_000)
+    nearest = np.abs(levels[:, None] - drawn[None]).argmin(axis=0)
+    counted = np.bincount(nearest, minlength=1000) / len(drawn)
+    np.testing.assert_allclose(np.cumsum(chances), np.cumsum(counted), atol=0.015)
+    assert chances.sum() == pytest.approx(1) and (chances > 0).all()
+    # The one end of the schedule at σ = .01 is reached by 0.2 % of all draws.
+    assert chances @ levels == pytest.approx(-1.2, abs=0.02)

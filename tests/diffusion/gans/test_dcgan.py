@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+from diffusion.attributes import encode
 from diffusion.gans.dcgan import DCGAN, DCDiscriminator, DCGenerator
 from diffusion.training.gan import LatentIcons
 from illustkit.errors import UserError
@@ -109,10 +110,29 @@ def test_a_conditional_pair_is_given_the_labels_of_its_icons():
     latents = model.latents(2, label=1)
     other = {**latents, "labels": model.latents(2, label=2)["labels"]}
     assert np.any(model.generate(latents) != model.generate(other))
+    in_turn = model.latents(4, first=1)["labels"]
+    np.testing.assert_array_equal(in_turn.argmax(1), [1, 2, 0, 1])
     with pytest.raises(UserError, match="`label` is the number of a class"):
-        model.sample(1)
+        tiny().latents(1, label=0)
     with pytest.raises(ValueError, match="needs `labels`"):
         LatentIcons(pictures, model, steps=1, batch_size=2)
+
+
+def test_attributes_that_no_wish_names_are_drawn_for_each_picture():
+    schema = {"hair": ["blue", "red", "white"], "glasses": ["no", "yes"]}
+    model = tiny(attributes=schema)
+    assert model.classes == 5
+    free = model.latents(40, seed=1)
+    counts = free["labels"][:, :3].sum(1), free["labels"][:, 3:].sum(1)
+    np.testing.assert_array_equal(counts, 1)
+    assert free["labels"].any(0).all()
+    wishes = encode(schema, [{"hair": "red"}] * 40)
+    asked = model.latents(40, seed=1, wishes=wishes)
+    np.testing.assert_array_equal(asked["labels"][:, :3], wishes[:, :3])
+    np.testing.assert_array_equal(asked["labels"][:, 3:], free["labels"][:, 3:])
+    np.testing.assert_array_equal(asked["z"], free["z"])
+    with pytest.raises(UserError, match="`attributes` have 5 values"):
+        tiny(attributes=schema, classes=3)
 
 
 def test_a_picture_depends_on_the_seed_and_its_number_alone():

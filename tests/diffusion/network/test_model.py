@@ -66,6 +66,26 @@ def test_the_loss_is_the_papers(slim, objective, min_snr_gamma, version):
         assert parts == {}
 
 
+def test_edm_sees_scaled_pictures_in_training_and_sampling(slim):
+    x = batch_of()
+    signal, scale, x0 = by_hand(x)
+    diffuser = Diffuser(SLIM, timesteps=20, objective="edm", loss="mse")
+    x_t = (signal * x0 + scale * x["noise"]).astype("float32")
+    sigma = scale / signal
+    seen = (x_t / signal / np.sqrt(sigma**2 + 0.25)).astype("float32")
+    output = ops.convert_to_numpy(diffuser.unet([seen, x["t"]]))
+    found = diffuser(x)
+    np.testing.assert_allclose(ops.convert_to_numpy(found), output, atol=2e-5)
+    np.testing.assert_allclose(diffuser.denoiser()(x_t, x["t"]), output, atol=2e-5)
+    # The loss is EDM's: λ (D - x0)².
+    whole = sigma**2 + 0.25
+    guess = 0.25 / whole * x_t / signal + sigma * 0.5 / np.sqrt(whole) * output
+    weight = whole / (sigma * 0.5) ** 2
+    expected = (weight * (guess - x0) ** 2).mean(axis=(1, 2, 3))
+    (loss,) = diffuser.terms(x, None, found, True).values()
+    np.testing.assert_allclose(ops.convert_to_numpy(loss), expected, rtol=1e-3)
+
+
 def estimate_of(diffuser, x):
     """x_t, and the first estimate of the clean pictures, by hand."""
     signal, scale, x0 = by_hand(x)

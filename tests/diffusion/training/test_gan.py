@@ -7,7 +7,7 @@ from diffusion.sampling.generate import sample, sample_folder
 from diffusion.training.gan import PRESETS, choose_gan_settings, train_gan
 from illustkit.errors import UserError
 from illustkit.figures import sheet
-from illustkit.images import list_images, read_image
+from illustkit.images import list_images, read_image, write_image
 from illustkit.tables import read_json
 from illustkit.training.runs import Run
 from tests.diffusion.training.test_train import Stop
@@ -132,3 +132,28 @@ def test_presets_are_valid_and_fields_are_checked():
     with pytest.raises(UserError, match="beta_1"):
         choose_gan_settings("dcgan", beta_1=1.0)
     assert keras.config.floatx() == "float32"
+
+
+def test_icons_of_a_sub_folder_are_learnt_and_asked_for_by_its_name(icons, tmp_path):
+    paths = list_images(icons)
+    for i, path in enumerate(paths):
+        write_image(tmp_path / "icons" / "ab"[i % 2] / path.name, read_image(path))
+    labels = []
+
+    class Seen(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            labels.append(self.model.attributes)
+
+    options = {"attributes": "folders", "callbacks": [Seen()]}
+    run = tiny(tmp_path / "icons", tmp_path / "run", "dcgan", **options)
+    assert labels == [{"folder": ["a", "b"]}] and run.history["epoch"] == [0, 1]
+    model = load_gan(run)
+    pictures = sample(run, 3, attributes={"folder": "b"}, progress=False)
+    expected = model.generate(model.latents(3, label=1))
+    np.testing.assert_array_equal(pictures, expected)
+    assert np.any(pictures != sample(run, 3, attributes={"folder": "a"}))
+    with pytest.raises(UserError, match="takes one of: a, b"):
+        sample(run, 1, attributes={"folder": "c"})
+    with pytest.raises(UserError, match="`attributes` are for a DCGAN"):
+        tiny(tmp_path / "icons", tmp_path / "other", "stylegan2", **options)
+    assert not (tmp_path / "other").exists()

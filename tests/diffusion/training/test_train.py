@@ -10,6 +10,7 @@ import pytest
 
 from diffusion.network.model import Diffuser, build_diffuser, load_diffuser
 from diffusion.training import train as module
+from diffusion.training.callbacks import StopEarly
 from diffusion.training.presets import PREPRINT, PRESETS
 from diffusion.training.train import (
     check_training,
@@ -21,6 +22,7 @@ from illustkit.errors import UserError
 from illustkit.images import list_images, read_image, write_image
 from illustkit.training.optimizers import ClippedAdam, WarmupStableDecay
 from illustkit.training.runs import Run
+from illustkit.training.split import read_split
 from tests.diffusion.conftest import TINIEST, train_slim
 from tests.diffusion.network.test_model import batch_of
 
@@ -381,3 +383,55 @@ def test_the_preprint_s_preset_is_the_preprint_s():
     for name in PRESETS:
         choose_settings(name)
     assert choose_settings("tiny", image_size=64).image_size == (64, 64)
+
+
+class Losses(keras.callbacks.Callback):
+    """Says what the validation loss was, and keeps the average of each epoch."""
+
+    def __init__(self, *losses):
+        super().__init__()
+        self.losses, self.averages, self.found = losses, {}, []
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.found.append(logs["val_loss"])
+        logs["val_loss"] = self.losses[epoch]
+        self.averages[epoch] = self.model.average.get_weights()
+
+
+def test_a_training_ends_early_and_keeps_the_weights_of_its_best_epoch(
+    slim, icons, tmp_path, monkeypatch
+):
+    watch = Losses(3.0, 1.0, 2.0, 0.5)
+    options = {"early_stopping": 1, "steps": 16, "sample_every": 0}
+
+    def again(**more):
+        given = {**options, "callbacks": [watch], **more}
+        return train_slim(monkeypatch, icons, tmp_path / "run", **given)
+
+    run = again()
+    assert run.history["val_loss"] == [3.0, 1.0, 2.0]
+    assert all(0 < loss < 9 for loss in watch.found)
+    learnt, held_out = read_split(run.folder)
+    assert held_out and len(learnt) + len(held_out) == 7
+    assert_same(weights_of(run), watch.averages[1])
+    assert again().history["epoch"] == [0, 1, 2]
+    # With more patience it goes on, and finds a better epoch.
+    run = again(early_stopping=2)
+    assert run.history["val_loss"] == [3.0, 1.0, 2.0, 0.5]
+    assert_same(weights_of(run), watch.averages[3])
+    with pytest.raises(UserError, match="early_stopping"):
+        again(early_stopping=None)
+
+
+def test_it_ends_where_copies_begin_and_keeps_no_such_weights():
+    class Grids:
+        memorises = False
+
+    grids, model = Grids(), type("Model", (), {"stop_training": False})()
+    early = StopEarly(5, {"val_loss": [2.0]}, grids)
+    early.set_model(model)
+    early.on_epoch_end(1, {"val_loss": 1.0})
+    assert early.is_best and not model.stop_training
+    grids.memorises = True
+    early.on_epoch_end(2, {"val_loss": 0.5})
+    assert model.stop_training and not early.is_best
