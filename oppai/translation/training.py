@@ -29,8 +29,8 @@ from illustkit.training.trainable import Trainable
 from oppai.translation.pairs import Pair, PairBatches, draw_pairs, read_pairs, shrink
 from oppai.translation.tasks import Task, grey_of, make_task
 
-HELD_OUT = 24  # drawn pairs that are measured, with seeds from here on:
-FIRST_HELD_OUT = 10**6
+HELD_OUT = 24  # drawn pairs that are measured, or a quarter of those learnt from
+FIRST_HELD_OUT = 10**6  # their seeds begin here
 
 
 @dataclass(frozen=True)
@@ -433,8 +433,10 @@ def _collect(
         if targets is not None:
             raise UserError("`targets` needs the folder of their inputs, `pictures`.")
         learnt = draw_pairs(rules, range(chosen.drawn), side)
-        first = FIRST_HELD_OUT
-        return learnt, draw_pairs(rules, range(first, first + HELD_OUT), side), None
+        held_out = range(
+            FIRST_HELD_OUT, FIRST_HELD_OUT + min(HELD_OUT, max(2, chosen.drawn // 4))
+        )
+        return learnt, draw_pairs(rules, held_out, side), None
     pairs, paths, left_out = read_pairs(
         rules, pictures, targets, side=side, cache=cache, progress=not quiet
     )

@@ -48,6 +48,29 @@ def mosaic(data, run, **options):
     )
 
 
+def completion(data, run, **options):
+    """Train a network that fills holes, a discriminator first alone, then both."""
+    from oppai.translation.training import train_translation
+
+    return train_translation(
+        "complete",
+        data / "oppai",
+        run,
+        preset="tiny",
+        network={"filters": 2},
+        adversarial=True,
+        alone=0.25,
+        image_size=64,
+        batch_size=4,
+        epochs=2,
+        epoch_steps=2,
+        holdout=0.4,
+        sheet_every=0,
+        verbose=0,
+        **{"learning_rate": 1e-2, "precision": "float32", **options},
+    )
+
+
 def detector(data, run, **options):
     """Train the detector: AdamW, clipped gradients, a loss over a batch's faces.
 
@@ -271,7 +294,7 @@ def adversarial(data, run, *, strategy, callbacks):
 
 
 MODELS = oppai, mosaic, detector, smallnet, alexnet, diffusion, dcgan, stylegan2
-MODELS += regularised, adversarial
+MODELS += regularised, adversarial, completion
 CASES = {train.__name__: train for train in MODELS}
 
 

@@ -39,6 +39,14 @@ CAPPED = {
         7,
     ),
     "oppai_restore": ({}, 2),
+    "picture_to_picture": (
+        {
+            "options": {
+                **{"epoch_steps": 1, "drawn": 3, "image_size": 32, "batch_size": 2}
+            }
+        },
+        6,
+    ),
     "oppai_train": ({"n_samples": 12, "epochs": 1}, 4),
 }
 ELSEWHERE = {"oppai_dataset": "test_dataset.py"}  # it needs a stand-in for Pixiv

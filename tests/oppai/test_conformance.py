@@ -14,7 +14,7 @@ from oppai.translation.completion import CompletionDiscriminator, CompletionNetw
 from oppai.translation.pix2pix import Pix2PixUNet
 from oppai.translation.segmentation import FCN8s, UNet
 from oppai.translation.sketch import SketchDiscriminator, SketchNetwork
-from oppai.translation.style import StyleDecoder
+from oppai.translation.style import StyleDecoder, StyleTransfer
 from tests.layer_checks import check_cases, conformance
 
 
@@ -108,6 +108,7 @@ def objects_of_oppai():
     yield SketchNetwork(1 / 48, dtype="mixed_bfloat16")
     yield SketchDiscriminator(64, filters=2, dtype="mixed_bfloat16")
     yield StyleDecoder(8, blocks=((4, 1),), dtype="mixed_bfloat16")
+    yield StyleTransfer("relu2_1", dtype="mixed_bfloat16")
     yield FCN8s(3, scale=1 / 64, dtype="mixed_bfloat16")
     yield UNet(filters=2, dtype="mixed_bfloat16")
     yield Restorer(chapter, {"valid": 1.0})

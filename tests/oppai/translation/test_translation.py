@@ -254,8 +254,7 @@ OPTIONS = {
 
 
 @pytest.mark.usefixtures("eagerly")
-def test_a_training_resumes_and_its_run_translates_any_size(tmp_path, monkeypatch):
-    monkeypatch.setattr("oppai.translation.training.HELD_OUT", 2)
+def test_a_training_resumes_and_its_run_translates_any_size(tmp_path):
     options = {**OPTIONS, "network": {"filters": 2, "depth": 4}}
     options |= {"learning_rate": 1e-2, "precision": "float32"}
     broken = oppai.train_translation(
@@ -276,7 +275,7 @@ def test_a_training_resumes_and_its_run_translates_any_size(tmp_path, monkeypatc
 
 
 @pytest.mark.usefixtures("eagerly")
-def test_an_adversarial_training_of_a_folder_keeps_its_split(tmp_path, monkeypatch):
+def test_an_adversarial_training_of_a_folder_keeps_its_split(tmp_path):
     rng = np.random.default_rng(0)
     for i in range(4):
         pair = rng.integers(0, 256, (40, 80, 3)).astype("uint8")
@@ -416,9 +415,8 @@ def test_a_style_is_its_means_and_deviations_in_every_part():
 
 @pytest.mark.usefixtures("eagerly")
 def test_a_discriminator_learns_alone_first_and_from_unpaired_sketches(
-    tmp_path, monkeypatch
+    tmp_path,
 ):
-    monkeypatch.setattr("oppai.translation.training.HELD_OUT", 2)
     options = {**OPTIONS, "image_size": 64, "epochs": 1, "network": TINY["clean"]}
     options |= {"sheet_every": 0, "seed": 5}
     first = oppai.train_translation("clean", None, tmp_path / "a", **options)
