@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -139,6 +140,11 @@ def load_restorer(
     if precision == "int8":
         if engine not in ("auto", "onnx"):
             raise UserError(f"`precision` int8 needs `engine` onnx. Received: {engine}")
+        if find_spec("onnxruntime") is None:
+            raise UserError(
+                "`precision` int8 needs ONNX Runtime: pip install onnxruntime, or "
+                "leave the option out."
+            )
         engine = "onnx"
     chosen = choose_engine(engine, shipped=shipped and not half, fastest="opencv")
     restorer: BaseRestorer

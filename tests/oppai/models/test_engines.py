@@ -177,7 +177,7 @@ def test_the_ranges_that_ship_are_of_all_convolutions_but_the_ends(name):
     assert all(a < b and c < d for a, b, c, d in ranges.values())
 
 
-def test_int8_is_for_onnx_and_for_what_ships(tmp_path):
+def test_int8_is_for_onnx_and_for_what_ships(tmp_path, monkeypatch):
     pytest.importorskip("onnxruntime")
     MosaicRestorer(MosaicUNet(**TINY)).save(tmp_path / "a.keras")
     with pytest.raises(UserError, match="only the package's own"):
@@ -185,3 +185,6 @@ def test_int8_is_for_onnx_and_for_what_ships(tmp_path):
     with pytest.raises(UserError, match="needs `engine` onnx"):
         load_restorer("default", engine="opencv", precision="int8")
     assert load_restorer("default", engine="auto", precision="int8").engine == "onnx"
+    monkeypatch.setattr("oppai.models.pretrained.find_spec", lambda name: None)
+    with pytest.raises(UserError, match="pip install onnxruntime, or leave"):
+        load_restorer("default", engine="auto", precision="int8")
