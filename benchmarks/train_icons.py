@@ -92,13 +92,19 @@ def drawn(first, n):
     return icons, [describe_face_icon(seed) for seed in range(first, first + n)]
 
 
+def sampling(model, steps):
+    """Return how a model is sampled: a distilled one in its own steps."""
+    return {} if model.distilled else {"sampler": "dpm++", "steps": steps}
+
+
 def evaluate(work, model, n, steps):
     """Measure new icons beside as many of the illustrator's next ones."""
     import diffusion
 
     learnt = diffusion.read_icons(work / "icons", (SIDE, SIDE)).pictures
     unseen, said = drawn(NEXT, n)
-    options = {"sampler": "dpm++", "steps": steps}
+    model = diffusion.load_diffuser(model)
+    options = sampling(model, steps)
     made = {
         "as the model likes": diffusion.sample(model, n, **options),
         "as the next ones": diffusion.sample(model, n, attributes=said, **options),
@@ -180,7 +186,9 @@ def obey(work, model, n, steps, guidance):
     print(", ".join(f"{name} {_agree(said, seen, name):.3f}" for name in said[0]))
     model = diffusion.load_diffuser(model)
     for strength in guidance:
-        options = {"sampler": "dpm++", "steps": steps, "guidance": strength}
+        options = sampling(model, steps)
+        if not model.distilled:
+            options["guidance"] = strength
 
         def asked(wishes, options=options):
             return diffusion.sample(
