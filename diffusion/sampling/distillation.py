@@ -451,7 +451,7 @@ def walk_paths(
         clip=not jumps_already,
         self_condition=teacher.unet.self_condition and not jumps_already,
     )
-    if jumps_already:
+    if teacher.distilled is not None:
         times = list(teacher.distilled["timesteps"])
         pairs = list(zip(times, [*times[1:], -1], strict=True))
         walking = ddim_steps(denoise, pairs, eta=0.0, version="2", rng=None)

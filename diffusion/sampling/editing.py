@@ -440,7 +440,7 @@ def repaint(
     return x
 
 
-def _editing(model):
+def _editing(model: Diffuser | Run | str | os.PathLike) -> Diffuser:
     """Return the model to edit with, loaded; refuse one of a few steps."""
     model = model if isinstance(model, Diffuser) else load_diffuser(model)
     if model.distilled:

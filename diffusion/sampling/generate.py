@@ -42,6 +42,8 @@ from illustkit.options import check_choice, check_number, check_options
 from illustkit.tables import read_json, write_json
 
 if TYPE_CHECKING:
+    from typing_extensions import TypeIs
+
     from diffusion.gans.model import IconGAN
     from diffusion.network.model import Diffuser
     from illustkit.training.runs import Run
@@ -280,17 +282,14 @@ def guidance_of(model: Diffuser | IconGAN, guidance: float | None) -> float:
     Raises:
         UserError: If a distilled model is asked for another guidance than its own.
     """
-    own = model.distilled["guidance"] if _is_distilled(model) else None
+    known = getattr(model, "distilled", None)
+    own = known["guidance"] if known else None
     if own is not None and guidance not in (None, own):
         raise UserError(
             f"This model was distilled with a guidance of {own:g}: leave `guidance` "
             f"out, or distil its teacher anew. Received: {guidance:g}"
         )
     return GUIDANCE if guidance is None else guidance
-
-
-def _is_distilled(model):
-    return bool(getattr(model, "distilled", None))
 
 
 def encode_wishes(
@@ -437,7 +436,7 @@ def default_batch_size(model: Diffuser | IconGAN, shape: Sequence[int]) -> int:
     return 1 << min(6, max(0, int(np.log2(max(1.0, MEMORY / each)))))
 
 
-def _opened(model: Diffuser | IconGAN | Run | str | os.PathLike) -> Diffuser | IconGAN:
+def _opened(model: Any) -> Diffuser | IconGAN:
     if not isinstance(model, str | os.PathLike) and not hasattr(model, "folder"):
         return model
     from diffusion.gans.runs import load_model
@@ -445,7 +444,7 @@ def _opened(model: Diffuser | IconGAN | Run | str | os.PathLike) -> Diffuser | I
     return load_model(model)
 
 
-def _is_gan(model):
+def _is_gan(model: Any) -> TypeIs[IconGAN]:
     """Return whether a model is a GAN, without loading Keras to know its class."""
     return not hasattr(model, "denoiser")
 
