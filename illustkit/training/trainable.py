@@ -132,7 +132,8 @@ def state_of(
 
     Example:
     ```python
-    self.steps = state_of(self, "steps", (), "int32")
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    steps = state_of(model, "steps", (), "int32")
     ```
 
     Args:
@@ -162,7 +163,10 @@ def move_averages(
 
     Example:
     ```python
-    move_averages(self.average.weights, self.unet.weights, 0.995)
+    layer, average = keras.layers.Dense(1), keras.layers.Dense(1)
+    for each in (layer, average):
+        each.build((None, 2))
+    move_averages(average.weights, layer.weights, 0.995)
     ```
 
     Args:
