@@ -7,7 +7,7 @@ import numpy as np
 
 from illustkit import progress
 from oppai.censoring.block_grid import Grid
-from oppai.censoring.regions import Box, Region, overlap, region_at
+from oppai.censoring.regions import Box, Region, region_at
 from oppai.detection.evidence import (
     explained_by_blocks,
     gather_evidence,
@@ -20,7 +20,7 @@ from oppai.detection.evidence import (
 from oppai.detection.grids.blended import excess, find_blended, with_opacity
 from oppai.detection.grids.combs import best_comb, comb_score, fit_comb, same_lines
 from oppai.detection.grids.corners import from_corner
-from oppai.detection.grids.forms import fit_form, trimmed
+from oppai.detection.grids.forms import fit_form
 from oppai.detection.grids.lattice import coarsest_grid, find_grids
 from oppai.detection.grids.soft import find_soft
 from oppai.detection.grids.straight import Straight, straighten
@@ -51,9 +51,6 @@ _DOUBT, _EXPLAINING, _USUAL = 2.7, 20.0, 0.85
 # Least part of the box around a region that it fills: the gutters between a page's
 # panels lie on a grid too.
 _FILLED = 0.12
-# Variance that the blocks of a region explain that holds more than a mosaic, and by how
-# much more its plain blocks have to explain. Where a mosaic is blended they do not.
-_MIXED, _CLEARER = 0.9, 0.05
 _MOST_WHOLE, _MOST_ANY = 16, 8  # grids that are looked at
 _SURER = 0.05  # by how much a comb of any size has to be better than the one at hand
 # Least side of a picture that is searched at half its size, how sure a find there has
@@ -173,28 +170,6 @@ class MosaicSearch:
         return (block, origin) if best >= score + _SURER else near
 
 
-def _plain_part(grey, region):
-    """Return a region on whole pixels, or its plain blocks where it holds others."""
-    before = explained_by_blocks(grey, region)
-    tight = trimmed(grey, region) if before < _MIXED else None
-    if tight is None or explained_by_blocks(grey, tight) < max(
-        _MIXED, before + _CLEARER
-    ):
-        return region
-    return replace(tight, confidence=region.confidence)
-
-
-def _without_others(grey, region):
-    """Return a region on whole pixels, or its plain blocks where others reach far.
-
-    Blocks at its sides may be cut.
-    """
-    tight, (block, _) = _plain_part(grey, region), region.grid.whole
-    off = [abs(a - b) for a, b in zip(tight.box, region.box, strict=True)]
-    is_far = any(off[k] > block[k % 2] for k in range(4))
-    return tight if is_far else region
-
-
 def _near(first, second):
     """Return whether two grids are one, fitted to other steps."""
     pairs = zip(first.block, second.block, strict=True)
@@ -255,16 +230,15 @@ class _View:
             inside, own = labels[samples] == k, probability[samples]
             own = np.where(inside, own, own.clip(max=0.3))
             region = fit_form(self.grey, grid, own, (x + a * block_x, y + b * block_y))
-            if region is None:
-                continue
-            # The samples of the region within what is judged.
-            seen = features[samples], middles[b:d, a:c], own
-            corner = x + a * block_x, y + b * block_y
-            candidates += [
-                candidate
-                for part, hidden in self._parts(region, inside, corner)
-                if (candidate := self._judged(part, *seen, hidden)) is not None
-            ]
+            if region is not None:
+                scores = grid_scores(self.grey, region)
+                seen = features[samples], middles[b:d, a:c], own, inside
+                evidence = gather_evidence(*seen, self.straight.own, scores)
+                log_odds = weigh(evidence, whole=self.is_whole)
+                confidence = float(1 / (1 + np.exp(-log_odds)))
+                own = self.straight.back(replace(region, confidence=confidence))
+                if own is not None:
+                    candidates.append((own, evidence))
         candidates.sort(key=lambda c: (is_grid(c[1]), c[1][0]), reverse=True)
         goes_on = probability.size <= _WIDEST * SAMPLES**2 and _touch_rim(
             boxes,
@@ -272,37 +246,6 @@ class _View:
             (view[0], view[1], width - view[2], height - view[3]),
         )
         return candidates if candidates and is_grid(candidates[0][1]) else [], goes_on
-
-    def _parts(self, region, inside, corner):
-        """Yield a region and its samples; only its plain blocks, if they are a part."""
-        # A part of a mosaic may lie on a grid of whole pixels by chance.
-        if not self.is_whole:
-            tight = _plain_part(self.grey, region)
-            if tight is not region:
-                (block_x, block_y), _ = self.grid.whole
-                left, top, right, bottom = tight.box
-                within = np.zeros_like(inside)
-                within[
-                    (top - corner[1]) * SAMPLES // block_y : -(
-                        (corner[1] - bottom) * SAMPLES // block_y
-                    ),
-                    (left - corner[0]) * SAMPLES // block_x : -(
-                        (corner[0] - right) * SAMPLES // block_x
-                    ),
-                ] = True
-                yield tight, inside & within
-                return
-        yield region, inside
-
-    def _judged(self, region, features, middles, probability, inside):
-        """Return the `Candidate` of a region; `None` if nothing of it is left."""
-        scores = grid_scores(self.grey, region)
-        seen = features, middles, probability, inside
-        evidence = gather_evidence(*seen, self.straight.own, scores)
-        log_odds = weigh(evidence, whole=self.is_whole)
-        confidence = float(1 / (1 + np.exp(-log_odds)))
-        own = self.straight.back(replace(region, confidence=confidence))
-        return None if own is None else (own, evidence)
 
     def _look(self, view):
         height, width = self.grey.shape
@@ -465,34 +408,18 @@ def _search(grey, whole, least, marked, taken, grids):
             left, top, right, bottom = place
             if taken[top:bottom, left:right].mean() > 0.3:
                 continue
-            candidates = search.refined(grid, place)
-            for found in search.whole(candidates, least):
-                region = found if whole else _surer(grey, found, candidates[0][0])
+            for found in search.whole(search.refined(grid, place), least):
+                region = found if whole else _checked(grey, found)
                 if (region.confidence or 0) <= least:
                     continue
                 if _fits_better(grey, region) if whole else _is_judged(region.grid):
                     continue
-                if whole:
-                    region = _without_others(grey, region)
                 under = taken[region.slices]
                 if (region.mask & under).sum() < 0.3 * region.mask.sum():
                     region.mask[under] = False
                     under |= region.mask
                     regions.append(region)
     return regions
-
-
-def _surer(grey, found, first):
-    """Return a region in the whole picture, or as it was first if that is surer.
-
-    In the whole picture what is beside a mosaic may be taken for a part of it.
-    """
-    found = _checked(grey, found)
-    here, there = overlap(found.box, first.box)
-    if not (found.mask[here] & first.mask[there]).any():
-        return found
-    first = _checked(grey, replace(first, grid=found.grid))
-    return max(found, first, key=lambda region: region.confidence)
 
 
 def _checked(grey, region):

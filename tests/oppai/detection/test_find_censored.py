@@ -200,20 +200,3 @@ def test_what_is_found_at_half_the_size_lies_in_the_picture(character, monkeypat
     assert region.box == (20, 24, 80, 60)
     assert region.mask.shape == (36, 60) and region.mask.all()
     assert region.grid == Grid((10, 8))
-
-
-def test_what_the_whole_picture_adds_to_a_mosaic_makes_it_no_less_sure():
-    rng = np.random.default_rng(0)
-    grey = rng.integers(0, 256, (120, 160), np.uint8)
-    grey[20:84, 16:80] = rng.permutation(64).reshape(8, 8).repeat(8, 0).repeat(8, 1) * 3
-    first = Region(
-        (16, 20, 80, 84), np.ones((64, 64), bool), "mosaic", Grid((8, 8), (0, 4)), 0.95
-    )
-    wide = Region(
-        (16, 20, 160, 116), np.ones((96, 144), bool), "mosaic", first.grid, 0.9
-    )
-    assert mosaic_finder._surer(grey, wide, first).box == first.box
-    apart = Region(
-        (96, 20, 160, 84), np.ones((64, 64), bool), "mosaic", first.grid, 0.9
-    )
-    assert mosaic_finder._surer(grey, apart, first).box == apart.box
