@@ -173,14 +173,15 @@ def case(
             sides = counts * np.maximum(1, sides // counts)
         x, y = rng.integers(0, size - sides).tolist()
         width, height = sides.tolist()
-        if picture[y : y + height, x : x + width].std() > 25:
+        boxes = [(x, y, x + width, y + height)]
+        if n == 2:  # one above the other, with a fifth of the height between them
+            boxes = [
+                (x, y, x + width, y + height * 2 // 5),
+                (x, y + height * 3 // 5, x + width, y + height),
+            ]
+        # On a plain background a mosaic cannot be seen.
+        if min(picture[b:d, a:c].std() for a, b, c, d in boxes) > 25:
             break
-    boxes = [(x, y, x + width, y + height)]
-    if n == 2:  # one above the other, with a fifth of the height between them
-        boxes = [
-            (x, y, x + width, y + height * 2 // 5),
-            (x, y + height * 3 // 5, x + width, y + height),
-        ]
     censored, regions = picture.astype(float), []
     hidden = np.zeros(picture.shape[:2], np.uint8)
     for number, box in enumerate(boxes):

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
     from diffusion.gans.model import IconGAN
     from diffusion.network.model import Diffuser
+    from diffusion.sampling.engines import EngineDiffuser
     from illustkit.training.runs import Run
 
 SAMPLERS = "ddim", "ddpm", "dpm++", "heun"
@@ -61,7 +62,7 @@ DEFAULTS = {"sampler": None, "eta": None, "seed": 3407, "image_size": None}
 
 
 def sample(
-    model: Diffuser | IconGAN | Run | str | os.PathLike,
+    model: Diffuser | IconGAN | EngineDiffuser | Run | str | os.PathLike,
     n: int,
     *,
     sampler: str | None = None,
@@ -450,7 +451,7 @@ def _is_gan(model: Any) -> TypeIs[IconGAN]:
 
 
 def sample_folder(
-    model: Diffuser | IconGAN | Run | str | os.PathLike,
+    model: Diffuser | IconGAN | EngineDiffuser | Run | str | os.PathLike,
     n: int,
     folder: str | os.PathLike,
     *,

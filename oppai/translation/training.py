@@ -433,10 +433,8 @@ def _collect(
         if targets is not None:
             raise UserError("`targets` needs the folder of their inputs, `pictures`.")
         learnt = draw_pairs(rules, range(chosen.drawn), side)
-        held_out = range(
-            FIRST_HELD_OUT, FIRST_HELD_OUT + min(HELD_OUT, max(2, chosen.drawn // 4))
-        )
-        return learnt, draw_pairs(rules, held_out, side), None
+        seeds = FIRST_HELD_OUT + np.arange(min(HELD_OUT, max(2, chosen.drawn // 4)))
+        return learnt, draw_pairs(rules, seeds.tolist(), side), None
     pairs, paths, left_out = read_pairs(
         rules, pictures, targets, side=side, cache=cache, progress=not quiet
     )
