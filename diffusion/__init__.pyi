@@ -44,8 +44,8 @@ from .sampling.distillation import distill as distill
 from .sampling.editing import inpaint_picture as inpaint_picture
 from .sampling.editing import interpolate_pictures as interpolate_pictures
 from .sampling.exporting import export as export
+from .sampling.folder import sample_folder as sample_folder
 from .sampling.generate import sample as sample
-from .sampling.generate import sample_folder as sample_folder
 from .sampling.heun import heun as heun
 from .sampling.samplers import ddim as ddim
 from .sampling.samplers import ddpm as ddpm

@@ -16,7 +16,7 @@ from diffusion.evaluation.report import LEAST, evaluate_pictures
 from diffusion.evaluation.vgg import vgg16_extractor
 from diffusion.gans.runs import load_model
 from diffusion.icons import GRID
-from diffusion.sampling.generate import ICONS, sample_folder
+from diffusion.sampling.folder import ICONS, sample_folder
 from diffusion.training.gan import check_gan_training, train_gan
 from diffusion.training.train import check_training, train
 from illustkit.errors import UserError

@@ -11,14 +11,14 @@ from diffusion.evaluation.features import load_extractor
 from diffusion.evaluation.report import LEAST, evaluate_pictures
 from diffusion.icons import icon_files
 from diffusion.network.model import Diffuser, load_diffuser
-from diffusion.sampling.generate import (
+from diffusion.sampling.folder import (
     ICONS,
-    check_sampler,
     differs,
     icon_paths,
     sample_folder,
     sample_settings,
 )
+from diffusion.sampling.generate import check_sampler
 from diffusion.schedules import make_schedule
 from diffusion.training.train import check_training, train
 from illustkit.errors import UserError, as_user_error

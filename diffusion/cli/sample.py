@@ -65,7 +65,7 @@ def sample(
     with user_errors(NAME):
         from diffusion.attributes import parse_attributes
         from diffusion.sampling.engines import open_model
-        from diffusion.sampling.generate import icon_paths, sample_folder
+        from diffusion.sampling.folder import icon_paths, sample_folder
 
         if n is None:
             n = 16 if run == DEFAULT_RUN else 64

@@ -23,12 +23,8 @@ from diffusion.network.model import AVERAGE, DIFFUSER, Diffuser, load_diffuser
 from diffusion.network.unet import UNet
 from diffusion.process import Denoiser, predict_x0
 from diffusion.sampling.exporting import settings_of
-from diffusion.sampling.generate import (
-    GUIDANCE,
-    default_batch_size,
-    fingerprint,
-    sample_size,
-)
+from diffusion.sampling.folder import fingerprint
+from diffusion.sampling.generate import GUIDANCE, default_batch_size, sample_size
 from diffusion.sampling.samplers import (
     ddim_steps,
     dpm_steps,

@@ -6,7 +6,8 @@ import pytest
 from diffusion.evaluation.inception import WeightsError
 from diffusion.experiment import run_experiment
 from diffusion.network.model import load_diffuser
-from diffusion.sampling.generate import fingerprint, sample
+from diffusion.sampling.folder import fingerprint
+from diffusion.sampling.generate import sample
 from diffusion.training import train as training
 from illustkit.errors import UserError
 from illustkit.images import read_image

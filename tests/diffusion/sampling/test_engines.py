@@ -4,7 +4,7 @@ import pytest
 import diffusion
 from diffusion.sampling.engines import EngineDiffuser, open_model
 from diffusion.sampling.exporting import network_of
-from diffusion.sampling.generate import fingerprint, sample_settings
+from diffusion.sampling.folder import fingerprint, sample_settings
 from illustkit import engines
 from illustkit.errors import UserError
 from tests.diffusion.sampling.test_exporting import model_of

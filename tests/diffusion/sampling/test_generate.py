@@ -4,11 +4,11 @@ import pytest
 
 from diffusion.network.model import Diffuser
 from diffusion.sampling import generate
+from diffusion.sampling.folder import sample_settings
 from diffusion.sampling.generate import (
     default_batch_size,
     most_steps,
     sample,
-    sample_settings,
     sampling_of,
 )
 

@@ -6,8 +6,9 @@ import pytest
 from PIL import Image
 
 from diffusion.network.model import Diffuser
-from diffusion.sampling import generate
-from diffusion.sampling.generate import sample, sample_folder
+from diffusion.sampling import folder as samples
+from diffusion.sampling.folder import sample_folder
+from diffusion.sampling.generate import sample
 from diffusion.watermark import add_watermark, read_note
 from illustkit.images import read_image
 
@@ -55,17 +56,17 @@ def test_without_a_mark_the_pictures_are_as_they_were_made(model, tmp_path):
 def test_an_interrupted_folder_ends_as_an_uninterrupted_one(
     model, whole, tmp_path, monkeypatch
 ):
-    original = generate.sample
+    original = samples.sample
 
     def interrupted(*arguments, **options):
         if options["first"] == 4:
             raise KeyboardInterrupt
         return original(*arguments, **options)
 
-    monkeypatch.setattr(generate, "sample", interrupted)
+    monkeypatch.setattr(samples, "sample", interrupted)
     with pytest.raises(KeyboardInterrupt):
         sample_folder(model, 7, tmp_path, grid=4, **OPTIONS)
-    monkeypatch.setattr(generate, "sample", original)
+    monkeypatch.setattr(samples, "sample", original)
     made = sorted(tmp_path.rglob("icon-*.png"))
     assert len(made) == 4
     made[1].unlink()  # a hole as well
@@ -166,7 +167,7 @@ def test_a_folder_without_a_picture_is_bound_to_no_settings(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(generate, "sample", interrupted)
+        patch.setattr(samples, "sample", interrupted)
         sample_folder(model, 1, tmp_path, **OPTIONS)
     assert not list(tmp_path.iterdir())
     (path,) = sample_folder(model, 1, tmp_path, **OPTIONS)
@@ -179,7 +180,7 @@ def test_a_folder_of_an_older_version_goes_on(model, tmp_path):
     """Its settings as they were recorded: a number for the steps of every sampler."""
     old = {"sampler": "ddpm", "steps": 50, "eta": None, "seed": 3407}
     old |= {"image_size": [16, 16], "watermark": "AI-generated", "opacity": 0.35}
-    old["model"] = generate.fingerprint(model)
+    old["model"] = samples.fingerprint(model)
     (tmp_path / "icons").mkdir()
     Image.new("RGB", (16, 16)).save(tmp_path / "icons" / "icon-00000.png")
     (tmp_path / "settings.json").write_text(json.dumps(old))

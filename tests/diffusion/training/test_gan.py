@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 
 from diffusion.gans.runs import load_gan
-from diffusion.sampling.generate import sample, sample_folder
+from diffusion.sampling.folder import sample_folder
+from diffusion.sampling.generate import sample
 from diffusion.training.gan import PRESETS, choose_gan_settings, train_gan
 from illustkit.errors import UserError
 from illustkit.figures import sheet
