@@ -70,7 +70,8 @@ def _style_terms(y, predicted):
     vgg = load_vgg_features(taps=["relu1_1", "relu2_1"])
 
     def features(pictures):
-        return [np.asarray(each) / 100 for each in vgg(pictures)]
+        shallow, deep = (np.asarray(each) for each in vgg(pictures))
+        return [shallow / 50, deep / 210]
 
     seen, styles = (
         features(y[k] / np.float32(127.5) - 1) for k in ("picture", "style")
