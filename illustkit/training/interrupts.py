@@ -68,11 +68,15 @@ class StopOnInterrupt(keras.callbacks.Callback):
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
-        """Return a context in which Ctrl-C is taken; only a main thread gets any."""
-        if threading.current_thread() is not threading.main_thread():
+        """Return a context in which Ctrl-C is taken.
+
+        Only a main thread gets any, and a process in the background ignores it.
+        """
+        before = signal.getsignal(signal.SIGINT)
+        main = threading.current_thread() is threading.main_thread()
+        if not main or before is signal.SIG_IGN:
             yield
             return
-        before = signal.getsignal(signal.SIGINT)
 
         def ask(number, frame):
             self.asked = True

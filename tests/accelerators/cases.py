@@ -64,10 +64,10 @@ def completion(data, run, **options):
         batch_size=4,
         epochs=2,
         epoch_steps=2,
-        holdout=0.4,
+        holdout=0.5,
         sheet_every=0,
         verbose=0,
-        **{"learning_rate": 1e-2, "precision": "float32", **options},
+        **{"learning_rate": 3e-3, "precision": "float32", **options},
     )
 
 

@@ -12,6 +12,9 @@ import pytest
 from tests.accelerators.conftest import CASES, LARGE, NAMES
 
 TOLERANCE = 1e-5
+# The discriminator's last BatchNorm sees four numbers a channel, and makes more of
+# rounding. Without the other replica's two they would differ by a tenth and more.
+TOLERANCES = {"completion": 1e-4}
 cells = [
     pytest.param(
         configuration,
@@ -35,20 +38,20 @@ def outcome_of(outcomes, configuration):
 @pytest.mark.parametrize("configuration, case", cells)
 def test_trains_as_one_device_of_tensorflow(outcomes, configuration, case):
     result = outcome_of(outcomes, configuration)
-    base = outcomes["one"]
+    base, tolerance = outcomes["one"], TOLERANCES.get(case, TOLERANCE)
     assert len(base[case]["steps"]) == len(result[case]["steps"]) >= 3
     for mine, theirs in zip(base[case]["steps"], result[case]["steps"], strict=True):
         # A rank correlation of equal scores is nan on every device.
-        assert theirs == pytest.approx(mine, rel=TOLERANCE, nan_ok=True)
+        assert theirs == pytest.approx(mine, rel=tolerance, nan_ok=True)
     mine, theirs = base[case]["history"], result[case]["history"]
     sampled = {"copies"}  # logged when samples are drawn, which some cells leave out
     assert set(mine) - sampled == set(theirs) - sampled
     for name in set(mine) - sampled:
-        expected = pytest.approx(mine[name], rel=TOLERANCE, abs=1e-6, nan_ok=True)
+        expected = pytest.approx(mine[name], rel=tolerance, abs=1e-6, nan_ok=True)
         assert theirs[name] == expected, name
     for a, b in zip(base.weights(case), result.weights(case), strict=True):
-        np.testing.assert_allclose(b, a, rtol=0, atol=TOLERANCE)
-    assert base[case]["moved"] > 100 * TOLERANCE
+        np.testing.assert_allclose(b, a, rtol=0, atol=tolerance)
+    assert base[case]["moved"] > max(100 * TOLERANCE, 20 * tolerance)
 
 
 @pytest.mark.parametrize("configuration", ["mirrored", "workers"])

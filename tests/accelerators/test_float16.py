@@ -30,12 +30,16 @@ class Steps(keras.callbacks.Callback):
         if not optimizer.built:
             optimizer.build(self.model.trainable_variables)
         optimizer.dynamic_scale.assign(256.0)
-        self.first = self.model.get_weights()
+        self.first = self.learnt()
+
+    def learnt(self):
+        variables = self.model.trainable_variables
+        return [keras.ops.convert_to_numpy(variable) for variable in variables]
 
     def on_train_end(self, logs=None):
         sync_jax_state(self.model)
         self.done = int(self.model.optimizer.iterations)
-        pairs = zip(self.first, self.model.get_weights(), strict=True)
+        pairs = zip(self.first, self.learnt(), strict=True)
         self.moved = max(float(np.abs(a - b).max()) for a, b in pairs)
 
 

@@ -306,7 +306,7 @@ def test_every_command_that_writes_a_mark_takes_a_font(walked, icons, monkeypatc
     from tests.diffusion.test_watermark import DEJAVU
 
     marked = [c.__name__ for c, _ in COMMANDS if "watermark_text" in signature(c)]
-    assert marked == ["sample", "interpolate", "inpaint", "serve"]
+    assert marked == ["sample", "interpolate", "inpaint", "export_web", "serve"]
     assert all("font" in signature(c) for c, _ in COMMANDS if c.__name__ in marked)
     command = "interpolate", "a-run", icons / "0.png", icons / "1.png", "--n", 1
     for name, font in (("a.png", ()), ("b.png", ("--font", DEJAVU))):

@@ -153,7 +153,7 @@ def test_the_noise_to_learn_stays_exact_in_bfloat16(slim, monkeypatch):
     assert keras.backend.standardize_dtype(output.dtype) == "float32"
     inner = [layer.compute_dtype for layer in diffuser.unet.layers]
     assert "bfloat16" in inner
-    assert {w.dtype for w in diffuser.weights} <= {"float32", "uint32"}
+    assert {w.dtype for w in diffuser.weights} <= {"float32", "int32", "uint32"}
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])

@@ -58,6 +58,14 @@ def whole(tmp_path_factory):
     return fit(tmp_path_factory.mktemp("whole") / "run")
 
 
+@pytest.fixture(autouse=True)
+def foreground():
+    """A process in the background, as on a CI machine, ignores Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("epoch, batch", [(0, 0), (1, 1), (2, 2), (1, STEPS - 1)])
 def test_a_training_goes_on_where_ctrl_c_stopped_it(whole, tmp_path, epoch, batch):
     before = signal.getsignal(signal.SIGINT)
@@ -123,3 +131,11 @@ def test_a_thread_leaves_the_signal_alone(tmp_path):
     thread.start()
     thread.join()
     assert found == [before]
+
+
+def test_in_the_background_ctrl_c_stays_ignored(tmp_path):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    stop = StopOnInterrupt(tmp_path, STEPS)
+    with stop.listening():
+        signal.raise_signal(signal.SIGINT)
+    assert not stop.asked
