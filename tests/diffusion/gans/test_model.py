@@ -18,6 +18,7 @@ both = pytest.mark.parametrize("kind", SMALL, ids=lambda kind: kind.__name__)
 
 
 @both
+@pytest.mark.usefixtures("eagerly")
 def test_a_saved_pair_goes_on_with_the_same_steps(kind, tmp_path):
     model = kind(8, augment="ada", ada_images=20, **SMALL[kind])
     model.compile()

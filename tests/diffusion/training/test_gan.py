@@ -11,6 +11,7 @@ from illustkit.figures import sheet
 from illustkit.images import list_images, read_image, write_image
 from illustkit.tables import read_json
 from illustkit.training.runs import Run
+from tests.conftest import running_eagerly
 from tests.diffusion.training.test_train import Stop
 
 NETWORKS = {
@@ -51,11 +52,12 @@ def tiny(icons, run, model, **options):
 def both(request, icons, tmp_path_factory):
     """A model's name, a run that was stopped and resumed, and one that was not."""
     folder = tmp_path_factory.mktemp("gans")
-    whole = tiny(icons, folder / "whole", request.param)
-    with pytest.raises(KeyboardInterrupt):
-        tiny(icons, folder / "resumed", request.param, callbacks=[Stop(3)])
-    assert Run(folder / "resumed").epochs_done == 1
-    return request.param, tiny(icons, folder / "resumed", request.param), whole
+    with running_eagerly():
+        whole = tiny(icons, folder / "whole", request.param)
+        with pytest.raises(KeyboardInterrupt):
+            tiny(icons, folder / "resumed", request.param, callbacks=[Stop(3)])
+        assert Run(folder / "resumed").epochs_done == 1
+        return request.param, tiny(icons, folder / "resumed", request.param), whole
 
 
 def test_a_stopped_training_goes_on_as_if_it_never_stopped(both):
