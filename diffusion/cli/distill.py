@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from diffusion.cli.options import NAME, Precision, RunArgument, Strategy
+from diffusion.cli.options import NAME, NamedArgument, Precision, Strategy
 from illustkit.cli import given, user_errors
 
 
 def distill(
-    model: RunArgument,
+    model: NamedArgument,
     run: Annotated[Path, typer.Argument(help="Folder to write the student to.")],
     steps: Annotated[
         int | None, typer.Option(help="The student's evaluations per picture.")

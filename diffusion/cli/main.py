@@ -8,8 +8,7 @@ from diffusion.cli.distill import distill
 from diffusion.cli.edit import inpaint, interpolate
 from diffusion.cli.evaluate import evaluate, validity
 from diffusion.cli.experiment import experiment
-from diffusion.cli.export import export
-from diffusion.cli.export_web import export_web
+from diffusion.cli.export import export, export_web
 from diffusion.cli.options import NAME
 from diffusion.cli.sample import sample
 from diffusion.cli.serve import serve

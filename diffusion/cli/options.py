@@ -16,6 +16,9 @@ DEFAULT_RUN = Path("default")
 
 RunFolder = Annotated[Path, typer.Option(help="Folder of the training.")]
 RunArgument = Annotated[Path, typer.Argument(help="Folder of the training.")]
+NamedArgument = Annotated[
+    Path, typer.Argument(help="Folder of the training, or default.")
+]
 ModelArgument = Annotated[
     Path,
     typer.Argument(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -455,15 +456,8 @@ def walk_paths(
         times = dpm_timesteps(schedule, teacher_steps, spacing="logsnr")
         walking = dpm_steps(schedule, times)
     every = len(times) // steps
-    states, x = [], noise
-    for number, (t, state) in enumerate(_walked(walking, x, denoise)):
-        if number % every == 0:
-            states.append((t, state))
-    ends = [*states[1:]]
-    x0 = [
-        _clean_of(schedule, start, end)
-        for start, end in zip(states[:-1], ends, strict=True)
-    ]
+    states = list(_walked(walking, noise, denoise))[::every]
+    x0 = [_clean_of(schedule, *ends) for ends in pairwise(states)]
     return Paths(
         np.stack([state for _, state in states[:-1]], 1).astype(np.float16),
         np.stack(x0, 1).astype(np.float16),

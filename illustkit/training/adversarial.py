@@ -9,7 +9,7 @@ from keras import layers, ops
 
 from illustkit._keras_compat import clip_by_whole_norm
 from illustkit.options import check_choice
-from illustkit.training.trainable import Trainable, replicas_in_sync
+from illustkit.training.trainable import Trainable, replicas_in_sync, state_of
 
 
 @dataclass(frozen=True)
@@ -164,14 +164,7 @@ class Adversarial(Trainable):
         self.r1, self.r1_every = float(r1), int(r1_every)
         self.steps_done = None
         if r1:
-            self.steps_done = self.add_weight(
-                shape=(),
-                dtype="int32",
-                initializer="zeros",
-                trainable=False,
-                aggregation="only_first_replica",
-                name="steps_done",
-            )
+            self.steps_done = state_of(self, "steps_done", (), "int32")
         self.built = True
 
     def compile(self, optimizer="rmsprop", **kwargs):

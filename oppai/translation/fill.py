@@ -11,6 +11,7 @@ from illustkit.errors import UserError
 from illustkit.images import uint8_to_signed
 from illustkit.options import check_number
 from oppai.inference.marks import boxes_alpha, mask_alpha, read_mask
+from oppai.translation.pairs import shrink
 from oppai.translation.style import mix_styles, moments
 from oppai.translation.tasks import FILLED
 from oppai.translation.translate import as_picture, in_parts, load_translation, pad_to
@@ -102,13 +103,7 @@ def _filled(model, picture, hole):
     small = cv2.resize(255 * hole, size, interpolation=cv2.INTER_AREA)
     small = np.where(small > 0, 255, 0).astype("uint8")[..., None]
     seen = np.where(small > 0, FILLED, seen)
-    x = {"picture": seen, "hole": small}
-    padded = {
-        name: ops.convert_to_tensor(pad_to(array, model.network.multiple)[None])
-        for name, array in x.items()
-    }
-    made = model.network(model.task.inputs(padded), training=False)
-    made = ops.convert_to_numpy(made)[0, : size[1], : size[0]]
+    made = model.predict({"picture": seen, "hole": small}, (size[1], size[0]))
     large = cv2.resize(made, (width, height), interpolation=cv2.INTER_CUBIC)
     large = np.clip(np.rint(large * 255), 0, 255).astype("uint8")
     return np.where(hole[..., None] > 0, large, picture)
@@ -165,7 +160,7 @@ def stylize(
         padded = pad_to(part, network.multiple)[None]
         return network.encode(uint8_to_signed(ops.convert_to_tensor(padded)))
 
-    seen = [encode(_at_most(as_picture(each), STYLE_SIDE)) for each in styles]
+    seen = [encode(shrink(as_picture(each), STYLE_SIDE)) for each in styles]
     to_mean, to_deviation = mix_styles(seen, weights)
     own: list[tuple[Any, Any, int]] = []
 
@@ -189,15 +184,6 @@ def stylize(
     made = in_parts(picture.shape[:2], model.tile, decode)
     result = model.task.result({}, made)
     return _with_colours_of(picture, result) if keep_colours else result
-
-
-def _at_most(picture, side):
-    """Return a picture whose shorter side is no longer."""
-    scale = side / min(picture.shape[:2])
-    if scale >= 1:
-        return picture
-    size = [max(8, round(n * scale)) for n in picture.shape[1::-1]]
-    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
 
 
 def _with_colours_of(picture, result):

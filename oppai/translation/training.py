@@ -25,7 +25,7 @@ from illustkit.training.optimizers import WarmupStableDecay
 from illustkit.training.presets import choose_preset
 from illustkit.training.runs import Run, RunKind
 from illustkit.training.split import split_run, write_split
-from illustkit.training.trainable import Trainable
+from illustkit.training.trainable import Trainable, state_of
 from oppai.translation.pairs import Pair, PairBatches, draw_pairs, read_pairs, shrink
 from oppai.translation.tasks import Task, grey_of, make_task
 
@@ -195,14 +195,7 @@ class AdversarialTranslator(Adversarial):
         self.alone = int(alone)
         self.steps_alone = None
         if self.alone:
-            self.steps_alone = self.add_weight(
-                shape=(),
-                dtype="int32",
-                initializer="zeros",
-                trainable=False,
-                aggregation="only_first_replica",
-                name="steps_alone",
-            )
+            self.steps_alone = state_of(self, "steps_alone", (), "int32")
 
     def samples(self, x, y, y_pred):
         rules = self.generator.rules

@@ -1,6 +1,7 @@
 """Translate pictures of any size with a trained network."""
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -53,12 +54,20 @@ class TranslationModel:
 
         def predict(place, size_of_part):
             part = {k: a[place] if a.shape[:2] == size else a for k, a in x.items()}
-            return self._predict(part, size_of_part)
+            return self.predict(part, size_of_part)
 
         return self._finished(x, in_parts(size, self.tile, predict))
 
-    def _predict(self, x, size):
-        """Return the network's output of a part, whose sides any number may have."""
+    def predict(self, x: Mapping[str, np.ndarray], size: tuple[int, int]) -> np.ndarray:
+        """Return the network's output for the arrays of a part, of any sides.
+
+        Args:
+            x: The task's arrays, without the batch's axis.
+            size: (height, width); arrays of these sides are padded for the network.
+
+        Returns:
+            float32 `(height, width, channels)`, on the network's scale.
+        """
         padded = {
             name: pad_to(array, self.network.multiple)[None]
             if array.shape[:2] == size
