@@ -1,6 +1,8 @@
 // What both pages share: their frame, talking to the server, the theme, messages, keys.
 
-const token = document.querySelector('meta[name="token"]').content;
+import { answer, reasonOf } from "./server.js";
+
+export { get, post, reasonOf } from "./server.js";
 
 export const $ = (selector) => document.querySelector(selector);
 
@@ -14,30 +16,6 @@ $("dialog").insertAdjacentHTML("beforebegin", `
   <p id="live" class="unseen" aria-live="polite"></p>`);
 $("dialog").insertAdjacentHTML("beforeend", "<button>Close</button>");
 
-export async function get(name, numbers = {}) {
-  const query = new URLSearchParams(numbers).toString();
-  return answer(await fetch(`/api/${name}${query ? "?" + query : ""}`));
-}
-
-// keepalive: the last write goes out even when the page is being closed.
-export async function post(name, body) {
-  const data = JSON.stringify(body);
-  return answer(
-    await fetch(`/api/${name}`, {
-      method: "POST",
-      headers: { "Content-Type": "application/json", "X-Token": token },
-      body: data,
-      keepalive: data.length < 50000,
-    }),
-  );
-}
-
-async function answer(response) {
-  const value = await response.json().catch(() => ({ error: response.statusText }));
-  if (response.ok) return value;
-  throw Object.assign(new Error(value.error || response.statusText), { status: response.status });
-}
-
 // The page's own session number keeps pictures of another folder out of the cache.
 const session = Date.now().toString(36);
 export const pictureUrl = (i, side) => `/picture/${i}/${side}?${session}`;
@@ -50,12 +28,6 @@ export async function pictureProblem(i) {
     return reasonOf(error);
   }
   return "";
-}
-
-// `fetch` says "Failed to fetch" where nobody answers.
-export function reasonOf(error) {
-  const lost = error instanceof TypeError;
-  return lost ? "The server does not answer: start the command again." : error.message;
 }
 
 let toastTimer;

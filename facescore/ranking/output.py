@@ -16,6 +16,7 @@ from urllib.parse import quote
 from illustkit.errors import UserError, reading
 from illustkit.files import inside, replacing, write_whole
 from illustkit.tables import read_json
+from illustkit.web.requests import SHARED
 
 GALLERY = "gallery.html"
 _PAGES = Path(__file__).parents[1] / "pages"
@@ -120,7 +121,8 @@ def _base(folder, output):
 
 
 def _page(name):
-    return (_PAGES / name).read_text("utf-8")
+    own = _PAGES / name
+    return (own if own.exists() else SHARED / name).read_text("utf-8")
 
 
 def _hash(text):

@@ -4,9 +4,11 @@ import html
 import http.server
 import inspect
 import json
+import re
 import secrets
 import traceback
 import urllib.parse
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,8 @@ _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Not here<
 """
 _MAX_BODY = 1_000_000  # bytes
 _MAX_NUMBER_DIGITS = 9
+_KEY = re.compile(r"[0-9a-f]{1,64}")
+SHARED = Path(__file__).parents[1] / "pages"  # look and parts that all pages share
 
 
 class RequestError(Exception):
@@ -34,6 +38,21 @@ class RequestError(Exception):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
+
+
+@dataclass(frozen=True)
+class FileAnswer:
+    """Bytes that answer a request as they are.
+
+    Args:
+        data: The bytes.
+        kind: Their media type, as "image/png".
+        headers: Further headers of the answer. Defaults to none.
+    """
+
+    data: bytes
+    kind: str
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -93,8 +112,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def _check_host(self):
         port = self.owner.port
-        if self.headers.get("Host") not in (f"127.0.0.1:{port}", f"localhost:{port}"):
-            raise RequestError(421, f"This page is at 127.0.0.1:{port} only.")
+        host = self.headers.get("Host", "")
+        names = ("127.0.0.1", "localhost", self.owner.host)
+        if host in {f"{name}:{port}" for name in names}:
+            return
+        # To rebind a name to this address, another site needs a name: a number is none.
+        if self.owner.is_open and re.fullmatch(
+            rf"[0-9.]+:{port}|\[[0-9a-f:]+\]:{port}", host
+        ):
+            return
+        raise RequestError(421, f"This page is at {self.owner.host}:{port} only.")
 
     def _check_token(self, given):
         if not secrets.compare_digest(given.encode(), self.owner.token.encode()):
@@ -127,8 +154,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return 200, body, _TYPES[".html"], {}
         kind, _, name = url.path[1:].partition("/")
         # A name from the client is looked up in a list, and never becomes a path.
-        if kind == "static" and name in _static_files(app.pages):
-            return 200, (app.pages / name).read_bytes(), _TYPES[Path(name).suffix], {}
+        for folder in (app.pages, SHARED):
+            if kind == "static" and name in _static_files(folder):
+                return 200, (folder / name).read_bytes(), _TYPES[Path(name).suffix], {}
         if kind == "picture" and app.pictures is not None:
             number, _, side = name.partition("/")
             data = app.pictures.encoded(_number(number), _number(side))
@@ -140,6 +168,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             except TypeError as error:
                 raise RequestError(400, f"Wrong query: {error}") from error
             return 200, *_json(app.gets[name](**numbers)), {}
+        if kind == "file":
+            name, _, key = name.partition("/")
+            if name in app.files and _KEY.fullmatch(key):
+                return _answered(app.files[name](key))
         raise RequestError(404, "No such address.")
 
     def _post(self):
@@ -148,21 +180,32 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if origin is not None and origin != f"http://{self.headers['Host']}":
             raise RequestError(403, f"Requests from {origin} are refused.")
         self._check_token(self.headers.get("X-Token", ""))
-        kind, _, name = self.path[1:].partition("/")
+        url = urllib.parse.urlsplit(self.path)
+        kind, _, name = url.path[1:].partition("/")
+        if kind == "upload" and name in self.owner.app.uploads:
+            texts = dict(urllib.parse.parse_qsl(url.query, max_num_fields=20))
+            data = self._read_body(self.owner.app.most_bytes)
+            return _answered(self.owner.app.uploads[name](data, texts))
         if kind != "api" or name not in self.owner.app.posts:
             raise RequestError(404, "No such address.")
         body = self._read_json()
         with self.owner.lock:
             return 200, *_json(self.owner.app.posts[name](body)), {}
 
-    def _read_json(self):
+    def _read_body(self, most):
         length = self.headers.get("Content-Length", "")
         if not (length.isascii() and length.isdigit()):
             raise RequestError(411, "A Content-Length is missing.")
-        if len(length) > _MAX_NUMBER_DIGITS or int(length) > _MAX_BODY:
-            raise RequestError(413, f"At most {_MAX_BODY} bytes.")
+        if len(length) > _MAX_NUMBER_DIGITS or int(length) > most:
+            raise RequestError(413, f"At most {most} bytes.")
+        data = self.rfile.read(int(length))
+        if len(data) < int(length):
+            raise RequestError(400, "The connection ended too early.")
+        return data
+
+    def _read_json(self):
         try:
-            body = json.loads(self.rfile.read(int(length)))
+            body = json.loads(self._read_body(_MAX_BODY))
         except (ValueError, RecursionError) as error:
             raise RequestError(400, f"No JSON: {error}") from error
         if not isinstance(body, dict):
@@ -172,6 +215,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 def _static_files(folder):
     return {p.name for p in folder.iterdir() if p.suffix in {*_TYPES} - {".html"}}
+
+
+def _answered(value):
+    """Return status, body, media type and headers of what a function returned."""
+    if isinstance(value, FileAnswer):
+        return 200, value.data, value.kind, value.headers
+    return 200, *_json(value), {}
 
 
 def _number(text):

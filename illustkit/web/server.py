@@ -44,28 +44,35 @@ class App:
             page is replaced by the token.
         page: Name of the HTML file in it.
         pictures: `illustkit.web.pictures.ServedPictures`, or `None`.
+        most_bytes: Most bytes of an upload.
         gets: Dict from a name to a function of whole numbers, returning JSON.
         posts: Dict from a name to a function of one dict, returning JSON; one of them
             runs at a time.
+        uploads: Dict from a name to a function of bytes and a dict of texts, returning
+            JSON or a `FileAnswer`; several may run at a time.
+        files: Dict from a name to a function of a hexadecimal key, returning the same.
     """
 
     name = "illustkit"
     pages: Path
     page = "index.html"
     pictures: ServedPictures | None = None
+    most_bytes = 0
 
     def __init__(self) -> None:
         self.gets: dict[str, Callable[..., Any]] = {}
         self.posts: dict[str, Callable[[dict[str, Any]], Any]] = {}
+        self.uploads: dict[str, Callable[[bytes, dict[str, str]], Any]] = {}
+        self.files: dict[str, Callable[[str], Any]] = {}
 
 
 class LocalServer:
     """Serves an `App` to the browsers of this machine.
 
-    Nobody else can use it: it listens on 127.0.0.1 only; the first request must carry
-    the token of `url`, which becomes a cookie; the Host header must be this address
-    (against DNS rebinding); what changes anything must come from the page itself
-    (Origin, and the token in a header).
+    Nobody else can use it: it listens on 127.0.0.1, unless another address is given;
+    the first request must carry the token of `url`, which becomes a cookie; the Host
+    header must be this address (against DNS rebinding); what changes anything must come
+    from the page itself (Origin, and the token in a header).
 
     Example:
     ```python
@@ -77,23 +84,28 @@ class LocalServer:
     Args:
         app: The `App`.
         port: TCP port; 0 takes a free one. Defaults to 0.
+        host: Address to listen on; any but 127.0.0.1 lets other machines use the page
+            that have its token. Defaults to "127.0.0.1".
 
     Raises:
-        UserError: If the port is taken.
+        UserError: If the address or the port cannot be used.
     """
 
-    def __init__(self, app: App, *, port: int = 0) -> None:
+    def __init__(self, app: App, *, port: int = 0, host: str = "127.0.0.1") -> None:
+        self.host, self.is_open = host, host not in ("127.0.0.1", "localhost")
         self.app, self.token = app, secrets.token_urlsafe(24)
         self.lock = threading.Lock()
         handler = type("Handler", (Handler,), {"owner": self})
         try:
-            self._http = _Http(("127.0.0.1", port), handler)
+            self._http = _Http((host, port), handler)
         except (OSError, OverflowError) as error:
             raise UserError(
-                f"Port {port} cannot be used ({error}). Give another, or 0 for any."
+                f"Port {port} cannot be used on {host} ({error}). Give another, or 0 "
+                "for any."
             ) from error
         self.port = self._http.server_address[1]
-        self.url = f"http://127.0.0.1:{self.port}/?token={self.token}"
+        shown = "127.0.0.1" if host == "0.0.0.0" else host
+        self.url = f"http://{shown}:{self.port}/?token={self.token}"
         self._thread = threading.Thread(
             target=self._http.serve_forever, args=(0.05,), daemon=True
         )
@@ -137,18 +149,28 @@ def without_proxies() -> Iterator[None]:
         os.environ.update(proxies)
 
 
-def serve(app: App, *, port: int = 0, open_browser: bool = True) -> None:
+def serve(
+    app: App, *, port: int = 0, host: str = "127.0.0.1", open_browser: bool = True
+) -> None:
     """Serve a page until Ctrl-C.
 
     Args:
         app: The `App`.
         port: TCP port; 0 takes a free one. Defaults to 0.
+        host: See `LocalServer`; a line warns of any but 127.0.0.1. Defaults to
+            "127.0.0.1".
         open_browser: Whether to open the page in the user's browser. Defaults to
             `True`.
     """
     import webbrowser
 
-    with LocalServer(app, port=port) as server:
+    with LocalServer(app, port=port, host=host) as server:
+        if server.is_open:
+            print(
+                "Other machines of the network can use this page if they have its "
+                "address with the token; nothing is encrypted on the way.",
+                flush=True,
+            )
         print(f"Open {server.url}\nCtrl-C ends; all is saved.", flush=True)
         if open_browser:
             webbrowser.open(server.url)
