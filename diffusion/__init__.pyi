@@ -40,7 +40,6 @@ from .network.model import load_diffuser as load_diffuser
 from .network.unet import UNet as UNet
 from .pages.demo import draw_icons as draw_icons
 from .pages.export_web import export_web as export_web
-from .sampling.distillation import distill as distill
 from .sampling.editing import inpaint_picture as inpaint_picture
 from .sampling.editing import interpolate_pictures as interpolate_pictures
 from .sampling.exporting import export as export
@@ -52,6 +51,7 @@ from .sampling.samplers import ddpm as ddpm
 from .sampling.samplers import dpm_solver_pp as dpm_solver_pp
 from .sampling.scheduler import Scheduler as Scheduler
 from .schedules import make_schedule as make_schedule
+from .training.distillation import distill as distill
 from .training.gan import train_gan as train_gan
 from .training.train import choose_settings as choose_settings
 from .training.train import train as train

@@ -45,7 +45,7 @@ def distill(
     package. No other icons are needed than those that the teacher makes.
     """
     with user_errors(NAME):
-        from diffusion.sampling.distillation import distill as distill_model
+        from diffusion.training.distillation import distill as distill_model
 
         distill_model(
             model,

@@ -753,7 +753,7 @@ _GRID = {"Grid": name_of("oppai.censoring.block_grid", "Grid")}
 _PIXIV = Case(prepare=pixiv, values={"session": session})
 _META = ("oppai_meta.json", "pictures")
 
-DISTILLATION = "diffusion.sampling.distillation"
+DISTILLATION = "diffusion.training.distillation"
 RUNTIME = "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm"
 
 
@@ -772,7 +772,7 @@ def browser_runtime(patch: pytest.MonkeyPatch, stack: contextlib.ExitStack) -> N
 
 def few_paths() -> Any:
     """Return one path of two jumps, of 16 pixels and without wishes."""
-    from diffusion.sampling.distillation import Paths
+    from diffusion.training.distillation import Paths
 
     x = np.zeros((1, 2, 16, 16, 3), np.float16)
     return Paths(x, x, (999, 500), np.zeros((1, 0), "float32"))

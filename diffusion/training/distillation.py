@@ -11,7 +11,6 @@ import dataclasses
 import os
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -20,7 +19,7 @@ from keras import ops
 from tqdm import tqdm
 
 from diffusion.attributes import forget, groups
-from diffusion.network.model import AVERAGE, DIFFUSER, Diffuser, load_diffuser
+from diffusion.network.model import DIFFUSER, Diffuser, load_diffuser
 from diffusion.network.unet import UNet
 from diffusion.process import Denoiser, predict_x0
 from diffusion.sampling.exporting import settings_of
@@ -34,6 +33,7 @@ from diffusion.sampling.samplers import (
     picture_generators,
 )
 from diffusion.schedules import Schedule, make_schedule
+from diffusion.training.callbacks import KeepAverage
 from illustkit._keras_compat import sync_jax_state
 from illustkit.errors import UserError
 from illustkit.files import expand_user
@@ -292,7 +292,7 @@ def distill(
         started,
         epochs=chosen.epochs,
         seed=chosen.seed,
-        callbacks=[*callbacks, _KeepStudent(started.folder)],
+        callbacks=[*callbacks, _KeepStudent(started)],
         verbose=verbose,
     )
 
@@ -488,16 +488,9 @@ def _clean_of(schedule: Schedule, start, end):
     return (x_s - float(ratio) * x_t) / float(alpha[s] - ratio * alpha[t])
 
 
-class _KeepStudent(keras.callbacks.Callback):
-    """Saves the student after each epoch, by one atomic rename."""
+class _KeepStudent(KeepAverage):
+    """Saves the student after each epoch."""
 
-    def __init__(self, folder: Path):
-        super().__init__()
-        self.folder = folder
-
-    def on_epoch_end(self, epoch, logs=None):
-        if worker_index() == 0:
-            sync_jax_state(self.model)
-            part = self.folder / f"part-{AVERAGE}"
-            self.model.unet.save_weights(part)
-            part.replace(self.folder / AVERAGE)
+    def save(self, path):
+        sync_jax_state(self.model)
+        self.model.unet.save_weights(path)

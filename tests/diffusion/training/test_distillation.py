@@ -7,8 +7,10 @@ from keras import ops
 
 import diffusion
 from diffusion.network.model import Diffuser, load_diffuser, load_shipped, save_shipped
-from diffusion.sampling import distillation
-from diffusion.sampling.distillation import (
+from diffusion.sampling.generate import choose_sampler, sampling_of
+from diffusion.sampling.samplers import dpm_solver_pp, draw_noise, picture_generators
+from diffusion.training import distillation
+from diffusion.training.distillation import (
     Jumps,
     Paths,
     Student,
@@ -16,8 +18,6 @@ from diffusion.sampling.distillation import (
     random_wishes,
     walk_paths,
 )
-from diffusion.sampling.generate import choose_sampler, sampling_of
-from diffusion.sampling.samplers import dpm_solver_pp, draw_noise, picture_generators
 from illustkit.errors import UserError
 
 SCHEMA = {"hair": ["blue", "red"], "glasses": ["no", "yes"]}
