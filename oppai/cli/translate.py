@@ -66,6 +66,9 @@ def train_translation(
     start_from: Annotated[
         Path | None, typer.Option(help="Run of the same task to begin from.")
     ] = None,
+    export: Annotated[
+        Path | None, typer.Option(help="Store the network there in float16, .npz.")
+    ] = None,
     seed: Seed = 0,
 ) -> None:
     """Train a translation of pictures: clean lines, colours, parts, or your pairs.
@@ -101,12 +104,21 @@ def train_translation(
         name, mode = make_task(task).best
         best = format_figure(done.best(name, mode), 3)
         print(f"Best {name} of held-out pairs: {best}. The run is in {done.folder}")
+        if export is not None:
+            from oppai.translation.translate import save_translation
+
+            print(save_translation(done, export))
 
 
 Pictures = Annotated[
     list[Path], typer.Argument(help="Files or folders; links are followed.")
 ]
-TranslationRun = Annotated[Path, typer.Option(help="Run folder of train-translation.")]
+TranslationRun = Annotated[
+    str,
+    typer.Option(
+        help="Run folder of train-translation, or default: the package's own network."
+    ),
+]
 Output = Annotated[
     Path | None,
     typer.Option(help="Folder of the results. Defaults to beside each picture."),
@@ -115,7 +127,7 @@ Output = Annotated[
 
 def translate(
     pictures: Pictures,
-    run: TranslationRun,
+    run: Annotated[Path, typer.Option(help="Run folder of train-translation.")],
     output: Output = None,
     overwrite: Overwrite = False,
 ) -> None:
@@ -129,7 +141,7 @@ def translate(
 
 def clean(
     pictures: Pictures,
-    run: TranslationRun,
+    run: TranslationRun = "default",
     output: Output = None,
     overwrite: Overwrite = False,
 ) -> None:
@@ -140,7 +152,7 @@ def clean(
 
 def segment(
     pictures: Pictures,
-    run: TranslationRun,
+    run: TranslationRun = "default",
     output: Output = None,
     overwrite: Overwrite = False,
 ) -> None:
@@ -151,7 +163,7 @@ def segment(
 
 def colorize(
     pictures: Pictures,
-    run: TranslationRun,
+    run: TranslationRun = "default",
     hint: Annotated[
         list[str] | None,
         typer.Option(help="x,y,#rrggbb: a colour at a place; may be given again."),
@@ -177,7 +189,7 @@ def colorize(
 
 def complete(
     pictures: Pictures,
-    run: TranslationRun,
+    run: TranslationRun = "default",
     box: Annotated[
         list[str] | None,
         typer.Option(help="left,top,right,bottom in pixels; may be given again."),
@@ -202,10 +214,10 @@ def complete(
 
 def stylize(
     pictures: Pictures,
-    run: TranslationRun,
     style: Annotated[
         list[Path], typer.Option(help="Picture of the style; given again, both mix.")
     ],
+    run: TranslationRun = "default",
     strength: Annotated[
         float, typer.Option(help="From 0, the picture, to 1, the style.")
     ] = 1.0,

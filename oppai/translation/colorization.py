@@ -2,7 +2,9 @@
 
 from typing import Any
 
+import cv2
 import keras
+import numpy as np
 from keras import layers, ops
 
 from oppai.translation.blocks import TranslationNetwork, as_float32, connect, convolve
@@ -177,3 +179,53 @@ class AppendVector(layers.Layer):
     def compute_output_shape(self, input_shape):
         features, vector = input_shape
         return (*features[:-1], features[-1] + vector[-1])
+
+
+def enlarge_by_guide(
+    coarse: np.ndarray,
+    small: np.ndarray,
+    large: np.ndarray,
+    *,
+    radius: int = 3,
+    epsilon: float = 1e-3,
+) -> np.ndarray:
+    """Enlarge colours so that they end where the lightness of the picture does.
+
+    In each window the colours are a line through the lightness, `a·L + b`; the lines
+    are enlarged, and the large picture's lightness put in.
+
+    Example:
+    ```python
+    grey = np.random.randint(0, 256, (64, 80, 1), "uint8")
+    colours = np.random.uniform(0, 1, (32, 40, 2)).astype("float32")
+    enlarge_by_guide(colours, grey[::2, ::2], grey).shape  # (64, 80, 2)
+    ```
+
+    Args:
+        coarse: Colours `(height, width, 2)`, float32, unit scale.
+        small: The lightness that they belong to, uint8 `(height, width, 1)`.
+        large: The lightness of the whole picture, uint8 `(large height, large width,
+            1)`.
+        radius: Pixels of a window to each side, in the small picture. Defaults to 3.
+        epsilon: Variance of the lightness below which a window's colours are their
+            mean. Defaults to 1e-3.
+
+    Returns:
+        float32 `(large height, large width, 2)`.
+
+    Reference:
+        He and Sun, "Fast Guided Filter" (2015), algorithm 2.
+    """
+    side = 2 * radius + 1
+
+    def mean(array):
+        blurred = cv2.blur(array, (side, side), borderType=cv2.BORDER_REFLECT_101)
+        return blurred.reshape(array.shape)
+
+    guide = small.astype("float32") / 255
+    middle, colours = mean(guide), mean(coarse)
+    variance = mean(guide**2) - middle**2
+    slope = (mean(guide * coarse) - middle * colours) / (variance + epsilon)
+    lines = mean(np.concatenate([slope, colours - slope * middle], axis=-1))
+    lines = cv2.resize(lines, large.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    return lines[..., :2] * (large.astype("float32") / 255) + lines[..., 2:]

@@ -150,7 +150,7 @@ def _resized(picture, size, classes):
 
 
 def draw_pairs(task: Task, seeds: Iterable[int], side: int) -> list[Pair]:
-    """Draw pairs of the illustrator's, a quarter larger than the crops.
+    """Draw pairs of the illustrator's, as large as the largest of which crops are cut.
 
     Args:
         task: What is learnt.
@@ -160,7 +160,7 @@ def draw_pairs(task: Task, seeds: Iterable[int], side: int) -> list[Pair]:
     Returns:
         List of `Pair`s.
     """
-    width = round(1.25 * side)
+    width = round(max(1.25, task.scales[1]) * side)
     return [Pair(*task.draw(seed, (width, round(1.41 * width)))) for seed in seeds]
 
 

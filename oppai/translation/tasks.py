@@ -12,13 +12,14 @@ from illustkit.images import lab_to_uint8, uint8_to_lab, uint8_to_signed, uint8_
 from illustkit.samples import HANDS, PARTS, draw_character, draw_lines, draw_parts
 from oppai.censoring.masks import irregular_mask
 from oppai.models.discriminators import PatchGAN
-from oppai.translation.colorization import ColorizationNetwork
+from oppai.translation.colorization import ColorizationNetwork, enlarge_by_guide
 from oppai.translation.completion import CompletionDiscriminator, CompletionNetwork
 from oppai.translation.pix2pix import Pix2PixUNet
 from oppai.translation.segmentation import UNet
 from oppai.translation.sketch import (
     SketchDiscriminator,
     SketchNetwork,
+    blacken,
     line_weights,
     roughen,
 )
@@ -43,6 +44,8 @@ class Task:
         classes: Whether the target holds numbers of classes.
         mixes: Whether the input is another picture of the folder.
         scales: The least and the most sides of a crop in a picture's shorter side.
+        sees: The most sides of a crop in the shorter side of what is translated; a
+            larger picture is shrunk for the network. `None` for any size.
         judged: Whether a discriminator can take part in the training.
         adversarial_weight: Weight of the discriminator's judgement in the loss.
         network: Arguments of the network that differ from its defaults.
@@ -58,6 +61,7 @@ class Task:
     classes = False
     mixes = False
     scales = (1.0, 1.2)
+    sees: float | None = None
     judged = False
     adversarial_weight = 1.0
     term_weights: Mapping[str, float]
@@ -131,6 +135,21 @@ class Task:
         """Return the batch's arrays of a user's RGB picture, without the axis."""
         raise TypeError(f"{type(self).__name__} has no `given_of(picture)`")
 
+    def shrunk(
+        self, x: Mapping[str, np.ndarray], size: tuple[int, int]
+    ) -> dict[str, np.ndarray]:
+        """Return a large picture's arrays for a size (width, height) to see it at."""
+        raise TypeError(f"{type(self).__name__} has no `shrunk(x, size)`")
+
+    def enlarged(
+        self,
+        y_pred: np.ndarray,
+        seen: Mapping[str, np.ndarray],
+        x: Mapping[str, np.ndarray],
+    ) -> np.ndarray:
+        """Return the prediction for what was seen at the size of the picture."""
+        return y_pred
+
     def coloured(self, result: np.ndarray) -> np.ndarray:
         """Return what `translate` returned as a picture to look at."""
         return result
@@ -149,6 +168,7 @@ class CleanLines(Task):
 
     name, learns = "clean", "rough sketches into clean lines"
     channels = (1, 1)
+    scales = (1.0, 2.4)  # a line is one pixel thick here, three there
     term_weights = {"squares": 1.0}
     monitors = ("l1",)
     best = ("val_squares", "min")
@@ -167,6 +187,7 @@ class CleanLines(Task):
         return None, draw_lines(seed, size, HANDS[seed % len(HANDS)])[..., None]
 
     def sample(self, given, target, rng):
+        target = blacken(target)
         rough = roughen(target[..., 0], rng)[..., None] if given is None else given
         weights = line_weights(target[..., 0] / np.float32(255))
         return {"grey": rough}, {"lines": target, "weights": weights[..., None]}
@@ -193,6 +214,7 @@ class Colorize(Task):
 
     name, learns = "colorize", "grey pictures into coloured ones"
     channels = (1, 3)
+    scales, sees = (1.0, 2.0), 2.0
     term_weights = {"squares": 1.0}
     monitors = ("l1",)
     best = ("val_squares", "min")
@@ -244,12 +266,26 @@ class Colorize(Task):
         grey = np.rint(uint8_to_lab(picture)[..., :1] * 2.55).astype("uint8")
         return self._seen(grey, np.zeros((*grey.shape[:2], 3), "float32"))
 
+    def shrunk(self, x, size):
+        grey = cv2.resize(x["grey"], size, interpolation=cv2.INTER_AREA)
+        mixed = cv2.resize(x["hints"], size, interpolation=cv2.INTER_AREA)
+        hints = np.zeros_like(mixed)
+        for row, column in np.argwhere(mixed[..., 2] > 0):
+            *ab, share = mixed[row, column]
+            place = np.s_[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2]
+            hints[place] = [*(a / share for a in ab), 1]
+        return {**x, "grey": grey[..., None], "hints": hints}
+
+    def enlarged(self, y_pred, seen, x):
+        return enlarge_by_guide(y_pred, seen["grey"], x["grey"])
+
 
 class Segment(Task):
     """The part that each pixel shows; folders hold pairs."""
 
     name, learns = "segment", "pictures into hair, skin, clothes and background"
     paired, channels, classes = True, (3, 1), True
+    scales, sees = (1.0, 1.6), 1.6
     term_weights = {"cross_entropy": 1.0}
     monitors = ("accuracy",)
     best = ("val_accuracy", "max")
@@ -291,6 +327,13 @@ class Segment(Task):
 
     def given_of(self, picture):
         return {"picture": picture}
+
+    def shrunk(self, x, size):
+        small = cv2.resize(x["picture"], size, interpolation=cv2.INTER_AREA)
+        return {"picture": small}
+
+    def enlarged(self, y_pred, seen, x):
+        return cv2.resize(y_pred, x["picture"].shape[1::-1])
 
 
 class Paint(Task):
@@ -344,6 +387,7 @@ class Complete(Task):
     """
 
     name, learns = "complete", "pictures with a hole into whole ones"
+    scales = (1.0, 2.0)
     term_weights = {"squares": 1.0}
     monitors = ("l1",)
     best = ("val_squares", "min")

@@ -1,7 +1,9 @@
 """Translate pictures of any size with a trained network."""
 
+import math
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -10,10 +12,13 @@ import numpy as np
 from illustkit.errors import UserError
 from illustkit.images import read_image, uint8_to_lab
 from illustkit.training.runs import Run, load_run
+from illustkit.training.shipped import load_network, save_network
 from oppai.translation.tasks import AB_RANGE, Task, as_rgb, make_task
 from oppai.translation.training import TRANSLATION, build_translator
 
 TILE, OVERLAP = 512, 64  # pixels; larger pictures are translated in parts
+DEFAULT = "default"  # the package's own network of a task
+WEIGHTS = Path(__file__).parents[1] / "weights"  # which holds one file of each
 
 
 class TranslationModel:
@@ -51,12 +56,18 @@ class TranslationModel:
         """
         x = {**self.task.given_of(picture), **more}
         size = picture.shape[:2]
+        most = (self.task.sees or math.inf) * self.image_size
+        scale = min(1.0, most / min(size))
+        height, width = (max(8, round(n * scale)) for n in size)
+        seen = x if scale == 1 else self.task.shrunk(x, (width, height))
+        size = size if scale == 1 else (height, width)
 
         def predict(place, size_of_part):
-            part = {k: a[place] if a.shape[:2] == size else a for k, a in x.items()}
+            part = {k: a[place] if a.shape[:2] == size else a for k, a in seen.items()}
             return self.predict(part, size_of_part)
 
-        return self._finished(x, in_parts(size, self.tile, predict))
+        made = in_parts(size, self.tile, predict)
+        return self._finished(x, self.task.enlarged(made, seen, x))
 
     def predict(self, x: Mapping[str, np.ndarray], size: tuple[int, int]) -> np.ndarray:
         """Return the network's output for the arrays of a part, of any sides.
@@ -154,18 +165,22 @@ def load_translation(
     ```
 
     Args:
-        run: Run folder of `oppai.train_translation`, the `Run`, or a loaded model,
-            which is returned as it is.
+        run: "default" for the package's own network of the task, the run folder of
+            `oppai.train_translation` (one of that name is given as "./default"), the
+            `Run`, or a loaded model, which is returned as it is.
         task: The task that it must have. Defaults to any.
 
     Returns:
         A `TranslationModel`.
 
     Raises:
-        UserError: If there is no such run, or it is one of another task.
+        UserError: If there is no such run, it is one of another task, or the package
+            has no network of that task.
     """
     if isinstance(run, TranslationModel):
         model = run
+    elif run == DEFAULT and isinstance(run, str):
+        return _load_shipped(task)
     else:
         opened = TRANSLATION.open(run)
         trained = load_run(opened, TRANSLATION, build_translator)
@@ -180,6 +195,54 @@ def load_translation(
             f"{model.task.name!r}, not of {task!r}."
         )
     return model
+
+
+def save_translation(
+    model: "str | os.PathLike | Run | TranslationModel", path: str | os.PathLike
+) -> Path:
+    """Store a trained translation in float16, in one file that NumPy reads.
+
+    Example:
+    ```python
+    save_translation("runs/clean", "clean.npz")
+    ```
+
+    Args:
+        model: Run folder of `oppai.train_translation`, or a loaded model.
+        path: The `.npz` to write.
+
+    Returns:
+        The path, once the file is whole.
+
+    Raises:
+        UserError: If there is no such run, or float16 cannot hold a weight.
+    """
+    model = load_translation(model)
+    settings = {
+        "task": model.task.name,
+        "network": model.task.network,
+        "image_size": model.image_size,
+    }
+    return save_network(model.network, settings, path)
+
+
+def _load_shipped(task):
+    """Return the package's own network of a task."""
+    path = WEIGHTS / f"{task}.npz"
+    if task is None or not path.exists():
+        raise UserError(
+            f"The package holds no network of the task {task!r}: name a run folder of "
+            "oppai train-translation."
+        )
+    found: dict[str, Any] = {}
+
+    def build(settings):
+        found.update(settings)
+        return make_task(settings["task"], settings["network"]).build()
+
+    network = load_network(path, build)
+    rules = make_task(found["task"], found["network"])
+    return TranslationModel(network, rules, image_size=found["image_size"])
 
 
 def translate(
@@ -226,17 +289,19 @@ def as_picture(picture: Any) -> np.ndarray:
     return picture
 
 
-def colorize(picture: Any, model: Any, *, hints: Any = None) -> np.ndarray:
+def colorize(picture: Any, model: Any = DEFAULT, *, hints: Any = None) -> np.ndarray:
     """Colour a grey picture; the lightness stays. Colours of the picture are ignored.
 
     Example:
     ```python
+    coloured = oppai.colorize("grey.png")  # by the package's own network
     coloured = oppai.colorize("grey.png", "runs/colours", hints={(40, 60): "#ff8800"})
     ```
 
     Args:
         picture: RGB uint8 `(height, width, 3)`, or the path of a picture.
-        model: Run folder of the task "colorize", or a loaded model.
+        model: Run folder of the task "colorize", or a loaded model. Defaults to
+            "default", the package's own network.
         hints: Dict from places (x, y) in pixels to colours, "#rrggbb" or
             (red, green, blue). Defaults to none.
 
@@ -253,17 +318,19 @@ def colorize(picture: Any, model: Any, *, hints: Any = None) -> np.ndarray:
     return translate(picture, load_translation(model, "colorize"), hints=hints)
 
 
-def clean_sketch(picture: Any, model: Any) -> np.ndarray:
+def clean_sketch(picture: Any, model: Any = DEFAULT) -> np.ndarray:
     """Turn a rough sketch into clean lines.
 
     Example:
     ```python
+    lines = oppai.clean_sketch("sketch.png")  # by the package's own network
     lines = oppai.clean_sketch("sketch.png", "runs/clean")
     ```
 
     Args:
         picture: RGB uint8 `(height, width, 3)`, or the path of a picture.
-        model: Run folder of the task "clean", or a loaded model.
+        model: Run folder of the task "clean", or a loaded model. Defaults to
+            "default", the package's own network.
 
     Returns:
         Black lines on white, uint8 `(height, width, 3)`.

@@ -1,5 +1,6 @@
 """Pairs fit, losses are their formulas, a training resumes, any size comes back."""
 
+import cv2
 import numpy as np
 import pytest
 from scipy.special import log_softmax
@@ -10,12 +11,18 @@ from illustkit.errors import UserError
 from illustkit.images import lab_to_uint8, uint8_to_lab, write_image
 from illustkit.samples import PARTS
 from oppai.models.vgg import load_vgg_features
+from oppai.translation.colorization import enlarge_by_guide
 from oppai.translation.fill import complete, stylize
 from oppai.translation.pairs import Pair, PairBatches, crop_pair, read_pairs
-from oppai.translation.sketch import roughen
+from oppai.translation.sketch import blacken, roughen
 from oppai.translation.tasks import TASKS, cut_squares, draw_hole, make_task
 from oppai.translation.training import build_translator
-from oppai.translation.translate import TranslationModel, hints_map
+from oppai.translation.translate import (
+    TranslationModel,
+    hints_map,
+    load_translation,
+    save_translation,
+)
 
 TINY = {
     "clean": {"scale": 1 / 48},
@@ -443,3 +450,79 @@ def test_a_discriminator_learns_alone_first_and_from_unpaired_sketches(
         before.trainable_variables, after.generator.trainable_variables, strict=True
     ):
         np.testing.assert_array_equal(a, b)
+
+
+def test_what_grew_grey_in_shrinking_is_black_again():
+    lines = np.full((40, 40), 255, np.uint8)
+    lines[18:20] = 0
+    small = cv2.resize(lines, (10, 10), interpolation=cv2.INTER_AREA)
+    assert small.min() == 127 or small.min() == 128
+    black = blacken(small)
+    assert black.min() < 30 and (black == 255).sum() == 90
+    np.testing.assert_array_equal(blacken(lines), lines)
+    np.testing.assert_array_equal(blacken(lines[:9]), lines[:9])  # nothing is drawn
+
+
+def test_enlarged_colours_follow_the_lightness():
+    rng = np.random.default_rng(0)
+    large = np.full((64, 48, 1), 40, np.uint8)
+    large[:, 21:] = 200  # an edge within a pixel of the small picture
+    small = cv2.resize(large, (12, 16), interpolation=cv2.INTER_AREA)[..., None]
+    slope, start = np.array([0.5, -0.25]), np.array([0.2, 0.7])
+    truth = slope * (large / 255) + start
+    coarse = (slope * (small / 255) + start).astype("float32")
+    found = enlarge_by_guide(coarse, small, large, epsilon=1e-7)
+    np.testing.assert_allclose(found, truth, atol=0.01)
+    assert np.abs(cv2.resize(coarse, (48, 64)) - truth).max() > 0.1  # without it
+    # Where the lightness tells nothing, colours are the mean of their window twice.
+    noise = rng.uniform(0, 1, (9, 9, 2)).astype("float32")
+    flat = np.full((9, 9, 1), 90, np.uint8)
+    means = np.array(
+        [
+            [noise[i - 1 : i + 2, j - 1 : j + 2].mean((0, 1)) for j in (3, 4, 5)]
+            for i in (3, 4, 5)
+        ]
+    )
+    found = enlarge_by_guide(noise, flat, flat, radius=1)
+    np.testing.assert_allclose(found[4, 4], means.mean((0, 1)), atol=1e-5)
+
+
+class Seen:
+    """A network of colours that notes what it was given."""
+
+    multiple = 8
+
+    def __call__(self, inputs, training):
+        self.picture = np.asarray(inputs[0])[0]
+        return np.full((*np.asarray(inputs[0]).shape[:3], 2), 0.5, "float32")
+
+
+def test_a_large_picture_is_coloured_at_the_size_that_was_learnt():
+    network = Seen()
+    task = make_task("colorize", {"global_size": 32})
+    model = TranslationModel(network, task, image_size=32)
+    picture = np.random.default_rng(0).integers(0, 256, (160, 200, 3)).astype("uint8")
+    result = oppai.colorize(picture, model, hints={(100, 80): "#ff0000"})
+    assert network.picture.shape == (64, 80, 4)
+    red = rgb2lab(np.array([[[255, 0, 0]]], "uint8"))[0, 0, 1:] / 110
+    np.testing.assert_allclose(network.picture[32, 40, 1:], [*red, 1], atol=1e-3)
+    assert 9 <= network.picture[..., 3].sum() <= 16
+    # Grey colours leave the picture's lightness alone.
+    lightness = rgb2lab(picture)[..., 0] - rgb2lab(result)[..., 0]
+    assert np.ptp(result.astype(int), axis=2).max() <= 2
+    assert np.abs(lightness).max() < 1
+
+
+def test_a_network_of_the_package_needs_no_run(tmp_path, monkeypatch):
+    rules = make_task("complete", {"filters": 4})
+    model = TranslationModel(rules.build(), rules, image_size=32)
+    monkeypatch.setattr("oppai.translation.translate.WEIGHTS", tmp_path)
+    assert save_translation(model, tmp_path / "complete.npz").exists()
+    again = load_translation("default", "complete")
+    assert again.image_size == 32 and again.task.network == {"filters": 4}
+    for a, b in zip(model.network.weights, again.network.weights, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-6)
+    with pytest.raises(UserError, match="no network of the task 'clean'"):
+        oppai.clean_sketch(np.zeros((8, 8, 3), "uint8"))
+    with pytest.raises(UserError, match="name a run folder"):
+        load_translation("default")
