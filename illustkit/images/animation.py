@@ -24,7 +24,12 @@ from illustkit.images.formats import (
 )
 from illustkit.images.opening import open_picture, without_warnings
 from illustkit.images.read import encoding_of
-from illustkit.images.write import nearest_entries, save_bytes, write_bytes
+from illustkit.images.write import (
+    at_quality,
+    nearest_entries,
+    save_bytes,
+    write_bytes,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -166,7 +171,11 @@ def check_frames(path: str | os.PathLike, n: int, source: str | os.PathLike) -> 
 
 
 def write_animation(
-    path: str | os.PathLike, frames: Sequence[np.ndarray], *, like: Animation
+    path: str | os.PathLike,
+    frames: Sequence[np.ndarray],
+    *,
+    like: Animation,
+    quality: int | None = None,
 ) -> Path:
     """Write frames with the timing, loop, EXIF and profile of an animation.
 
@@ -183,6 +192,8 @@ def write_animation(
         path: The file to write: .gif, .png or .webp.
         frames: uint8 `(height, width, 4)` each, upright.
         like: The `Animation` from `read_animation`.
+        quality: 1 to 100, of a WebP; the other formats have none. Defaults to `None`:
+            lossless, unless `like` is a lossy WebP.
 
     Returns:
         The path written.
@@ -222,6 +233,8 @@ def write_animation(
             options["default_image"] = like.default_image
         elif like.format == "WEBP":
             options["lossless"] = like.options["lossless"]
+    if name == "WEBP" and quality is not None:
+        options |= at_quality(name, quality)
     data = save_bytes(
         path, images[0], name, save_all=True, append_images=images[1:], **options
     )

@@ -50,6 +50,7 @@ HOLDS = {
     "WEBP": ("RGB", "RGBA"),
 }
 HOLDS_EXIF = ("AVIF", "JPEG", "PNG", "TIFF", "WEBP")
+HOLDS_QUALITY = ("AVIF", "JPEG", "WEBP")
 HOLDS_ICC = ("AVIF", "JPEG", "PNG", "TIFF", "WEBP")
 
 

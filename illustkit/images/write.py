@@ -24,6 +24,7 @@ from illustkit.images.formats import (
     HOLDS,
     HOLDS_EXIF,
     HOLDS_ICC,
+    HOLDS_QUALITY,
     ImageError,
     check_image,
     check_path,
@@ -133,7 +134,11 @@ def write_picture(path: str | os.PathLike, rgb: np.ndarray, *, like: Picture) ->
 
 
 def encode_picture(
-    path: str | os.PathLike, rgb: np.ndarray, *, like: Picture
+    path: str | os.PathLike,
+    rgb: np.ndarray,
+    *,
+    like: Picture,
+    quality: int | None = None,
 ) -> tuple[bytes, np.ndarray | None]:
     """Return the bytes of the file that `write_picture` writes, and what it shows.
 
@@ -147,6 +152,9 @@ def encode_picture(
         path: See `write_picture`.
         rgb: See `write_picture`.
         like: See `write_picture`.
+        quality: 1 to 100, of a JPEG, a WebP or an AVIF, which is then compressed anew
+            as a whole; the other formats lose nothing. Defaults to `None`, as `like`
+            was compressed.
 
     Returns:
         `(data, shown)`: the bytes, and the raw colours of the file, uint8 `(height,
@@ -179,6 +187,10 @@ def encode_picture(
     profile = like.icc_profile or b""
     if format in HOLDS_ICC and profile[16:20] == _ICC_SPACE.get(mode, b"RGB "):
         options["icc_profile"] = profile
+    if quality is not None and format in HOLDS_QUALITY:
+        keeps_blocks = False
+        options.pop("qtables", None)
+        options |= at_quality(format, quality)
     options |= {"palette": palette, "transparency": transparency}
 
     def encode_rows(rows):
@@ -189,6 +201,11 @@ def encode_picture(
     data = encode_rows(slice(None))
     exact = format == "PNG" and mode in ("RGB", "RGBA") and like.bits == 8
     return data, rgb if exact else None
+
+
+def at_quality(format: str, quality: int) -> dict[str, Any]:
+    """Return the options with which Pillow saves a format at a quality of 1 to 100."""
+    return {"quality": quality} | ({"lossless": False} if format == "WEBP" else {})
 
 
 def _keep_blocks(path, rgb, like, encode_rows):

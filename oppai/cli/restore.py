@@ -29,12 +29,26 @@ def restore(
         Path | None, typer.Option(help="JSON with the pictures' boxes.")
     ] = None,
     mask: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             help="Mask file, or folder of masks by stem. White is restored; so are "
-            "strokes on an empty layer, and what was erased from a copy of the picture."
+            "strokes on an empty layer, and what was erased from a copy of the "
+            "picture. alpha: what was erased from the picture itself."
         ),
     ] = None,
+    mask_pattern: Annotated[
+        str | None,
+        typer.Option(
+            help="Name of the mask beside each picture, as {stem}_mask.png.",
+        ),
+    ] = None,
+    invert: Annotated[
+        bool, typer.Option(help="Black is restored in the masks, and white stays.")
+    ] = False,
+    grow: Annotated[
+        int,
+        typer.Option(help="Pixels by which a mark is widened; negative ones narrow."),
+    ] = 0,
     mask_colour: Annotated[
         str | None, typer.Option(help="Colour painted over the regions, as 0,255,0.")
     ] = None,
@@ -79,6 +93,28 @@ def restore(
             "Defaults to restored/ in a folder, and beside a file."
         ),
     ] = None,
+    format: Annotated[
+        str, typer.Option(help="png, jpg or webp; keep is each picture's own.")
+    ] = "keep",
+    quality: Annotated[
+        int | None,
+        typer.Option(help="1 to 100, of JPEG, WebP and AVIF; compresses all anew."),
+    ] = None,
+    save_masks: Annotated[
+        Path | None,
+        typer.Option(
+            "--save-mask",
+            help="Folder, or for one picture a file, for the masks of what is "
+            "restored; --mask takes them again.",
+        ),
+    ] = None,
+    copy_clean: Annotated[
+        bool,
+        typer.Option(
+            help="Copy pictures in which nothing is restored, so that the folder is "
+            "whole."
+        ),
+    ] = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Restore marked or found regions of pictures, and all frames of animations.
@@ -99,7 +135,14 @@ def restore(
             boxes=boxes,
             metadata=metadata,
             masks=mask,
+            mask_pattern=mask_pattern,
             mask_colour=colour,
+            grow=grow,
+            invert=invert,
+            format=format,
+            quality=quality,
+            save_masks=save_masks,
+            copy_clean=copy_clean,
             overwrite=overwrite,
             tolerance=tolerance,
             blend=blend,
@@ -111,7 +154,7 @@ def restore(
             precision=precision,
             mirror=mirror,
         )
-        for path in report.written:
+        for path in [*report.written, *report.copied]:
             print(path)
         lines = [f"{path}: {reason}" for path, reason in report.unmarked]
         lines += [

@@ -142,14 +142,7 @@ def mask_alpha(
     import cv2
 
     check_number("feather", feather, least=0)
-    mask = np.asarray(mask)
-    if mask.ndim == 3 and mask.shape[-1] in (1, 3):
-        mask = mask.max(axis=-1)
-    if mask.ndim != 2 or mask.dtype not in (np.bool_, np.uint8):
-        raise UserError(
-            "A mask is a bool or uint8 array (height, width) with white = restore. "
-            f"Received: shape={mask.shape}, dtype={mask.dtype}"
-        )
+    mask = _flat(mask)
     if mask.shape != tuple(shape[:2]):
         raise UserError(
             f"The mask has to be of the picture's size, {shape[1]}x{shape[0]} pixels. "
@@ -183,6 +176,132 @@ def mask_alpha(
     soft = _feathered(hard, feather)
     soft[marked] = np.maximum(soft[marked], alpha[marked])
     return soft
+
+
+def grow_mask(mask: np.ndarray, n: int) -> np.ndarray:
+    """Widen what a mask marks on every side, or narrow it.
+
+    Each level reaches `n` pixels further, in every direction alike, so that a soft rim
+    moves and keeps its width. The edge of the picture is no edge of what is marked.
+
+    Example:
+    ```python
+    wider = grow_mask(mask, 4)
+    narrower = grow_mask(mask, -4)
+    ```
+
+    Args:
+        mask: bool or uint8, as `mask_alpha` takes it.
+        n: Pixels; negative ones narrow.
+
+    Returns:
+        An array `(height, width)` of the same type.
+
+    Reference:
+        Grey dilation and erosion by a disc of radius `n`.
+    """
+    import cv2
+
+    mask = _flat(mask)
+    if mask.dtype == np.bool_:
+        return grow_mask(mask.astype(np.uint8), n) > 0
+    if n < 0:
+        return 255 - grow_mask(255 - mask, -n)
+    box = bounds(mask > 0)
+    if n == 0 or box is None:
+        return mask.copy()
+    left, top = max(box[0] - n, 0), max(box[1] - n, 0)
+    around = np.s_[top : box[3] + n, left : box[2] + n]
+    part = mask[around]
+    height, grown = len(part), part.copy()
+    # A disc is a stack of rows: each is widened at once, and laid over the others.
+    for dy in range(min(n, height - 1) + 1):
+        half = math.isqrt(n * n - dy * dy)
+        row = cv2.dilate(part, np.ones((1, 2 * half + 1), np.uint8))
+        np.maximum(grown[dy:], row[: height - dy], out=grown[dy:])
+        np.maximum(grown[: height - dy], row[dy:], out=grown[: height - dy])
+    result = mask.copy()
+    result[around] = grown
+    return result
+
+
+def invert_mask(mask: np.ndarray) -> np.ndarray:
+    """Turn a mask round: what was black is hidden, and white is not.
+
+    Example:
+    ```python
+    mask = invert_mask(read_mask("black_is_hidden.png"))
+    ```
+
+    Args:
+        mask: bool or uint8, as `mask_alpha` takes it; of 0 and 1 alone, 1 is white.
+
+    Returns:
+        An array `(height, width)` of the same type.
+    """
+    mask = _flat(mask)
+    if mask.dtype == np.bool_:
+        return ~mask
+    return (1 if mask.max(initial=0) == 1 else 255) - mask
+
+
+def _flat(mask):
+    """Return a mask as an array `(height, width)`."""
+    mask = np.asarray(mask)
+    if mask.ndim == 3 and mask.shape[-1] in (1, 3):
+        mask = mask.max(axis=-1)
+    if mask.ndim != 2 or mask.dtype not in (np.bool_, np.uint8):
+        raise UserError(
+            "A mask is a bool or uint8 array (height, width) with white = restore. "
+            f"Received: shape={mask.shape}, dtype={mask.dtype}"
+        )
+    return mask
+
+
+def grow_boxes(
+    boxes: Sequence[Sequence[float]], n: float
+) -> list[tuple[float, float, float, float]]:
+    """Widen boxes on every side, or narrow them.
+
+    Example:
+    ```python
+    grow_boxes([(10, 20, 30, 40)], 4)     # [(6, 16, 34, 44)]
+    ```
+
+    Args:
+        boxes: Boxes (left, top, right, bottom), in pixels.
+        n: Pixels; negative ones narrow.
+
+    Returns:
+        List of boxes; they may reach beyond the picture.
+
+    Raises:
+        UserError: If nothing is left of a box.
+    """
+    grown = []
+    for box in boxes:
+        left, top, right, bottom = box
+        grown.append((left - n, top - n, right + n, bottom + n))
+        if right - left + 2 * n <= 0 or bottom - top + 2 * n <= 0:
+            raise UserError(f"`grow` of {n} leaves nothing of a box. Received: {box}")
+    return grown
+
+
+def erased_mask(alpha: np.ndarray) -> np.ndarray:
+    """Return what is not opaque: no colour can be trusted there.
+
+    Example:
+    ```python
+    mask = erased_mask(read_picture("erased.png").alpha)
+    ```
+
+    Args:
+        alpha: uint8 `(height, width)`, 255 = opaque.
+
+    Returns:
+        uint8 `(height, width)`, 255 = erased.
+    """
+    return np.where(alpha > 255 - _NOISE, 0, 255).astype(np.uint8)
 
 
 def _feathered(hard, feather):

@@ -91,6 +91,8 @@ def write_restored(
     restored: np.ndarray,
     like: Picture,
     earlier: Sequence[Box] = (),
+    *,
+    quality: int | None = None,
 ) -> None:
     """Write a restored picture, with a note of what was restored where it holds one.
 
@@ -99,8 +101,9 @@ def write_restored(
         restored: uint8 `(height, width, 3)`, its raw colours as they are to be.
         like: The `Picture` that it was restored from.
         earlier: Boxes that were restored before and stayed. Defaults to none.
+        quality: See `illustkit.images.write.encode_picture`. Defaults to `None`.
     """
-    data, shown = encode_picture(path, restored, like=like)
+    data, shown = encode_picture(path, restored, like=like, quality=quality)
     if with_note(data, KEY, "") is not None:
         if shown is None:
             write_bytes(path, data)
@@ -115,6 +118,8 @@ def write_restored_animation(
     frames: Sequence[np.ndarray],
     like: Animation,
     earlier: Sequence[Sequence[Box]],
+    *,
+    quality: int | None = None,
 ) -> None:
     """Write a restored animation, with a note of what was restored in its frames.
 
@@ -123,8 +128,9 @@ def write_restored_animation(
         frames: uint8 `(height, width, 4)` each, as they are to be.
         like: The `Animation` that they were restored from.
         earlier: For each frame, boxes that were restored before and stayed.
+        quality: See `illustkit.images.animation.write_animation`. Defaults to `None`.
     """
-    write_animation(path, frames, like=like)
+    write_animation(path, frames, like=like, quality=quality)
     data = Path(path).read_bytes()
     if with_note(data, KEY, "") is None:
         return

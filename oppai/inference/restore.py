@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from illustkit.errors import UserError
-from illustkit.images import read_image
+from illustkit.images import read_image, read_picture
+from illustkit.options import check_number
 from oppai.censoring.censor import blend as mix
 from oppai.censoring.regions import Censored, Region, bounds
 from oppai.detection.find_censored import Found, find_censored
@@ -19,7 +20,12 @@ from oppai.detection.recognise import blurs_under, mosaics_under
 from oppai.inference.marks import (
     NothingCensoredError,
     boxes_alpha,
+    check_boxes,
+    erased_mask,
     fill_painted,
+    grow_boxes,
+    grow_mask,
+    invert_mask,
     mask_alpha,
     painted_mask,
     read_mask,
@@ -35,6 +41,12 @@ _RIM = 6
 LOADING = "engine", "precision", "mirror"
 # Pixels around what is marked that are looked at, at least.
 _AROUND = 1024
+# Share of a picture above which a mask is likely to be the wrong way round.
+_MOST = 0.5
+# The mask that stands for the transparency of the picture's own file.
+OWN_ALPHA = "alpha"
+_MASKS = {"mask", "masks", "mask_pattern"}
+_MARKS = _MASKS | {"boxes", "metadata", "mask_colour"}
 _DONE = 0.9  # of a marked part that was restored before, from which all of it was
 _RESTORED = (
     "Nothing censored is here: it was restored before and is as it was then. `again` "
@@ -58,12 +70,15 @@ def restore(
     tolerance: int = 0,
     blend: float | None = None,
     feather: float = 8,
+    grow: int = 0,
+    invert: bool = False,
     fill: bool = False,
     batch_size: int = 8,
     engine: str | None = None,
     precision: str | None = None,
     mirror: bool | None = None,
     done: np.ndarray | None = None,
+    used: list[np.ndarray] | None = None,
 ) -> np.ndarray:
     """Restore the marked regions of a picture and keep every other pixel.
 
@@ -95,6 +110,7 @@ def restore(
     restorer = oppai.load_restorer("runs/first")
     restored = oppai.restore("a.png", boxes=[(57, 258, 344, 471)], restorer=restorer)
     restored = oppai.restore("b.png", mask="b_mask.png", restorer=restorer)
+    restored = oppai.restore("b.png", mask="b_mask.png", grow=4)
     restored = oppai.restore("c.png", mask_colour=(0, 255, 0), restorer=restorer)
     ```
 
@@ -111,7 +127,9 @@ def restore(
             white is restored, and greys around it are the soft rim; see
             `oppai.mask_alpha`. Of a file with transparency: strokes on an empty layer
             are restored; so is what was erased from a copy of the picture or from a
-            sheet of one colour. What can be read in two ways is refused.
+            sheet of one colour. What can be read in two ways is refused. "alpha" is
+            the transparency of the picture's own file: what was erased is restored
+            (a file of that name is "./alpha").
         mask_colour: RGB colour, 0..255, with which regions are painted over, as
             (0, 255, 0) for DeepCreamPy.
         found: A `Found`, as of `oppai.find_censored`, or a `Censored`, as of
@@ -123,6 +141,10 @@ def restore(
             package's own). Paint has no content to blend with, so it is 1 there.
         feather: Width in pixels of the soft rim outside boxes, paint and the hard
             edges of masks. Defaults to `8`.
+        grow: Pixels by which boxes, a mask or paint are widened on every side;
+            negative ones narrow. Defaults to `0`.
+        invert: Whether black is restored in the mask, and white stays. Defaults to
+            `False`.
         fill: Restore what is marked even where it shows no known censor, as if its
             content were missing. Defaults to `False`.
         batch_size: Tiles that are predicted at once. Defaults to `8`.
@@ -133,6 +155,8 @@ def restore(
         done: bool `(height, width)`, what was restored before and stays as it is. An
             array does not tell: `oppai restore` notes it in the file. Defaults to
             `None`, nothing.
+        used: List that receives the mask of what is restored: uint8 `(height, width)`,
+            255 = restored, with its soft rim. Defaults to `None`.
 
     Returns:
         A new uint8 RGB array of the picture's size.
@@ -164,21 +188,22 @@ def restore(
             "Say what to restore by one of boxes, mask, mask_colour and found. "
             f"Received: {' and '.join(given)}"
         )
+    check_changes(given, grow, invert, mask)
+    if isinstance(mask, str) and mask == OWN_ALPHA:
+        picture, found = without_erased(picture, _own_alpha(image), grow)
+        mask, blend = None, whole_blend(blend)
     chosen = open_restorer(restorer, engine=engine, precision=precision, mirror=mirror)
     # None: the mosaics and blurs under what is marked are not known yet.
     censors: list[Region] | None = None
     if boxes is not None:
-        alpha = boxes_alpha(picture.shape, boxes, feather=feather)
+        check_boxes(boxes, picture.shape)
+        alpha = boxes_alpha(picture.shape, grow_boxes(boxes, grow), feather=feather)
     elif mask is not None:
-        alpha = _alpha_of(mask, picture, feather)
+        alpha = _alpha_of(mask, picture, feather, grow, invert)
     elif mask_colour is not None:
-        if blend not in (None, 1):
-            raise UserError(
-                f"Under paint there is nothing to blend with: blend is 1 there. "
-                f"Received: blend={blend}"
-            )
-        blend, censors = 1, []
+        blend, censors = whole_blend(blend), []
         painted = painted_mask(picture, mask_colour, tolerance=tolerance)
+        painted = grow_mask(painted, grow)
         alpha = mask_alpha(painted, picture.shape, feather=feather)
         if not alpha.any():
             raise NothingCensoredError(
@@ -208,6 +233,10 @@ def restore(
         censors += blurs
         if found is None and not fill and unknown.any():
             alpha = _known(alpha, unknown)
+    if used is not None:
+        whole = np.zeros(output.shape[:2], np.uint8)
+        whole[cut] = alpha
+        used.append(whole)
     restored = output[cut]
     if any(censor.opacity is not None for censor in censors):
         picture, alpha = _without_blended(picture, alpha, censors, blend)
@@ -224,6 +253,86 @@ def restore(
         mixed = mix(picture[place], prediction, mask, blend)
         np.copyto(restored[place], mixed, where=region.mask[..., None])
     return output
+
+
+def check_changes(
+    given: Sequence[str], grow: int, invert: bool, mask: Any = None
+) -> None:
+    """Refuse `grow` and `invert` where nothing is marked that they could change.
+
+    Args:
+        given: Names of the arguments that mark something.
+        grow: See `restore`.
+        invert: See `restore`.
+        mask: See `restore`. Defaults to `None`.
+
+    Raises:
+        UserError: Naming what they need.
+    """
+    check_number("grow", grow, whole=True, least=-_AROUND, most=_AROUND)
+    if grow and not _MARKS & {*given}:
+        raise UserError(
+            "`grow` widens what is marked, and nothing is: give boxes, a mask or paint."
+        )
+    own_alpha = isinstance(mask, str) and mask == OWN_ALPHA
+    if invert and (own_alpha or not _MASKS & {*given}):
+        raise UserError("`invert` turns a mask round: give the file of one with it.")
+
+
+def whole_blend(blend: float | None) -> float:
+    """Return the blend where nothing shows through: 1, and no other may be asked for.
+
+    Args:
+        blend: See `restore`.
+
+    Raises:
+        UserError: If it is less than 1.
+    """
+    if blend not in (None, 1):
+        raise UserError(
+            "Under paint, and where a picture was erased, there is nothing to blend "
+            f"with: `blend` is 1 there. Received: {blend}"
+        )
+    return 1
+
+
+def without_erased(
+    picture: np.ndarray, alpha: np.ndarray | None, grow: int = 0
+) -> tuple[np.ndarray, Censored]:
+    """Return a picture without its erased pixels, and where they were.
+
+    Args:
+        picture: uint8 `(height, width, 3)`, over white.
+        alpha: uint8 `(height, width)` of its file, or `None` where that is opaque.
+        grow: See `restore`. Defaults to `0`.
+
+    Returns:
+        `(picture, found)`: in the picture, the nearest pixels stand for those that
+        were erased.
+
+    Raises:
+        NothingCensoredError: If nothing was erased.
+        UserError: If everything was.
+    """
+    erased = None if alpha is None else erased_mask(alpha)
+    if erased is None or not erased.any():
+        raise NothingCensoredError(
+            "It has no transparent part: nothing was erased that could be restored."
+        )
+    erased = grow_mask(erased, grow)
+    if erased.all():
+        raise UserError(
+            "It is transparent everywhere: nothing is left to restore it from."
+        )
+    return fill_painted(picture, erased), Censored(None, erased)
+
+
+def _own_alpha(image):
+    if not isinstance(image, (str, os.PathLike)):
+        raise UserError(
+            'An array has no transparency: mask="alpha" needs the path of a picture.'
+        )
+    return read_picture(image).alpha
 
 
 def open_restorer(restorer: Any, **options: Any) -> "BaseRestorer":
@@ -378,12 +487,26 @@ def _drawn(region, shape):
     return mask
 
 
-def _alpha_of(mask, picture, feather):
+def _alpha_of(mask, picture, feather, grow, invert):
     """Return the alpha of a mask or its file, which is named in every error."""
-    if not isinstance(mask, (str, os.PathLike)):
-        return mask_alpha(mask, picture.shape, feather=feather)
-    pixels = read_mask(mask, picture)
+    is_file = isinstance(mask, (str, os.PathLike))
+    pixels = read_mask(mask, picture) if is_file else mask
     try:
-        return mask_alpha(pixels, picture.shape, feather=feather)
+        if invert:
+            pixels = invert_mask(pixels)
+        if grow:
+            pixels = grow_mask(pixels, grow)
+        alpha = mask_alpha(pixels, picture.shape, feather=feather)
     except UserError as error:
+        if not is_file:
+            raise
         raise UserError(f"{os.fspath(mask)}: {error}") from None
+    if (share := (alpha > 127).mean()) > _MOST:
+        white, black = ("black", "white") if invert else ("white", "black")
+        warnings.warn(
+            f"The mask is {white} in {share:.0%} of the picture, and {white} is "
+            f"restored. If {black} is what is hidden, "
+            f"{'leave `invert` away' if invert else 'give `invert`'}.",
+            stacklevel=3,
+        )
+    return alpha

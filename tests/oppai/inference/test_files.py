@@ -234,6 +234,13 @@ def test_paint_by_its_colour(tmp_path):
         ({"feather": -1}, "`feather` must be"),
         ({"batch_size": 0}, "`batch_size` must be"),
         ({"tolerance": 30}, "`mask_colour`: give both"),
+        ({"boxes": None, "grow": 3}, "`grow` widens what is marked"),
+        ({"grow": 1.5}, "`grow` must be"),
+        ({"invert": True}, "`invert` turns a mask round"),
+        ({"boxes": None, "masks": "alpha", "blend": 0.5}, "`blend` is 1"),
+        ({"format": "gif"}, "`format` must be one of keep, png, jpg, webp"),
+        ({"quality": 0}, "`quality` must be"),
+        ({"quality": 80, "format": "png"}, "`quality` is for JPEG, WebP and AVIF"),
         ({"boxes": None, "mask_colour": (0, 300, 0)}, "0..255"),
         ({"boxes": None, "mask_colour": (0, 255, 0), "tolerance": 256}, "`tolerance`"),
         ({"boxes": None, "mask_colour": (0, 255, 0), "blend": 0.5}, "`blend` is 1"),
@@ -302,7 +309,7 @@ def test_pictures_that_show_nothing_are_not_copied(tmp_path, monkeypatch):
         regions = [Region((10, 12, 22, 24), np.ones((12, 12), bool), "white")]
         return Found(regions if picture.any() else [], marked * np.uint8(255))
 
-    monkeypatch.setattr("oppai.inference.files.find_censored", find)
+    monkeypatch.setattr("oppai.inference.one_file.find_censored", find)
     save(tmp_path / "a.png", noise())
     save(tmp_path / "plain.png", noise() * 0)
     report = run(tmp_path, boxes=None)
@@ -316,6 +323,99 @@ def test_pictures_that_show_nothing_are_not_copied(tmp_path, monkeypatch):
     options = {"output": tmp_path / "none", "progress": False}
     report = restore_files(tmp_path / "plain.png", restorer="no/run", **options)
     assert len(report.unmarked) == 1 and not (tmp_path / "none").exists()
+
+
+def test_clean_pictures_are_copied_when_asked(tmp_path, monkeypatch):
+    nothing = Found((), np.zeros((40, 50), np.uint8))
+    monkeypatch.setattr("oppai.inference.one_file.find_censored", lambda _: nothing)
+    for name in ("a.png", "sub/b.jpg", "c.gif"):
+        save(tmp_path / "in" / name, noise()[..., 0])
+    (tmp_path / "in/broken.png").write_bytes(b"none")
+    options = {"boxes": None, "copy_clean": True}
+    report = run(tmp_path / "in", output=tmp_path / "out", **options)
+    assert [path.name for path in report.copied] == ["a.png", "c.gif", "b.jpg"]
+    assert str(report).startswith("0 restored, 3 copied as they are, 1 left out.")
+    for path in report.copied:
+        source = tmp_path / "in" / path.relative_to(tmp_path / "out")
+        assert path.read_bytes() == source.read_bytes()
+    again = run(tmp_path / "in", output=tmp_path / "out", **options)
+    assert again.skipped == report.copied and not again.copied
+    # In another format it is the same picture.
+    options |= {"format": "webp", "output": tmp_path / "webp"}
+    report = run(tmp_path / "in/a.png", **options)
+    shown = Image.open(report.copied[0])
+    assert shown.format == "WEBP"
+    np.testing.assert_array_equal(np.asarray(shown)[..., 0], noise()[..., 0])
+    # A copy onto itself would be none.
+    before = (tmp_path / "in/a.png").read_bytes()
+    place = {"output": tmp_path / "in", "overwrite": True, "format": "keep"}
+    run(tmp_path / "in/a.png", **{**options, **place})
+    assert (tmp_path / "in/a.png").read_bytes() == before
+
+
+def test_a_quality_compresses_the_whole_picture(tmp_path):
+    y, x = np.mgrid[:64, :64]
+    smooth = np.stack([x * 4, y * 4, 128 + 0 * x], -1).astype(np.uint8)
+    path = save(tmp_path / "a.jpg", smooth, quality=95)
+    (kept,) = run(path, output=tmp_path / "keep").written
+    sizes = {}
+    for format in ("keep", "webp"):
+        for quality in (90, 20):
+            folder = tmp_path / f"{format}{quality}"
+            options = {"format": format, "quality": quality, "output": folder}
+            (written,) = run(path, **options).written
+            sizes[format, quality] = written.stat().st_size
+    assert sizes["keep", 20] < sizes["keep", 90] < 2 * kept.stat().st_size
+    assert sizes["webp", 20] < sizes["webp", 90]
+    with Image.open(tmp_path / "keep20/a.jpg") as image:
+        told = image.quantization
+    save(tmp_path / "wanted.jpg", smooth, quality=20)
+    with Image.open(tmp_path / "wanted.jpg") as image:
+        assert told == image.quantization
+    # Of a PNG nothing is lost at any quality.
+    path = save(tmp_path / "b.png", noise())
+    (written,) = run(path, quality=20).written
+    outside = ~inside((40, 50))
+    np.testing.assert_array_equal(
+        np.asarray(Image.open(written))[outside], noise()[outside]
+    )
+
+
+def test_the_mask_of_what_is_restored_is_saved_and_marks_the_same_again(tmp_path):
+    path = save(tmp_path / "in/a.png", noise())
+    masks = tmp_path / "masks"
+    run(path, save_masks=masks, output=tmp_path / "one")
+    mask = np.asarray(Image.open(masks / "a.png"))
+    np.testing.assert_array_equal(mask, inside((40, 50)) * 255)
+    options = {"boxes": None, "masks": masks, "output": tmp_path / "two"}
+    run(tmp_path / "in", **options)
+    one, two = (tmp_path / name / "a.png" for name in ("one", "two"))
+    assert one.read_bytes() == two.read_bytes()
+    # The same mask may be there, another one only when it may be replaced.
+    (one.unlink(), run(path, save_masks=masks, output=tmp_path / "one"))
+    assert one.exists()
+    save(masks / "a.png", mask[::-1])
+    report = run(path, save_masks=masks, output=tmp_path / "three")
+    assert "another mask is here" in report.left_out[0][1]
+    assert not (tmp_path / "three").exists()
+    options = {"save_masks": masks / "b.png", "output": tmp_path / "c.png"}
+    assert run(path, **options).written and (masks / "b.png").exists()
+
+
+def test_what_was_erased_is_restored_and_opaque(tmp_path):
+    alpha = np.where(inside((40, 50)), 0, 255).astype(np.uint8)
+    save(tmp_path / "in/a.png", np.dstack([noise(), alpha]))
+    save(tmp_path / "in/b.png", noise())
+    report = run(tmp_path / "in", boxes=None, masks="alpha")
+    (written,) = report.written
+    restored = Image.open(written)
+    assert restored.mode == "RGB"
+    wanted = np.where(inside((40, 50))[..., None], (200, 30, 90), noise())
+    np.testing.assert_array_equal(np.asarray(restored), wanted)
+    ((left, reason),) = report.unmarked
+    assert left.name == "b.png" and "no transparent part" in reason
+    # So it can be written as a format without transparency.
+    assert run(tmp_path / "in/a.png", boxes=None, masks="alpha", format="jpg").written
 
 
 def test_a_run_that_was_stopped_goes_on(tmp_path):
@@ -385,7 +485,7 @@ def test_every_frame_of_an_animation_is_restored(tmp_path, kind, monkeypatch):
     def find(picture):
         return Found([1] if picture[20, 30, 1] == 110 else [], marked * np.uint8(255))
 
-    monkeypatch.setattr("oppai.inference.files.find_censored", find)
+    monkeypatch.setattr("oppai.inference.one_file.find_censored", find)
     monkeypatch.setattr(
         "oppai.inference.restore._hidden",
         lambda picture, found, feather: (
@@ -407,7 +507,7 @@ def test_a_warning_names_each_picture(tmp_path, monkeypatch, caplog):
         warnings.warn("a part is left as it is", stacklevel=2)
         return shown
 
-    monkeypatch.setattr("oppai.inference.files.restore", warn)
+    monkeypatch.setattr("oppai.inference.one_file.restore", warn)
     for name in ("a.png", "b.png"):
         save(tmp_path / name, noise())
     assert len(run(tmp_path).written) == 2

@@ -6,7 +6,14 @@ import pytest
 from PIL import Image
 
 from illustkit.errors import UserError
-from oppai.inference.marks import boxes_alpha, mask_alpha, read_mask
+from oppai.inference.marks import (
+    boxes_alpha,
+    grow_boxes,
+    grow_mask,
+    invert_mask,
+    mask_alpha,
+    read_mask,
+)
 from oppai.inference.restore import restore
 from tests.oppai.inference.test_restore import Constant, Identity, noise, smooth
 
@@ -202,3 +209,44 @@ def test_a_jpeg_or_anti_aliased_mask_keeps_the_feather(tmp_path, quality):
         # A pixel of the edge may fall on either side.
         assert np.abs(alpha[expected > 0] - expected[expected > 0]).max() < 45
         assert alpha[expected == 0].max() < 64
+
+
+def widest(mask, n):
+    """The largest level within `n` pixels of each pixel, one by one."""
+    height, width = mask.shape
+    result = np.zeros_like(mask)
+    for y, x in np.ndindex(mask.shape):
+        near = [
+            mask[v, u]
+            for v in range(max(0, y - n), min(height, y + n + 1))
+            for u in range(max(0, x - n), min(width, x + n + 1))
+            if (v - y) ** 2 + (u - x) ** 2 <= n * n
+        ]
+        result[y, x] = max(near)
+    return result
+
+
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_a_mask_grows_by_a_disc_and_shrinks_by_one(n):
+    generator = np.random.default_rng(n)
+    levels = generator.integers(1, 256, (14, 19))
+    mask = np.where(generator.random((14, 19)) > 0.95, levels, 0).astype(np.uint8)
+    np.testing.assert_array_equal(grow_mask(mask, n), widest(mask, n))
+    narrowed = 255 - widest(255 - mask, n)
+    np.testing.assert_array_equal(grow_mask(mask, -n), narrowed)
+    np.testing.assert_array_equal(grow_mask(mask > 0, n), widest(mask, n) > 0)
+    np.testing.assert_array_equal(grow_mask(mask, 0), mask)
+
+
+def test_a_mask_turned_round_keeps_its_rim():
+    mask = np.array([[0, 64, 255]], np.uint8)
+    assert invert_mask(mask).tolist() == [[255, 191, 0]]
+    assert invert_mask(mask > 0).tolist() == [[True, False, False]]
+    assert invert_mask(np.array([[0, 1, 1]], np.uint8)).tolist() == [[1, 0, 0]]
+
+
+def test_boxes_grow_on_every_side_and_do_not_vanish():
+    assert grow_boxes([(10, 20, 30, 40)], 4) == [(6, 16, 34, 44)]
+    assert grow_boxes([(10, 20, 30, 40)], -9) == [(19, 29, 21, 31)]
+    with pytest.raises(UserError, match="leaves nothing of a box"):
+        grow_boxes([(10, 20, 30, 40)], -10)

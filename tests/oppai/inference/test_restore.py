@@ -5,6 +5,7 @@ import importlib
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 import oppai
 from illustkit.errors import UserError
@@ -259,7 +260,7 @@ def test_batches_do_not_change_the_result():
         ({"mask": np.ones((30, 40))}, "bool or uint8 .*float64"),
         ({"mask": np.ones((40, 30), bool)}, "40x30 pixels. Received: 30x40"),
         ({"mask_colour": (0, 255, 0)}, "Nothing is painted"),
-        ({"mask_colour": (0, 255, 0), "blend": 0.5}, "blend is 1 there"),
+        ({"mask_colour": (0, 255, 0), "blend": 0.5}, "`blend` is 1 there"),
         ({"mask_colour": (0, 999, 0)}, "0..255"),
         ({"boxes": [(0, 0, 9, 9)], "blend": 2}, "0..1. Received: blend=2"),
         ({"boxes": [(0, 0, 9, 9)], "feather": -1}, "feather"),
@@ -481,3 +482,74 @@ def test_found_mosaics_lie_where_they_are_in_a_cut(monkeypatch):
         oppai.restore(picture, found=found, restorer=Sees(None), feather=0)
     np.testing.assert_array_equal(seen[0][0], seen[1][0])
     assert seen[0][1] == seen[1][1] and seen[0][1] is not None
+
+
+def changed(before, after):
+    return (before != after).any(axis=-1)
+
+
+@pytest.mark.parametrize("n", [3, -3])
+def test_grow_widens_and_narrows_whatever_marks(n):
+    picture = noise(80, 90)
+    left, top, right, bottom = box = (20, 30, 50, 60)
+    hard = np.zeros((80, 90), bool)
+    hard[top:bottom, left:right] = True
+    options = {"restorer": Constant(), "feather": 0}
+    wanted = np.zeros_like(hard)
+    wanted[top - n : bottom + n, left - n : right + n] = True
+    result = restore(picture, boxes=[box], grow=n, **options)
+    np.testing.assert_array_equal(changed(picture, result), wanted)
+    painted = picture.copy()
+    painted[hard] = 0, 255, 0
+    by_mask = restore(picture, mask=hard, grow=n, **options)
+    by_paint = restore(painted, mask_colour=(0, 255, 0), grow=n - 2, **options)
+    for result in (by_mask, by_paint):
+        # The corners of a mask are round.
+        own = (result == Constant().colour).all(axis=-1)
+        assert own[top - n, left + 10] and not own[top - n - 1, left + 10]
+        assert own.sum() <= wanted.sum() and (own & ~wanted).sum() == 0
+
+
+def test_a_mask_the_wrong_way_round_is_told_and_can_be_turned():
+    picture = noise(80, 90)
+    hidden = np.zeros((80, 90), np.uint8)
+    hidden[30:60, 20:50] = 255
+    options = {"restorer": Constant(), "feather": 0}
+    with pytest.warns(UserWarning, match="white in 88% .* hidden, give `invert`"):
+        restore(picture, mask=255 - hidden, **options)
+    right = restore(picture, mask=hidden, **options)
+    turned = restore(picture, mask=255 - hidden, invert=True, **options)
+    np.testing.assert_array_equal(turned, right)
+    with pytest.warns(UserWarning, match="leave `invert` away"):
+        restore(picture, mask=hidden, invert=True, **options)
+
+
+def test_what_was_erased_is_restored_from_what_lies_around(tmp_path):
+    picture = noise(80, 90)
+    alpha = np.full((80, 90), 255, np.uint8)
+    alpha[30:60, 20:50] = 0
+    alpha[29, 20:50] = 128
+    path = tmp_path / "erased.png"
+    Image.fromarray(np.dstack([picture, alpha])).save(path)
+    restorer = Constant()
+    result = restore(path, mask="alpha", restorer=restorer, feather=0)
+    assert (result[alpha < 255] == restorer.colour).all()
+    np.testing.assert_array_equal(result[alpha == 255], picture[alpha == 255])
+    (patch, hole), *_ = restorer.seen
+    white = (patch == 255).all(axis=-1)
+    assert hole.any() and not white[hole > 0].any()
+    Image.fromarray(picture).save(path)
+    with pytest.raises(NothingCensoredError, match="no transparent part"):
+        restore(path, mask="alpha", restorer=restorer)
+    with pytest.raises(UserError, match="An array has no transparency"):
+        restore(picture, mask="alpha", restorer=restorer)
+    for wrong in ({"invert": True}, {"grow": 2}, {"mask": "alpha", "invert": True}):
+        with pytest.raises(UserError, match=f"`{[*wrong][-1]}`"):
+            restore(path, restorer=restorer, **wrong)
+
+
+def test_the_mask_that_was_used_is_told():
+    picture, used = noise(80, 90), []
+    restore(picture, boxes=[(20, 30, 50, 60)], restorer=Constant(), used=used)
+    wanted = oppai.boxes_alpha((80, 90), [(20, 30, 50, 60)])
+    np.testing.assert_array_equal(used[0], wanted)
