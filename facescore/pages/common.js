@@ -1,10 +1,12 @@
 // What both pages share: their frame, talking to the server, the theme, messages, keys.
 
+import { $, announce, recallTheme, tell, toggleHelp, toggleTheme as toggle } from "./frame.js";
 import { answer, reasonOf } from "./server.js";
 
+export { $, announce, tell, toggleHelp } from "./frame.js";
 export { get, post, reasonOf } from "./server.js";
 
-export const $ = (selector) => document.querySelector(selector);
+const THEME = "facescore-theme";
 
 $(".group").insertAdjacentHTML("beforeend", `
   <input id="jump" type="number" min="1" aria-label="Go to number" placeholder="Go to #">
@@ -30,22 +32,8 @@ export async function pictureProblem(i) {
   return "";
 }
 
-let toastTimer;
 export function complain(error) {
   tell(reasonOf(error), true);
-}
-
-export function tell(text, bad = false) {
-  $("#toast").classList.toggle("bad", bad);
-  $("#toast").textContent = text;
-  $("#toast").hidden = false;
-  clearTimeout(toastTimer);
-  toastTimer = setTimeout(() => ($("#toast").hidden = true), 6000);
-}
-
-// Screen readers hear what is shown, once.
-export function announce(text) {
-  if ($("#live").textContent !== text) $("#live").textContent = text;
 }
 
 export function say(title, text) {
@@ -85,23 +73,13 @@ export function progress(done, all, word) {
 }
 
 export function toggleTheme() {
-  const root = document.documentElement;
-  const dark = matchMedia("(prefers-color-scheme: dark)").matches;
-  const now = root.dataset.theme || (dark ? "dark" : "light");
-  root.dataset.theme = now === "dark" ? "light" : "dark";
-  localStorage.setItem("facescore-theme", root.dataset.theme);
-}
-
-export function toggleHelp() {
-  const dialog = $("dialog");
-  dialog.open ? dialog.close() : dialog.showModal();
+  toggle(THEME);
 }
 
 const typing = (event) =>
   event.target.matches("input, select") || $("dialog").open;
 
-const theme = localStorage.getItem("facescore-theme");
-if (theme) document.documentElement.dataset.theme = theme;
+recallTheme(THEME);
 $("#theme").addEventListener("click", toggleTheme);
 $("#help").addEventListener("click", toggleHelp);
 $("dialog button").addEventListener("click", toggleHelp);

@@ -2,16 +2,25 @@
 
 let token = document.querySelector('meta[name="token"]').content;
 
+// `fetch` says "Failed to fetch" where nobody answers: such an error is `lost`.
+async function ask(address, options = {}) {
+  try {
+    return await fetch(address, options);
+  } catch (error) {
+    throw Object.assign(error, { lost: error instanceof TypeError });
+  }
+}
+
 export async function get(name, numbers = {}) {
   const query = new URLSearchParams(numbers).toString();
-  return answer(await fetch(`/api/${name}${query ? "?" + query : ""}`));
+  return answer(await ask(`/api/${name}${query ? "?" + query : ""}`));
 }
 
 // keepalive: the last write goes out even when the page is being closed.
 export async function post(name, body) {
   const data = JSON.stringify(body);
   return answer(
-    await fetch(`/api/${name}`, {
+    await ask(`/api/${name}`, {
       method: "POST",
       headers: { "Content-Type": "application/json", "X-Token": token },
       body: data,
@@ -23,7 +32,7 @@ export async function post(name, body) {
 // Send bytes, with texts beside them; the answer is the response itself.
 export async function upload(name, bytes, texts = {}, signal = undefined) {
   const query = new URLSearchParams(texts).toString();
-  const response = await fetch(`/upload/${name}?${query}`, {
+  const response = await ask(`/upload/${name}?${query}`, {
     method: "POST",
     headers: { "X-Token": token },
     body: bytes,
@@ -34,7 +43,7 @@ export async function upload(name, bytes, texts = {}, signal = undefined) {
 
 // Bytes of the server, by a hexadecimal key.
 export async function file(name, key) {
-  const response = await fetch(`/file/${name}/${key}`);
+  const response = await ask(`/file/${name}/${key}`);
   return response.ok ? response.blob() : answer(response);
 }
 
@@ -56,7 +65,6 @@ export async function renewToken() {
   return changed;
 }
 
-// `fetch` says "Failed to fetch" where nobody answers.
 export function reasonOf(error) {
   const lost = error instanceof TypeError;
   return lost ? "The server does not answer: start the command again." : error.message;

@@ -25,7 +25,6 @@ from diffusion.watermark import add_watermark, enlarged, read_note
 from illustkit.errors import UserError
 from illustkit.exported import ExportedNetwork
 from illustkit.files import cache_folder
-from tests.facescore.conftest import browser  # noqa: F401  a fixture
 
 STEPS = 2
 

@@ -10,7 +10,7 @@ from facescore.boxes import Face, iou_matrix
 from facescore.labels import label_path, read_labels
 from illustkit.images import write_image
 from illustkit.web.server import LocalServer
-from tests.facescore.waiting import until
+from tests.waiting import until
 
 selenium = pytest.importorskip("selenium", reason="needs selenium")
 from selenium.webdriver import ActionChains, Keys  # noqa: E402

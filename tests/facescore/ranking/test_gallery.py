@@ -13,7 +13,7 @@ from facescore.boxes import Face
 from facescore.ranking.output import write_gallery
 from facescore.ranking.rank import RankedPicture
 from illustkit.images import write_image
-from tests.facescore.waiting import until
+from tests.waiting import until
 
 ATTACK = "<img src=x onerror=document.title='hit'>.png"
 NAMES = [
