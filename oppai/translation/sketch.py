@@ -182,7 +182,9 @@ def blacken(lines: np.ndarray) -> np.ndarray:
     return (255 - np.minimum(gain * ink, 255)).round().astype("uint8")
 
 
-def roughen(lines: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def roughen(
+    lines: np.ndarray, rng: np.random.Generator, side: float | None = None
+) -> np.ndarray:
     """Draw a rough sketch over clean lines: the inverse of cleaning them.
 
     Every line is drawn two to four times, each time a little beside the clean one and
@@ -199,6 +201,8 @@ def roughen(lines: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     Args:
         lines: Grey uint8 `(height, width)`, black on white.
         rng: NumPy generator.
+        side: Shorter side in pixels of the picture that the lines are a part of.
+            Defaults to `None`, their own.
 
     Returns:
         Grey uint8 `(height, width)`.
@@ -208,7 +212,7 @@ def roughen(lines: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         illustrators draw the rough over the clean lines.
     """
     height, width = lines.shape
-    scale = float(np.clip(min(lines.shape) / 200, 0.3, 4))
+    scale = float(np.clip((side or min(lines.shape)) / 200, 0.3, 4))
     ink = 1 - lines.astype("float32") / 255
     left = np.ones_like(ink)  # of the paper's light
     for _ in range(rng.integers(2, 5)):

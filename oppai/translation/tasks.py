@@ -168,7 +168,7 @@ class CleanLines(Task):
 
     name, learns = "clean", "rough sketches into clean lines"
     channels = (1, 1)
-    scales = (1.0, 2.4)  # a line is one pixel thick here, three there
+    scales, sees = (1.0, 2.4), 3.0  # a line is one pixel thick here, three there
     term_weights = {"squares": 1.0}
     monitors = ("l1",)
     best = ("val_squares", "min")
@@ -188,9 +188,12 @@ class CleanLines(Task):
 
     def sample(self, given, target, rng):
         target = blacken(target)
-        rough = roughen(target[..., 0], rng)[..., None] if given is None else given
+        if given is None:
+            # A crop is a part of a picture that is larger by as much as crops vary.
+            side = rng.uniform(*self.scales) * min(target.shape[:2])
+            given = roughen(target[..., 0], rng, side)[..., None]
         weights = line_weights(target[..., 0] / np.float32(255))
-        return {"grey": rough}, {"lines": target, "weights": weights[..., None]}
+        return {"grey": given}, {"lines": target, "weights": weights[..., None]}
 
     def inputs(self, x):
         return uint8_to_unit(x["grey"])
@@ -207,6 +210,19 @@ class CleanLines(Task):
 
     def given_of(self, picture):
         return {"grey": grey_of(picture)}
+
+    def shrunk(self, x, size):
+        small = cv2.resize(x["grey"], size, interpolation=cv2.INTER_AREA)
+        return {"grey": small[..., None]}
+
+    def enlarged(self, y_pred, seen, x):
+        height, width = x["grey"].shape[:2]
+        if y_pred.shape[:2] == (height, width):
+            return y_pred
+        large = cv2.resize(y_pred, (width, height), interpolation=cv2.INTER_CUBIC)
+        # An edge is as steep as before: it rose within a pixel and is many wide now.
+        steep = 0.5 + (large - 0.5) * width / y_pred.shape[1]
+        return np.clip(steep, 0, 1)[..., None]
 
 
 class Colorize(Task):

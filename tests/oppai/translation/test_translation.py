@@ -526,3 +526,16 @@ def test_a_network_of_the_package_needs_no_run(tmp_path, monkeypatch):
         oppai.clean_sketch(np.zeros((8, 8, 3), "uint8"))
     with pytest.raises(UserError, match="name a run folder"):
         load_translation("default")
+
+
+def test_lines_of_a_large_sketch_are_as_sharp_as_of_a_small_one():
+    task = make_task("clean")
+    model = TranslationModel(Pointwise(), task, image_size=16)
+    picture = np.zeros((96, 120, 3), np.uint8)  # seen at 48 by 60
+    picture[:, 60:] = 255
+    result = oppai.clean_sketch(picture, model)
+    assert result.shape == picture.shape
+    assert set(np.unique(result[:, :58])) == {255}
+    # Pointwise gives 1 of black and half of white, on which a steeper edge turns.
+    assert np.abs(result[:, 64:].astype(int) - 128).max() <= 1
+    assert 128 < result[0, 59, 0] < 255 or 128 < result[0, 60, 0] < 255

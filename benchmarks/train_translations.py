@@ -1,0 +1,130 @@
+"""Train the translations that come with the package: colours, lines, holes, parts.
+
+    python benchmarks/train_translations.py TASK DATA WORK [--export FILE]
+
+DATA holds `clipart`, `clipart_more` and `peppercarrot`. The pictures are written to
+WORK first: clip art without the held-out pictures and what resembles them, pages of
+the comic's episodes 1 to 17, and characters that `illustkit.samples` draws (seeds from
+0). The same command resumes a training that was stopped.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+import oppai
+from illustkit.images import list_images, read_image, write_image
+from illustkit.samples import HANDS, draw_character, draw_lines
+from oppai.translation.pairs import shrink
+from oppai.translation.translate import save_translation
+
+SHARED = {"image_size": 96, "epoch_steps": 100, "strategy": "one", "verbose": 2}
+SETTINGS = {
+    "colorize": {
+        "network": {"scale": 0.25, "global_size": 96},
+        "batch_size": 16,
+        "epochs": 44,
+        "holdout": 0.02,
+    },
+    "clean": {
+        "network": {"scale": 1 / 6},
+        "batch_size": 12,
+        "epochs": 26,
+        "holdout": 0.04,
+    },
+    "complete": {
+        "network": {"filters": 20},
+        "batch_size": 8,
+        "epochs": 24,
+        "holdout": 0.02,
+    },
+    "segment": {
+        "network": {"filters": 12},
+        "batch_size": 8,
+        "epochs": 20,
+        "drawn": 480,
+    },
+    "stylize": {"batch_size": 4, "epochs": 9, "holdout": 0.02},
+}
+"""What differs from the preset `tiny`; the learning rate is 1e-3."""
+
+DRAWN = 480  # characters; every fifth of the hands, without that of black and white
+
+
+def lines_of(picture):
+    """Return a picture of black lines on white in grey, or `None` if it is none."""
+    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+    dark = (grey < 128).astype("uint8")
+    if np.ptp(picture, axis=2).max() >= 30 or not 0.005 < dark.mean() < 0.35:
+        return None
+    if (grey > 230).mean() < 0.5 or ((grey > 60) & (grey < 200)).mean() >= 0.08:
+        return None
+    areas = cv2.erode(dark, np.ones((7, 7)))
+    return grey if areas.sum() < 0.08 * dark.sum() else None
+
+
+def clip_art(data):
+    """Yield names and pictures that may be trained on."""
+    here = Path(__file__).parent
+    names = [
+        (here / f"{kind}_clipart.txt").read_text("utf-8").splitlines()
+        for kind in ("held_out", "left_out")
+    ]
+    left_out = {line.split()[0] for line in sum(names, []) if line.strip()}
+    left_out |= {Path(name).stem for name in left_out}
+    relatives = ("pinkhome", "pinkhome2", "pinkhome3")
+    for root in ("clipart", "clipart_more"):
+        for file in list_images(data / root / "images"):
+            if file.stem not in left_out and not file.stem.endswith(relatives):
+                yield f"{root}-{file.stem}", read_image(file)
+
+
+def write_pictures(data, folder):
+    """Write the folders `colours` and `lines`."""
+    faces = json.loads((data / "peppercarrot" / "faces.json").read_text("utf-8"))
+    for page in faces:
+        if page["split"] == "train":
+            picture = read_image(data / "peppercarrot" / "pages" / page["name"])
+            name = f"comic-{Path(page['name']).stem}.png"
+            write_image(folder / "colours" / name, shrink(picture, 560))
+    for name, picture in clip_art(data):
+        if np.ptp(picture.astype(int), axis=2).mean() > 3:
+            write_image(folder / "colours" / f"{name}.png", picture)
+        elif (lines := lines_of(picture)) is not None:
+            write_image(folder / "lines" / f"{name}.png", np.dstack([lines] * 3))
+    colours = [hand for hand in HANDS if hand != "manga"]
+    for seed in range(DRAWN):
+        drawn = draw_character(seed, (300, 420), colours[seed % len(colours)])
+        write_image(folder / "colours" / f"drawn-{seed}.png", drawn.image)
+    for seed in range(400):
+        width = (160, 224, 288, 352)[seed % 4]
+        lines = draw_lines(seed, (width, round(1.4 * width)), HANDS[seed % len(HANDS)])
+        write_image(folder / "lines" / f"drawn-{seed}.png", np.dstack([lines] * 3))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("task", choices=sorted(SETTINGS))
+    parser.add_argument("data", type=Path, help="folder of the three collections")
+    parser.add_argument("work", type=Path, help="folder of pictures and runs")
+    parser.add_argument("--export", type=Path, help="store the network there, .npz")
+    options = parser.parse_args()
+    if not (options.work / "lines").exists():
+        write_pictures(options.data, options.work)
+    pictures = options.work / ("lines" if options.task == "clean" else "colours")
+    run = oppai.train_translation(
+        options.task,
+        None if options.task == "segment" else pictures,
+        options.work / options.task,
+        **SHARED,
+        **SETTINGS[options.task],
+    )
+    if options.export:
+        print(save_translation(run, options.export))
+
+
+if __name__ == "__main__":
+    main()
