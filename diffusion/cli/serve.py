@@ -9,6 +9,7 @@ import typer
 from diffusion.cli.options import (
     DEFAULT_RUN,
     NAME,
+    Engine,
     Font,
     ImageSize,
     ModelArgument,
@@ -27,6 +28,7 @@ def serve(
     port: Annotated[int, typer.Option(help="TCP port; 0 takes a free one.")] = 7860,
     image_size: ImageSize = None,
     precision: Precision = None,
+    engine: Engine = "auto",
     watermark: Watermark = True,
     watermark_text: WatermarkText = "AI-generated",
     opacity: Opacity = 0.35,
@@ -36,15 +38,17 @@ def serve(
     ] = True,
     host: Host = None,
 ) -> None:
-    """Serve a page on this machine that makes new icons; needs Gradio."""
+    """Serve a page on this machine that makes new icons."""
     with user_errors(NAME):
         from diffusion.pages import serve as page
 
         page.serve(
             run,
             port=port,
+            host=host or "127.0.0.1",
             image_size=parse_size(image_size),
-            precision=precision or "float32",
+            precision=precision,
+            engine=engine,
             open_browser=open_browser,
             **marking(watermark, watermark_text, opacity, font),
         )

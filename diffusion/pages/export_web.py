@@ -42,6 +42,7 @@ GLUE, WASM = "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm"
 PAGE = "index.html"
 LICENCES = "LICENCES.txt"
 HERE = Path(__file__).parent
+FILES = "wishes.js", "icons.js", "icons.css"
 ENLARGED = 128  # pixels of the shorter side that a watermark has room in
 
 
@@ -117,8 +118,7 @@ def export_web(
         SCRIPT: parts[SCRIPT],
         "runtime.js": _script("RUNTIME", glue=parts[GLUE], wasm=parts[WASM]),
         "model.js": _script("MODEL", about=about, graph=graph, mark=mark.tobytes()),
-        "icons.js": (HERE / "icons.js").read_bytes(),
-        "icons.css": (HERE / "icons.css").read_bytes(),
+        **{name: (HERE / name).read_bytes() for name in FILES},
         LICENCES: gzip.decompress((HERE / "onnxruntime-licences.txt.gz").read_bytes()),
         PAGE: (HERE / "icons.html").read_bytes(),  # last: a page is whole
     }

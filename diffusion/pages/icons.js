@@ -131,33 +131,6 @@ async function show(rgb) {
   return about.watermark ? noted(png) : blob;
 }
 
-function label(name) {
-  return name[0].toUpperCase() + name.slice(1).replaceAll("_", " ");
-}
-
-function addWishes() {
-  Object.entries(about.attributes).forEach(([name, values], number) => {
-    const place = document.createElement("div");
-    const text = document.createElement("label");
-    const select = document.createElement("select");
-    select.id = `wish-${number}`;
-    select.name = name;
-    text.htmlFor = select.id;
-    text.textContent = label(name);
-    for (const value of ["", ...values]) {
-      select.append(new Option(value || "any", value));
-    }
-    place.append(text, select);
-    part("wishes").append(place);
-  });
-}
-
-function wished() {
-  return Object.fromEntries(
-    [...part("wishes").querySelectorAll("select")].map((each) => [each.name, each.value]),
-  );
-}
-
 let opened;
 async function makePixels(noise, wishes) {
   opened ??= open();
@@ -194,7 +167,7 @@ async function make() {
   button.focus();
 }
 
-addWishes();
+addWishes(about.attributes);
 part("note").textContent =
   `${width} by ${height} pixels, made on this device: nothing is sent.` +
   (about.watermark ? ` Each icon bears the watermark “${about.watermark}”.` : "");

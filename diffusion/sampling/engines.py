@@ -55,10 +55,10 @@ class EngineDiffuser:
         self.schedule = make_schedule(settings["schedule"], settings["timesteps"])
         self.timesteps = self.schedule.timesteps
         self.objective, self.channels = settings["objective"], settings["channels"]
-        self.image_size = tuple(settings["image_size"])
+        self.image_size: tuple[int, int] = tuple(settings["image_size"])
         self.attributes = dict(settings.get("attributes") or {})
         self.distilled = settings.get("distilled")
-        self.network = {
+        self.network: dict[str, Any] = {
             "dim_mults": tuple(settings["dim_mults"]),
             "patch": settings.get("patch") or 1,
         }

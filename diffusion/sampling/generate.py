@@ -370,7 +370,8 @@ def steps_of(model: Diffuser, sampler: str, steps: int | None = None) -> int:
 
 
 def sample_size(
-    model: Diffuser | IconGAN, image_size: Sequence[int] | None = None
+    model: Diffuser | EngineDiffuser | IconGAN,
+    image_size: Sequence[int] | None = None,
 ) -> tuple[int, int]:
     """Return (width, height) of the pictures to make.
 

@@ -615,14 +615,6 @@ def slim_network() -> Any:
     return Slim()
 
 
-def gradio_page() -> Any:
-    from diffusion.pages.page import import_gradio
-
-    with import_gradio().Blocks() as page:
-        pass  # it can be launched once it has been left
-    return page
-
-
 DIFFUSION = {
     "a": lambda: signed(1, 16, 16, 3),
     "b": lambda: signed(1, 16, 16, 3)[:, ::-1],
@@ -635,7 +627,6 @@ DIFFUSION = {
     "model": icon_network,
     "network": slim_network,
     "noise": lambda: signed(2, 16, 16, 3),
-    "page": gradio_page,
     "picture": lambda: icons(1, 64)[0],
     "pictures": icons,
     "schedule": schedule,
@@ -723,19 +714,6 @@ def marked_icon(patch: pytest.MonkeyPatch, stack: contextlib.ExitStack) -> None:
 
     marked = diffusion.add_watermark(icons(1)[0])
     diffusion.write_marked("new/icons/icon-00000.png", marked)
-
-
-def closed_page(patch: pytest.MonkeyPatch, stack: contextlib.ExitStack) -> None:
-    """The user of Gradio's page presses Ctrl-C at once, and no page stays open."""
-    import types
-
-    from diffusion.pages.page import import_gradio
-
-    def press(seconds: float) -> None:
-        raise KeyboardInterrupt
-
-    patch.setattr("diffusion.pages.serve.time", types.SimpleNamespace(sleep=press))
-    stack.callback(import_gradio().close_all, verbose=False)
 
 
 def tiny_experiment(patch: pytest.MonkeyPatch, stack: contextlib.ExitStack) -> None:
@@ -1286,15 +1264,8 @@ CASES: dict[str, Case] = {
         prepare=tiny_diffusion,
         smaller=(('"diffusion-demo"', '"diffusion-demo", n_icons=6, n=4, steps=2'),),
     ),
-    "diffusion:build_page": Case(
-        needs="gradio",
-        prepare=closed_page,
-        values={"launch": name_of("diffusion.pages.serve", "launch")},
-    ),
-    "diffusion:serve": Case(
-        needs="gradio", prepare=closed_page, smaller=(("port=7860", "port=0"),)
-    ),
-    "diffusion:launch": Case(needs="gradio", prepare=closed_page),
+    "diffusion:IconPage": Case(values={"model": diffuser}),
+    "diffusion:serve": Case(prepare=answering_page, smaller=(("port=7860", "port=0"),)),
     "diffusion:train": Case(
         prepare=tiny_diffusion,
         without=("runs/icons",),
