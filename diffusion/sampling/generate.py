@@ -391,7 +391,7 @@ def sample_size(
                 f"Received: `image_size` {'x'.join(map(str, image_size))}"
             )
         return side, side
-    own = model.image_size
+    own: Any = model.image_size
     if image_size is None:
         if own is None:
             raise UserError("This network takes any size: give `image_size`.")
