@@ -1,6 +1,7 @@
 """How well does `oppai.find_censored` find new censors, and only these?
 
     python benchmarks/find_censored.py CLIPART [--held-out NAMES] [--n 60]
+    python benchmarks/find_censored.py CLIPART --clean-only [--folders FOLDER ...]
     python benchmarks/find_censored.py CLIPART --held-out NAMES --train WEIGHTS
 
 CLIPART is a folder of uncensored pictures. NAMES is a text file with the names of the
@@ -12,10 +13,14 @@ Where the picture and its mosaic have the same single colour, nobody can tell wh
 mosaic ends. So the table gives the IoU twice: over all pixels, and over the blocks of
 the mosaic that have more than one colour in the uncensored picture. "Pooled" is the IoU
 of the pixels of all pictures together.
+
+`--clean-only` measures only how often something is found in clean pictures, also in
+those of `--folders`, and names what it finds on the standard error.
 """
 
 import argparse
 import itertools
+import sys
 import time
 from pathlib import Path
 
@@ -38,6 +43,10 @@ def main():
     parser.add_argument(
         "--clean", type=int, default=500, help="clean pictures of a kind"
     )
+    parser.add_argument("--clean-only", action="store_true", help="draw no censors")
+    parser.add_argument(
+        "--folders", type=Path, nargs="*", default=[], help="of more clean pictures"
+    )
     parser.add_argument(
         "--train", metavar="WEIGHTS", help="train and write the weights to this file"
     )
@@ -53,9 +62,14 @@ def main():
     if arguments.train:
         training = [path for path in paths if path not in held_out]
         return train(training, arguments.train, arguments.steps)
+    kinds = clean_pictures(paths, held_out, arguments.clean)
+    for folder in arguments.folders:
+        kinds[folder.name] = map(read_image, list_images(folder))
+    if arguments.clean_only:
+        return clean(kinds)
     mosaics(held_out, arguments.n)
     upper_bound(held_out, arguments.n)
-    clean(clean_pictures(paths, held_out, arguments.clean))
+    clean(kinds)
     speed(held_out[0])
 
 
@@ -236,14 +250,22 @@ def grid_is_right(result, grid):
 
 def clean(kinds):
     """Print the table of false finds in clean pictures."""
-    print("| clean pictures | number | any find | mosaic | light | white | black |")
-    print("|-|-|-|-|-|-|-|")
+    print(
+        "| clean pictures | number | any find | mosaic | light | white | black | blur |"
+    )
+    print("|-|-|-|-|-|-|-|-|")
     for name, pictures in kinds.items():
-        kinds_of = [{r.kind for r in find_censored(p).regions} for p in pictures]
-        fractions = [np.mean([bool(kinds) for kinds in kinds_of])]
-        for kind in ("mosaic", "light", "white", "black"):
-            fractions.append(np.mean([kind in kinds for kinds in kinds_of]))
-        cells = " | ".join(f"{fraction:.1%}" for fraction in fractions)
+        kinds_of = []
+        for number, picture in enumerate(pictures):
+            regions = find_censored(picture).regions
+            kinds_of.append({region.kind for region in regions})
+            for region in regions:
+                found = f"{name} {number}: {region.kind} {region.box}"
+                print(found, file=sys.stderr, flush=True)
+        counts = [sum(map(bool, kinds_of))]
+        for kind in ("mosaic", "light", "white", "black", "blur"):
+            counts.append(sum(kind in kinds for kinds in kinds_of))
+        cells = " | ".join(map(str, counts))
         print(f"| {name} | {len(kinds_of)} | {cells} |", flush=True)
 
 
