@@ -156,7 +156,8 @@ def restore(
         )
         for path in [*report.written, *report.copied]:
             print(path)
-        lines = [f"{path}: {reason}" for path, reason in report.unmarked]
+        lines = list(report.notes)
+        lines += [f"{path}: {reason}" for path, reason in report.unmarked]
         lines += [
             f"{path}: exists already and was skipped; `overwrite` replaces it."
             for path in report.skipped

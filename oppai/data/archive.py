@@ -10,7 +10,7 @@ import stat
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -225,15 +225,9 @@ def unpack(
     """
     check_number("max_bytes", max_bytes, least=1)
     archive, folder = expand_user(archive), expand_user(folder)
-    try:
-        file = zipfile.ZipFile(archive)
-    except FileNotFoundError:
-        raise ArchiveError(f"{archive}: there is no such ZIP.") from None
-    except (*_BROKEN, ValueError) as error:
-        raise ArchiveError(f"{archive}: is no whole ZIP ({error}).") from None
-    with file:
-        _decode_names(file, archive, encoding)
-        members = _check_members(file, archive, max_bytes)
+    encodings = (encoding or "utf-8",)
+    with open_archive(archive, encodings=encodings, max_bytes=max_bytes) as opened:
+        file, members = opened
         checksums = _read_manifest(file, archive, members)
         folder.mkdir(parents=True, exist_ok=True)
         total = sum(info.file_size for info in members)
@@ -247,27 +241,75 @@ def unpack(
         return paths
 
 
-def _decode_names(file, archive, encoding):
+@contextlib.contextmanager
+def open_archive(
+    archive: Path, *, encodings: Sequence[str] = ("utf-8",), max_bytes: int = MAX_BYTES
+) -> Iterator[tuple[zipfile.ZipFile, list[zipfile.ZipInfo]]]:
+    """Open somebody else's ZIP, and check the names and sizes of its members.
+
+    Example:
+    ```python
+    with open_archive(Path("comic.cbz")) as (file, members):
+        print([member.filename for member in members])
+    ```
+
+    Args:
+        archive: The ZIP.
+        encodings: Encodings of names that do not say theirs: the first in which all of
+            them can be read. Defaults to UTF-8.
+        max_bytes: Largest size of all files together. Defaults to 20 GiB.
+
+    Yields:
+        `(file, members)`: the open ZIP, and its files without `checksums.json`.
+
+    Raises:
+        ArchiveError: As `unpack`.
+    """
+    try:
+        file = zipfile.ZipFile(archive)
+    except FileNotFoundError:
+        raise ArchiveError(f"{archive}: there is no such ZIP.") from None
+    except (*_BROKEN, ValueError) as error:
+        raise ArchiveError(f"{archive}: is no whole ZIP ({error}).") from None
+    with file:
+        _decode_names(file, archive, encodings)
+        yield file, _check_members(file, archive, max_bytes)
+
+
+def _decode_names(file, archive, encodings):
     """Give members the names that an old ZIP has in an encoding which it hides.
 
     Python reads such names as those of a DOS of 1981.
     """
-    try:
-        codec = codecs.lookup(encoding or "utf-8").name
-    except LookupError:
-        raise ArchiveError(
-            f"`encoding` is one that Python knows, such as cp932. Received: {encoding}"
-        ) from None
-    for info in file.infolist():
-        if info.flag_bits & _NAMED_IN_UTF8 or info.filename.isascii():
-            continue
+    infos = [
+        info
+        for info in file.infolist()
+        if not (info.flag_bits & _NAMED_IN_UTF8 or info.filename.isascii())
+    ]
+    for encoding in encodings:
         try:
-            info.filename = info.filename.encode("cp437").decode(codec)
-        except UnicodeError:
+            codec = codecs.lookup(encoding).name
+        except LookupError:
             raise ArchiveError(
-                f"{archive}: the name {info.filename!r} is not in {codec}. Give "
-                "`encoding`, such as cp932 for a ZIP of a Japanese Windows."
+                "`encoding` is one that Python knows, such as cp932. "
+                f"Received: {encoding}"
             ) from None
+        wrong = None
+        names = {}
+        for info in infos:
+            try:
+                names[info] = info.filename.encode("cp437").decode(codec)
+            except UnicodeError:
+                wrong = info
+                break
+        if wrong is None:
+            for info, name in names.items():
+                info.filename = name
+            return
+    raise ArchiveError(
+        f"{archive}: the name {wrong.filename!r} is not in {codec}. Give "
+        "`encoding`, such as cp932 for a ZIP of a Japanese Windows."
+    )
 
 
 def _check_members(file, archive, max_bytes):
@@ -334,17 +376,36 @@ def _write(file, info, archive, folder, checksums):
     if leads_outside(folder, path.parent):
         raise ArchiveError(f"{path}: a link leads out of {folder}. Remove it.")
     if path.exists() or path.is_symlink():
-        digest = _extract(file, info, archive, os.devnull, checksums)
+        digest = extract_member(file, info, archive, os.devnull, checksums)
         if path.is_symlink() or not path.is_file() or not is_pinned(path, digest):
             raise ArchiveError(f"{path}: another file is here. Move it away.")
         return path
     with replacing(path) as part:
-        _extract(file, info, archive, part, checksums)
+        extract_member(file, info, archive, part, checksums)
     return path
 
 
-def _extract(file, info, archive, target, checksums):
-    """Write one member to a file, check it, and return its SHA-256."""
+def extract_member(
+    file: zipfile.ZipFile,
+    info: zipfile.ZipInfo,
+    archive: Path,
+    target: str | os.PathLike,
+    checksums: dict[str, tuple[int, str]] | None = None,
+) -> str:
+    """Write one member to a file, check it, and return its SHA-256.
+
+    Args:
+        file: The open ZIP.
+        info: The member.
+        archive: The ZIP's path, for the error.
+        target: The file to write.
+        checksums: Size and SHA-256 of each member. Defaults to `None`: its CRC-32 is
+            checked alone.
+
+    Raises:
+        ArchiveError: If the member is broken.
+    """
+    broken: tuple[type[BaseException], ...]
     broken = (*_BROKEN, UnicodeError)
     try:
         with file.open(info) as source:

@@ -13,8 +13,9 @@ from illustkit.files import check_writable, remove_leftovers
 from illustkit.images.formats import HOLDS_QUALITY
 from illustkit.options import check_choice, check_number
 from illustkit.progress import inner_bar
+from oppai.inference.archives import is_archive, pack_like, unpacked
 from oppai.inference.marks import NothingCensoredError, check_boxes, painted_mask
-from oppai.inference.one_file import FileRestorer
+from oppai.inference.one_file import NOTHING, FileRestorer
 from oppai.inference.restore import (
     LOADING,
     OWN_ALPHA,
@@ -22,7 +23,15 @@ from oppai.inference.restore import (
     open_restorer,
     whole_blend,
 )
-from oppai.inference.sources import FORMATS, KEEP, Job, Marks, PathLike, plan_jobs
+from oppai.inference.sources import (
+    FORMATS,
+    KEEP,
+    Job,
+    Marks,
+    PathLike,
+    page_jobs,
+    plan_jobs,
+)
 from oppai.models.pretrained import PRECISIONS
 
 if TYPE_CHECKING:
@@ -43,6 +52,7 @@ class RestoreReport:
         unmarked: Pairs (path, reason) of the pictures that show nothing censored, or
             nothing where they are marked; nothing is written.
         left_out: Pairs (path, reason) of the pictures that were not restored.
+        notes: A line for each archive: how many of its pictures are restored.
     """
 
     written: list[Path] = field(default_factory=list)
@@ -50,6 +60,7 @@ class RestoreReport:
     copied: list[Path] = field(default_factory=list)
     unmarked: list[tuple[Path, str]] = field(default_factory=list)
     left_out: list[tuple[Path, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def problems(self) -> list[str]:
@@ -78,6 +89,7 @@ class RestoreReport:
 
     def __str__(self) -> str:
         lines = [self.counts]
+        lines += [f"  {note}" for note in self.notes]
         lines += [f"  {path}: {reason}" for path, reason in self.unmarked]
         lines += [f"  {problem}" for problem in self.problems]
         return "\n".join(lines)
@@ -111,6 +123,9 @@ def restore_files(
     when it is called again. A picture that shows nothing censored is not copied, unless
     `copy_clean` says so.
 
+    A ZIP or CBZ that is named becomes another one, in which its pictures are restored;
+    their order and all else stay.
+
     Example:
     ```python
     report = restore_files("pictures", restorer=restorer, masks="masks")
@@ -118,7 +133,7 @@ def restore_files(
     ```
 
     Args:
-        paths: A file, a folder, or a list of them.
+        paths: A file, a folder, an archive (.zip, .cbz), or a list of them.
         restorer: As `oppai.load_restorer` returns it, or what that takes: it is loaded
             once a picture needs it. Defaults to `None`, the package's own.
         output: Folder to write to, or for one file a file. Defaults to `restored/` in
@@ -182,7 +197,7 @@ def restore_files(
     remove_leftovers([job.target for job in jobs], older_than=_OLD)
     load = _Loader(restorer, options)
     one = FileRestorer(load, marks, options, again, overwrite, quality)
-    run = _Run(one, copy_clean, progress)
+    run = _Run(one, format, copy_clean, progress)
     for job in tqdm(jobs, unit="picture", disable=not progress):
         run.restore(job)
     return run.report
@@ -191,8 +206,11 @@ def restore_files(
 class _Run:
     """Restores one file after the other, and reports what became of each."""
 
-    def __init__(self, one: FileRestorer, copy_clean: bool, progress: bool) -> None:
-        self.one, self.copy_clean, self.progress = one, copy_clean, progress
+    def __init__(
+        self, one: FileRestorer, format: str, copy_clean: bool, progress: bool
+    ) -> None:
+        self.one, self.format = one, format
+        self.copy_clean, self.progress = copy_clean, progress
         self.report = RestoreReport()
         self.taken: set[Path] = set()
 
@@ -211,6 +229,9 @@ class _Run:
             if job.target.exists() and not self.one.overwrite:
                 report.skipped.append(job.target)
                 return
+            if is_archive(job.source):
+                self._restore_archive(job)
+                return
             with inner_bar(job.source.name, show=self.progress):
                 self.one.restore(job)
             report.written.append(job.target)
@@ -220,6 +241,39 @@ class _Run:
             raise error.problem from None
         except Exception as error:
             self._leave_out(job, error)
+
+    def _restore_archive(self, job):
+        """Restore the pictures of a ZIP or CBZ, and write it with them."""
+        from tqdm import tqdm
+
+        with unpacked(job.source) as pages:
+            inner = _Run(self.one, self.format, self.copy_clean, self.progress)
+            jobs = page_jobs(
+                pages, marks=self.one.marks, format=self.format, masks=job.mask
+            )
+            options = {"unit": "picture", "desc": job.source.name, "leave": False}
+            for page in tqdm(jobs, disable=not self.progress, **options):
+                inner.restore(page)
+            told = inner.report
+            for path, reason in told.left_out:
+                name = pages.in_archive(str(path))
+                self.report.left_out.append((Path(name), pages.in_archive(reason)))
+            if not told.written and not self.copy_clean:
+                raise NothingCensoredError(f"in its {len(jobs)} pictures {NOTHING}")
+            done = {*told.written, *told.copied}
+            replaced = {
+                page.name.as_posix(): (
+                    page.target.relative_to(pages.results).as_posix(),
+                    page.target,
+                )
+                for page in jobs
+                if page.target in done and page.target.exists()
+            }
+            pack_like(job.target, job.source, replaced)
+        number = f"{len(told.written)} of its {len(jobs)} pictures are restored"
+        self.report.notes.append(f"{job.target}: {number}.")
+        written = self.report.written if told.written else self.report.copied
+        written.append(job.target)
 
     def _leave(self, job, reason):
         """Copy a picture that shows nothing censored, or say that it is left."""

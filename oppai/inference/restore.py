@@ -53,6 +53,9 @@ _RESTORED = (
     "restores it anyway."
 )
 _NOTHING = "Nothing censored was found: mark it with boxes, a mask or paint."
+_BLACK = (
+    "There is nothing to restore: no pixel is marked. The mask is black everywhere."
+)
 _UNKNOWN = (
     "What is marked shows no mosaic, blur, white-out, light or bar, and is left as it "
     "is. `fill` fills it anyway."
@@ -501,6 +504,8 @@ def _alpha_of(mask, picture, feather, grow, invert):
         if not is_file:
             raise
         raise UserError(f"{os.fspath(mask)}: {error}") from None
+    if not alpha.any():
+        raise NothingCensoredError(_BLACK)
     if (share := (alpha > 127).mean()) > _MOST:
         white, black = ("black", "white") if invert else ("white", "black")
         warnings.warn(

@@ -13,6 +13,7 @@ from illustkit.files import expand_user, inside
 from illustkit.images import EXTENSIONS, list_images
 from illustkit.images.formats import format_of
 from oppai.data.metadata import load_metadata
+from oppai.inference.archives import ARCHIVES, Pages, is_archive
 from oppai.inference.restore import OWN_ALPHA
 
 PathLike = str | os.PathLike[str]
@@ -26,10 +27,11 @@ class Job(NamedTuple):
     """Says where a picture comes from and where what becomes of it goes.
 
     Attributes:
-        source: The picture's file.
+        source: The picture's file, or an archive of pictures.
         target: The file of the restored one.
         name: The picture's name within what was given: a folder's sub-folders stay.
-        mask: The file for the mask of what is restored, or `None`.
+        mask: The file for the mask of what is restored, of an archive the folder for
+            its masks, or `None`.
     """
 
     source: Path
@@ -75,7 +77,7 @@ def plan_jobs(
     place = _place(output, "output", given, one)
     masks = _place(save_masks, "save_masks", given, one)
     if one and place is not None and _is_file(place):
-        if format != KEEP:
+        if format != KEEP and not is_archive(place):
             raise UserError(
                 f"{place}: its ending names the format. Leave `format` away, or give "
                 "a folder."
@@ -98,15 +100,45 @@ def plan_jobs(
     return [_with_mask(job, masks, one) for job in jobs]
 
 
+def page_jobs(
+    pages: Pages, *, marks: "Marks", format: str = KEEP, masks: Path | None = None
+) -> list[Job]:
+    """Return the pictures of an unpacked archive, and where their results go.
+
+    Args:
+        pages: The archive.
+        marks: See `plan_jobs`.
+        format: See `restore_files`. Defaults to "keep".
+        masks: Folder for the masks of what is restored. Defaults to `None`.
+    """
+    paths = [pages.folder / name for name in pages.names]
+    left = marks.beside(paths)
+    jobs = []
+    for name, path in zip(pages.names, paths, strict=True):
+        if path not in left:
+            job = Job(path, _in_format(pages.results / name, format), Path(name))
+            jobs.append(_with_mask(job, masks, one=False))
+    return jobs
+
+
 def _place(path, option, paths, one):
     """Return where results go: a folder, or for one picture a file."""
     if path is None:
         return None
     path = expand_user(path)
-    if _is_file(path) and one:
+    archive = one and is_archive(paths[0])
+    if archive and option == "output" and _is_file(path):
+        if not is_archive(path):
+            raise UserError(
+                f"{path}: what becomes of {paths[0]} is an archive, too. Name a "
+                f"{' or '.join(ARCHIVES)}, or a folder."
+            )
+    elif _is_file(path) and one and not archive:
         format_of(path)
     elif _is_file(path) and path.suffix.lower() in EXTENSIONS:
-        count = "a folder" if len(paths) == 1 else f"{len(paths)} paths"
+        count = f"{len(paths)} paths"
+        if len(paths) == 1:
+            count = "an archive" if archive else "a folder"
         raise UserError(
             f"{path}: `{option}` is the name of one picture, and {count} "
             "may hold more. Give a folder."
@@ -144,8 +176,9 @@ def _is_result(path, stems):
 
 
 def _in_format(path, format):
-    """Return a path with the ending of a format, unless it has one already."""
-    if format == KEEP or EXTENSIONS.get(path.suffix.lower()) == FORMATS[format]:
+    """Return a picture's path with a format's ending; an archive keeps its own."""
+    own = EXTENSIONS.get(path.suffix.lower())
+    if format == KEEP or is_archive(path) or own == FORMATS[format]:
         return path
     return path.with_suffix(f".{format}")
 
@@ -153,7 +186,9 @@ def _in_format(path, format):
 def _with_mask(job, place, one):
     if place is None:
         return job
-    if not (one and _is_file(place)):
+    if is_archive(job.source):
+        place = place / job.name
+    elif not (one and _is_file(place)):
         place = place / job.name.with_suffix(".png")
     return job._replace(mask=place)
 
