@@ -1,7 +1,9 @@
 """Group pictures that look alike, by a perceptual hash and their colours."""
 
+import math
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import combinations, pairwise
 
 import numpy as np
 from scipy import sparse
@@ -57,9 +59,10 @@ def hamming(a: int, b: int) -> int:
 def near_pairs(hashes: Sequence[int] | np.ndarray, threshold: int) -> np.ndarray:
     """Find all pairs of hashes that differ in few bits.
 
-    Hashes are cut into `threshold + 1` bands: two that differ in `threshold` bits or
-    fewer agree on one band at least, so that only those that share a band are compared.
-    No pair is missed, and the time grows far slower than the number of pairs.
+    Hashes are cut into `threshold + shared` bands: two that differ in `threshold` bits
+    or fewer agree on `shared` bands at least, so that only those that do are compared.
+    No pair is missed. `shared` is what takes the least work: more bands make smaller
+    buckets, and more choices of them.
 
     Args:
         hashes: ints of 64 bits, each once.
@@ -70,20 +73,23 @@ def near_pairs(hashes: Sequence[int] | np.ndarray, threshold: int) -> np.ndarray
 
     Raises:
         UserError: If the threshold is out of range.
+
+    Reference:
+        Manku, Jain and Das Sarma, Detecting Near-Duplicates for Web Crawling, 2007,
+        section 3.
     """
     if not 0 <= threshold < BITS // 2:
         raise UserError(f"`threshold` is 0 to 31 of 64 bits. Received: {threshold}")
     hashes = np.asarray(hashes, np.uint64)
-    ends = [round(i * BITS / (threshold + 1)) for i in range(threshold + 2)]
+    shared = min(range(1, 5), key=lambda n: _work(len(hashes), threshold, n))
+    bands = _bands(hashes, threshold + shared)
     pairs = [np.zeros((0, 2), np.int64)]
-    for low, high in zip(ends, ends[1:], strict=False):
-        band = hashes >> np.uint64(low)
-        if high - low < BITS:
-            band = band & np.uint64((1 << (high - low)) - 1)
-        order = np.argsort(band, kind="stable")
-        edges = np.flatnonzero(np.diff(band[order])) + 1
-        for bucket in np.split(order, edges):
-            pairs.extend(_pairs_within(bucket, hashes, threshold))
+    for chosen in combinations(bands, shared):
+        keys = np.zeros_like(hashes)
+        for width, band in chosen:
+            keys = keys << np.uint64(width) | band
+        order = np.argsort(keys, kind="stable")
+        pairs.extend(_pairs_of_buckets(keys[order], order, hashes, threshold))
     return np.unique(np.sort(np.concatenate(pairs), axis=1), axis=0)
 
 
@@ -148,20 +154,40 @@ def colour_signature(image: np.ndarray) -> bytes:
     return Image.fromarray(image).resize((2, 2), Image.Resampling.BOX).tobytes()
 
 
-def _pairs_within(
-    bucket: np.ndarray, hashes: np.ndarray, threshold: int, block: int = 1024
+def _bands(hashes: np.ndarray, count: int) -> list[tuple[int, np.ndarray]]:
+    """Return the bands of hashes: the bits of each, and their values."""
+    ends = [round(i * BITS / count) for i in range(count + 1)]
+    return [
+        (high - low, hashes >> np.uint64(low) & np.uint64((1 << (high - low)) - 1))
+        for low, high in pairwise(ends)
+    ]
+
+
+def _work(n: int, threshold: int, shared: int) -> float:
+    """Return how many numbers are sorted and compared, if bands are random."""
+    count = threshold + shared
+    if count > BITS:
+        return math.inf
+    bucket = n / 2 ** (BITS * shared / count)
+    return math.comb(count, shared) * n * (math.log2(n + 2) + bucket)
+
+
+def _pairs_of_buckets(
+    keys: np.ndarray, order: np.ndarray, hashes: np.ndarray, threshold: int
 ) -> Iterator[np.ndarray]:
-    """Yield the near pairs of one bucket, for some rows at a time to save memory."""
-    if len(bucket) < 2:
-        return
-    values = hashes[bucket]
-    for start in range(0, len(bucket), block):
-        rows = values[start : start + block, None]
-        differ = np.ascontiguousarray(rows ^ values[None, start:]).view(np.uint16)
-        bits = _BITS_SET[differ].reshape(len(rows), -1, 4).sum(axis=-1)
-        i, j = np.nonzero(np.triu(bits <= threshold, 1))
-        if len(i):
-            yield np.stack([bucket[start + i], bucket[start + j]], axis=1)
+    """Yield the near pairs of equal keys: each is compared with the next, but one, …"""
+    values = hashes[order]
+    places = np.arange(len(keys))
+    for step in range(1, len(keys)):
+        places = places[: np.searchsorted(places, len(keys) - step)]
+        places = places[keys[places] == keys[places + step]]
+        if not len(places):
+            return
+        differ = values[places] ^ values[places + step]
+        bits = _BITS_SET[differ.view(np.uint16)].reshape(-1, 4).sum(axis=-1)
+        near = places[bits <= threshold]
+        if len(near):
+            yield np.stack([order[near], order[near + step]], axis=1)
 
 
 @lru_cache(maxsize=1)

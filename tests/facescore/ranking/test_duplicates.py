@@ -57,8 +57,11 @@ def test_what_looks_alike_is_near_and_what_does_not_is_far(characters):
     assert min(between) > 6
 
 
+@pytest.mark.parametrize("shared", [1, 2, 3])
 @pytest.mark.parametrize("threshold", [0, 3, 6, 10])
-def test_no_pair_is_missed(threshold):
+def test_no_pair_is_missed(threshold, shared, monkeypatch):
+    work = "facescore.ranking.duplicates._work"
+    monkeypatch.setattr(work, lambda n, threshold, bands: bands != shared)
     rng = np.random.default_rng(threshold)
     base = rng.integers(0, 1 << 63, 250, dtype=np.uint64)
     # Copies with as many bits turned, or one more: just on either side.
