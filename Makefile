@@ -4,8 +4,10 @@ PARALLEL = -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test docs test-colab
 
+# The first results of all three packages, then a training of the chapter's network.
 demo: $(BIN)/installed
-	$(BIN)/oppai demo
+	$(BIN)/python examples/first_results.py demo
+	$(BIN)/oppai demo --output demo/training
 
 test: $(BIN)/installed
 	$(BIN)/ruff check .
