@@ -132,3 +132,20 @@ def pconv2d_transpose(x, mask, kernel, bias, *, strides):
                         s[:, p, q, 0] += m.sum(axis=-1)
     valid = s > 0
     return (out * n / np.maximum(s, 1) + bias) * valid, valid.astype("float64")
+
+
+def hard_mosaic(picture, box, block):
+    """Return a picture with a mosaic of whole blocks in a box.
+
+    Args:
+        picture: uint8 `(height, width, 3)`.
+        box: `(left, top, right, bottom)`, whose sides are multiples of the block.
+        block: Side of a block in pixels.
+    """
+    left, top, right, bottom = box
+    rows, columns = (bottom - top) // block, (right - left) // block
+    inside = picture[top:bottom, left:right]
+    blocks = inside.reshape(rows, block, columns, block, 3).mean((1, 3)).round()
+    result = picture.copy()
+    result[top:bottom, left:right] = blocks.repeat(block, 0).repeat(block, 1)
+    return result

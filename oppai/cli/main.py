@@ -12,6 +12,7 @@ from oppai.cli.evaluate import evaluate
 from oppai.cli.export import export
 from oppai.cli.options import NAME
 from oppai.cli.restore import restore
+from oppai.cli.serve import serve
 from oppai.cli.train import train, train_mosaic
 from oppai.cli.translate import (
     clean,
@@ -35,6 +36,7 @@ COMMANDS: tuple[tuple[Any, ...], ...] = (
         "restore pictures --mask masks",
         "restore b.png --mask-colour 0,255,0",
     ),
+    (serve, "serve", "serve pictures"),
     (train, "train images oppai_meta.json --run runs/first --preset tiny"),
     (train_mosaic, "train-mosaic images --run runs/mosaic --epochs 50"),
     (

@@ -1,0 +1,35 @@
+"""The command `oppai serve`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from illustkit.cli import user_errors
+from oppai.cli.options import NAME, Engine
+
+
+def serve(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(help="Folder of pictures; without one, drop them on the page."),
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(help="TCP port. Defaults to 7861, or a free one."),
+    ] = None,
+    host: Annotated[
+        str,
+        typer.Option(
+            help="Address to listen on. Any but 127.0.0.1 lets other machines use the "
+            "page that have its token."
+        ),
+    ] = "127.0.0.1",
+    engine: Engine = "auto",
+    browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
+) -> None:
+    """Open a page on which pictures are restored with a brush; nothing is uploaded."""
+    with user_errors(NAME):
+        from oppai.pages.serve import serve as serve_page
+
+        serve_page(folder, port=port, host=host, engine=engine, open_browser=browser)
