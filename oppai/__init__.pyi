@@ -43,6 +43,7 @@ from .evaluation.plots import plot_history as plot_history
 from .evaluation.plots import plot_results as plot_results
 from .inference.export import export_restorer as export_restorer
 from .inference.files import restore_files as restore_files
+from .inference.find import find_files as find_files
 from .inference.marks import boxes_alpha as boxes_alpha
 from .inference.marks import mask_alpha as mask_alpha
 from .inference.marks import painted_mask as painted_mask

@@ -10,6 +10,7 @@ from oppai.cli.dataset import check, download, fetch_metadata, pack, unpack
 from oppai.cli.demo import demo
 from oppai.cli.evaluate import evaluate
 from oppai.cli.export import export
+from oppai.cli.find import find
 from oppai.cli.options import NAME
 from oppai.cli.restore import restore
 from oppai.cli.serve import serve
@@ -37,6 +38,7 @@ COMMANDS: tuple[tuple[Any, ...], ...] = (
         "restore b.png --mask-colour 0,255,0",
     ),
     (serve, "serve", "serve pictures"),
+    (find, "find pictures", "find pictures --masks masks"),
     (train, "train images oppai_meta.json --run runs/first --preset tiny"),
     (train_mosaic, "train-mosaic images --run runs/mosaic --epochs 50"),
     (

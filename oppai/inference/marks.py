@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from illustkit.errors import UserError
-from illustkit.images import read_picture
+from illustkit.images import read_picture, write_image
 from illustkit.options import check_number
 from oppai.censoring.regions import bounds
 
@@ -230,7 +230,7 @@ def invert_mask(mask: np.ndarray) -> np.ndarray:
 
     Example:
     ```python
-    mask = invert_mask(read_mask("black_is_hidden.png"))
+    mask = invert_mask(read_mask("mask.png"))
     ```
 
     Args:
@@ -292,7 +292,7 @@ def erased_mask(alpha: np.ndarray) -> np.ndarray:
 
     Example:
     ```python
-    mask = erased_mask(read_picture("erased.png").alpha)
+    erased_mask(np.array([[255, 128, 0]], np.uint8))     # [[0, 255, 255]]
     ```
 
     Args:
@@ -395,6 +395,37 @@ def read_mask(
         f"{path}: this mask has several colours and transparent parts, and is no copy "
         f"of the picture: it is not clear which part is to be restored. {advice}"
     )
+
+
+def write_mask(
+    path: str | os.PathLike[str], mask: np.ndarray, *, overwrite: bool = False
+) -> None:
+    """Write a mask as a grey picture, unless another file has the name.
+
+    Example:
+    ```python
+    write_mask("masks/a.png", oppai.find_censored("a.png").mask)
+    ```
+
+    Args:
+        path: The file.
+        mask: uint8 `(height, width)`, 255 = hidden.
+        overwrite: Whether to replace another file. Defaults to `False`; the same mask
+            may be there.
+
+    Raises:
+        UserError: If another file is there.
+        ImageError: If it cannot be written.
+    """
+    if os.path.exists(path) and not overwrite:
+        try:
+            same = np.array_equal(read_picture(path).rgb[..., 0], mask)
+        except UserError:  # no picture at all
+            same = False
+        if not same:
+            raise UserError(f"{path}: another mask is here. `overwrite` replaces it.")
+        return
+    write_image(path, mask)
 
 
 def painted_mask(

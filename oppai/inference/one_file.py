@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from illustkit.errors import UserError
-from illustkit.images import read_picture, write_image
+from illustkit.images import read_picture
 from illustkit.images.animation import (
     ANIMATED,
     check_frames,
@@ -23,7 +23,7 @@ from illustkit.images.read import Picture
 from illustkit.images.write import changed_rows, check_like, write_bytes
 from illustkit.progress import advance, begin, listening
 from oppai.detection.find_censored import find_censored
-from oppai.inference.marks import NothingCensoredError
+from oppai.inference.marks import NothingCensoredError, write_mask
 from oppai.inference.record import (
     Record,
     read_record,
@@ -115,7 +115,8 @@ class FileRestorer:
             restored = self._restore_rgb(
                 picture.rgb, picture.alpha, marked, done=done, used=used
             )
-        self._write_mask(job, used)
+        if job.mask is not None:
+            write_mask(job.mask, *used, overwrite=self.overwrite)
         quality = self.quality
         write_restored(job.target, restored, picture, earlier, quality=quality)
 
@@ -152,7 +153,8 @@ class FileRestorer:
             advance()
         if all(a is b for a, b in zip(frames, animation.frames, strict=True)):
             raise reason
-        self._write_mask(job, used)
+        if job.mask is not None:
+            write_mask(job.mask, *used, overwrite=self.overwrite)
         quality = self.quality
         write_restored_animation(
             job.target, frames, animation, earlier, quality=quality
@@ -187,27 +189,6 @@ class FileRestorer:
         result = rgb.copy()
         result[rows] = np.where(changed, beneath, rgb[rows])
         return result
-
-    def _write_mask(self, job, used):
-        """Write where a picture is restored, unless another mask is there."""
-        if job.mask is None:
-            return
-        (mask,) = used
-        if job.mask.exists() and not self.overwrite:
-            same = _same_mask(job.mask, mask)
-            if not same:
-                raise UserError(
-                    f"{job.mask}: another mask is here. `overwrite` replaces it."
-                )
-            return
-        write_image(job.mask, mask)
-
-
-def _same_mask(path, mask):
-    try:
-        return np.array_equal(read_picture(path).rgb[..., 0], mask)
-    except UserError:  # no picture at all
-        return False
 
 
 def _opaque(picture: Picture) -> Picture:

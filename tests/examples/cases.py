@@ -857,6 +857,9 @@ CASES: dict[str, Case] = {
     "oppai:evaluate": Case(files=_META),
     "oppai:plot_history": Case(files=("runs/first",)),
     "oppai:restore_files": Case(),
+    "oppai:find_files": Case(
+        values={"restore_files": name_of("oppai.inference.files", "restore_files")},
+    ),
     "oppai:mask_alpha": Case(),
     "oppai:plan_tiles": Case(),
     "oppai:loss_terms": Case(

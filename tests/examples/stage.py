@@ -240,6 +240,13 @@ def _state(path: Path) -> None:
     safetensors.numpy.save_file(state, path)
 
 
+def _comic(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as file:
+        for name in ("01.png", "02.png"):
+            _picture(censored)(path.with_name(name))
+            file.write(path.with_name(name), name)
+
+
 def _vgg(path: Path) -> None:
     import keras
 
@@ -267,6 +274,7 @@ FILES: dict[str, Callable[[Path], None]] = {
     "c.png": _picture(painted),
     "censored.png": _picture(censored),
     "character.png": _picture(character),
+    "comic.cbz": _comic,
     "grey.png": _picture(lambda: character(7, _SMALL)),
     "mask.png": _picture(mask),
     "new.png": _picture(lambda: character(1, _SMALL)),
