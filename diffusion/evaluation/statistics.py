@@ -36,6 +36,8 @@ class FeatureStatistics:
     fid(statistics, more_features)
     ```
 
+    `merge` joins the statistics of several parts, exactly.
+
     Reference:
         Chan, Golub, LeVeque, "Updating formulae and a pairwise algorithm for computing
         sample variances" (1979), equation 2.1.
@@ -66,15 +68,36 @@ class FeatureStatistics:
             raise UserError(
                 "Features are finite numbers. Received: some nan or infinite"
             )
-        if not self.n:
-            self.mean = np.zeros(x.shape[1])
-            self._scatter = np.zeros((x.shape[1], x.shape[1]))
         mean = x.mean(axis=0)
-        gap, total = mean - self.mean, self.n + len(x)
         x = x - mean
-        self._scatter += x.T @ x
-        self._scatter += np.outer(gap, gap * (self.n * len(x) / total))
-        self.mean = self.mean + gap * (len(x) / total)
+        self._join(len(x), mean, x.T @ x)
+
+    def merge(self, other: FeatureStatistics) -> None:
+        """Take in the statistics of other pictures, as if all had been added here.
+
+        Parts of a set can be looked at by several processes or machines, and stored.
+
+        Args:
+            other: Of features of as many dimensions.
+
+        Raises:
+            UserError: If it has another number of dimensions.
+        """
+        if self.n and other.n and self.mean.shape != other.mean.shape:
+            raise UserError(
+                f"Only statistics of equal dimensions merge. Received: {len(self.mean)} "
+                f"and {len(other.mean)}"
+            )
+        if other.n:
+            self._join(other.n, other.mean, other._scatter)
+
+    def _join(self, n: int, mean: np.ndarray, scatter: np.ndarray) -> None:
+        if not self.n:
+            self.mean, self._scatter = np.zeros_like(mean), np.zeros_like(scatter)
+        gap, total = mean - self.mean, self.n + n
+        self._scatter = self._scatter + scatter
+        self._scatter += np.outer(gap, gap * (self.n * n / total))
+        self.mean = self.mean + gap * (n / total)
         self.n = total
 
     @property

@@ -27,6 +27,24 @@ def test_batches_give_the_mean_and_the_covariance_of_the_whole(cuts):
     )
 
 
+@pytest.mark.parametrize("cuts", [[], [1, 2], [7, 30]])
+def test_parts_merge_to_the_whole(cuts, tmp_path):
+    x = np.random.default_rng(0).normal(size=(40, 5)) * [1, 2, 3, 4, 1e3] + 1e4
+    whole = FeatureStatistics()
+    for i, part in enumerate(np.split(x, cuts)):
+        own = gathered(part)
+        if len(part) > 1:  # as another process stores them
+            own = FeatureStatistics.load(own.save(tmp_path / f"{i}.npz"))
+        whole.merge(own)
+    whole.merge(FeatureStatistics())
+    assert whole.n == 40
+    np.testing.assert_allclose(
+        whole.covariance, np.cov(x, rowvar=False), rtol=1e-9, atol=1e-9
+    )
+    with pytest.raises(UserError, match="Received: 5 and 3"):
+        whole.merge(gathered(np.ones((2, 3))))
+
+
 @pytest.mark.parametrize("n, m", [(40, 60), (6, 30), (4, 5)])
 def test_the_distance_of_statistics_is_that_of_the_features(n, m):
     rng = np.random.default_rng(1)
