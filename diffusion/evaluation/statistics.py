@@ -85,8 +85,8 @@ class FeatureStatistics:
         """
         if self.n and other.n and self.mean.shape != other.mean.shape:
             raise UserError(
-                f"Only statistics of equal dimensions merge. Received: {len(self.mean)} "
-                f"and {len(other.mean)}"
+                "Only statistics of equal dimensions merge. Received: "
+                f"{len(self.mean)} and {len(other.mean)}"
             )
         if other.n:
             self._join(other.n, other.mean, other._scatter)
