@@ -41,7 +41,8 @@ function add(name, blob, index = null) {
   return item;
 }
 
-function addFiles(files) {
+async function addFiles(files) {
+  await started; // what was kept comes first
   const chosen = [...files].filter((file) => file.type.startsWith("image/") || PICTURE.test(file.name));
   for (const file of files) if (!chosen.includes(file) && files.length === 1) tell(t("notOpened", file.name), true);
   const added = [];
@@ -617,7 +618,7 @@ async function start() {
     if (!listed.has(name)) add(name, null, index);
   });
   list();
-  if (items.length) await show(items[0]);
 }
 
-start();
+const started = start();
+started.then(() => items.length && show(items[0]));

@@ -47,7 +47,7 @@ class CancelledError(Exception):
 class RestoreApp(App):
     """Finds, predicts and writes what the page asks for.
 
-    A picture is known by the hash of its bytes, so that two pages share nothing but
+    A picture is known by the hash of its name and bytes, so that two pages share nothing but
     work that is done already, and a server that was started again needs only the bytes.
 
     Args:
@@ -112,13 +112,14 @@ class RestoreApp(App):
 
     def take(self, data: bytes, texts: dict[str, str]) -> dict[str, Any]:
         """Take a picture's file, and return its number and what it is."""
-        key = hashlib.sha256(data).hexdigest()[:32]
+        name = _safe_name(texts.get("name", ""))
+        key = hashlib.sha256(name.encode() + b"/" + data).hexdigest()[:32]
         with self._lock:
             path = self._stored.get(key)
             if path is None or not path.exists():
                 place = Path(self._work.name) / key
                 place.mkdir(exist_ok=True)
-                path = place / _safe_name(texts.get("name", ""))
+                path = place / name
                 path.write_bytes(data)
                 self._stored[key] = path
                 self._forget_old(key)

@@ -344,16 +344,18 @@ export class Stage {
   drawTag({ label, box }) {
     const { context } = this;
     const [left, top] = this.view.toScreen(box);
-    context.font = "600 12px system-ui, sans-serif";
+    const size = 0.86 * parseFloat(getComputedStyle(document.body).fontSize);
+    context.font = `600 ${size}px system-ui, sans-serif`;
     const width = context.measureText(label).width + 10;
     const x = Math.min(Math.max(left, 3), Math.max(3, this.view.area[0] - width - 3));
-    const y = top >= 22 ? top - 20 : top + 3;
+    const height = size + 5;
+    const y = top >= height + 5 ? top - height - 3 : top + 3;
     context.fillStyle = "#2cc4b2";
     context.beginPath();
-    context.roundRect(x, y, width, 17, 4);
+    context.roundRect(x, y, width, height, 4);
     context.fill();
     context.fillStyle = "#10211f";
-    context.fillText(label, x + 5, y + 12.5);
+    context.fillText(label, x + 5, y + size + 0.5);
   }
 
   drawTool() {
