@@ -185,7 +185,7 @@ class FileRestorer:
         rows = changed_rows(restored, shown)
         part, before = restored[rows], shown[rows]
         changed = (part != before).any(axis=-1, keepdims=True)
-        beneath = _under_alpha(part, None if alpha is None else alpha[rows])
+        beneath = under_alpha(part, None if alpha is None else alpha[rows])
         result = rgb.copy()
         result[rows] = np.where(changed, beneath, rgb[rows])
         return result
@@ -231,7 +231,7 @@ def _over_white(rgb, alpha):
     return shown
 
 
-def _under_alpha(shown, alpha):
+def under_alpha(shown, alpha):
     """Return the colours that look like `shown` through the alpha over white."""
     if alpha is None:
         return shown

@@ -11,10 +11,11 @@ import numpy as np
 from illustkit.errors import UserError
 from illustkit.images import read_picture
 from illustkit.images.animation import ANIMATED, count_frames
+from illustkit.images.colours import over_white
 from illustkit.images.write import check_like
 from oppai.censoring.regions import Box
 from oppai.detection.find_censored import Found, find_censored
-from oppai.inference.one_file import _over_white, _under_alpha
+from oppai.inference.one_file import under_alpha
 from oppai.inference.recompose import Prediction, predict_marked
 from oppai.inference.record import read_record, restored_mask, write_restored
 
@@ -38,7 +39,8 @@ class OpenedPicture:
         self.path = path
         self.frames, self.format = count_frames(path)
         self.picture = read_picture(path)
-        self.shown = _over_white(self.picture.rgb, self.picture.alpha)
+        rgb, alpha = self.picture.rgb, self.picture.alpha
+        self.shown = rgb if alpha is None else over_white(rgb, alpha)
         self.earlier = read_record(path).boxes_in(self.picture.rgb)
         self.height, self.width = self.shown.shape[:2]
         self.scale = min(1.0, (_MOST_PIXELS / (self.height * self.width)) ** 0.5)
@@ -156,7 +158,7 @@ class OpenedPicture:
         check_like(path, self.picture)
         shown = prediction.compose(self.shown, blend=blend, feather=feather)
         changed = (shown != self.shown).any(axis=-1, keepdims=True)
-        beneath = _under_alpha(shown, self.picture.alpha)
+        beneath = under_alpha(shown, self.picture.alpha)
         result = np.where(changed, beneath, self.picture.rgb)
         stays = [
             (left, top, right, bottom)
