@@ -27,6 +27,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import cv2
 import numpy as np
+from animeface_peer import AnimeFace
 from detector_quality import LABELS, clip_art, icon_faces
 from timing import time_in_turn
 
@@ -433,12 +434,19 @@ def measured_pages(data, split, detector, **options):
     return measure(samples, lambda image: next(replay))[0]
 
 
+def opened(name):
+    """Open a detector of facescore, or "animeface:PYTHON"."""
+    if name.startswith("animeface:"):
+        return AnimeFace(name.partition(":")[2])
+    return as_detector(name)
+
+
 def evaluate(data, work, names, confidence):
     """Print the figures of detectors on pictures that nobody trained on."""
     print("| detector | set | AP50 | AP50-95 | precision | recall |")
     print("|-|-|-|-|-|-|")
     for name in names:
-        detector = as_detector(name)
+        detector, name = opened(name), Path(name.partition(":")[0]).name
         tiled = hasattr(detector, "detect_all")
         rows = {"comic, test pages": measured_pages(data, "test", detector)}
         if tiled:
@@ -448,12 +456,12 @@ def evaluate(data, work, names, confidence):
                 folder,
                 detector,
                 confidence=confidence,
-                sheet_path=work / f"sheet-{folder.name}-{Path(name).name}.png",
+                sheet_path=work / f"sheet-{folder.name}-{name}.png",
             )
         for test, s in rows.items():
             figures = s.ap50, s.ap50_95, s.precision, s.recall
             cells = " | ".join(f"{figure:.3f}" for figure in figures)
-            print(f"| {Path(name).name} | {test} | {cells} |", flush=True)
+            print(f"| {name} | {test} | {cells} |", flush=True)
 
 
 def main():
@@ -465,7 +473,12 @@ def main():
     parser.add_argument("--count", type=int, default=120, help="avatars of a style")
     parser.add_argument("--share", type=float, default=1.0, help="of the sets' sizes")
     parser.add_argument("--stages", nargs="+", default=list(STAGES))
-    parser.add_argument("--detectors", nargs="+", default=["default", "cascade"])
+    parser.add_argument(
+        "--detectors",
+        nargs="+",
+        default=["default", "cascade"],
+        help="names or runs, and animeface:PYTHON (see animeface_peer.py)",
+    )
     parser.add_argument("--confidence", type=float, default=0.25)
     parser.add_argument("--most", type=int, default=60, help="pictures of a set")
     parser.add_argument("--weights", type=Path, default=Path("default.npz"))
