@@ -73,9 +73,9 @@ def predict_marked(
 
     Example:
     ```python
-    found = oppai.find_censored(picture)
-    prediction = predict_marked(picture, found.mask, found)
-    half = prediction.compose(picture, blend=0.5)
+    image, mask = oppai.add_mosaic(picture, (64, 80, 192, 176), block=12)
+    prediction = predict_marked(image, mask)
+    half = prediction.compose(image, blend=0.5)
     ```
 
     Args:

@@ -47,8 +47,9 @@ class CancelledError(Exception):
 class RestoreApp(App):
     """Finds, predicts and writes what the page asks for.
 
-    A picture is known by the hash of its name and bytes, so that two pages share nothing but
-    work that is done already, and a server that was started again needs only the bytes.
+    A picture is known by the hash of its name and bytes. So two pages share nothing but
+    work that is done already, and a server that was started again needs the bytes
+    alone.
 
     Args:
         folder: Folder whose pictures the page lists, and under which it can save
@@ -82,8 +83,11 @@ class RestoreApp(App):
         }
 
     def close(self) -> None:
-        """Remove the work folder."""
-        self._work.cleanup()
+        """End what runs at its next tile, and remove the work folder."""
+        for state in list(self._jobs.values()):
+            state["cancelled"] = True
+        with self._turn:  # a thread that still computes would end Python with an abort
+            self._work.cleanup()
 
     def warm_up(self) -> None:
         """Load what the first picture needs, so that nobody waits for it."""
@@ -92,8 +96,9 @@ class RestoreApp(App):
 
         picture = draw_character(0, (128, 160)).image
         sample = add_mosaic(picture, (40, 40, 88, 88))
-        find_censored(picture)
-        restore(sample, restorer=load_once("default", engine=self.engine))
+        with self._turn:
+            find_censored(picture)
+            restore(sample, restorer=load_once("default", engine=self.engine))
 
     def start(self) -> dict[str, Any]:
         """Return what the page offers: the folder's pictures, restorers and limits."""
@@ -374,7 +379,8 @@ def serve(
         UserError: If the folder does not exist, or the port cannot be used.
     """
     app = RestoreApp(folder, engine=engine)
-    threading.Thread(target=app.warm_up, daemon=True).start()
+    warming = threading.Thread(target=app.warm_up, daemon=True)
+    warming.start()
     try:
         serve_app(
             app,
@@ -383,6 +389,7 @@ def serve(
             open_browser=open_browser,
         )
     finally:
+        warming.join()
         app.close()
 
 

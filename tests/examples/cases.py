@@ -820,6 +820,11 @@ CASES: dict[str, Case] = {
     ),
     "illustkit:AdversarialAdam": Case(values={"model": adversarial_model}),
     "illustkit:SpectralConv2D": Case(values={"pictures": lambda: signed(2, 8, 8, 3)}),
+    "oppai:serve": Case(
+        files=("pictures",),
+        prepare=answering_page,
+        smaller=(('"pictures"', '"pictures", port=0, open_browser=False'),),
+    ),
     "oppai:Crop": Case(values={"network": value(lambda seen: seen)}),
     "oppai:CensoredPatches": Case(files=_META, smaller=(("32", "2"),)),
     "oppai:": Case(

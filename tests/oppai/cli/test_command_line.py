@@ -227,6 +227,22 @@ def test_every_command_is_found_in_the_file_of_its_name():
         assert command.__module__ == f"oppai.cli.{files.get(name, name)}"
 
 
+def test_serve_takes_a_folder_a_port_and_an_address(tmp_path, monkeypatch):
+    served = []
+    monkeypatch.setattr(
+        "oppai.pages.serve.serve_app",
+        lambda app, **options: served.append((app.start()["names"], options)),
+    )
+    monkeypatch.setattr("oppai.pages.serve.RestoreApp.warm_up", lambda app: None)
+    (tmp_path / "a.png").write_bytes(b"")
+    done = run("serve", tmp_path, "--port", "8123", "--host", "0.0.0.0", "--no-browser")
+    assert done.exit_code == 0, done.output
+    options = {"port": 8123, "host": "0.0.0.0", "open_browser": False}
+    assert served == [(["a.png"], options)]
+    done = run("serve", tmp_path / "none")
+    assert done.exit_code == 2 and "no such folder" in done.stderr
+
+
 def test_the_version_is_shown():
     from illustkit import __version__
 
@@ -263,3 +279,24 @@ def test_the_options_of_an_adversarial_training_arrive(monkeypatch, tmp_path):
     assert given["discriminator"] == {"spectral_norm": True}
     done = run("train", tmp_path, tmp_path / "meta.json", "--spectral-norm")
     assert "--spectral-norm needs --adversarial" in done.stderr
+
+
+def test_trainings_are_watched_as_asked(monkeypatch, tmp_path):
+    from illustkit.training.watching import StopEarly, TensorBoard
+    from oppai import training
+
+    given = {}
+
+    def train(*paths, **settings):
+        given.update(settings)
+        raise UserError("seen")
+
+    monkeypatch.setattr(training, "train", train)
+    command = "train", tmp_path, tmp_path / "meta.json"
+    assert run(*command).stderr == "oppai: seen\n" and given["callbacks"] == []
+    run(*command, "--early-stopping", "4", "--tensorboard")
+    early, board = given["callbacks"]
+    assert isinstance(board, TensorBoard)
+    assert isinstance(early, StopEarly) and early.patience == 4
+    done = run(*command, "--early-stopping", "0")
+    assert done.exit_code == 2 and "--early-stopping must be" in done.stderr
