@@ -186,7 +186,7 @@ class _Run:
         try:
             yield
         except Exception as error:
-            if (problem := as_user_error(error, path)) is None:
+            if (problem := as_user_error(error, file or path)) is None:
                 raise
             reason = str(problem)
             if file is not None:
