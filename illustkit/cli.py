@@ -121,6 +121,22 @@ Host = Annotated[
 ]
 
 
+# Of the commands that train.
+EarlyStopping = Annotated[
+    int | None,
+    typer.Option(
+        help="Epochs after the best one on held-out pictures, at which it ends."
+    ),
+]
+TensorBoard = Annotated[
+    bool,
+    typer.Option(
+        "--tensorboard",
+        help="Write the numbers of each epoch for TensorBoard, into the run.",
+    ),
+]
+
+
 def given(**options: Any) -> dict[str, Any]:
     """Return those of the options that were given, as a dict."""
     return {name: value for name, value in options.items() if value is not None}

@@ -32,3 +32,15 @@ def test_training_commands_take_a_strategy_and_a_precision(package):
     assert trains <= TRAINING[package] <= set(options)
     for name in TRAINING[package]:
         assert {"--strategy", "--precision"} <= options[name], name
+
+
+@pytest.mark.parametrize("package", TRAINING)
+def test_trainings_of_a_run_end_early_and_show_in_tensorboard(package):
+    app = importlib.import_module(f"{package}.cli.main").app
+    for name, command in commands(typer.main.get_command(app)):
+        words = name.split()[-1].split("-")
+        if "train" in words:
+            options = {option for p in command.params for option in p.opts}
+            assert "--tensorboard" in options, name
+            # A GAN holds nothing out by which to judge it.
+            assert "--early-stopping" in options or name == "train-gan", name

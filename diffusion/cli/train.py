@@ -16,7 +16,7 @@ from diffusion.cli.options import (
     Strategy,
     parse_size,
 )
-from illustkit.cli import given, user_errors
+from illustkit.cli import TensorBoard, given, user_errors
 from illustkit.errors import UserError
 
 
@@ -80,6 +80,7 @@ def train(
             "also ends when copies begin."
         ),
     ] = None,
+    tensorboard: TensorBoard = False,
     seed: Annotated[int | None, typer.Option(help="Decides all that is random.")] = (
         None
     ),
@@ -87,6 +88,7 @@ def train(
     """Learn an illustrator's icons; the same command again resumes the training."""
     with user_errors(NAME):
         from diffusion.training.train import train as train_model
+        from illustkit.training.watching import watching
 
         train_model(
             images,
@@ -96,6 +98,7 @@ def train(
             sample_every=sample_every,
             metrics=metrics,
             attributes=attributes,
+            callbacks=watching(tensorboard=tensorboard),
             **given(
                 steps=steps,
                 epoch_steps=epoch_steps,

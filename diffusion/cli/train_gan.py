@@ -14,7 +14,7 @@ from diffusion.cli.options import (
     RunFolder,
     Strategy,
 )
-from illustkit.cli import given, user_errors
+from illustkit.cli import TensorBoard, given, user_errors
 
 
 def train_gan(
@@ -52,6 +52,7 @@ def train_gan(
         typer.Option(help="Log FID and KID: inception, or a file of its weights."),
     ] = None,
     attributes: LearntAttributes = None,
+    tensorboard: TensorBoard = False,
     seed: Annotated[int | None, typer.Option(help="Decides all that is random.")] = (
         None
     ),
@@ -59,6 +60,7 @@ def train_gan(
     """Learn icons with a GAN; the same command again resumes the training."""
     with user_errors(NAME):
         from diffusion.training.gan import train_gan as train_model
+        from illustkit.training.watching import watching
 
         train_model(
             images,
@@ -69,6 +71,7 @@ def train_gan(
             sample_every=sample_every,
             metrics=metrics,
             attributes=attributes,
+            callbacks=watching(tensorboard=tensorboard),
             **given(
                 steps=steps,
                 epoch_steps=epoch_steps,

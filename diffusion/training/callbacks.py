@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -22,6 +20,7 @@ from illustkit.figures import sheet
 from illustkit.images import write_image
 from illustkit.runtime import worker_index
 from illustkit.training.runs import Run
+from illustkit.training.watching import StopEarly
 
 
 def average_decay(
@@ -103,7 +102,7 @@ class Averaging(keras.callbacks.Callback):
         self.model.move_average()
 
 
-class StopEarly(keras.callbacks.Callback):
+class StopWithCopies(StopEarly):
     """Ends a training where held-out icons are learnt no longer, or copies begin.
 
     Place it behind the grids, which count copies, and before `KeepAverage`, so that the
@@ -111,48 +110,27 @@ class StopEarly(keras.callbacks.Callback):
 
     Args:
         patience: Epochs without a lower validation loss after which it ends.
-        history: Columns of the epochs that are done, as `Run.history`. Defaults to
-            none.
         grids: The `SampleGrids`, which say when a model begins to memorise. Defaults to
             `None`.
 
     Attributes:
         is_best: Whether the last epoch was the best.
-        waited: Number of epochs since the best one.
     """
 
-    def __init__(
-        self,
-        patience: int,
-        history: Mapping[str, Sequence[float]] | None = None,
-        grids: SampleGrids | None = None,
-    ):
-        super().__init__()
-        self.patience, self.grids = patience, grids
-        self.best, self.waited, self.is_best = math.inf, 0, False
-        for loss in (history or {}).get("val_loss", []):
-            self._judge(loss)
+    comes_last = False  # `KeepAverage` asks it
 
-    @property
-    def is_over(self) -> bool:
-        """Whether the training has waited as long as it may."""
-        return self.waited >= self.patience
-
-    def _judge(self, loss):
-        self.is_best = loss < self.best
-        self.best = min(self.best, loss)
-        self.waited = 0 if self.is_best else self.waited + 1
+    def __init__(self, patience: int, grids: SampleGrids | None = None):
+        super().__init__(patience)
+        self.grids, self.is_best = grids, False
 
     def on_epoch_end(self, epoch, logs=None):
-        self._judge(logs["val_loss"])
-        reason = f"the validation loss has not fallen for {self.waited} epochs"
-        if memorises := self.grids is not None and self.grids.memorises:
+        self.is_best = self.ranking.is_best(logs or {})
+        waited = self.ranking.waited
+        if self.grids is not None and self.grids.memorises:
             self.is_best = False
-            reason = "the model begins to memorise the icons"
-        if memorises or self.is_over:
-            self.model.stop_training = True
-            if worker_index() == 0:
-                tqdm.write(f"The training ends after epoch {epoch + 1}: {reason}.")
+            self.stop(epoch, "the model begins to memorise the icons")
+        elif self.is_over:
+            self.stop(epoch, f"the validation loss has not fallen for {waited} epochs")
 
 
 class KeepAverage(keras.callbacks.Callback):
@@ -160,11 +138,11 @@ class KeepAverage(keras.callbacks.Callback):
 
     Args:
         run: The `Run`.
-        early: The `StopEarly` that says which epochs are the best, and alone are saved.
-            Defaults to `None`, all of them.
+        early: The `StopWithCopies` that says which epochs are the best, and alone are
+            saved. Defaults to `None`, all of them.
     """
 
-    def __init__(self, run: Run, early: StopEarly | None = None):
+    def __init__(self, run: Run, early: StopWithCopies | None = None):
         super().__init__()
         self.run, self.early = run, early
 

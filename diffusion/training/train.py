@@ -29,7 +29,7 @@ from diffusion.training.callbacks import (
     Averaging,
     KeepAverage,
     SampleGrids,
-    StopEarly,
+    StopWithCopies,
 )
 from diffusion.training.presets import PRESETS, DiffusionPreset
 from illustkit.errors import UserError
@@ -201,13 +201,7 @@ def train(
             metrics=extractor,
         )
     if chosen.early_stopping:
-        early = StopEarly(chosen.early_stopping, started.history, grids)
-        if early.is_over:
-            say(
-                f"The training ended early, {early.waited} epochs after its best: "
-                "raise `early_stopping` to go on."
-            )
-            return started
+        early = StopWithCopies(chosen.early_stopping, grids)
         validation = NoisedIcons(
             icons.pictures[held_out],
             # Each icon at several timesteps, the same in every epoch.

@@ -218,7 +218,8 @@ def train(
     )
     if face_class is not None:
         settings["face_class"] = face_class
-    return train_detector(images, run, root=folder, callbacks=[keep], **settings)
+    settings["callbacks"] = [keep, *settings.get("callbacks", ())]
+    return train_detector(images, run, root=folder, **settings)
 
 
 @ultralytics_names

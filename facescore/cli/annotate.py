@@ -27,7 +27,7 @@ from facescore.cli.options import (
     user_errors,
 )
 from facescore.detector import CONFIDENCE
-from illustkit.cli import Host, app_with, given
+from illustkit.cli import EarlyStopping, Host, TensorBoard, app_with, given
 from illustkit.deprecation import renamed_options
 
 app = app_with("Label faces in rounds: start, then review, train, label.")
@@ -124,10 +124,13 @@ def train(
     strategy: Strategy = "auto",
     seed: Seed = 0,
     face_class: FaceClass = None,
+    early_stopping: EarlyStopping = None,
+    tensorboard: TensorBoard = False,
 ) -> None:
     """Train a detector on the accepted pictures; the same command resumes it."""
     with user_errors():
         from facescore.annotation import loop
+        from illustkit.training.watching import watching
 
         done = loop.train(
             folder,
@@ -135,6 +138,7 @@ def train(
             preset=preset,
             strategy=strategy,
             seed=seed,
+            callbacks=watching(early_stopping, tensorboard),
             **given(
                 face_class=face_class,
                 start_from=start_from,

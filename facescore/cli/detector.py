@@ -27,7 +27,7 @@ from facescore.cli.options import (
     user_errors,
 )
 from facescore.detector import CONFIDENCE
-from illustkit.cli import given, progress_bar
+from illustkit.cli import EarlyStopping, TensorBoard, given, progress_bar
 from illustkit.errors import UserError
 from illustkit.files import expand_user
 
@@ -184,11 +184,14 @@ def train_detector(
     ] = None,
     precision: Precision = None,
     strategy: Strategy = "auto",
+    early_stopping: EarlyStopping = None,
+    tensorboard: TensorBoard = False,
     seed: Seed = 0,
 ) -> None:
     """Train a detector; the same command again resumes it."""
     with user_errors():
         from facescore.detector import training
+        from illustkit.training.watching import watching
 
         done = training.train_detector(
             images,
@@ -197,6 +200,7 @@ def train_detector(
             start_from=start_from,
             strategy=strategy,
             seed=seed,
+            callbacks=watching(early_stopping, tensorboard),
             holdout=holdout,
             face_class=face_class,
             cache=cache,

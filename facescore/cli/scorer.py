@@ -31,7 +31,7 @@ from facescore.cli.options import (
     user_errors,
 )
 from facescore.detector import CONFIDENCE
-from illustkit.cli import given, progress_bar
+from illustkit.cli import EarlyStopping, TensorBoard, given, progress_bar
 from illustkit.errors import UserError
 from illustkit.files import expand_user, write_whole
 from illustkit.tables import write_table
@@ -79,6 +79,8 @@ def train_scorer(
     ] = False,
     precision: Precision = None,
     strategy: Strategy = "auto",
+    early_stopping: EarlyStopping = None,
+    tensorboard: TensorBoard = False,
     seed: Seed = 0,
 ) -> None:
     """Train a scorer; the same command again resumes it.
@@ -87,6 +89,7 @@ def train_scorer(
     """
     with user_errors():
         from facescore.scorer import training
+        from illustkit.training.watching import watching
 
         options = given(hidden_units=hidden_units, backbone=backbone) or None
         done = training.train_scorer(
@@ -98,6 +101,7 @@ def train_scorer(
             square=square,
             strategy=strategy,
             seed=seed,
+            callbacks=watching(early_stopping, tensorboard),
             holdout=holdout,
             calibrate=calibrate,
             **given(
@@ -330,21 +334,30 @@ def rank(
         int | None,
         typer.Option(help="How many of the best to explain in the gallery.", min=1),
     ] = None,
-    workers: Annotated[int, typer.Option(help="Threads that decode.")] = 2,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            help="Threads that decode, by default 2; with --engine ray processes, by "
+            "default one for each core."
+        ),
+    ] = None,
     confidence: Confidence = CONFIDENCE,
     iou: Iou = None,
     image_size: ImageSize = None,
     tile: Tile = "auto",
-    engine: Engine = "auto",
+    engine: RankEngine = "auto",
 ) -> None:
     """Rank a folder by its faces: a table and a gallery."""
     with user_errors():
         from facescore.ranking.rank import rank_folder
 
+        spread = engine == "ray"
+        named = None if detector == "none" else detector
         ranking = rank_folder(
             folder,
             scorer=scorer,
-            detector=open_detector(detector, engine),
+            detector=named if spread else open_detector(detector, engine),
+            engine="ray" if spread else "auto",
             output=output,
             top_k=top_k,
             link=link,

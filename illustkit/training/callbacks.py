@@ -77,11 +77,56 @@ class StopOnNaN(keras.callbacks.Callback):
         )
 
 
-class BestWeights(keras.callbacks.Callback):
-    """Saves the weights of the epoch that is best by a logged number.
+class Ranking:
+    """Tells which epochs are the best so far, by a logged number.
 
     An epoch in which the number is undefined (nan or missing) is not the best. As long
     as no epoch has defined it, the lowest validation loss decides, or the lowest loss.
+
+    Args:
+        monitor: Name of the logged number.
+        mode: "max" or "min": which of its values is better.
+        history: Columns of the epochs that a resumed training has done, as
+            `Run.history`. Defaults to none.
+
+    Attributes:
+        waited: Number of epochs since the best one.
+    """
+
+    def __init__(
+        self,
+        monitor: str,
+        mode: str = "max",
+        history: Mapping[str, Sequence[float]] | None = None,
+    ) -> None:
+        # In the order of their rank.
+        self.monitors = [(monitor, {"max": operator.gt, "min": operator.lt}[mode])]
+        self.monitors += [(name, operator.lt) for name in ("val_loss", "loss")]
+        self.rank, self.best, self.waited = len(self.monitors), math.nan, 0
+        history = history or {}
+        for row in zip(*history.values(), strict=True):
+            self.is_best(dict(zip(history, row, strict=True)))
+
+    def is_best(self, logs: Mapping[str, float]) -> bool:
+        """Return whether an epoch with these numbers is better than those before."""
+        best = self._is_best(logs)
+        self.waited = 0 if best else self.waited + 1
+        return best
+
+    def _is_best(self, logs):
+        for rank, (name, better) in enumerate(self.monitors[: self.rank + 1]):
+            value = float(logs.get(name, math.nan))
+            if math.isfinite(value):
+                if rank == self.rank and not better(value, self.best):
+                    return False
+                self.rank, self.best = rank, value
+                return True
+        return False
+
+
+class BestWeights(keras.callbacks.Callback):
+    """Saves the weights of the epoch that is best by a logged number; see `Ranking`.
+
     `keras.callbacks.ModelCheckpoint` formats its path, so that a folder named `{epoch}`
     becomes another one. It also takes a first value of nan for the best one for ever.
 
@@ -107,16 +152,10 @@ class BestWeights(keras.callbacks.Callback):
     ) -> None:
         super().__init__()
         self.path = Path(path)
-        # In the order of their rank.
-        self.monitors = [(monitor, {"max": operator.gt, "min": operator.lt}[mode])]
-        self.monitors += [(name, operator.lt) for name in ("val_loss", "loss")]
-        self.rank, self.best = len(self.monitors), math.nan
-        history = history or {}
-        for row in zip(*history.values(), strict=True):
-            self._is_best(dict(zip(history, row, strict=True)))
+        self.ranking = Ranking(monitor, mode, history)
 
     def on_epoch_end(self, epoch, logs=None):
-        if not self._is_best(logs or {}):
+        if not self.ranking.is_best(logs or {}):
             return
         # Keras asks for a name that ends so.
         part = self.path.with_name(f"part-{self.path.name}")
@@ -124,23 +163,14 @@ class BestWeights(keras.callbacks.Callback):
         os.replace(part, self.path)
 
     def on_train_end(self, logs=None):
-        if 0 < self.rank < len(self.monitors):
-            wanted, used = self.monitors[0][0], self.monitors[self.rank][0]
+        rank, monitors = self.ranking.rank, self.ranking.monitors
+        if 0 < rank < len(monitors):
+            wanted, used = monitors[0][0], monitors[rank][0]
             warnings.warn(
                 f"{wanted} was undefined after every epoch: the weights with the "
                 f"lowest {used} are kept as the best.",
                 stacklevel=2,
             )
-
-    def _is_best(self, logs):
-        for rank, (name, better) in enumerate(self.monitors[: self.rank + 1]):
-            value = float(logs.get(name, math.nan))
-            if math.isfinite(value):
-                if rank == self.rank and not better(value, self.best):
-                    return False
-                self.rank, self.best = rank, value
-                return True
-        return False
 
 
 class History(keras.callbacks.CSVLogger):

@@ -22,6 +22,7 @@ from illustkit.training.dropout import EpochSeeds
 from illustkit.training.folder import training_in
 from illustkit.training.interrupts import Rest, StopOnInterrupt
 from illustkit.training.runs import Run
+from illustkit.training.watching import RunCallback, StopEarly
 
 
 @dataclass(frozen=True)
@@ -166,6 +167,18 @@ def _fit(model, batches, run, epochs, seed, monitor, mode, callbacks, verbose, o
     """Fit all epochs, or the rest of one; return whether there are more."""
     check, *saving = run.callbacks(monitor, mode, steps=len(batches))
     backup = saving[-1]
+    for callback in callbacks:
+        if isinstance(callback, RunCallback):
+            callback.follow(run, monitor, mode)
+    callbacks = sorted(callbacks, key=lambda each: getattr(each, "comes_last", False))
+    early = [each for each in callbacks if isinstance(each, StopEarly) and each.is_over]
+    if early and backup.epochs_done < epochs:
+        if not is_quiet(verbose):
+            print(
+                f"The training ended early, {early[0].ranking.waited} epochs after its "
+                "best: raise early_stopping to go on."
+            )
+        return False
     first = backup.batches_done
     stop = StopOnInterrupt(backup.folder, len(batches), first)
     with stop.listening():

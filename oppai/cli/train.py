@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from illustkit.cli import given, user_errors
+from illustkit.cli import EarlyStopping, TensorBoard, given, user_errors
 from illustkit.errors import UserError
 from illustkit.files import read_text
 from oppai.cli.options import (
@@ -87,6 +87,8 @@ def train(
     cache: Annotated[
         Path | None, typer.Option(help="Folder for cut patches, to share them.")
     ] = None,
+    early_stopping: EarlyStopping = None,
+    tensorboard: TensorBoard = False,
     seed: Seed = 0,
 ) -> None:
     """Train a restorer on pictures and their boxes.
@@ -97,6 +99,7 @@ def train(
     """
     with user_errors(NAME):
         from illustkit.training.runs import format_figure
+        from illustkit.training.watching import watching
         from oppai import training
 
         settings: dict[str, Any] = given(
@@ -128,6 +131,7 @@ def train(
             freeze_batchnorm=freeze_batchnorm,
             cache=cache,
             seed=seed,
+            callbacks=watching(early_stopping, tensorboard),
             network=network,
             **settings,
         )
@@ -162,6 +166,8 @@ def train_mosaic(
             "run."
         ),
     ] = None,
+    early_stopping: EarlyStopping = None,
+    tensorboard: TensorBoard = False,
     seed: Seed = 0,
 ) -> None:
     """Train a restorer that sees the mosaic.
@@ -169,6 +175,7 @@ def train_mosaic(
     The same command again resumes a training that was stopped.
     """
     with user_errors(NAME):
+        from illustkit.training.watching import watching
         from oppai import training
         from oppai.models.pretrained import load_restorer
 
@@ -187,6 +194,7 @@ def train_mosaic(
             start_from=start_from,
             cache=cache,
             seed=seed,
+            callbacks=watching(early_stopping, tensorboard),
         )
         print(f"The run is in {done.folder}")
         if export is not None:

@@ -5,7 +5,14 @@ from typing import Annotated, Any
 
 import typer
 
-from illustkit.cli import end_with_left_out, given, tell, user_errors
+from illustkit.cli import (
+    EarlyStopping,
+    TensorBoard,
+    end_with_left_out,
+    given,
+    tell,
+    user_errors,
+)
 from illustkit.errors import UserError, as_user_error
 from oppai.cli.options import (
     NAME,
@@ -69,6 +76,8 @@ def train_translation(
     export: Annotated[
         Path | None, typer.Option(help="Store the network there in float16, .npz.")
     ] = None,
+    early_stopping: EarlyStopping = None,
+    tensorboard: TensorBoard = False,
     seed: Seed = 0,
 ) -> None:
     """Train a translation of pictures: clean lines, colours, parts, or your pairs.
@@ -77,6 +86,7 @@ def train_translation(
     """
     with user_errors(NAME):
         from illustkit.training.runs import format_figure
+        from illustkit.training.watching import watching
         from oppai.translation.tasks import make_task
         from oppai.translation.training import train_translation
 
@@ -99,6 +109,7 @@ def train_translation(
             holdout=holdout,
             start_from=start_from,
             seed=seed,
+            callbacks=watching(early_stopping, tensorboard),
             **settings,
         )
         name, mode = make_task(task).best

@@ -10,7 +10,7 @@ import pytest
 
 from diffusion.network.model import Diffuser, build_diffuser, load_diffuser
 from diffusion.training import train as module
-from diffusion.training.callbacks import StopEarly
+from diffusion.training.callbacks import StopWithCopies
 from diffusion.training.presets import PREPRINT, PRESETS
 from diffusion.training.train import (
     check_training,
@@ -428,7 +428,7 @@ def test_it_ends_where_copies_begin_and_keeps_no_such_weights():
         memorises = False
 
     grids, model = Grids(), type("Model", (), {"stop_training": False})()
-    early = StopEarly(5, {"val_loss": [2.0]}, grids)
+    early = StopWithCopies(5, grids)
     early.set_model(model)
     early.on_epoch_end(1, {"val_loss": 1.0})
     assert early.is_best and not model.stop_training

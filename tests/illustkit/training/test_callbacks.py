@@ -95,7 +95,7 @@ def test_where_a_monitor_is_undefined_the_loss_takes_its_place(tmp_path, value):
 def test_a_resumed_run_keeps_its_best_weights(tmp_path):
     run, _ = train(tmp_path / "run", 2)
     best = next(c for c in run.callbacks("val_loss") if isinstance(c, BestWeights))
-    assert best.best == min(run.history["val_loss"])
+    assert best.ranking.best == min(run.history["val_loss"])
 
 
 def test_a_half_written_backup_is_not_used(tmp_path):
