@@ -101,26 +101,15 @@ def print_any_name() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def _check_host(value: str | None) -> str | None:
-    if value not in (None, "127.0.0.1", "localhost"):
-        raise typer.BadParameter(
-            f"{value}: the page is for this machine alone. From another one, forward "
-            "its port: ssh -L PORT:127.0.0.1:PORT MACHINE."
-        )
-    return value
-
-
-# Of the commands that serve a page: it is asked for, and the answer is no.
+# Of the commands that serve a page.
+LOOPBACK = "127.0.0.1"
 Host = Annotated[
-    str | None,
+    str,
     typer.Option(
-        callback=_check_host,
-        help="Only 127.0.0.1: the page is for this machine alone. From another one, "
-        "forward its port: ssh -L PORT:127.0.0.1:PORT MACHINE.",
+        help="Address to listen on. Any but 127.0.0.1 lets other machines use the page "
+        "that have its token."
     ),
 ]
-
-
 # Of the commands that train.
 EarlyStopping = Annotated[
     int | None,

@@ -20,7 +20,7 @@ from diffusion.cli.options import (
     marking,
     parse_size,
 )
-from illustkit.cli import Host, user_errors
+from illustkit.cli import LOOPBACK, Host, user_errors
 
 
 def serve(
@@ -36,7 +36,7 @@ def serve(
     open_browser: Annotated[
         bool, typer.Option("--open/--no-open", help="Open the browser.")
     ] = True,
-    host: Host = None,
+    host: Host = LOOPBACK,
 ) -> None:
     """Serve a page on this machine that makes new icons."""
     with user_errors(NAME):
@@ -45,7 +45,7 @@ def serve(
         page.serve(
             run,
             port=port,
-            host=host or "127.0.0.1",
+            host=host,
             image_size=parse_size(image_size),
             precision=precision,
             engine=engine,

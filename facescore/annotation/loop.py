@@ -143,6 +143,7 @@ def review(
     *,
     face_class: int | None = None,
     port: int = 0,
+    host: str = "127.0.0.1",
     open_browser: bool = True,
 ) -> None:
     """Show the pictures in the browser, to correct and accept their boxes.
@@ -153,6 +154,7 @@ def review(
         folder: Folder of the pictures.
         face_class: See `Annotations`.
         port: TCP port on this machine; 0 takes a free one. Defaults to 0.
+        host: See `illustkit.web.server.LocalServer`. Defaults to "127.0.0.1".
         open_browser: Open the page. Defaults to `True`.
 
     Raises:
@@ -162,7 +164,7 @@ def review(
     from illustkit.web.server import serve
 
     app = ReviewApp(Annotations(folder, face_class=face_class))
-    serve(app, port=port, open_browser=open_browser)
+    serve(app, port=port, host=host, open_browser=open_browser)
 
 
 def train(

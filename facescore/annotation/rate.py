@@ -183,6 +183,7 @@ def rate(
     shuffle: bool = False,
     ask: str | None = None,
     port: int = 0,
+    host: str = "127.0.0.1",
     open_browser: bool = True,
 ) -> Path:
     """Rate pictures in the browser: keys 1 to 5, one for each picture, undo, skip.
@@ -196,6 +197,7 @@ def rate(
         shuffle: Show the pictures in a random order, the same every time.
         ask: "informative" or "random"; see `RatingApp`. Defaults to neither.
         port: TCP port on this machine; 0 takes a free one. Defaults to 0.
+        host: See `illustkit.web.server.LocalServer`. Defaults to "127.0.0.1".
         open_browser: Open the page. Defaults to `True`.
 
     Returns:
@@ -214,5 +216,5 @@ def rate(
     if app.gone:
         print(f"{len(app.gone)} rated pictures are gone; their scores are kept:")
         print(*app.gone, sep="\n")
-    serve(app, port=port, open_browser=open_browser)
+    serve(app, port=port, host=host, open_browser=open_browser)
     return app.table

@@ -27,7 +27,7 @@ from facescore.cli.options import (
     user_errors,
 )
 from facescore.detector import CONFIDENCE
-from illustkit.cli import EarlyStopping, Host, TensorBoard, app_with, given
+from illustkit.cli import LOOPBACK, EarlyStopping, Host, TensorBoard, app_with, given
 from illustkit.deprecation import renamed_options
 
 app = app_with("Label faces in rounds: start, then review, train, label.")
@@ -92,13 +92,19 @@ def review(
     face_class: FaceClass = None,
     port: Port = 0,
     browser: Browser = True,
-    host: Host = None,
+    host: Host = LOOPBACK,
 ) -> None:
     """Correct and accept boxes in the browser."""
     with user_errors():
         from facescore.annotation import loop
 
-        loop.review(folder, face_class=face_class, port=port, open_browser=browser)
+        loop.review(
+            folder,
+            face_class=face_class,
+            port=port,
+            host=host,
+            open_browser=browser,
+        )
         _print_states(folder, face_class)
 
 

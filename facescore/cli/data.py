@@ -28,7 +28,7 @@ from facescore.cli.options import (
 )
 from facescore.detector import CONFIDENCE
 from illustkit import cli
-from illustkit.cli import Host
+from illustkit.cli import LOOPBACK, Host
 
 Labelled = Annotated[Path, typer.Argument(help="Folder of labelled pictures.")]
 Category = Annotated[
@@ -102,7 +102,7 @@ def rate(
     ] = None,
     port: Port = 0,
     browser: Browser = True,
-    host: Host = None,
+    host: Host = LOOPBACK,
 ) -> None:
     """Rate pictures from 1 to 5 in the browser, one key each."""
     with user_errors():
@@ -114,6 +114,7 @@ def rate(
             shuffle=shuffle,
             ask=ask,
             port=port,
+            host=host,
             open_browser=browser,
         )
         print(f"The ratings are in {written}")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from illustkit.cli import user_errors
+from illustkit.cli import LOOPBACK, Host, user_errors
 from oppai.cli.options import NAME, Engine
 
 
@@ -18,13 +18,7 @@ def serve(
         int | None,
         typer.Option(help="TCP port. Defaults to 7861, or a free one."),
     ] = None,
-    host: Annotated[
-        str,
-        typer.Option(
-            help="Address to listen on. Any but 127.0.0.1 lets other machines use the "
-            "page that have its token."
-        ),
-    ] = "127.0.0.1",
+    host: Host = LOOPBACK,
     engine: Engine = "auto",
     browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
 ) -> None:

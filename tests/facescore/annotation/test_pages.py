@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from facescore.annotation import PAGES
+from facescore.annotation.loop import review
 from facescore.annotation.rate import RatingApp, rate
 from facescore.annotation.review import ReviewApp
 from facescore.annotation.store import Annotations
@@ -196,3 +197,19 @@ def test_the_pages_fetch_nothing_from_elsewhere():
     for page in ("review.html", "rate.html"):
         text = (PAGES / page).read_text("utf-8")
         assert "{{token}}" in text and "<style" not in text and " style=" not in text
+
+
+def test_both_pages_listen_where_they_are_told(folder, monkeypatch):
+    heard = []
+
+    def serve(app, **options):
+        heard.append((type(app), options["host"]))
+
+    monkeypatch.setattr("facescore.annotation.rate.serve", serve)
+    monkeypatch.setattr("illustkit.web.server.serve", serve)
+    for page in (rate, review):
+        page(folder, host="0.0.0.0")
+        page(folder)
+    hosts = "0.0.0.0", "127.0.0.1"
+    apps = RatingApp, ReviewApp
+    assert heard == [(app, host) for app in apps for host in hosts]
