@@ -471,7 +471,12 @@ def test_every_frame_of_an_animation_is_restored(tmp_path, kind, monkeypatch):
     lossless = {"lossless": True} if kind == "webp" else {}
     timing = {"duration": [80, 120, 40], "loop": 3}
     images[0].save(path, save_all=True, append_images=images[1:], **timing, **lossless)
-    (written,) = run(path).written
+    heard = []
+    with listening(lambda stage, done, total: heard.append((stage, done, total))):
+        (written,) = run(path, save_masks=tmp_path / "mask.png").written
+    assert heard == [("frames", done, 3) for done in range(4)]
+    mask = np.asarray(Image.open(tmp_path / "mask.png"))
+    np.testing.assert_array_equal(mask, inside((40, 50)) * 255)
     assert written == tmp_path / f"a_restored.{kind}"
     marked = inside((40, 50))
     with Image.open(written) as image:
@@ -498,6 +503,11 @@ def test_every_frame_of_an_animation_is_restored(tmp_path, kind, monkeypatch):
         again = [np.array(f.convert("RGB")) for f in ImageSequence.Iterator(image)]
     changed = [(a != b).any() for a, b in zip(again, frames, strict=True)]
     assert changed == [False, True, False]
+    other = run(path, boxes=None, format="webp", quality=50, output=tmp_path / "x")
+    with Image.open(other.written[0]) as image:
+        assert (image.format, image.n_frames) == ("WEBP", 3)
+    report = run(path, boxes=None, masks="alpha", overwrite=True)
+    assert "does not tell what was erased" in report.left_out[0][1]
     still = run(path, output=tmp_path / "still.jpg")
     assert "JPEG holds one frame" in str(still) and not still.written
 
