@@ -3,6 +3,7 @@
 import hashlib
 import warnings
 from collections import OrderedDict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ from illustkit.errors import UserError
 from illustkit.images import read_picture
 from illustkit.images.animation import ANIMATED, count_frames
 from illustkit.images.colours import over_white
-from illustkit.images.write import check_like
+from illustkit.images.write import check_like, write_picture
 from oppai.censoring.regions import Box
 from oppai.detection.find_censored import Found, find_censored
+from oppai.inference.marks import NothingCensoredError
 from oppai.inference.one_file import under_alpha
 from oppai.inference.recompose import Prediction, predict_marked
 from oppai.inference.record import read_record, restored_mask, write_restored
@@ -22,6 +24,8 @@ from oppai.inference.record import read_record, restored_mask, write_restored
 # Pixels of a view: a browser's canvas needs 4 bytes of each, several times.
 _MOST_PIXELS = 16_000_000
 _MOST_PREDICTIONS = 4
+# Tasks of `oppai.translation` that need a picture alone, or one and its mask.
+TRANSLATIONS = "colorize", "clean", "complete"
 STEPS = 15  # levels of a pixel of distance; 255 is beyond
 
 
@@ -103,7 +107,7 @@ class OpenedPicture:
 
         Args:
             mask: Bytes of a picture of the view's size, white where it is hidden.
-            restorer: The restorer.
+            restorer: The restorer; of a translation `None`.
             name: Its name.
             fill: See `oppai.restore`. Defaults to `False`.
 
@@ -114,20 +118,39 @@ class OpenedPicture:
         if key in self._predictions:
             self._predictions.move_to_end(key)
             return self._predictions[key]
-        marked, found = self._full_mask(mask), self._search()
+        marked = self._full_mask(mask)
+        if name in TRANSLATIONS:
+            prediction = self._translate(name, marked)
+        else:
+            prediction = self._restore(marked, restorer, fill)
+        self._predictions[key] = prediction
+        while len(self._predictions) > _MOST_PREDICTIONS:
+            self._predictions.popitem(last=False)
+        return prediction
+
+    def _restore(self, marked, restorer, fill):
+        found = self._search()
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", UserWarning)
             prediction = predict_marked(
                 self.shown, marked, found, restorer=restorer, fill=fill
             )
         notes = [*prediction.notes, *(str(warning.message) for warning in caught)]
-        prediction = Prediction(
-            prediction.box, prediction.pixels, prediction.distance, notes
-        )
-        self._predictions[key] = prediction
-        while len(self._predictions) > _MOST_PREDICTIONS:
-            self._predictions.popitem(last=False)
-        return prediction
+        return replace(prediction, notes=notes)
+
+    def _translate(self, name, marked):
+        """Return the whole picture as a task of the package makes it."""
+        import oppai
+
+        if name == "complete":
+            if not marked.any():
+                raise NothingCensoredError("Nothing is marked.")
+            pixels = oppai.complete(self.shown, mask=marked)
+        else:
+            task = {"colorize": oppai.colorize, "clean": oppai.clean_sketch}[name]
+            pixels = task(self.shown)
+        box = 0, 0, self.width, self.height
+        return Prediction(box, pixels, np.zeros(pixels.shape[:2], np.float32))
 
     def stacked(self, prediction: Prediction) -> tuple[Box, np.ndarray]:
         """Return a prediction for the page: its pixels, and its distances below them.
@@ -152,14 +175,32 @@ class OpenedPicture:
         return box, np.concatenate([pixels, np.stack([distance] * 3, -1)])
 
     def write(
-        self, path: Path, prediction: Prediction, *, blend: float, feather: float
+        self,
+        path: Path,
+        prediction: Prediction,
+        *,
+        blend: float,
+        feather: float,
+        noted: bool = True,
     ) -> None:
-        """Write the picture with a prediction blended in, in the form of its file."""
+        """Write the picture with a prediction blended in, in the form of its file.
+
+        Args:
+            path: The file.
+            prediction: What was predicted of the picture.
+            blend: See `Prediction.compose`.
+            feather: See `Prediction.compose`.
+            noted: Whether the file holds a note of what was restored. Defaults to
+                `True`.
+        """
         check_like(path, self.picture)
         shown = prediction.compose(self.shown, blend=blend, feather=feather)
         changed = (shown != self.shown).any(axis=-1, keepdims=True)
         beneath = under_alpha(shown, self.picture.alpha)
         result = np.where(changed, beneath, self.picture.rgb)
+        if not noted:
+            write_picture(path, result, like=self.picture)
+            return
         stays = [
             (left, top, right, bottom)
             for left, top, right, bottom in self.earlier

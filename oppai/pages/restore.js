@@ -15,7 +15,7 @@ const DEFAULTS = { restorer: "default", blend: 100, feather: 8, fill: false };
 
 const items = [];
 let current = null; // the item that is shown
-let offer = { names: [], folder: null, most: 0 };
+let offer = { names: [], folder: null, most: 0, translations: [] };
 let running = null; // the AbortController of what runs for the shown picture
 let keeping = 0;
 
@@ -144,8 +144,11 @@ function failed(item, error) {
 const maskOf = (item) => {
   const [width, height] = item.told.view;
   const data = item.mask ?? item.found.map((number) => (number ? 255 : 0));
-  return data.includes(255) ? maskFile(data, width, height) : null;
+  return data.includes(255) || takesAll(item) ? maskFile(data, width, height) : null;
 };
+
+// Whether the chosen network turns the whole picture into another one.
+const takesAll = ({ settings }) => ["colorize", "clean"].includes(settings.restorer);
 
 const texts = ({ settings }) => ({
   restorer: settings.restorer,
@@ -224,7 +227,7 @@ async function saveMask() {
 async function restore() {
   const item = current;
   if (!stage.mask || !item.found) return;
-  if (stage.mask.isEmpty) return status(t("nothingMarked"));
+  if (stage.mask.isEmpty && !takesAll(item)) return status(t("nothingMarked"));
   running?.abort();
   const { signal } = (running = new AbortController());
   controls();
@@ -241,7 +244,8 @@ async function restore() {
     if (signal.aborted) return;
     item.ready = true;
     item.state = "restored";
-    notes([told.notes.length ? t("partHidden") : "", stage.prediction.fades ? "" : t("featherFound")].join(" ").trim());
+    const found = !stage.prediction.fades && !offer.translations.includes(item.settings.restorer);
+    notes([told.notes.length ? t("partHidden") : "", found ? t("featherFound") : ""].join(" ").trim());
     compose();
     compare(true);
     regions();
@@ -269,7 +273,7 @@ function compare(on) {
 
 async function download(saved = false) {
   const item = current;
-  if (!stage.mask || stage.mask.isEmpty) return status(t("nothingMarked"));
+  if (!stage.mask || (stage.mask.isEmpty && !takesAll(item))) return status(t("nothingMarked"));
   try {
     const more = saved ? { save: item.index } : {};
     const told = await engine.result(item, await maskOf(item), { ...texts(item), ...more });
@@ -610,6 +614,12 @@ async function start() {
   controls();
   offer = await engine.start();
   $("#folder").textContent = offer.folder ?? "";
+  for (const name of offer.translations) {
+    const option = document.createElement("option");
+    [option.value, option.dataset.t] = [name, name];
+    $("#restorer").append(option);
+  }
+  translate();
   for (const kept of await openKept(() => tell(t("storeFull"), true))) {
     items.push({ ...kept, settings: { ...DEFAULTS, ...kept.settings } });
   }

@@ -29,10 +29,11 @@ from oppai.inference.marks import NothingCensoredError
 from oppai.inference.recompose import REACH
 from oppai.inference.restore import load_once, restore
 from oppai.inference.sources import FOLDER, SUFFIX
-from oppai.pages.opened import OpenedPicture, encode_png
+from oppai.pages.opened import TRANSLATIONS, OpenedPicture, encode_png
 
 PORT = 7861  # what the browser keeps belongs to the address with its port
 RESTORERS = "default", "sharp"
+WEIGHTS = Path(__file__).parents[1] / "weights"  # with one file of each translation
 FORMATS = "", ".png", ".jpg", ".webp", ".tiff"
 _MOST_BYTES = 256_000_000  # of a file
 _MOST_STORED = 2_000_000_000  # bytes of files in the work folder
@@ -107,6 +108,7 @@ class RestoreApp(App):
             "folder": None if self.folder is None else self.folder.resolve().name,
             "names": names,
             "restorers": list(RESTORERS),
+            "translations": packaged_translations(),
             "reach": REACH,
             "most": self.most_bytes,
         }
@@ -175,11 +177,17 @@ class RestoreApp(App):
         with self._working(texts, opened.path):
             target.parent.mkdir(exist_ok=True)
             format_of(target)
-            if opened.is_animated:
+            if opened.is_animated and texts.get("restorer") not in TRANSLATIONS:
                 self._write_animation(opened, target, data, texts, blend, feather)
             else:
                 prediction = self._prediction(opened, data, texts)
-                opened.write(target, prediction, blend=blend, feather=feather)
+                opened.write(
+                    target,
+                    prediction,
+                    blend=blend,
+                    feather=feather,
+                    noted=texts.get("restorer") not in TRANSLATIONS,
+                )
             written = target.read_bytes()
             target.unlink()
         if "save" in texts:
@@ -206,8 +214,9 @@ class RestoreApp(App):
         return opened.predict(data, self._restorer(name), name, fill=fill)
 
     def _restorer(self, name):
-        check_choice("restorer", name, RESTORERS)
-        return load_once(name, engine=self.engine)
+        """Return a restorer by its name; a translation has none."""
+        check_choice("restorer", name, (*RESTORERS, *packaged_translations()))
+        return load_once(name, engine=self.engine) if name in RESTORERS else None
 
     def _write_animation(self, opened, target, data, texts, blend, feather):
         """Restore every frame: as each is found, or as the edited mask says."""
@@ -320,6 +329,11 @@ def _naming(path):
         folder = f"{path.parent}{os.sep}"
         lines = [line.replace(folder, "") for line in problem.problems]
         raise UserError(lines) from error
+
+
+def packaged_translations() -> list[str]:
+    """Return the names of the translations whose network the package holds."""
+    return [name for name in TRANSLATIONS if (WEIGHTS / f"{name}.npz").exists()]
 
 
 def _pictures_in(folder):

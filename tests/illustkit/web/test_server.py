@@ -14,6 +14,7 @@ from PIL import Image
 from illustkit.errors import UserError
 from illustkit.images import write_image
 from illustkit.web.pictures import ServedPictures
+from illustkit.web.requests import FileAnswer
 from illustkit.web.server import App, LocalServer, serve, without_proxies
 
 
@@ -38,6 +39,12 @@ class Counter(App):
         self.total, self.pause = 0, 0.01
         self.gets = {"total": lambda: {"total": self.total}, "twice": lambda n: 2 * n}
         self.posts = {"add": self.add}
+        self.most_bytes = 1000
+        self.uploads = {"size": lambda data, texts: {"n": len(data), **texts}}
+        self.uploads["echo"] = lambda data, _: FileAnswer(
+            data, "image/png", {"X-A": "1"}
+        )
+        self.files = {"key": lambda key: FileAnswer(key.encode(), "text/plain")}
 
     def add(self, body):
         if body.get("n") == 13:
@@ -174,6 +181,41 @@ def test_a_fault_of_the_app_is_one_line_and_the_server_lives(client, capsys):
 )
 def test_a_path_of_the_client_never_becomes_a_path_here(client, path):
     assert client.get(path)[0] in (404, 422)
+
+
+def test_bytes_are_taken_and_given_with_the_token_alone(client):
+    status, data = client.post("/upload/size?a=%E3%81%82&b=2", b"\0" * 1000)
+    assert (status, json.loads(data)) == (200, {"n": 1000, "a": "あ", "b": "2"})
+    assert client.post("/upload/echo", b"\x89PNG") == (200, b"\x89PNG")
+    headers = client.answer.headers
+    assert (headers["Content-Type"], headers["X-A"]) == ("image/png", "1")
+    assert client.get("/file/key/0af") == (200, b"0af")
+    for path in ("/file/key/", "/file/key/..", "/file/key/0g", "/file/none/0"):
+        assert client.get(path)[0] == 404
+    assert client.post("/upload/size", b"\0" * 1001)[0] == 413
+    assert client.post("/upload/none", b"")[0] == 404
+    for wrong in ({"Origin": "http://evil.example"}, {"X_Token": "x"}, {"Cookie": ""}):
+        assert client.post("/upload/size", b"1", **wrong)[0] == 403
+    assert client.get("/file/key/0", Cookie="")[0] == 403
+
+
+def test_an_open_address_takes_numbers_as_hosts_and_warns(app, capsys, monkeypatch):
+    with LocalServer(app, host="0.0.0.0") as server:
+        client = Client(server)
+        for host, status in [("192.168.0.7", 200), ("evil.example", 421)]:
+            assert client.get("/api/total", Host=f"{host}:{server.port}")[0] == status
+        assert f"//127.0.0.1:{server.port}/" in server.url
+    monkeypatch.setattr(LocalServer, "wait", lambda self: None)
+    serve(app, host="0.0.0.0", open_browser=False)
+    assert "Other machines" in capsys.readouterr().out
+    serve(app, open_browser=False)
+    assert "Other machines" not in capsys.readouterr().out
+
+
+def test_parts_of_all_pages_are_served(client):
+    status, data = client.get("/static/view.js")
+    assert status == 200 and b"class View" in data
+    assert client.get("/static/common.css")[1] == b"p {}"  # the page's own goes before
 
 
 def test_pictures_by_number_made_smaller(client, tmp_path):

@@ -13,7 +13,7 @@ from illustkit.images import read_image, write_image
 from illustkit.samples import draw_character
 from illustkit.web.server import LocalServer
 from oppai.inference.recompose import Prediction
-from oppai.pages.opened import OpenedPicture
+from oppai.pages.opened import TRANSLATIONS, OpenedPicture
 from oppai.pages.serve import RestoreApp
 from tests.conftest import ROOT
 from tests.oracles import hard_mosaic
@@ -351,7 +351,7 @@ def test_japanese_is_chosen_and_every_word_has_both_languages(page, path):
     for script in pages.glob("*.js"):
         used |= set(re.findall(r'\bt\("(\w+)"', script.read_text("utf-8")))
     used |= set(re.findall(r'", "(key\w+)"\]', table))
-    used |= {"mosaic", "blur", "light", "white", "black", "missing"}
+    used |= {*TRANSLATIONS, "mosaic", "blur", "light", "white", "black", "missing"}
     assert used <= known and known - used == set()
     for text in pages.glob("*.*"):
         if text.suffix in (".js", ".css", ".html"):

@@ -101,6 +101,28 @@ def test_alpha_stays_and_another_format_can_be_asked_for(app, censored):
         app.result(mask, {"id": key, "format": ".jpg"})
 
 
+def test_a_translation_of_the_package_is_offered_and_takes_the_whole_picture(
+    app, censored, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("oppai.pages.serve.WEIGHTS", tmp_path)
+    key = app.take(as_file(censored), {"name": "a.png"})["id"]
+    empty = encode_png(np.zeros((200, 160), np.uint8))
+    assert app.start()["translations"] == []
+    with pytest.raises(UserError, match="restorer"):
+        app.result(empty, {"id": key, "restorer": "clean"})
+    (tmp_path / "clean.npz").write_bytes(b"")
+    assert app.start()["translations"] == ["clean"]
+    monkeypatch.setattr(oppai, "clean_sketch", lambda picture: 255 - picture)
+    texts = {"id": key, "restorer": "clean"}
+    assert json.loads(app.predict(empty, texts).headers["X-Answer"])["box"] == [
+        *(0, 0, 160, 200)
+    ]
+    written = app.result(empty, texts).data
+    assert (decode(written)[..., ::-1] == 255 - censored).all()
+    again = app.take(written, {"name": "b.png"})["id"]
+    assert app.find(b"", {"id": again})["restored"] == 0  # nothing was uncovered
+
+
 def test_every_frame_of_an_animation_is_restored(app, censored):
     frames = [Image.fromarray(censored), Image.fromarray(255 - censored)]
     data = io.BytesIO()
