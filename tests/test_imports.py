@@ -16,7 +16,7 @@ FLOORS = {
         {"_keras_compat", "_moved", "errors", "deprecation"},
         {"files", "runtime", "options", "progress"},
         {"_lazy"},
-        {"engines", "images", "exported", "tables", "tensors", "yolo"},
+        {"cluster", "engines", "images", "exported", "tables", "tensors", "yolo"},
         {"samples", "training", "figures", "cli"},
         {"web"},
     ],

@@ -67,6 +67,13 @@ Engine = Annotated[
         help="keras, onnx or opencv; auto starts fastest, or takes Keras for a GPU."
     ),
 ]
+RankEngine = Annotated[
+    str,
+    typer.Option(
+        help="keras, onnx or opencv; auto starts fastest, or takes Keras for a GPU. "
+        "ray: processes of Ray, on this machine or a cluster (pip install 'ray[data]')."
+    ),
+]
 Margin = Annotated[
     str, typer.Option(help="top,sides,bottom of a crop, as fractions of the face.")
 ]

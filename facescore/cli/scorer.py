@@ -18,6 +18,7 @@ from facescore.cli.options import (
     LearningRate,
     Margin,
     Precision,
+    RankEngine,
     Ratings,
     Seed,
     Square,

@@ -214,6 +214,41 @@ def rate_pictures(
                 job.cancel()
 
 
+class RatingWorker:
+    """Rates pictures in a process of a cluster.
+
+    Args:
+        folder: As in `rate_pictures`, which all processes see.
+        output: The same.
+        scorer: Run folder or file of a scorer.
+        detector: Name, run folder or file of a detector, or `None`.
+        options: Further options of `FaceScorer`.
+    """
+
+    def __init__(
+        self,
+        folder: str,
+        output: str,
+        scorer: str,
+        detector: str | None,
+        options: Mapping[str, Any],
+    ) -> None:
+        self.folder, self.output = Path(folder), Path(output)
+        self.rate = FaceScorer(scorer, detector, **options)
+
+    def __call__(self, names: list[str]) -> list[dict[str, Any]]:
+        """Return the records of pictures.
+
+        Args:
+            names: Their names within the folder.
+        """
+        clock = Clock()
+        batch = [
+            _load(self.folder / name, self.folder, self.output, clock) for name in names
+        ]
+        return _rate(batch, self.rate, clock)
+
+
 def _load(path, folder, output, clock):
     """Return a record without faces and the picture; or with an error, and `None`."""
     record = {"file": path.relative_to(folder).as_posix()}

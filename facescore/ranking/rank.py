@@ -24,6 +24,7 @@ from facescore.ranking.pipeline import (
     NAME,
     Clock,
     Journal,
+    RatingWorker,
     fingerprint,
     rate_pictures,
     stamp,
@@ -35,6 +36,8 @@ from illustkit.images import list_images
 from illustkit.options import check_choice, check_number
 
 PICTURE_SCORES = "best", "mean"
+ENGINES = "auto", "ray"
+SHARDS = "shards"
 
 
 @dataclass
@@ -186,7 +189,8 @@ def rank_folder(
     resume: bool = True,
     picture_score: str = "best",
     duplicates: int | None = 6,
-    workers: int = 2,
+    workers: int | None = None,
+    engine: str = "auto",
     explain: int | None = None,
     progress: bool = True,
     confidence: float = CONFIDENCE,
@@ -225,7 +229,11 @@ def rank_folder(
         picture_score: "best" face or "mean" of the faces. Defaults to "best".
         duplicates: Most bits of 64 in which the hashes of pictures that look alike
             differ, or `None` to ignore duplicates. Defaults to 6.
-        workers: Threads that decode pictures. Defaults to 2.
+        workers: Threads that decode pictures, or with `engine` "ray" processes that do
+            everything. Defaults to 2 threads, or a process for each core.
+        engine: "auto", or "ray": Ray's processes rate the pictures, on this machine or
+            on a cluster whose machines all see the folders; scorer and detector are
+            then named, not opened. Defaults to "auto".
         explain: How many of the best to explain: the gallery shows what in their faces
             made the scores, where the mouse is. Defaults to none.
         progress: Show a progress bar. Defaults to `True`.
@@ -245,19 +253,27 @@ def rank_folder(
     """
     folder, output = expand_user(folder), expand_user(output)
     check_choice("picture_score", picture_score, PICTURE_SCORES)
+    check_choice("engine", engine, ENGINES)
     check_number("workers", workers, whole=True, least=1)
     check_number("top_k", top_k, whole=True, least=1)
     check_number("explain", explain, whole=True, least=1)
     check_number("duplicates", duplicates, whole=True, least=0, most=BITS // 2 - 1)
     images = _images(folder, output)
-    rate = FaceScorer(
-        scorer,
-        detector,
-        confidence=confidence,
-        iou=iou,
-        image_size=image_size,
-        tile=tile,
-    )
+    options: dict[str, Any] = {
+        "confidence": confidence,
+        "iou": iou,
+        "image_size": image_size,
+        "tile": tile,
+    }
+    named = scorer, detector
+    if engine == "ray":
+        opened = [n for n in named if not isinstance(n, str | os.PathLike | None)]
+        if opened:
+            raise UserError(
+                "`engine` ray opens scorer and detector in each process: name their "
+                f"runs or files. Received: {opened[0]!r}"
+            )
+    rate = FaceScorer(scorer, detector, **options)
     settings = {
         "folder": str(folder.resolve()),
         "scorer": fingerprint(rate.scorer),
@@ -275,7 +291,12 @@ def rank_folder(
         explainer = Explainer(rate.scorer)
     clock = Clock()
     with Journal(output / NAME, settings, resume) as journal:
-        done = _work(journal, images, folder, output, rate, workers, progress, clock)
+        if engine == "ray":
+            done = _spread(journal, images, folder, output, named, options, workers)
+        else:
+            done = _work(
+                journal, images, folder, output, rate, workers or 2, progress, clock
+            )
         records = {record["file"]: record for record in journal.records()}
     names = [image.relative_to(folder).as_posix() for image in images]
     pictures = ranked([records[name] for name in names], picture_score, duplicates)
@@ -295,10 +316,34 @@ def rank_folder(
     return Ranking(pictures, output, top, done, dict(clock))
 
 
-def _work(journal, images, folder, output, rate, workers, progress, clock):
-    """Bring the journal up to date; return the number of pictures rated."""
-    from tqdm import tqdm
+def _spread(journal, images, folder, output, models, options, workers):
+    """Bring the journal up to date by processes of Ray; return the number rated."""
+    from illustkit.cluster import map_to_shards, read_shards, remove_shards
 
+    shards = output / SHARDS
+
+    def merge():
+        journal.append(read_shards(shards))
+        remove_shards(shards)
+
+    merge()  # what an interrupted run has left
+    todo = _unrated(journal, images, folder, output)
+    # Processes have a working folder of their own; a name as "default" is no path.
+    named = [str(Path(m).resolve()) if m and Path(m).exists() else m for m in models]
+    arguments = [str(folder.resolve()), str(output.resolve()), *named, options]
+    map_to_shards(
+        [image.relative_to(folder).as_posix() for image in todo],
+        RatingWorker,
+        arguments,
+        shards,
+        workers=workers,
+    )
+    merge()
+    return len(todo)
+
+
+def _unrated(journal, images, folder, output):
+    """Return the pictures that are new, changed or were broken."""
     stamps = {}
     for record in journal.records():
         intact = "error" not in record and (output / record["thumbnail"]).exists()
@@ -308,6 +353,14 @@ def _work(journal, images, folder, output, rate, workers, progress, clock):
         before = stamps.get(image.relative_to(folder).as_posix())
         if not before or not image.exists() or before != tuple(stamp(image).values()):
             todo.append(image)
+    return todo
+
+
+def _work(journal, images, folder, output, rate, workers, progress, clock):
+    """Bring the journal up to date; return the number of pictures rated."""
+    from tqdm import tqdm
+
+    todo = _unrated(journal, images, folder, output)
     bar = tqdm(
         total=len(images),
         initial=len(images) - len(todo),

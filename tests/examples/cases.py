@@ -809,6 +809,7 @@ CASES: dict[str, Case] = {
     "illustkit:Run.best": Case(
         files=("runs/first",), values={"run": lambda: open_run("runs/first")}
     ),
+    "illustkit:map_to_shards": Case(needs="ray"),
     "illustkit:LocalServer": Case(values={"app": greeting_app}, prepare=answering_page),
     "illustkit:Adversarial": Case(
         values={
