@@ -89,8 +89,10 @@ async function show(item) {
   current = item;
   list();
   stage.close();
+  compare(false);
   controls();
   notes("");
+  $("#regions").replaceChildren();
   $("#caption").textContent = item.name;
   $("#notice").hidden = true;
   status(t("opening"));
@@ -491,6 +493,7 @@ async function remove(chosen) {
     running?.abort();
     current = null;
     stage.close();
+    compare(false);
     $("#regions").replaceChildren();
     $("#caption").textContent = "";
     status("");
