@@ -43,7 +43,9 @@ class Animation:
 
     Args:
         path: The file it came from.
-        frames: List of uint8 `(height, width, 4)`, RGB and alpha, upright.
+        frames: Sequence of uint8 `(height, width, 4)`, RGB and alpha, upright. What is
+            read from a file is decoded when it is asked for, and forgotten with the
+            next frame, so that a long animation takes no more memory than a short one.
         durations: Milliseconds that each frame is shown.
         format: "GIF", "PNG" or "WEBP".
         loop: How often it is played, 0 = for ever, or `None` where the file does not
@@ -56,7 +58,7 @@ class Animation:
     """
 
     path: str | os.PathLike
-    frames: list[np.ndarray]
+    frames: Sequence[np.ndarray]
     durations: list[float]
     format: str
     loop: int | None
@@ -110,7 +112,7 @@ def read_animation(
         ImageError: If the file is damaged, too large or no animation of these formats.
     """
     first, data, orientation, exif = open_picture(path, max_pixels)
-    frames, durations = [], []
+    durations: list[float] = []
     try:
         with without_warnings(), Image.open(io.BytesIO(data), formats=FORMATS) as file:
             count = getattr(file, "n_frames", 1)
@@ -128,21 +130,20 @@ def read_animation(
             default_image = bool(getattr(file, "default_image", False))
             for number in range(count):
                 file.seek(number)
-                pixels = np.asarray(file.convert("RGBA"))
-                frames.append(upright(pixels, orientation))
+                file.load()  # decoded here once, so that a damaged one is named
                 durations.append(file.info.get("duration", 0))
     except ImageError:
         raise
     except Exception as error:  # whatever Pillow meets in a damaged frame
         raise ImageError(
-            f"{path}: frame {len(frames) + 1} is damaged or cut short "
+            f"{path}: frame {len(durations) + 1} is damaged or cut short "
             f"({reason_of(error)}). Fetch or export it again."
         ) from error
     options = {"exif": exif, "icc_profile": first.info.get("icc_profile")}
     options["lossless"] = encoding_of(first, data).get("lossless")
     return Animation(
         path=path,
-        frames=frames,
+        frames=_Frames(data, count, orientation),
         durations=durations,
         format=first.format,
         loop=loop,
@@ -150,6 +151,45 @@ def read_animation(
         orientation=orientation,
         options=options,
     )
+
+
+class _Frames(Sequence[np.ndarray]):
+    """The frames of a file, each decoded when it is asked for; the last is kept."""
+
+    def __init__(self, data: bytes, n: int, orientation: int) -> None:
+        self.data, self.n, self.orientation = data, n, orientation
+        self.number, self.file, self.frame = -1, None, None
+
+    def __len__(self):
+        return self.n
+
+    def __getitem__(self, number):
+        if isinstance(number, slice):
+            return [self[i] for i in range(*number.indices(self.n))]
+        if number < 0:
+            number += self.n
+        if not 0 <= number < self.n:
+            raise IndexError(number)
+        if number != self.number:
+            with without_warnings():
+                if number < self.number:
+                    self.file = None  # Pillow does not find back in every PNG
+                if self.file is None:
+                    self.file = Image.open(io.BytesIO(self.data), formats=FORMATS)
+                self.file.seek(number)
+                pixels = np.asarray(self.file.convert("RGBA"))
+            self.number, self.frame = number, upright(pixels, self.orientation)
+        return self.frame
+
+
+class _Images:
+    """The frames to save, each made when Pillow asks for it; it asks more than once."""
+
+    def __init__(self, frames: Sequence[np.ndarray], make: Any) -> None:
+        self.frames, self.make = frames, make
+
+    def __iter__(self):
+        return (self.make(i) for i in range(1, len(self.frames)))
 
 
 def check_frames(path: str | os.PathLike, n: int, source: str | os.PathLike) -> None:
@@ -209,34 +249,39 @@ def write_animation(
     elif like.format == "GIF" != name:
         loop = 1 if loop is None else loop
     options: dict[str, Any] = {"duration": list(like.durations), "loop": loop}
-    turned = list(frames)
-    if name in HOLDS_EXIF:
-        turned = [as_stored(frame, like.orientation) for frame in frames]
+    turns = name in HOLDS_EXIF
+    if turns:
         options["exif"] = like.options["exif"]
     if name in HOLDS_ICC:
         options["icc_profile"] = like.options["icc_profile"]
     opaque = all((frame[..., 3] == 255).all() for frame in frames)
+    before = like.frames if len(like.frames) == len(frames) else frames
+    channels = 3 if opaque else 4
+
+    def make(number):
+        frame = frames[number]
+        if name == "GIF":
+            return _palette_image(path, frame, before[number])
+        if turns:
+            frame = as_stored(frame, like.orientation)
+        return Image.fromarray(np.ascontiguousarray(frame[..., :channels]))
+
     if name == "GIF":
-        before = like.frames if len(like.frames) == len(frames) else frames
-        images = [
-            _palette_image(path, frame, old)
-            for frame, old in zip(turned, before, strict=True)
-        ]
         # A transparent pixel would show the frame before.
         options["disposal"] = 1 if opaque else 2
-    else:
-        channels = 3 if opaque else 4
-        images = [
-            Image.fromarray(np.ascontiguousarray(f[..., :channels])) for f in turned
-        ]
-        if name == "PNG":
-            options["default_image"] = like.default_image
-        elif like.format == "WEBP":
-            options["lossless"] = like.options["lossless"]
+    elif name == "PNG":
+        options["default_image"] = like.default_image
+    elif like.format == "WEBP":
+        options["lossless"] = like.options["lossless"]
     if name == "WEBP" and quality is not None:
         options |= at_quality(name, quality)
     data = save_bytes(
-        path, images[0], name, save_all=True, append_images=images[1:], **options
+        path,
+        make(0),
+        name,
+        save_all=True,
+        append_images=_Images(frames, make),
+        **options,
     )
     return write_bytes(path, data)
 

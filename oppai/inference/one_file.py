@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -131,9 +131,10 @@ class FileRestorer:
         marked = self.marks.find(job.source, animation.frames[0].shape)
         again = self.again or self.options.get("fill", False)
         record = Record() if again else read_record(job.source)
-        frames, earlier, used, reason = [], [], [], None
+        frames = _Edited(animation.frames)
+        earlier, used, reason = [], [], None
         begin("frames", len(animation.frames))
-        for frame in animation.frames:
+        for number, frame in enumerate(animation.frames):
             rgb, alpha = frame[..., :3], frame[..., 3]
             alpha = None if (alpha == 255).all() else alpha
             earlier.append(record.boxes_in(rgb))
@@ -145,13 +146,12 @@ class FileRestorer:
                         rgb, alpha, marked, done=done, used=used
                     )
             except NothingCensoredError as error:
-                frames.append(frame)
                 reason = error
             else:
-                frames.append(np.concatenate([restored, frame[..., 3:]], axis=-1))
+                frames.edit(number, restored, rgb)
             used[:] = [np.maximum.reduce(used)] if used else []
             advance()
-        if all(a is b for a, b in zip(frames, animation.frames, strict=True)):
+        if not frames.edits:
             raise reason
         if job.mask is not None:
             write_mask(job.mask, *used, overwrite=self.overwrite)
@@ -189,6 +189,34 @@ class FileRestorer:
         result = rgb.copy()
         result[rows] = np.where(changed, beneath, rgb[rows])
         return result
+
+
+class _Edited(Sequence[np.ndarray]):
+    """The frames of an animation, of which the changed parts alone are kept."""
+
+    def __init__(self, frames: Sequence[np.ndarray]) -> None:
+        self.frames = frames
+        self.edits: dict[int, tuple[slice, np.ndarray]] = {}
+
+    def edit(self, number: int, rgb: np.ndarray, before: np.ndarray) -> None:
+        """Change the colours of a frame, uint8 `(height, width, 3)`."""
+        rows = changed_rows(rgb, before)
+        self.edits[number] = rows, rgb[rows].copy()
+
+    def __len__(self):
+        return len(self.frames)
+
+    def __getitem__(self, number):
+        if isinstance(number, slice):
+            return [self[i] for i in range(*number.indices(len(self)))]
+        number = range(len(self))[number]
+        frame = self.frames[number]
+        if number not in self.edits:
+            return frame
+        rows, part = self.edits[number]
+        frame = frame.copy()
+        frame[rows, :, :3] = part
+        return frame
 
 
 def _opaque(picture: Picture) -> Picture:

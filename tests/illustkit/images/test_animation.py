@@ -1,5 +1,7 @@
 """Animations made by Pillow come in with all frames, and go out as they were."""
 
+import weakref
+
 import numpy as np
 import pytest
 from PIL import Image, ImageSequence
@@ -129,3 +131,19 @@ def test_what_cannot_be_is_told(tmp_path):
     cut.write_bytes(data[: len(data) * 2 // 3])
     with pytest.raises(ImageError, match="cut.webp: "):
         read_animation(cut)
+
+
+@pytest.mark.parametrize("kind", OPTIONS)
+def test_frames_are_decoded_when_asked_for_in_any_order_and_forgotten(tmp_path, kind):
+    path = save(tmp_path / f"a.{kind}", frames_of(clear=True))
+    frames = read_animation(path).frames
+    wanted, _, _ = seen(path)
+    for i in (2, 0, -2, 1, 2):
+        np.testing.assert_array_equal(shown([frames[i]]), shown([wanted[i]]))
+    assert len(frames) == len(frames[:]) == 3
+    np.testing.assert_array_equal(frames[::-1][0], frames[2])
+    with pytest.raises(IndexError):
+        frames[3]
+    first = weakref.ref(frames[0])
+    assert first() is frames[0]
+    assert frames[1] is not None and first() is None
