@@ -85,7 +85,7 @@ def map_to_shards(
                 fn_constructor_args=(worker, tuple(arguments)),
                 batch_size=1,
                 batch_format="numpy",
-                concurrency=processes,
+                compute=ray.data.ActorPoolStrategy(size=processes),
                 num_cpus=1,
             )
             .write_parquet(str(Path(folder).resolve() / uuid.uuid4().hex))
