@@ -200,7 +200,7 @@ def colorize(
 
 def complete(
     pictures: Pictures,
-    run: TranslationRun = "default",
+    run: Annotated[Path, typer.Option(help="Run folder of train-translation.")],
     box: Annotated[
         list[str] | None,
         typer.Option(help="left,top,right,bottom in pixels; may be given again."),

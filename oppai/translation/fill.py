@@ -27,7 +27,7 @@ STYLE_SIDE = 512  # pixels of a style's shorter side: more show no more of its s
 
 def complete(
     picture: Any,
-    model: Any = DEFAULT,
+    model: Any,
     *,
     boxes: Sequence[Sequence[float]] | None = None,
     mask: Any = None,
@@ -41,14 +41,12 @@ def complete(
 
     Example:
     ```python
-    whole = oppai.complete("torn.png", boxes=[(30, 40, 90, 80)])
     whole = oppai.complete("torn.png", "runs/complete", boxes=[(30, 40, 90, 80)])
     ```
 
     Args:
         picture: RGB uint8 `(height, width, 3)`, or the path of a picture.
-        model: Run folder of the task "complete", or a loaded model. Defaults to
-            "default", the package's own network.
+        model: Run folder of the task "complete", or a loaded model.
         boxes: Boxes (left, top, right, bottom) in pixels. Defaults to none.
         mask: uint8 or bool `(height, width)`, white where the picture is hidden, or the
             path of a mask. Defaults to `None`.

@@ -26,6 +26,9 @@ from oppai.translation.sketch import (
 from oppai.translation.style import StyleTransfer, adapt, moments
 
 AB_RANGE = 110.0  # a* and b* of sRGB lie between -108 and 99
+# Squares teach a network to draw in grey where it is unsure of a line. What is darker
+# than this level is of one more often than not.
+LINE_LEVEL, LINE_STEEPNESS = 0.65, 2.0
 FILLED = np.uint8(127)  # the one colour of a hole
 
 
@@ -206,7 +209,8 @@ class CleanLines(Task):
         return terms
 
     def result(self, x, y_pred):
-        return np.clip(np.rint(y_pred * 255), 0, 255).astype("uint8")
+        clear = 0.5 + LINE_STEEPNESS * (y_pred - LINE_LEVEL)
+        return np.clip(np.rint(clear * 255), 0, 255).astype("uint8")
 
     def given_of(self, picture):
         return {"grey": grey_of(picture)}
@@ -221,7 +225,7 @@ class CleanLines(Task):
             return y_pred
         large = cv2.resize(y_pred, (width, height), interpolation=cv2.INTER_CUBIC)
         # An edge is as steep as before: it rose within a pixel and is many wide now.
-        steep = 0.5 + (large - 0.5) * width / y_pred.shape[1]
+        steep = LINE_LEVEL + (large - LINE_LEVEL) * width / y_pred.shape[1]
         return np.clip(steep, 0, 1)[..., None]
 
 
@@ -230,7 +234,7 @@ class Colorize(Task):
 
     name, learns = "colorize", "grey pictures into coloured ones"
     channels = (1, 3)
-    scales, sees = (1.0, 2.0), 2.0
+    scales, sees = (1.0, 2.0), 1.2
     term_weights = {"squares": 1.0}
     monitors = ("l1",)
     best = ("val_squares", "min")

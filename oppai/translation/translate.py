@@ -230,9 +230,10 @@ def _load_shipped(task):
     """Return the package's own network of a task."""
     path = WEIGHTS / f"{task}.npz"
     if task is None or not path.exists():
+        others = " `oppai restore --fill` fills holes." if task == "complete" else ""
         raise UserError(
             f"The package holds no network of the task {task!r}: name a run folder of "
-            "oppai train-translation."
+            f"oppai train-translation.{others}"
         )
     found: dict[str, Any] = {}
 

@@ -227,7 +227,7 @@ class Pointwise:
 
     def __call__(self, inputs, training):
         assert inputs.shape[1] % 8 == 0 == inputs.shape[2] % 8
-        return 1 - 0.5 * inputs
+        return 1 - 0.25 * inputs
 
 
 @pytest.mark.parametrize("size", [(30, 41), (200, 75), (129, 131)])
@@ -237,7 +237,8 @@ def test_parts_of_a_large_picture_join_without_a_seam(size):
     whole = TranslationModel(Pointwise(), task, tile=10**4)
     tiled = TranslationModel(Pointwise(), task, tile=128)
     rgb = np.repeat(picture, 3, axis=2)
-    expected = np.rint(255 - 0.5 * picture.astype(float))
+    # Lines are made clear: 2 (1 - x/4) - .8.
+    expected = np.minimum(255, 306 - 0.5 * picture.astype(float))
     for model in (whole, tiled):
         result = model(rgb)
         assert result.shape == rgb.shape and result.dtype == np.uint8
@@ -536,6 +537,7 @@ def test_lines_of_a_large_sketch_are_as_sharp_as_of_a_small_one():
     result = oppai.clean_sketch(picture, model)
     assert result.shape == picture.shape
     assert set(np.unique(result[:, :58])) == {255}
-    # Pointwise gives 1 of black and half of white, on which a steeper edge turns.
-    assert np.abs(result[:, 64:].astype(int) - 128).max() <= 1
-    assert 128 < result[0, 59, 0] < 255 or 128 < result[0, 60, 0] < 255
+    # Three quarters are .85 of an edge twice as steep, and .9 made clear.
+    assert np.abs(result[:, 64:].astype(int) - 229.5).max() <= 1
+    rise = np.flatnonzero((result[0, :, 0] < 250) & (result[0, :, 0] > 232))
+    assert len(rise) <= 2
