@@ -109,10 +109,13 @@ async function show(item) {
     controls();
     caption();
     status(t("searching"));
+    const painted = Boolean(item.mask); // before it is searched for the first time
     await search(item, signal);
     if (signal.aborted) return;
-    if (!item.mask) asFound();
-    mask.past = []; // what was found is no step
+    if (!item.mask) {
+      asFound();
+      mask.past = []; // what was found is no step
+    } else if (!painted) step(() => mask.all((i, value) => (item.found[i] ? 255 : value)));
     controls();
     regions();
     if (item.ready) await restore();

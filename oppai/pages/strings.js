@@ -109,6 +109,8 @@ const STRINGS = {
   keyCompare: ["before and after", "前と後"],
   keyWheel: ["zoom; two fingers zoom and move", "拡大縮小。指2本で拡大と移動"],
   keyPan: ["middle button, or Space held + drag: move the picture", "中ボタン、またはスペース+ドラッグ：画像を動かす"],
+  wheel: ["wheel", "ホイール"],
+  drag: ["drag", "ドラッグ"],
   keyTheme: ["light or dark", "明るい・暗い"],
 };
 
@@ -154,7 +156,7 @@ export function translate() {
     const [term, meaning] = [document.createElement("dt"), document.createElement("dd")];
     for (const name of keys.split(" ")) {
       const key = document.createElement("kbd");
-      key.textContent = name;
+      key.textContent = name in STRINGS ? t(name) : name;
       term.append(key, " ");
     }
     meaning.textContent = t(text);

@@ -2,6 +2,7 @@
 
 import io
 import re
+import threading
 import zipfile
 
 import numpy as np
@@ -192,6 +193,25 @@ def test_the_tools_mark_what_they_are_drawn_over(page, path, censored):
     assert not marked[~(censored == censored[3, 3]).all(-1)].any()
 
 
+def test_one_can_paint_before_the_search_has_ended(page, path, monkeypatch):
+    find, go_on = OpenedPicture.find, threading.Event()
+
+    def slow(opened):
+        assert go_on.wait(60)
+        return find(opened)
+
+    monkeypatch.setattr(OpenedPicture, "find", slow)
+    page.find("#files").send_keys(str(path))
+    until(lambda: "Looking for" in page.text("#state"))
+    page.press("r")
+    page.drag((100, 150), (140, 180))
+    go_on.set()
+    until(lambda: page.text("#regions"))
+    assert page.mask()[165, 120] == page.mask()[76, 80] == 255
+    page.press("z")  # what was found is a step, since there was paint before
+    assert (page.mask()[165, 120], page.mask()[76, 80]) == (255, 0)
+
+
 def test_a_mask_is_loaded_and_a_region_is_left_out(page, path, tmp_path):
     page.open(path)
     until(lambda: page.text("#regions"))
@@ -351,7 +371,17 @@ def test_japanese_is_chosen_and_every_word_has_both_languages(page, path):
     for script in pages.glob("*.js"):
         used |= set(re.findall(r'\bt\("(\w+)"', script.read_text("utf-8")))
     used |= set(re.findall(r'", "(key\w+)"\]', table))
-    used |= {*TRANSLATIONS, "mosaic", "blur", "light", "white", "black", "missing"}
+    used |= {
+        *TRANSLATIONS,
+        "wheel",
+        "drag",
+        "mosaic",
+        "blur",
+        "light",
+        "white",
+        "black",
+        "missing",
+    }
     assert used <= known and known - used == set()
     for text in pages.glob("*.*"):
         if text.suffix in (".js", ".css", ".html"):
