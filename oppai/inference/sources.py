@@ -82,7 +82,8 @@ def plan_jobs(
                 f"{place}: its ending names the format. Leave `format` away, or give "
                 "a folder."
             )
-        return [_with_mask(Job(given[0], place, Path(given[0].name)), masks, one)]
+        job = Job(given[0], place, Path(given[0].name))
+        return _check_masks([_with_mask(job, masks, one)])
     jobs = []
     for path in given:
         if path.is_dir():
@@ -97,7 +98,7 @@ def plan_jobs(
             jobs.append(Job(path, _in_format(target, format), Path(path.name)))
     if not jobs:
         raise UserError(f"No picture found. Received: {', '.join(map(str, given))}")
-    return [_with_mask(job, masks, one) for job in jobs]
+    return _check_masks([_with_mask(job, masks, one) for job in jobs])
 
 
 def page_jobs(
@@ -191,6 +192,17 @@ def _with_mask(job, place, one):
     elif not (one and _is_file(place)):
         place = place / job.name.with_suffix(".png")
     return job._replace(mask=place)
+
+
+def _check_masks(jobs):
+    """Refuse masks in the place of a picture or of a result."""
+    pictures = {path.resolve() for job in jobs for path in (job.source, job.target)}
+    for job in jobs:
+        if job.mask is not None and job.mask.resolve() in pictures:
+            raise UserError(
+                f"{job.mask}: is a picture. Name another place for the masks."
+            )
+    return jobs
 
 
 class Marks:

@@ -71,3 +71,16 @@ def test_results_have_the_format_that_is_asked_for(tmp_path):
         plan_jobs(tmp_path / "a.PNG", output=tmp_path / "x.png", format="webp")
     with pytest.raises(UserError, match="x.png: `save_masks` is the name of one"):
         plan_jobs(tmp_path, save_masks=tmp_path / "x.png")
+
+
+def test_a_mask_takes_the_place_of_no_picture_and_of_no_result(tmp_path):
+    a, b = save(tmp_path / "a.png", noise()), save(tmp_path / "b.jpg", noise())
+    for paths, masks, name in (
+        (a, a, "a.png"),
+        (tmp_path, tmp_path, "a.png"),
+        ([b, a], tmp_path, "a.png"),
+        (b, tmp_path / "b_restored.jpg", "b_restored.jpg"),
+    ):
+        with pytest.raises(UserError, match=f"{name}: is a picture. Name another"):
+            plan_jobs(paths, save_masks=masks)
+    assert plan_jobs(b, save_masks=tmp_path)[0].mask == tmp_path / "b.png"
