@@ -202,6 +202,28 @@ def complete(data, n, model):
     return rows, shown, 5
 
 
+def optimised(task, y, steps):
+    """Return the pixels of least loss, from the picture's own (Gatys et al., 2016)."""
+    if keras.backend.backend() != "tensorflow":
+        raise SystemExit("This task takes its gradients from TensorFlow.")
+    import tensorflow as tf
+
+    pixels = keras.Variable(uint8_to_signed(y["picture"]))
+    optimiser = keras.optimizers.Adam(0.02)
+    optimiser.build([pixels])
+
+    @tf.function
+    def step():
+        with tf.GradientTape() as tape:
+            terms = task.terms(y, pixels.value, training=True)
+            loss = ops.mean(terms["content"] + 10 * terms["style"])
+        optimiser.apply([tape.gradient(loss, pixels.value)], [pixels])
+
+    for _ in range(steps):
+        step()
+    return np.asarray(pixels)
+
+
 def stylize(data, n, model, steps=300):
     """Compare the loss of one pass with that of pixels optimised by Gatys' method."""
     network, task = model.network, make_task("stylize")
@@ -213,23 +235,8 @@ def stylize(data, n, model, steps=300):
     for picture, other in zip(contents, others, strict=False):
         style = shrink(other, 128)[:128, :128]
         y = {"picture": picture[None], "style": style[None]}
-        pixels = keras.Variable(uint8_to_signed(picture[None]))
-        optimiser = keras.optimizers.Adam(0.02)
-        if keras.backend.backend() != "tensorflow":
-            raise SystemExit("This task takes its gradients from TensorFlow.")
-        import tensorflow as tf
-
-        @tf.function(jit_compile=False)
-        def step(y=y, pixels=pixels, optimiser=optimiser):
-            with tf.GradientTape() as tape:
-                terms = task.terms(y, pixels.value, training=True)
-                loss = ops.mean(terms["content"] + 10 * terms["style"])
-            optimiser.apply([tape.gradient(loss, pixels.value)], [pixels])
-
-        optimiser.build([pixels])
-        for _ in range(steps):
-            step()
-        gatys = task.result({}, np.asarray(pixels)[0])
+        found = optimised(task, y, steps)
+        gatys = task.result({}, found[0])
         made = {
             "the picture": picture,
             "one pass": oppai.stylize(picture, style, model),

@@ -1,8 +1,10 @@
-"""Draw `images/restored.png`: a censored character, the restored one, the original.
+"""Draw `images/restored.png` and `images/translations.jpg`.
 
 python docs/pictures.py
 
-Takes ten seconds of a CPU core. The mosaic is found, not marked.
+The first shows a censored character, the restored one and the original; the mosaic is
+found, not marked. The second has a row for each translation of the package: what it is
+given, and what it makes of it. Takes half a minute of a CPU core.
 """
 
 import os
@@ -13,15 +15,22 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 
 import oppai
+from illustkit.figures import sheet
 from illustkit.images import write_image
-from illustkit.samples import draw_character
+from illustkit.samples import HANDS, draw_character, draw_lines
 from oppai.censoring.block_grid import Grid, block_means
+from oppai.translation.sketch import roughen
+from oppai.translation.tasks import grey_of
+from oppai.translation.translate import load_translation
 
 BLOCK = 7
 ROWS = slice(150, 470)
+IMAGES = Path(__file__).with_name("images")
+UNSEEN = 2_000_000  # the first seed of characters that nothing was trained on
+SIZE = 168, 200
 
 
-def main():
+def draw_restored():
     character = draw_character(1203, (480, 678))
     left, top, right, bottom = character.face_box
     left, top = left + 4, top + (bottom - top) * 3 // 10
@@ -33,9 +42,33 @@ def main():
 
     gap = np.full((len(censored), 6, 3), 255, np.uint8)
     panels = [censored, gap, oppai.restore(censored), gap, character.image]
-    path = Path(__file__).with_name("images") / "restored.png"
-    write_image(path, np.concatenate(panels, 1)[ROWS])
+    write_image(IMAGES / "restored.png", np.concatenate(panels, 1)[ROWS])
+
+
+def draw_translations():
+    characters = [
+        draw_character(UNSEEN + i, SIZE, HANDS[i % len(HANDS)]).image for i in range(2)
+    ]
+    roughs = [
+        roughen(draw_lines(UNSEEN + i, SIZE), np.random.default_rng(i))
+        for i in range(2)
+    ]
+    rows = {}
+    rows["clean"] = [
+        (np.dstack([r] * 3), oppai.clean_sketch(np.dstack([r] * 3))) for r in roughs
+    ]
+    rows["colorize"] = []
+    for picture in characters:
+        places = [(x, y) for x in (30, 84, 138) for y in (45, 100, 170)]
+        hints = {(x, y): picture[y, x] for x, y in places}
+        coloured = oppai.colorize(picture, hints=hints)
+        rows["colorize"].append((np.repeat(grey_of(picture), 3, axis=2), coloured))
+    parts = load_translation("default", "segment")
+    rows["segment"] = [(c, parts.task.coloured(parts(c))) for c in characters]
+    pictures = [p for pairs in rows.values() for pair in pairs for p in pair]
+    write_image(IMAGES / "translations.jpg", sheet(pictures, columns=4, pad=4))
 
 
 if __name__ == "__main__":
-    main()
+    draw_restored()
+    draw_translations()

@@ -124,6 +124,7 @@ def train_translation(
 Pictures = Annotated[
     list[Path], typer.Argument(help="Files or folders; links are followed.")
 ]
+OwnRun = Annotated[Path, typer.Option(help="Run folder of train-translation.")]
 TranslationRun = Annotated[
     str,
     typer.Option(
@@ -138,7 +139,7 @@ Output = Annotated[
 
 def translate(
     pictures: Pictures,
-    run: Annotated[Path, typer.Option(help="Run folder of train-translation.")],
+    run: OwnRun,
     output: Output = None,
     overwrite: Overwrite = False,
 ) -> None:
@@ -200,7 +201,7 @@ def colorize(
 
 def complete(
     pictures: Pictures,
-    run: Annotated[Path, typer.Option(help="Run folder of train-translation.")],
+    run: OwnRun,
     box: Annotated[
         list[str] | None,
         typer.Option(help="left,top,right,bottom in pixels; may be given again."),
@@ -225,10 +226,10 @@ def complete(
 
 def stylize(
     pictures: Pictures,
+    run: OwnRun,
     style: Annotated[
         list[Path], typer.Option(help="Picture of the style; given again, both mix.")
     ],
-    run: TranslationRun = "default",
     strength: Annotated[
         float, typer.Option(help="From 0, the picture, to 1, the style.")
     ] = 1.0,

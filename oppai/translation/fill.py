@@ -14,13 +14,7 @@ from oppai.inference.marks import boxes_alpha, mask_alpha, read_mask
 from oppai.translation.pairs import shrink
 from oppai.translation.style import mix_styles, moments
 from oppai.translation.tasks import FILLED
-from oppai.translation.translate import (
-    DEFAULT,
-    as_picture,
-    in_parts,
-    load_translation,
-    pad_to,
-)
+from oppai.translation.translate import as_picture, in_parts, load_translation, pad_to
 
 STYLE_SIDE = 512  # pixels of a style's shorter side: more show no more of its strokes
 
@@ -118,7 +112,7 @@ def _filled(model, picture, hole):
 def stylize(
     picture: Any,
     style: Any,
-    model: Any = DEFAULT,
+    model: Any,
     *,
     strength: float = 1.0,
     weights: Sequence[float] | None = None,
@@ -131,15 +125,13 @@ def stylize(
 
     Example:
     ```python
-    made = oppai.stylize("photo.png", "painting.png")
     made = oppai.stylize("photo.png", "painting.png", "runs/style", strength=0.8)
     ```
 
     Args:
         picture: RGB uint8 `(height, width, 3)`, or the path of a picture.
         style: A picture likewise, or a list of them.
-        model: Run folder of the task "stylize", or a loaded model. Defaults to
-            "default", the package's own network.
+        model: Run folder of the task "stylize", or a loaded model.
         strength: From 0 (the picture, decoded) to 1. Defaults to 1.
         weights: One number for each of several styles. Defaults to equal ones.
         keep_colours: Whether only the lightness is changed. Defaults to `False`.

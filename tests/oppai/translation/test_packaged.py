@@ -1,0 +1,81 @@
+"""The packaged networks load and do better than what needs no training."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from skimage.color import deltaE_ciede2000
+
+import oppai
+from illustkit.errors import UserError
+from illustkit.images import read_image, uint8_to_lab
+from illustkit.samples import HANDS, draw_character, draw_lines, draw_parts
+from oppai.translation.sketch import roughen
+from oppai.translation.translate import WEIGHTS, load_translation
+
+UNSEEN = range(2_000_000, 2_000_004)  # no training draws these seeds
+SIZE = 96, 128
+
+
+@pytest.fixture(scope="module")
+def characters():
+    return [draw_character(seed, SIZE, HANDS[seed % 2]).image for seed in UNSEEN]
+
+
+def test_colours_are_nearer_than_grey_and_follow_a_hint(characters):
+    model = load_translation("default", "colorize")
+    before = after = 0.0
+    for picture in characters:
+        truth = uint8_to_lab(picture)
+        grey = truth * [1, 0, 0]
+        before += deltaE_ciede2000(truth, grey).mean()
+        hints = {(x, y): picture[y, x] for x in (20, 48, 76) for y in (30, 60, 90)}
+        found = oppai.colorize(picture, model, hints=hints)
+        after += deltaE_ciede2000(truth, uint8_to_lab(found)).mean()
+    assert after < before
+    red = oppai.colorize(characters[0], hints={(48, 64): "#ff0000"})[64, 48]
+    blue = oppai.colorize(characters[0], hints={(48, 64): "#0000ff"})[64, 48]
+    assert int(red[0]) - red[2] > int(blue[0]) - blue[2] + 20
+
+
+def test_lines_are_cleaner_than_the_rough():
+    model = load_translation("default", "clean")
+    before = after = 0.0
+    for seed in UNSEEN:
+        lines = draw_lines(seed, (192, 192)).astype(float)
+        rough = roughen(lines.astype("uint8"), np.random.default_rng(seed))
+        found = oppai.clean_sketch(np.dstack([rough] * 3), model)[..., 0]
+        before += np.abs(rough - lines).mean()
+        after += np.abs(found - lines).mean()
+    assert after < 0.7 * before
+
+
+def test_parts_are_told_apart():
+    model = load_translation("default", "segment")
+    found = np.zeros((4, 4), int)
+    for seed in UNSEEN:
+        parts = draw_parts(seed, SIZE)
+        np.add.at(found, (parts, model(draw_character(seed, SIZE).image)), 1)
+    both = np.diag(found)
+    assert (both / (found.sum(0) + found.sum(1) - both)).mean() > 0.6
+
+
+@pytest.mark.parametrize("path", sorted(WEIGHTS.glob("*.npz")), ids=lambda p: p.name)
+def test_files_are_small(path):
+    assert path.stat().st_size < 8e6
+
+
+def test_what_the_package_has_no_network_for_is_told():
+    with pytest.raises(UserError, match="oppai restore --fill"):
+        load_translation("default", "complete")
+    with pytest.raises(UserError, match="no network of the task 'stylize'"):
+        load_translation("default", "stylize")
+
+
+def test_the_guide_shows_a_small_picture_of_them():
+    docs = Path(__file__).parents[3] / "docs"
+    assert "images/translations.jpg" in (docs / "oppai.md").read_text("utf-8")
+    picture = docs / "images" / "translations.jpg"
+    assert picture.stat().st_size < 250_000
+    height, width = read_image(picture).shape[:2]
+    assert width > 4 * 168 and height > 3 * 200  # three rows of two pairs
