@@ -501,6 +501,7 @@ class Seen:
 def test_a_large_picture_is_coloured_at_the_size_that_was_learnt():
     network = Seen()
     task = make_task("colorize", {"global_size": 32})
+    task.sees = 2.0  # sides of what was learnt
     model = TranslationModel(network, task, image_size=32)
     picture = np.random.default_rng(0).integers(0, 256, (160, 200, 3)).astype("uint8")
     result = oppai.colorize(picture, model, hints={(100, 80): "#ff0000"})
