@@ -52,6 +52,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     sizes = [10_000, 100_000, 1_000_000]
     parser.add_argument("--numbers", type=int, nargs="+", default=sizes)
+    numbers = parser.parse_args().numbers
     ways = {
         "all": compare_all,
         "one band": one_band,
@@ -59,7 +60,7 @@ def main():
     }
     print(f"| hashes | pairs | {' | '.join(ways)} | memory of `near_pairs` |")
     print("|-|-|" + "-|" * (len(ways) + 1))
-    for n in parser.parse_args().numbers:
+    for n in numbers:
         hashes, cells, found = made_up(n), [], {}
         for name, way in ways.items():
             if n > LARGEST.get(name, n):

@@ -64,13 +64,16 @@ def find_blurs(picture: np.ndarray) -> list[Region]:
     return regions
 
 
-def marked_sigma(picture: np.ndarray, box: Box, part: np.ndarray) -> float | None:
+def marked_sigma(
+    picture: np.ndarray, box: Box, part: np.ndarray, *, least: float = _MARKED
+) -> float | None:
     """Estimate the strength of a blur that somebody marked.
 
     Args:
         picture: uint8 RGB `(height, width, 3)`.
         box: `(left, top, right, bottom)` of what is marked.
         part: bool, of the box's size.
+        least: Log odds from which it counts as blurred. Defaults to 0.
 
     Returns:
         Standard deviation in pixels, or `None` if the part was not blurred.
@@ -84,7 +87,7 @@ def marked_sigma(picture: np.ndarray, box: Box, part: np.ndarray) -> float | Non
     mask[top - y0 : bottom - y0, left - x0 : right - x0] = part
     view = BlurView(around)
     evidence = view.gather(mask, view.weigh_samples())
-    if weigh("marked", evidence)[0] < _MARKED:
+    if weigh("marked", evidence)[0] < least:
         return None
     return view.estimate_sigma(evidence)
 

@@ -79,7 +79,7 @@ def gather_evidence(
         np.log(sure / (1 - sure)).mean() / 4,
         min(scores),
         sum(scores) / 2,
-        float(_is_jpeg_grid(grid)),
+        float(is_jpeg_grid(grid)),
         np.log2(block) - 3,
         np.log1p(shrink * n_cells),
         abs(np.log2(grid.block[0] / grid.block[1])),
@@ -201,6 +201,6 @@ def _grid_of(region: Region) -> Grid:
     return region.grid
 
 
-def _is_jpeg_grid(grid):
+def is_jpeg_grid(grid: Grid) -> bool:
     """Return whether the blocks of a JPEG may make the grid."""
     return not any(value % 8 for pair in (grid.block, grid.origin) for value in pair)

@@ -13,6 +13,7 @@ from oppai.detection.evidence import (
     gather_evidence,
     grid_scores,
     is_grid,
+    is_jpeg_grid,
     scores_on_grid,
     step_profiles,
     weigh,
@@ -332,7 +333,7 @@ def find_mosaics(
     else:
         marked = marked[half][::2, ::2]
     found = _find_at_its_size(_halved(picture[half]), least, marked)
-    return [
+    doubled = [
         _doubled(region)
         for region in found
         # Soft mosaics are searched at all sizes anyway.
@@ -342,6 +343,8 @@ def find_mosaics(
         and region.mask.sum() < _MOST_OF * height * width / 4
         and max(region.grid.block) <= _OBLONG * min(region.grid.block)
     ]
+    # The blocks of a JPEG begin at multiples of four there, which nothing weighs.
+    return [r for r in doubled if marked is not None or not is_jpeg_grid(r.grid)]
 
 
 def _halved(picture):

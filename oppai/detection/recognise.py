@@ -15,6 +15,9 @@ _AROUND = 100
 _MARKED = 0.1
 # Fraction of a marked part that a censor covers: marks are drawn loosely.
 _COVERED = 0.2
+# Fraction from which white, light or black surely hides a part, and log odds from which
+# less of it was blurred instead: something dark below a blur looks hidden by black.
+_SURELY, _BLURRED = 0.6, 2.0
 # Fraction of a part that has one colour, and of its surroundings that may have it too.
 _PLAIN, _BESIDE = 0.6, 0.1
 _SAME = 6  # levels: the noise of a JPEG
@@ -74,9 +77,16 @@ def blurs_under(
         for mosaic in mosaics:
             here, there = overlap(box, mosaic.box)
             covered[here] |= mosaic.mask[there]
-        if covered[part].mean() >= _COVERED or _is_plain(picture, box, part):
+        if covered[part].mean() >= _COVERED:
             continue
-        sigma = marked_sigma(picture, box, part)
+        share = _plain_share(picture, box, part)
+        if share >= _SURELY:
+            continue
+        is_plain = share >= _COVERED
+        least = {"least": _BLURRED} if is_plain else {}
+        sigma = marked_sigma(picture, box, part, **least)
+        if sigma is None and is_plain:
+            continue
         if sigma is None:
             unknown[top : box[3], left : box[2]] |= part
         else:
@@ -84,8 +94,8 @@ def blurs_under(
     return blurs, unknown
 
 
-def _is_plain(picture, box, part):
-    """Return whether white, light, black or another single colour hides a part."""
+def _plain_share(picture, box, part):
+    """Return how much of a part white, light, black or one other colour hides."""
     left, top, right, bottom = box
     height, width = picture.shape[:2]
     x, y = max(_AROUND, right - left), max(_AROUND, bottom - top)
@@ -95,13 +105,13 @@ def _is_plain(picture, box, part):
     mask = np.zeros(around.shape[:2], bool)
     mask[top - y0 : bottom - y0, left - x0 : right - x0] = part
     if _has_one_colour(around, mask):
-        return True
+        return 1.0
     import cv2
 
     probability = hidden_pixels(around)
     size = around.shape[1::-1]
     probability = cv2.resize(probability, size, interpolation=cv2.INTER_LINEAR)
-    return bool((probability[mask] > 0.5).mean() >= _COVERED)
+    return float((probability[mask] > 0.5).mean())
 
 
 def _has_one_colour(picture, mask):

@@ -135,3 +135,24 @@ def test_every_number_of_the_evidence_has_a_name_and_a_weight():
     assert evidence[NAMES.index("samples")] == pytest.approx(
         (cv2.resize(log_odds, (128, 128))[mask] > 0).mean()
     )
+
+
+def test_something_dark_below_a_blur_is_not_hidden_by_black(monkeypatch):
+    """Shares of a part as black would hide them, worked by hand."""
+    _, picture = blurred(3, ImageFilter.GaussianBlur(6))
+    hole = np.zeros(picture.shape[:2], bool)
+    hole[60:220, 60:220] = True
+    kinds = {}
+    for share in (0.1, 0.4, 0.7):
+        place = "oppai.detection.recognise._plain_share"
+        monkeypatch.setattr(place, lambda picture, box, part, share=share: share)
+        blurs, unknown = blurs_under(picture, hole, [])
+        kinds[share] = [blur.kind for blur in blurs]
+        assert not unknown.any()
+    assert kinds == {0.1: ["blur"], 0.4: ["blur"], 0.7: []}
+    # What is sharp is hidden by black from a share of .2 on, and else unknown.
+    sharp = draw_character(3, (300, 424)).image
+    for share, known in ((0.1, False), (0.4, True)):
+        monkeypatch.setattr(place, lambda picture, box, part, share=share: share)
+        blurs, unknown = blurs_under(sharp, hole, [])
+        assert blurs == [] and unknown.any() != known

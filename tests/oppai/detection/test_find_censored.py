@@ -184,15 +184,17 @@ def test_a_mosaic_is_found_after_the_picture_was_resized(character, scale, way):
 
 
 def test_what_is_found_at_half_the_size_lies_in_the_picture(character, monkeypatch):
-    """Where nothing is found at its own size, and never over nearly all of it."""
+    """Where nothing is found at its own size, never over nearly all, nor a JPEG's."""
     small = Region((10, 12, 40, 30), np.ones((18, 30), bool), "mosaic", Grid((5, 4)))
     most = Region((0, 0, 150, 150), np.ones((150, 150), bool), "mosaic", Grid((5, 4)))
     flat = Region((60, 40, 90, 58), np.ones((18, 30), bool), "mosaic", Grid((9, 3)))
+    jpeg = Grid((4, 8), (0, 20))  # of 8×16 pixels, from multiples of 8
+    jpeg = Region((60, 60, 90, 78), np.ones((18, 30), bool), "mosaic", jpeg)
     sizes = []
 
     def find(picture, least, marked):
         sizes.append(picture.shape[:2])
-        return [] if len(sizes) == 1 else [small, most, flat]
+        return [] if len(sizes) == 1 else [small, most, flat, jpeg]
 
     monkeypatch.setattr(mosaic_finder, "_find_at_its_size", find)
     (region,) = find_mosaics(character[:, :299])
