@@ -20,6 +20,7 @@ _FLOOR = 0.15  # squared levels: the rounding of colours and of grey
 _RATIO = 3.0  # least ratio of residuals in a window
 _NOISE = 16.0  # squared levels: most residual in a window, as of a JPEG
 _SEEDS = 6  # windows from which a grid is fitted, at most
+_TOGETHER = 0.3  # fraction of the windows that agree which lie in one place, at least
 _SURE_RATIO = 4.0  # ratio in a region at which a mosaic is as likely as not
 _DETAIL = 6  # levels: what varies less within a block shows nothing
 _ROOM = 12  # blocks around the windows in which the rest of a mosaic is looked for
@@ -139,8 +140,11 @@ def find_soft(
             if not score.any():
                 break
             seed = int(score.argmax())
-            agree = votes.alike(seed) & free
-            free &= ~agree
+            alike = votes.alike(seed) & free
+            free &= ~alike
+            agree = votes.together(seed, alike)
+            if agree.sum() < _TOGETHER * alike.sum():
+                continue
             # One window alone may be a chance.
             if agree.sum() < 2 and score[seed] < 2 * _RATIO:
                 continue
@@ -186,6 +190,24 @@ class _Votes:
             shift = (self.grid[:, axis, 1] - middle + block / 2) % block - block / 2
             agree &= np.abs(shift) < 0.75 + 0.02 * away
         return agree & (self.kernel == self.kernel[seed])
+
+    def together(self, seed, agree):
+        """Return which of the windows that agree lie together with the seed.
+
+        Those of a mosaic do. In a large picture others agree by chance, anywhere.
+        """
+        import cv2
+
+        place = self.corner // _STEP
+        marks = np.zeros(place.max(0) + 1, np.uint8)
+        marks[tuple(place[agree].T)] = 1
+        reach = [
+            int(np.ceil(max(_ROOM * block, _SIDE) / _STEP))
+            for block in self.grid[seed, :, 0]
+        ]
+        near = np.ones([r | 1 for r in reach], np.uint8)  # joins two that far apart
+        _, labels = cv2.connectedComponents(cv2.dilate(marks, near))
+        return agree & (labels[tuple(place.T)] == labels[tuple(place[seed])])
 
     def middles(self, chosen):
         """Return the pixels in the middles of some windows, as rows and columns."""

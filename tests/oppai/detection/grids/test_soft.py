@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from illustkit.samples import draw_character
-from oppai.detection.grids.soft import enlarging, find_soft
+from oppai.detection.grids.soft import _Votes, enlarging, find_soft
 from oppai.detection.mosaic import find_mosaics
 
 BOX = 40, 60, 210, 220
@@ -83,3 +83,18 @@ def test_soft_mosaics_are_among_all_mosaics(grey):
     picture = censored(grey, (26, 25), "linear")[..., None].repeat(3, 2)
     regions = find_mosaics(picture)
     assert [region.grid.soft for region in regions] == [True]
+
+
+def test_windows_that_agree_far_away_are_not_of_one_mosaic():
+    """Blocks of 5 pixels reach 60: five windows in a chain, and two elsewhere."""
+    corner = np.array(
+        [(0, 0), (40, 0), (100, 20), (100, 80), (120, 80), (300, 0), (0, 400)]
+    )
+    n = len(corner)
+    votes = _Votes(1, None, corner, np.full((n, 2, 2), 5.0), None, None)
+    agree = np.ones(n, bool)
+    agree[1] = False  # it lies between, but does not agree
+    assert votes.together(0, agree).tolist() == [True] + [False] * 6
+    agree[1] = True
+    assert votes.together(0, agree).tolist() == [True] * 5 + [False] * 2
+    assert votes.together(5, agree).nonzero()[0].tolist() == [5]
