@@ -14,7 +14,7 @@ from tests.accelerators.conftest import CASES, LARGE, NAMES
 TOLERANCE = 1e-5
 # The discriminator's last BatchNorm sees four numbers a channel, and makes more of
 # rounding. Without the other replica's two they would differ by a tenth and more.
-TOLERANCES = {"completion": 1e-4}
+TOLERANCES = {"completion": 2e-4}
 cells = [
     pytest.param(
         configuration,
