@@ -45,8 +45,8 @@ SETTINGS = {
     "segment": {
         "network": {"filters": 12},
         "batch_size": 8,
-        "epochs": 12,
-        "drawn": 480,
+        "epochs": 36,
+        "drawn": 1200,
     },
     "stylize": {"batch_size": 4, "epochs": 9, "holdout": 0.02},
 }
