@@ -20,11 +20,16 @@ export class Words {
     this.translate();
   }
 
-  // `data-t` names the text of an element, `data-l` its label.
+  // `data-t` names the text of an element, `data-l` its label, `data-key` its key.
   translate(root = document) {
     document.documentElement.lang = this.language;
     for (const element of root.querySelectorAll("[data-t]")) {
       element.textContent = this.say(element.dataset.t);
+      if (element.dataset.key) {
+        const key = document.createElement("kbd");
+        key.textContent = element.dataset.key;
+        element.append(" ", key);
+      }
     }
     for (const element of root.querySelectorAll("[data-l]")) {
       element.setAttribute("aria-label", this.say(element.dataset.l));

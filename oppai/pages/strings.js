@@ -1,4 +1,6 @@
-// Every word of the page, in English and Japanese; and the language that is chosen.
+// Every word of the page, in English and Japanese.
+
+import { Words } from "./words.js";
 
 const STRINGS = {
   title: ["restores pictures", "画像の復元"],
@@ -120,38 +122,23 @@ const KEYS = [
   ["PgUp PgDn", "keyPicture"], ["+ − F", "keyZoom"], ["M", "keyMask"], ["X", "keyCompare"],
   ["wheel", "keyWheel"], ["drag", "keyPan"], ["T", "keyTheme"],
 ];
-const STORE = "oppai-language";
 
-let language = localStorage.getItem(STORE) ?? (navigator.language.startsWith("ja") ? "ja" : "en");
+const words = new Words("oppai-language", STRINGS);
 
-export const currentLanguage = () => language;
-
-export function t(key, ...values) {
-  const text = STRINGS[key][language === "ja" ? 1 : 0];
-  return text.replace(/\{(\d)\}/g, (_, n) => values[n]);
-}
+export const currentLanguage = () => words.language;
+export const t = (key, ...values) => words.say(key, ...values);
 
 export function chooseLanguage(name) {
-  language = name === "ja" ? "ja" : "en";
-  localStorage.setItem(STORE, language);
-  translate();
+  words.choose(name);
+  showKeys();
 }
 
-// `data-t` names the text of an element, `data-l` its label, `data-key` its key.
 export function translate() {
-  document.documentElement.lang = language;
-  for (const element of document.querySelectorAll("[data-t]")) {
-    element.textContent = t(element.dataset.t);
-    if (element.dataset.key) {
-      const key = document.createElement("kbd");
-      key.textContent = element.dataset.key;
-      element.append(" ", key);
-    }
-  }
-  for (const element of document.querySelectorAll("[data-l]")) {
-    element.setAttribute("aria-label", t(element.dataset.l));
-    if (element.matches("button")) element.title = t(element.dataset.l);
-  }
+  words.translate();
+  showKeys();
+}
+
+function showKeys() {
   const rows = KEYS.flatMap(([keys, text]) => {
     const [term, meaning] = [document.createElement("dt"), document.createElement("dd")];
     for (const name of keys.split(" ")) {
