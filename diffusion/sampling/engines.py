@@ -15,6 +15,7 @@ from diffusion.schedules import make_schedule
 from illustkit.engines import choose_engine, open_graph
 from illustkit.errors import UserError
 from illustkit.options import check_choice
+from illustkit.runtime import missing_backend
 
 if TYPE_CHECKING:
     from diffusion.gans.model import IconGAN
@@ -144,7 +145,15 @@ def open_model(
                 f"keras. Received: {precision}"
             )
         return _on_onnx(run, shipped)
-    from diffusion.gans.runs import load_model
+    try:
+        from diffusion.gans.runs import load_model
+    except ModuleNotFoundError as error:
+        if not shipped or (advice := missing_backend(error)) is None:
+            raise
+        raise UserError(
+            "The package's model makes icons by ONNX Runtime alone: pip install "
+            f"onnxruntime. Without it: {advice}"
+        ) from error
 
     return load_model(run, precision=precision or "float32")
 

@@ -1,3 +1,5 @@
+import sys
+
 import numpy as np
 import pytest
 
@@ -32,3 +34,16 @@ def test_the_package_s_model_opens_without_keras(monkeypatch):
         open_model("default", engine="onnx", precision="mixed_bfloat16")
     with pytest.raises(UserError, match="`engine`"):
         open_model("default", engine="opencv")
+
+
+def test_without_an_engine_a_line_says_what_the_package_s_model_needs(monkeypatch):
+    monkeypatch.setattr("diffusion.sampling.engines.choose_engine", lambda *a, **k: "")
+    monkeypatch.setitem(sys.modules, "diffusion.gans.runs", None)  # as without Keras
+    with pytest.raises(ModuleNotFoundError):
+        open_model("default")
+    advice = "diffusion.sampling.engines.missing_backend"
+    monkeypatch.setattr(advice, lambda error: "install Keras' backend")
+    with pytest.raises(UserError, match="pip install onnxruntime. Without it: install"):
+        open_model("default")
+    with pytest.raises(ModuleNotFoundError):
+        open_model("runs/own")
