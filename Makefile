@@ -4,10 +4,11 @@ PARALLEL = -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test docs test-colab
 
-# The first results of all three packages, then a training of the chapter's network.
+# The first results of all three packages, then a short training of the chapter's network;
+# `oppai demo` trains it whole.
 demo: $(BIN)/installed
 	$(BIN)/python examples/first_results.py demo
-	$(BIN)/oppai demo --output demo/training
+	$(BIN)/oppai demo --output demo/training --epochs 6
 
 test: $(BIN)/installed
 	$(BIN)/ruff check .
