@@ -1,7 +1,7 @@
 // The canvas: draws the picture and its boxes, and turns the mouse into changes.
 
 import { Boxes } from "./boxes.js";
-import { View } from "./view.js";
+import { Surface } from "./surface.js";
 
 const REACH = 9; // screen pixels round a handle
 const COLOURS = { sure: "#2cc4b2", unsure: "#f5b13d", other: "#b9c0cc", halo: "rgb(0 0 0 / .55)" };
@@ -9,12 +9,10 @@ const CURSORS = { nw: "nwse", se: "nwse", ne: "nesw", sw: "nesw", n: "ns", s: "n
 
 export const colour = (row) => (row[4] < 1 ? COLOURS.unsure : COLOURS.sure);
 
-export class Editor {
+export class Editor extends Surface {
   // changed(): boxes were changed; drawn(): anything was drawn anew.
   constructor(canvas, { changed, drawn }) {
-    this.canvas = canvas;
-    this.context = canvas.getContext("2d");
-    this.view = new View(canvas);
+    super(canvas);
     this.boxes = new Boxes((before) => {
       this.draw();
       changed(before);
@@ -23,28 +21,10 @@ export class Editor {
     this.image = null;
     this.others = [];
     this.hidden = false;
-    this.space = false; // held down: a drag moves the picture
     this.lens = false; // held down: a drag zooms to what it covers
     this.crosshair = true;
-    this.pointer = null;
-    this.drag = null;
-    this.touches = new Map(); // pointer -> where a finger is
-    new ResizeObserver(() => {
-      if (this.view.fitted) this.view.fit();
-      this.draw();
-    }).observe(canvas);
-    const on = (name, action) => canvas.addEventListener(name, action, { passive: false });
-    on("pointerdown", (event) => this.press(event));
-    on("pointermove", (event) => this.moved(event));
-    on("pointerup", (event) => this.release(event));
-    on("pointercancel", (event) => this.release(event));
-    on("pointerleave", () => {
-      this.pointer = null;
-      this.paint();
-    });
-    on("wheel", (event) => this.wheel(event));
-    on("contextmenu", (event) => event.preventDefault());
-    on("dblclick", () => this.toggleFit());
+    this.listen();
+    this.on("dblclick", () => this.toggleFit());
   }
 
   // `others`: [left, top, right, bottom, name] of other classes, which nothing changes.
@@ -62,11 +42,6 @@ export class Editor {
     if (this.view.fitted && box) this.view.show(box, Math.min(...this.view.area) / 4, 8);
     else this.view.fit();
     this.draw();
-  }
-
-  where(event) {
-    const frame = this.canvas.getBoundingClientRect();
-    return [event.clientX - frame.left, event.clientY - frame.top];
   }
 
   // Edges of the selected box within reach of a point of the screen, as "nw".
@@ -157,19 +132,6 @@ export class Editor {
     this.draw();
   }
 
-  // Two fingers move the picture and zoom it between them.
-  pinch(pointer, at) {
-    const middle = ([p, q]) => [(p[0] + q[0]) / 2, (p[1] + q[1]) / 2];
-    const apart = ([p, q]) => Math.max(1, Math.hypot(p[0] - q[0], p[1] - q[1]));
-    const before = [...this.touches.values()];
-    this.touches.set(pointer, at);
-    const now = [...this.touches.values()];
-    const [[x, y], [z, w]] = [middle(before), middle(now)];
-    this.view.pan(z - x, w - y);
-    this.view.zoom(apart(now) / apart(before), [z, w]);
-    this.draw();
-  }
-
   release(event) {
     const drag = this.drag;
     this.drag = null;
@@ -196,33 +158,17 @@ export class Editor {
     if (this.crosshair) this.paint();
   }
 
-  wheel(event) {
-    event.preventDefault();
-    const lines = event.deltaMode === 1 ? 16 : 1;
-    this.view.zoom(Math.exp(-event.deltaY * lines * 0.0015), this.where(event));
-    this.draw();
-  }
-
   draw() {
     this.paint();
     if (this.image) this.drawn();
   }
 
   paint() {
-    const ratio = window.devicePixelRatio || 1;
-    const [width, height] = this.view.area;
-    const [canvas, context] = [this.canvas, this.context];
-    if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
-      canvas.width = Math.round(width * ratio);
-      canvas.height = Math.round(height * ratio);
-    }
-    context.setTransform(ratio, 0, 0, ratio, 0, 0);
-    context.clearRect(0, 0, width, height);
+    const { context } = this;
+    const [width, height] = this.clear();
     if (!this.image) return;
     const [left, top] = this.view.toScreen([0, 0]);
     const [right, bottom] = this.view.toScreen(this.view.size);
-    context.imageSmoothingEnabled = this.view.scale < 3;
-    context.imageSmoothingQuality = "high";
     context.drawImage(this.image, left, top, right - left, bottom - top);
     if (!this.hidden) {
       for (const other of this.others) this.drawOther(other);

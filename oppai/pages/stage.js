@@ -2,17 +2,15 @@
 // strokes, boxes and moves.
 
 import { t } from "./strings.js";
-import { View } from "./view.js";
+import { Surface } from "./surface.js";
 
 const FILL = [44, 196, 178, 96];
 const RIM = [10, 255, 230, 255];
 
-export class Stage {
+export class Stage extends Surface {
   // edited(): the mask has another step; drawn(): the view has moved.
   constructor(canvas, { edited, splitMoved }) {
-    this.canvas = canvas;
-    this.context = canvas.getContext("2d");
-    this.view = new View(canvas);
+    super(canvas);
     this.edited = edited;
     this.splitMoved = splitMoved;
     this.tool = "brush";
@@ -22,31 +20,13 @@ export class Stage {
     this.comparing = false;
     this.split = 0.5; // of the canvas's width
     this.showMask = true;
-    this.pointer = null; // where the mouse is on the screen
     this.cursor = null; // where the keys are in the picture
-    this.space = false;
     this.corner = null; // of a box by keys
-    this.drag = null;
-    this.touches = new Map();
     this.close();
-    new ResizeObserver(() => {
-      if (this.view.fitted) this.view.fit();
-      this.draw();
-    }).observe(canvas);
-    const on = (name, action) => canvas.addEventListener(name, action, { passive: false });
-    on("pointerdown", (event) => this.press(event));
-    on("pointermove", (event) => this.moved(event));
-    on("pointerup", (event) => this.release(event));
-    on("pointercancel", (event) => this.release(event));
-    on("pointerleave", () => {
-      this.pointer = null;
-      this.draw();
-    });
-    on("wheel", (event) => this.wheel(event));
-    on("contextmenu", (event) => event.preventDefault());
-    on("keydown", (event) => this.keyDown(event));
-    on("keyup", (event) => this.keyUp(event));
-    on("blur", () => this.keyUp({ key: " " }));
+    this.listen();
+    this.on("keydown", (event) => this.keyDown(event));
+    this.on("keyup", (event) => this.keyUp(event));
+    this.on("blur", () => this.keyUp({ key: " " }));
   }
 
   close() {
@@ -91,11 +71,6 @@ export class Stage {
       }
     }
     this.overlay.getContext("2d").putImageData(image, left, top);
-  }
-
-  where(event) {
-    const frame = this.canvas.getBoundingClientRect();
-    return [event.clientX - frame.left, event.clientY - frame.top];
   }
 
   press(event) {
@@ -165,20 +140,6 @@ export class Stage {
     this.draw();
   }
 
-  // Two fingers move the picture and zoom it between them.
-  pinch(pointer, at) {
-    if (!this.touches.has(pointer) || this.touches.size < 2) return;
-    const middle = ([p, q]) => [(p[0] + q[0]) / 2, (p[1] + q[1]) / 2];
-    const apart = ([p, q]) => Math.max(1, Math.hypot(p[0] - q[0], p[1] - q[1]));
-    const before = [...this.touches.values()];
-    this.touches.set(pointer, at);
-    const now = [...this.touches.values()];
-    const [[x, y], [z, w]] = [middle(before), middle(now)];
-    this.view.pan(z - x, w - y);
-    this.view.zoom(apart(now) / apart(before), [z, w]);
-    this.draw();
-  }
-
   release(event) {
     const drag = this.drag;
     this.touches.delete(event.pointerId);
@@ -193,11 +154,8 @@ export class Stage {
   }
 
   wheel(event) {
-    event.preventDefault();
-    if (!this.base) return;
-    const lines = event.deltaMode === 1 ? 16 : 1;
-    this.view.zoom(Math.exp(-event.deltaY * lines * 0.0015), this.where(event));
-    this.draw();
+    if (this.base) super.wheel(event);
+    else event.preventDefault();
   }
 
   zoom(factor) {
@@ -273,18 +231,9 @@ export class Stage {
   }
 
   draw() {
-    const ratio = window.devicePixelRatio || 1;
-    const [width, height] = this.view.area;
-    const { canvas, context } = this;
-    if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
-      canvas.width = Math.round(width * ratio);
-      canvas.height = Math.round(height * ratio);
-    }
-    context.setTransform(ratio, 0, 0, ratio, 0, 0);
-    context.clearRect(0, 0, width, height);
+    const { canvas } = this;
+    const [width, height] = this.clear();
     if (!this.base) return;
-    context.imageSmoothingEnabled = this.view.scale < 3;
-    context.imageSmoothingQuality = "high";
     this.place(this.base, [0, 0, ...this.view.size]);
     const shown = this.comparing && this.prediction;
     if (shown) this.drawResult(width, height);
