@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from facescore.boxes import Face
 from facescore.detector import CONFIDENCE
-from facescore.detector.prediction import IOU, ultralytics_names
+from facescore.detector.prediction import DEFAULT, IOU, ultralytics_names
 from facescore.detector.views import AUTO, IMAGE_SIZE
 from facescore.ranking.duplicates import BITS, group_duplicates
 from facescore.ranking.output import (
@@ -38,6 +39,7 @@ from illustkit.options import check_choice, check_number
 PICTURE_SCORES = "best", "mean"
 ENGINES = "auto", "ray"
 SHARDS = "shards"
+_AT_ONCE = 1000  # records of the shards that are in memory
 
 
 @dataclass
@@ -292,7 +294,9 @@ def rank_folder(
     clock = Clock()
     with Journal(output / NAME, settings, resume) as journal:
         if engine == "ray":
-            done = _spread(journal, images, folder, output, named, options, workers)
+            done = _spread(
+                journal, images, folder, output, named, options, workers, progress
+            )
         else:
             done = _work(
                 journal, images, folder, output, rate, workers or 2, progress, clock
@@ -316,20 +320,25 @@ def rank_folder(
     return Ranking(pictures, output, top, done, dict(clock))
 
 
-def _spread(journal, images, folder, output, models, options, workers):
+def _spread(journal, images, folder, output, models, options, workers, progress):
     """Bring the journal up to date by processes of Ray; return the number rated."""
     from illustkit.cluster import map_to_shards, read_shards, remove_shards
 
     shards = output / SHARDS
 
     def merge():
-        journal.append(read_shards(shards))
+        records = read_shards(shards)
+        while some := list(islice(records, _AT_ONCE)):
+            journal.append(some)
         remove_shards(shards)
 
     merge()  # what an interrupted run has left
     todo = _unrated(journal, images, folder, output)
-    # Processes have a working folder of their own; a name as "default" is no path.
-    named = [str(Path(m).resolve()) if m and Path(m).exists() else m for m in models]
+    # Processes have a working folder of their own.
+    named = [
+        m if m in (None, DEFAULT, "cascade") else str(expand_user(m).resolve())
+        for m in models
+    ]
     arguments = [str(folder.resolve()), str(output.resolve()), *named, options]
     map_to_shards(
         [image.relative_to(folder).as_posix() for image in todo],
@@ -337,6 +346,7 @@ def _spread(journal, images, folder, output, models, options, workers):
         arguments,
         shards,
         workers=workers,
+        progress=progress,
     )
     merge()
     return len(todo)
