@@ -54,6 +54,8 @@ def over_white(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
 
 
 def _blend_with_white(rgb, alpha):
+    if (alpha == 255).all():  # as most of a large picture is
+        return rgb
     alpha = alpha[..., None].astype(np.uint32)
     return (rgb * alpha + 255 * (255 - alpha) + 127) // 255
 

@@ -18,6 +18,7 @@ from illustkit.images.animation import (
     read_animation,
     write_animation,
 )
+from illustkit.images.colours import over_white
 from illustkit.images.formats import HOLDS_QUALITY, format_of
 from illustkit.images.read import Picture
 from illustkit.images.write import changed_rows, check_like, write_bytes
@@ -35,8 +36,6 @@ from oppai.inference.restore import restore, without_erased
 from oppai.inference.sources import Job, Marks
 
 NOTHING = "nothing censored was found: mark it with boxes, a mask or paint"
-# Rows that are laid over white at once: a float is four times as large as a level.
-_ROWS = 256
 _log = logging.getLogger(__name__)
 
 
@@ -162,7 +161,7 @@ class FileRestorer:
 
     def _fill_erased(self, picture, done, used):
         """Return what stands in the place of what is transparent."""
-        shown = _over_white(picture.rgb, picture.alpha)
+        shown = _shown(picture.rgb, picture.alpha)
         grow = self.options.get("grow", 0)
         shown, erased = without_erased(shown, picture.alpha, grow)
         options = {**self.options, "grow": 0, "blend": 1, "done": done, "used": used}
@@ -170,7 +169,7 @@ class FileRestorer:
 
     def _restore_rgb(self, rgb, alpha, marked, **options):
         """Return restored colours; raise where nothing is censored."""
-        shown = _over_white(rgb, alpha)
+        shown = _shown(rgb, alpha)
         if not marked:
             found = find_censored(shown)
             if not found.regions:
@@ -245,18 +244,9 @@ def _naming(source):
                 warnings.warn_explicit(line.message, line.category, *place)
 
 
-def _over_white(rgb, alpha):
-    """Lay a transparent picture over white, as the network was trained."""
-    if alpha is None:
-        return np.ascontiguousarray(rgb)
-    shown = rgb.copy()
-    for row in range(0, len(rgb), _ROWS):
-        rows = np.s_[row : row + _ROWS]
-        if (alpha[rows] == 255).all():
-            continue
-        cover = alpha[rows][..., None] / np.float32(255)
-        shown[rows] = np.rint(255 - (255 - rgb[rows].astype(np.float32)) * cover)
-    return shown
+def _shown(rgb, alpha):
+    """Return a picture over white, as the network was trained."""
+    return np.ascontiguousarray(rgb) if alpha is None else over_white(rgb, alpha)
 
 
 def under_alpha(shown, alpha):
