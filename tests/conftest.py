@@ -15,6 +15,9 @@ FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic"),
     *("--no-first-run", "--disable-background-networking", "--disable-sync"),
     *("--disable-component-update", "--disable-dev-shm-usage"),
+    # A busy machine is no hung one, and a page nobody looks at still draws its frames.
+    *("--disable-gpu-watchdog", "--disable-hang-monitor"),
+    *("--disable-renderer-backgrounding", "--disable-backgrounding-occluded-windows"),
     "--window-size=1200,900",
 )
 

@@ -199,8 +199,14 @@ def test_a_selection_between_two_thresholds_is_sorted_picked_and_saved(
         path = tmp_path / "saved" / name
         until(lambda path=path: path.exists())
         until(lambda path=path, text=text: path.read_text() == text)
-    browser.refresh()  # what was picked is still so
-    until(lambda: find(browser, "#view option:last-child")[0].text == "Picked (2)")
+
+    # What was picked is still so. The browser writes its store when it has time, and a
+    # page that reads it too early stays without: it is loaded anew.
+    def kept():
+        browser.refresh()
+        return find(browser, "#view option:last-child")[0].text == "Picked (2)"
+
+    until(kept)
 
 
 def test_ten_thousand(gallery):
