@@ -56,7 +56,10 @@ export function keysOn(target, press, jump) {
   });
   document.addEventListener("keydown", (event) => {
     if (!typing(event)) press(event);
-    else if (event.key === "Escape" && !$("dialog").open) focus();
+    else if (event.key === "Escape" && !$("dialog").open) {
+      event.preventDefault(); // it would empty a search, and tell nobody
+      focus();
+    }
   });
   $("#jump").addEventListener("change", (event) => {
     const i = Number(event.target.value) - 1;

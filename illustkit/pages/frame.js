@@ -33,3 +33,10 @@ export function toggleHelp() {
   const dialog = $("dialog");
   dialog.open ? dialog.close() : dialog.showModal();
 }
+
+// The key that opened the help closes it; the page's own keys rest meanwhile.
+$("dialog")?.addEventListener("keydown", (event) => {
+  if (event.key !== "?") return;
+  event.stopPropagation();
+  toggleHelp();
+});

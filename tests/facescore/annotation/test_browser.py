@@ -5,7 +5,7 @@ import pytest
 
 from facescore.annotation.rate import RatingApp
 from facescore.annotation.review import ReviewApp
-from facescore.annotation.store import Annotations
+from facescore.annotation.store import STATES, Annotations
 from facescore.boxes import Face, iou_matrix
 from facescore.labels import label_path, read_labels
 from illustkit.images import write_image
@@ -311,6 +311,71 @@ def test_the_review_by_keyboard_alone(browser, folder):
         until(lambda: "Picture 1" in live.get_attribute("textContent"))
 
 
+CONTRAST = """
+const [state, theme] = arguments;
+document.documentElement.dataset.theme = theme;
+const tag = document.querySelector("#state");
+tag.dataset.state = state;
+const context = document.createElement("canvas").getContext("2d");
+const painted = (...layers) => {  // colours laid over each other
+    for (const layer of layers) {
+        context.fillStyle = layer;
+        context.fillRect(0, 0, 1, 1);
+    }
+    return [...context.getImageData(0, 0, 1, 1).data].slice(0, 3);
+};
+const style = getComputedStyle(tag), panel = getComputedStyle(tag.parentElement);
+const ground = [panel.backgroundColor, style.backgroundColor];
+return [painted(...ground), painted(...ground, style.color)];
+"""
+
+
+def luminance(colour):
+    """Return WCAG's relative luminance of an sRGB colour."""
+    levels = np.asarray(colour) / 255
+    linear = np.where(
+        levels <= 0.04045, levels / 12.92, ((levels + 0.055) / 1.055) ** 2.4
+    )
+    return linear @ (0.2126, 0.7152, 0.0722)
+
+
+def test_every_state_is_read_well_in_both_themes(browser, folder):
+    """WCAG AA asks small text for a contrast of 4.5."""
+    with LocalServer(ReviewApp(Annotations(folder))) as server:
+        browser.get(server.url)
+        until(lambda: text(browser, "#caption").startswith("#1 "))
+        for theme in ("light", "dark"):
+            for state in (*STATES, "unsaved"):
+                colours = browser.execute_script(CONTRAST, state, theme)
+                low, high = sorted(map(luminance, colours))
+                assert (high + 0.05) / (low + 0.05) >= 4.5, (theme, state)
+
+
+def test_the_help_opens_and_closes_by_its_key_and_fits_a_telephone(browser, folder):
+    metrics = {"width": 360, "height": 640, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    try:
+        for app in (RatingApp(folder), ReviewApp(Annotations(folder))):
+            with LocalServer(app) as server:
+                browser.get(server.url)
+                until(lambda: text(browser, "#caption").startswith("#1 "))
+                dialog = browser.find_element(By.TAG_NAME, "dialog")
+                press(browser, "?")
+                until(dialog.is_displayed)
+                cut = browser.execute_script(
+                    """const dialog = document.querySelector("dialog");
+                    const right = dialog.getBoundingClientRect().right;
+                    return [...dialog.querySelectorAll("dt, dd, kbd")].filter(
+                        (e) => e.getBoundingClientRect().right > right,
+                    ).map((e) => e.textContent);"""
+                )
+                assert cut == []
+                press(browser, "?")
+                until(lambda d=dialog: not d.is_displayed())
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
 def zoom(browser):
     return int(text(browser, "#caption").split()[-2])
 
@@ -474,6 +539,8 @@ def test_pictures_are_taken_out_and_boxes_copied_selected_and_searched_by_keys(
         shows(5)
         press(browser, Keys.ESCAPE)
         until(lambda: browser.switch_to.active_element.tag_name == "canvas")
+        search = browser.find_element(By.ID, "search")
+        assert search.get_attribute("value") == "4.p"  # what is shown is still that
         put = "const e = document.getElementById(arguments[0]); e.value = arguments[1];"
         put += "e.dispatchEvent(new Event(arguments[2]))"
         browser.execute_script(put, "search", "", "input")
