@@ -80,6 +80,10 @@ def train(
             "also ends when copies begin."
         ),
     ] = None,
+    start_from: Annotated[
+        str | None,
+        typer.Option(help="Run, or default, whose weights it begins with."),
+    ] = None,
     tensorboard: TensorBoard = False,
     seed: Annotated[int | None, typer.Option(help="Decides all that is random.")] = (
         None
@@ -121,6 +125,7 @@ def train(
                 precision=precision,
                 seed=seed,
                 early_stopping=early_stopping,
+                start_from=start_from,
             ),
         )
         typer.echo(f"Make pictures with: {NAME} sample {run} --output new")

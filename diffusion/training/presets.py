@@ -42,6 +42,11 @@ class DiffusionPreset:
         early_stopping: Epochs without a lower validation loss after which the training
             ends, or as soon as it memorises: a tenth of the icons is held out for it,
             and the weights of the best epoch are kept. `None` for the whole training.
+        start_from: Run, or "default", whose averaged weights it begins with, of the
+            same network and attributes; `None` for random ones.
+        focus: (left, top, right, bottom) in pixels of a box in every icon, such as
+            that of the eyes, whose errors count `focus_weight` times; `None` for none.
+        focus_weight: How much an error in `focus` counts beside one outside.
     """
 
     image_size: tuple | int = (128, 128)
@@ -70,6 +75,9 @@ class DiffusionPreset:
     precision: str = "float32"
     seed: int = 3407
     early_stopping: int | None = None
+    start_from: str | None = None
+    focus: tuple | None = None
+    focus_weight: float = 4.0
 
 
 PREPRINT = DiffusionPreset()

@@ -19,7 +19,9 @@ from diffusion.network.model import (
     CHOICES,
     DIFFUSER,
     MOST_TIMESTEPS,
+    Diffuser,
     build_diffuser,
+    load_diffuser,
 )
 from diffusion.process import timestep_chances
 from diffusion.sampling.generate import most_steps
@@ -65,6 +67,7 @@ _LIMITS: dict[str, dict[str, Any]] = {
     "ema_every": {"whole": True, "least": 1},
     "early_stopping": {"whole": True, "least": 1},
     "warm_up": {"whole": True, "least": 0},
+    "focus_weight": {"above": 0},
 }
 
 
@@ -155,6 +158,8 @@ def train(
     # Built before the folder is made: invalid settings leave no run behind.
     with devices.building(chosen.seed):
         diffuser = build_diffuser(description)
+        if chosen.start_from is not None and not has_trained(run):
+            begin_with(diffuser, chosen.start_from)
         diffuser.compile(make_optimizer(chosen))
         build_optimizer(diffuser)
     size = _pair(chosen.image_size)
@@ -435,6 +440,8 @@ def choose_settings(preset: str = "preprint", **settings: Any) -> DiffusionPrese
         raise UserError(f"`dim` must be even. Received: {chosen.dim}")
     if not chosen.dim_mults:
         raise UserError("`dim_mults` needs a level. Received: none")
+    if chosen.focus is not None:
+        _check_focus(chosen)
     for multiple in chosen.dim_mults:
         check_number("dim_mults", multiple, whole=True, least=1)
     divisor = (chosen.patch or 1) * 2 ** (len(chosen.dim_mults) - 1)
@@ -447,6 +454,56 @@ def choose_settings(preset: str = "preprint", **settings: Any) -> DiffusionPrese
     return dataclasses.replace(
         chosen, epoch_steps=min(chosen.epoch_steps, chosen.steps)
     )
+
+
+def _check_focus(chosen):
+    width, height = _pair(chosen.image_size)
+    if len(chosen.focus) != 4:
+        raise UserError(
+            f"`focus` is (left, top, right, bottom) in pixels. Received: {chosen.focus}"
+        )
+    for number in chosen.focus:
+        check_number("focus", number, whole=True, least=0)
+    left, top, right, bottom = chosen.focus
+    if not (left < right <= width and top < bottom <= height):
+        raise UserError(
+            f"`focus` is a box in icons of {width}x{height} pixels. "
+            f"Received: {chosen.focus}"
+        )
+
+
+def begin_with(diffuser: Diffuser, run: str | os.PathLike) -> None:
+    """Give a model the averaged weights of a trained one.
+
+    Args:
+        diffuser: The model.
+        run: See `diffusion.load_diffuser`.
+
+    Raises:
+        UserError: If the trained one has another network or other attributes.
+    """
+    trained = load_diffuser(run)
+    for name, there, here in (
+        ("network", _shape_of(trained), _shape_of(diffuser)),
+        ("attributes", [*trained.attributes.items()], [*diffuser.attributes.items()]),
+        ("objective", trained.objective, diffuser.objective),
+    ):
+        if there != here:
+            raise UserError(
+                f"`start_from` needs a model of the same {name}. Received: {there} "
+                f"there, {here} here"
+            )
+    weights = trained.average.get_weights()
+    for network in (diffuser.unet, diffuser.average):
+        network.set_weights(weights)
+
+
+def _shape_of(diffuser):
+    return {
+        name: list(value) if isinstance(value, (list, tuple)) else value
+        for name, value in diffuser.network.items()
+        if name != "dtype"
+    }
 
 
 def _pair(image_size: int | Sequence[int]) -> tuple[int, ...]:

@@ -192,6 +192,8 @@ def test_a_diffuser_s_config_makes_the_same_model():
         "loss": "mse",
         "min_snr_gamma": 5.0,
         "attributes": {"hair": ["blue", "red"]},
+        "focus": [2, 1, 12, 7],
+        "focus_weight": 3.0,
         "dtype": "mixed_bfloat16",
     }
     with precision("mixed_bfloat16"):

@@ -66,6 +66,24 @@ def test_the_loss_is_the_papers(slim, objective, min_snr_gamma, version):
         assert parts == {}
 
 
+def test_errors_in_the_focus_count_as_often_as_is_said(slim):
+    x = batch_of()
+    settings = {"timesteps": 20, "loss": "mse"}
+    plain = Diffuser(SLIM, **settings)
+    error = np.random.default_rng(1).normal(size=x["pictures"].shape)
+    found = (x["noise"] + error).astype("float32")
+    inside = error[:, 3:9, 2:14] ** 2  # rows 3 to 8, columns 2 to 13
+    counted = 5 * inside.sum((1, 2, 3)) + (error**2).sum((1, 2, 3))
+    area = error[0, ..., 0].size + 5 * inside[0, ..., 0].size
+    focused = Diffuser(SLIM, **settings, focus=(2, 3, 14, 9), focus_weight=6.0)
+    (loss,) = focused.terms(x, None, found, True).values()
+    expected = counted / area / error.shape[-1]
+    np.testing.assert_allclose(ops.convert_to_numpy(loss), expected, rtol=1e-4)
+    (loss,) = plain.terms(x, None, found, True).values()
+    expected = (error**2).mean((1, 2, 3))
+    np.testing.assert_allclose(ops.convert_to_numpy(loss), expected, rtol=1e-4)
+
+
 def test_edm_sees_scaled_pictures_in_training_and_sampling(slim):
     x = batch_of()
     signal, scale, x0 = by_hand(x)

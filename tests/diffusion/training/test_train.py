@@ -204,6 +204,9 @@ def test_other_settings_and_other_runs_are_not_written_over(
         ({"precision": "float8"}, "float8"),
         ({"strategy": "gpu9"}, "gpu9"),
         ({"sample_steps": 30}, "Received: steps=30"),
+        ({"focus": (4, 4, 20, 8)}, "`focus` is a box in icons of 16x16 .*20, 8"),
+        ({"focus": (4, 4, 8)}, "`focus` is .left, top, right, bottom. .*4, 4, 8"),
+        ({"focus": (4, 4, 8, 8), "focus_weight": 0}, "`focus_weight` must be over 0"),
     ],
 )
 def test_wrong_settings_are_named_and_leave_no_run_behind(
@@ -212,6 +215,34 @@ def test_wrong_settings_are_named_and_leave_no_run_behind(
     with pytest.raises(UserError, match=message):
         train_slim(monkeypatch, icons, tmp_path / "run", **settings)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_training_begins_with_the_average_of_another(
+    trained, icons, tmp_path, monkeypatch
+):
+    began = []
+
+    class Look(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            for network in (self.model.unet, self.model.average):
+                began.append(network.get_weights())
+
+    options = {"sample_every": 0, "start_from": str(trained.folder)}
+    options["focus"] = (4, 4, 12, 12)
+    run = train_slim(
+        monkeypatch, icons, tmp_path / "run", steps=4, callbacks=[Look()], **options
+    )
+    for weights in began:
+        assert_same(weights, weights_of(trained))
+    before = weights_of(run)
+    assert not np.array_equal(before[0], weights_of(trained)[0])
+    assert run.settings["start_from"] == str(trained.folder)
+    # Going on goes on with its own weights.
+    train_slim(monkeypatch, icons, run.folder, steps=8, callbacks=[Look()], **options)
+    assert run.epochs_done == 2 and len(began) == 4
+    other = {**options, "objective": "noise"}
+    with pytest.raises(UserError, match="a model of the same objective.*v there"):
+        train_slim(monkeypatch, icons, tmp_path / "other", **other)
 
 
 def test_a_grid_takes_no_more_steps_than_there_are(icons, tmp_path):
