@@ -12,7 +12,7 @@ from tests.conftest import ROOT
 PACKAGES = {"oppai": "oppai", "facescore": "facescore", "illust-diffusion": "diffusion"}
 TEXTS = ["README.md", "README.ja.md", "docs/index.md"]
 TEXTS += [f"docs/{package}.md" for package in PACKAGES.values()]
-TEXTS += [f"{each}/weights/README.md" for each in ("oppai", "facescore", "diffusion")]
+TEXTS += [f"{each}/weights/README.md" for each in ("illustkit", *PACKAGES.values())]
 
 
 def code_lines(text):

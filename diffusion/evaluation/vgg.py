@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 from diffusion.evaluation.features import Extractor
 from illustkit.images.scales import signed_to_caffe, uint8_to_signed
+from illustkit.training.shipped import VGG16_BLOCKS
 
-# The blocks 1 to 3 of the ImageNet weights, a file of the same distribution.
-WEIGHTS = Path(__file__).parents[2] / "oppai" / "weights" / "vgg16_blocks1_3.npz"
 POOLS = "block1_pool", "block2_pool", "block3_pool"
 
 
@@ -43,7 +40,7 @@ def vgg16_extractor() -> Extractor:
         include_top=False, weights=None, input_shape=(None, None, 3)
     )
     network = keras.Model(whole.input, [whole.get_layer(n).output for n in POOLS])
-    with np.load(WEIGHTS) as file:
+    with np.load(VGG16_BLOCKS) as file:
         for layer in network.layers:
             if layer.weights:
                 layer.set_weights(

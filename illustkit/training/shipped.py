@@ -12,6 +12,8 @@ import numpy as np
 from illustkit.errors import UserError, reading
 from illustkit.files import write_whole
 
+VGG16_BLOCKS = Path(__file__).parents[1] / "weights" / "vgg16_blocks1_3.npz"
+"""VGG16's blocks 1 to 3, trained on ImageNet, for losses and distances."""
 _CONFIG = "network.json"
 
 

