@@ -28,9 +28,9 @@ import numpy as np
 
 from facescore.crops import crop_face
 from facescore.scorer.agreement import bootstrap_interval, ranks, spearman
-from facescore.scorer.data import write_ratings
 from facescore.scorer.model import load_scorer
 from facescore.scorer.networks import TransferNet
+from facescore.scorer.ratings import write_ratings
 from facescore.scorer.ridge import ridge
 from facescore.scorer.training import train_scorer
 from facescore.scorer.transfer import STRENGTHS, features_of

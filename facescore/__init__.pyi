@@ -34,9 +34,6 @@ from .labels import read_labels as read_labels
 from .labels import to_coco as to_coco
 from .labels import write_labels as write_labels
 from .ranking.rank import rank_folder as rank_folder
-from .scorer.data import ratings_from_csv as ratings_from_csv
-from .scorer.data import read_ratings as read_ratings
-from .scorer.data import write_ratings as write_ratings
 from .scorer.evaluation import evaluate_scorer as evaluate_scorer
 from .scorer.evaluation import evaluate_stability as evaluate_stability
 from .scorer.evaluation import plot_distributions as plot_distributions
@@ -45,6 +42,9 @@ from .scorer.explanation import Explanation as Explanation
 from .scorer.explanation import explain as explain
 from .scorer.model import load_scorer as load_scorer
 from .scorer.prediction import score as score
+from .scorer.ratings import ratings_from_csv as ratings_from_csv
+from .scorer.ratings import read_ratings as read_ratings
+from .scorer.ratings import write_ratings as write_ratings
 from .scorer.training import choose_scorer_settings as choose_scorer_settings
 from .scorer.training import train_scorer as train_scorer
 from .synthetic.demo import draw_characters as draw_characters

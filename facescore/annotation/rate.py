@@ -10,14 +10,14 @@ import numpy as np
 
 from facescore.annotation import PAGES
 from facescore.crops import fit_crop, read_each
-from facescore.scorer.data import (
+from facescore.scorer.questions import ASK, Questions, choose_candidates
+from facescore.scorer.ratings import (
     RATING_TABLE,
     SCORES,
     Rating,
     ratings_from_csv,
     write_ratings,
 )
-from facescore.scorer.questions import ASK, Questions, choose_candidates
 from illustkit.cli import progress_bar
 from illustkit.errors import UserError
 from illustkit.files import expand_user

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from facescore.scorer.data import SCORES
+from facescore.scorer.ratings import SCORES
 from illustkit.errors import UserError
 
 BCA, PERCENTILE, UNDEFINED = "BCa", "percentile", "undefined"

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from facescore.scorer.data import SCORES
+from facescore.scorer.ratings import SCORES
 from illustkit.errors import UserError, reading
 from illustkit.tables import read_json, write_json
 

@@ -17,13 +17,7 @@ from facescore.scorer.calibration import (
     cross_calibrate,
     read_calibration,
 )
-from facescore.scorer.data import (
-    SCORES,
-    Rating,
-    crop_names,
-    held_out_ratings,
-    rated_crops,
-)
+from facescore.scorer.data import crop_names, held_out_ratings, rated_crops
 from facescore.scorer.model import SCORER, load_scorer
 from facescore.scorer.prediction import (
     FaceScorer,
@@ -31,6 +25,7 @@ from facescore.scorer.prediction import (
     cut_faces,
     score_cut,
 )
+from facescore.scorer.ratings import SCORES, Rating
 from illustkit.errors import UserError
 from illustkit.figures import save_figure
 from illustkit.files import expand_user

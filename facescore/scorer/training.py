@@ -22,7 +22,6 @@ from facescore.scorer.calibration import (
 from facescore.scorer.data import (
     CropBatches,
     RatedCrops,
-    Rating,
     crop_names,
     rated_crops,
     split_crops,
@@ -40,6 +39,7 @@ from facescore.scorer.model import (
 )
 from facescore.scorer.networks import check_size
 from facescore.scorer.networks.backbones import IMAGENET, LITE0, find_application
+from facescore.scorer.ratings import Rating
 from facescore.scorer.transfer import (
     begin_with_convolutions,
     begin_with_features,

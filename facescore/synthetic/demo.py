@@ -17,7 +17,7 @@ import numpy as np
 
 from facescore.crops import crop_folder
 from facescore.labels import label_path, write_labels
-from facescore.scorer.data import RATING_TABLE, Rating, write_ratings
+from facescore.scorer.ratings import RATING_TABLE, Rating, write_ratings
 from facescore.synthetic.scenes import draw_scene
 from facescore.synthetic.taste import CEILING, rated_characters
 from illustkit.files import expand_user, write_whole
@@ -427,8 +427,8 @@ def judge(ranking: Any, truth: Path, folder: Path, mean: float) -> SimpleNamespa
         `SimpleNamespace` with `agreement` and `missed`.
     """
     from facescore.scorer.agreement import agreement
-    from facescore.scorer.data import ratings_from_csv
     from facescore.scorer.evaluation import write_evaluation
+    from facescore.scorer.ratings import ratings_from_csv
 
     scores = {picture.file: picture.score for picture in ranking.pictures}
     rated = ratings_from_csv(truth)

@@ -27,7 +27,8 @@ from facescore.crops import read_crop_table
 from facescore.labels import from_coco, read_labels, read_predictions
 from facescore.ranking.output import gather_top
 from facescore.ranking.pipeline import Journal
-from facescore.scorer.data import rated_crops, read_ratings
+from facescore.scorer.data import rated_crops
+from facescore.scorer.ratings import read_ratings
 from illustkit.errors import UserError
 from illustkit.images import picture_size, read_image, read_picture, write_picture
 from illustkit.images.animation import count_frames, read_animation

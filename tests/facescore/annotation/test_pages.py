@@ -13,7 +13,7 @@ from facescore.annotation.review import ReviewApp
 from facescore.annotation.store import Annotations
 from facescore.boxes import Face
 from facescore.labels import label_path, read_labels
-from facescore.scorer.data import read_ratings, write_ratings
+from facescore.scorer.ratings import read_ratings, write_ratings
 from illustkit.images import write_image
 from illustkit.web.server import LocalServer
 

@@ -15,7 +15,7 @@ from facescore.boxes import Face
 from facescore.cli.main import COMMANDS, app
 from facescore.detector.results import FOUND
 from facescore.labels import read_labels, write_labels
-from facescore.scorer.data import write_ratings
+from facescore.scorer.ratings import write_ratings
 from facescore.scorer.training import SCORER_PRESETS
 from illustkit.errors import UserError
 from illustkit.images import list_images, read_image, write_image

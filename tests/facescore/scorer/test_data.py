@@ -3,14 +3,13 @@ import pytest
 
 from facescore.scorer.data import (
     CropBatches,
-    Rating,
     fit_crop,
     rated_crops,
     split_by_source,
     store_crops,
     vary,
-    write_ratings,
 )
+from facescore.scorer.ratings import Rating, write_ratings
 from facescore.scorer.training import ScorerPreset
 from illustkit.images import read_image, write_image
 

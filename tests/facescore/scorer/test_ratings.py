@@ -3,7 +3,7 @@ import os
 import pytest
 from PIL import Image
 
-from facescore.scorer.data import (
+from facescore.scorer.ratings import (
     RatingError,
     ratings_from_csv,
     ratings_from_folders,
