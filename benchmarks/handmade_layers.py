@@ -118,7 +118,7 @@ class TextbookLinearAttention(keras.layers.Layer):
 
 def linear_attention():
     """Compare with the paper's linear attention, built from stock convolutions."""
-    from diffusion.network.layers import LinearAttention
+    from diffusion.network.attention import LinearAttention
 
     return LinearAttention(), TextbookLinearAttention(), [(128, 128, 64)]
 
@@ -149,7 +149,7 @@ class StockAttention(keras.layers.Layer):
 
 def full_attention():
     """Compare with `MultiHeadAttention`."""
-    from diffusion.network.layers import FullAttention
+    from diffusion.network.attention import FullAttention
 
     return FullAttention(), StockAttention(), [(16, 16, 512)]
 

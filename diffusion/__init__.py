@@ -9,7 +9,7 @@ __getattr__, __dir__, __all__ = attach_stub(__name__, __file__)
 moved_modules(
     __name__,
     {
-        "attention": "network.layers",
+        "attention": "network.attention",
         "inception": "evaluation.inception",
         "layers": "network.layers",
         "norms": "network.layers",

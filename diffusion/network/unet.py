@@ -9,12 +9,11 @@ from typing import Any
 import keras
 from keras import layers
 
+from diffusion.network.attention import FullAttention, LinearAttention
 from diffusion.network.layers import (
     ChannelNorm,
     DepthToSpace,
-    FullAttention,
     GroupNorm,
-    LinearAttention,
     RMSNorm,
     SinusoidalEmbedding,
     UpsampledConv,

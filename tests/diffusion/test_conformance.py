@@ -24,6 +24,7 @@ def activations(shapes):
     return rng.normal(0, 2, shapes).astype("float32")
 
 
+ATTENTION = "diffusion.network.attention"
 # qualified name of a layer, arguments, shapes; one layer may have several cases
 CASES = [
     ("diffusion.network.layers.SinusoidalEmbedding", {"dim": 8}, (3,)),
@@ -34,10 +35,14 @@ CASES = [
     ("diffusion.network.layers.RMSNorm", {}, PICTURE),
     ("diffusion.network.layers.RMSNorm", {}, [PICTURE, (2, 16)]),
     ("diffusion.network.layers.ChannelNorm", {}, PICTURE),
-    ("diffusion.network.layers.LinearAttention", {"memory_tokens": 4}, PICTURE),
-    ("diffusion.network.layers.LinearAttention", {"heads": 2, "dim_head": 8}, PICTURE),
-    ("diffusion.network.layers.FullAttention", {"memory_tokens": 4}, PICTURE),
-    ("diffusion.network.layers.FullAttention", {"heads": 2, "dim_head": 8}, PICTURE),
+    (f"{ATTENTION}.LinearAttention", {"memory_tokens": 4}, PICTURE),
+    (
+        f"{ATTENTION}.LinearAttention",
+        {"heads": 2, "dim_head": 8},
+        PICTURE,
+    ),
+    (f"{ATTENTION}.FullAttention", {"memory_tokens": 4}, PICTURE),
+    (f"{ATTENTION}.FullAttention", {"heads": 2, "dim_head": 8}, PICTURE),
     ("diffusion.gans.layers.EqualizedDense", {"units": 5, "activate": True}, (2, 16)),
     ("diffusion.gans.layers.EqualizedConv2D", {"filters": 5, "down": True}, PICTURE),
     ("diffusion.gans.layers.ModulatedConv2D", {"filters": 5}, [PICTURE, (2, 6)]),

@@ -5,11 +5,10 @@ import numpy as np
 import pytest
 from keras import ops
 
+from diffusion.network.attention import FullAttention, LinearAttention
 from diffusion.network.layers import (
     ChannelNorm,
-    FullAttention,
     GroupNorm,
-    LinearAttention,
     RMSNorm,
     SinusoidalEmbedding,
     UpsampledConv,
