@@ -76,11 +76,25 @@ def icon_faces(folder):
     return faces
 
 
+def write_clip_art(data, folder):
+    """Write the clip art whose faces were labelled by hand."""
+    from facescore.labels import write_labels
+    from illustkit.images import read_image, write_image
+
+    pictures = clip_art(data)
+    faces = {int(number): boxes for number, boxes in LABELS["clipart_faces"].items()}
+    empty = {number: [] for number in LABELS["clipart_without_faces"]}
+    for number, boxes in {**faces, **empty}.items():
+        path = pictures[number][0]
+        image = read_image(path)
+        write_image(folder / path.name, image)
+        label = folder / path.with_suffix(".txt").name
+        write_labels(label, boxes, image.shape[1::-1])
+
+
 def draw(data, work, quick):
     """Write the five sets of pictures; test and training sets share nothing."""
-    from facescore.labels import write_labels
     from facescore.synthetic.scenes import write_scenes
-    from illustkit.images import read_image, write_image
 
     pictures = clip_art(data)
     grounds = [
@@ -103,17 +117,7 @@ def draw(data, work, quick):
     write_scenes(work / "drawn-test", drawn_test, seed=2, **test)
     write_scenes(work / "icons-train", icons_train, seed=3, faces=early, **training)
     write_scenes(work / "icons-test", icons_test, seed=4, faces=late, **test)
-    faces = {int(number): boxes for number, boxes in LABELS["clipart_faces"].items()}
-    empty = {number: [] for number in LABELS["clipart_without_faces"]}
-    for number, boxes in {**faces, **empty}.items():
-        path = pictures[number][0]
-        image = read_image(path)
-        write_image(work / "clipart-test" / path.name, image)
-        write_labels(
-            work / "clipart-test" / path.with_suffix(".txt").name,
-            boxes,
-            image.shape[1::-1],
-        )
+    write_clip_art(data, work / "clipart-test")
 
 
 def train(work, quick):

@@ -28,7 +28,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import cv2
 import numpy as np
 from animeface_peer import AnimeFace
-from detector_quality import LABELS, clip_art, icon_faces
+from detector_quality import LABELS, clip_art, icon_faces, write_clip_art
 from timing import time_in_turn
 
 from facescore.detector.evaluation import evaluate_detector, match, measure
@@ -248,6 +248,7 @@ def draw(data, work, share):
     test = {"backgrounds": apart, "n_faces": (0, 8), "format": "jpg"}
     write_scenes(work / "test/others", n(80), seed=32, **test, **others)
     write_scenes(work / "test/drawn", n(150), seed=21, **test)
+    write_clip_art(data, work / "test/clipart")
     for name in KEPT_APART:
         unseen = avatar_faces(work, {name})
         folder = work / "test" / ("avatars" if name == "personas" else name)

@@ -325,7 +325,8 @@ def from_data_yaml(
         path: The file; it names folders or lists of pictures (`train`, `val`, `test`),
             and the classes (`names`).
         folder: Folder that holds the pictures under the same names as the data set's
-            folder (`path`, or that of the file).
+            folder (`path`, or that of the file); of pictures that are outside of it,
+            as the deepest folder that holds all those.
         category: Name of the class to take; needed if there are several.
         overwrite: Replace label files that exist. Defaults to `False`: they stay.
         left_out: List that receives a line for each picture whose labels are invalid.
@@ -337,7 +338,6 @@ def from_data_yaml(
 
     Raises:
         LabelError: Naming file and line of what is invalid.
-        UserError: If a picture is outside the data set's folder.
     """
     path = expand_user(path)
     data = _read_yaml(path)
@@ -355,12 +355,12 @@ def from_data_yaml(
     problems: list[str] = []
     notes = [] if notes is None else notes
     written, kept = [], 0
-    for image in _yaml_pictures(path, root, data):
+    for image, name in _names(root, _yaml_pictures(path, root, data)):
         try:
             rows = yolo.read_rows(label_path(image), columns=5, only=number)
             if rows is None:
                 continue
-            target = label_path(named_file(folder, name_within(root, image)))
+            target = label_path(named_file(folder, name))
         except UserError as error:
             problems += error.problems
             continue
@@ -394,6 +394,19 @@ def _yaml_pictures(path, root, data):
     if not pictures:
         raise LabelError(f"{path}: names no pictures (train, val or test).")
     return pictures
+
+
+def _names(root, pictures):
+    """Yield each picture and its name within the root, or within a folder of others."""
+    apart = []
+    for image in pictures:
+        try:
+            yield image, name_within(root, image)
+        except UserError:
+            apart.append(image)
+    if apart:
+        base = os.path.commonpath([image.parent for image in apart])
+        yield from ((image, name_within(base, image)) for image in apart)
 
 
 def _read_yaml(path):

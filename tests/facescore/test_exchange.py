@@ -84,6 +84,11 @@ def test_a_data_yaml_lists_what_is_labelled_and_is_read_again(images, tmp_path):
     np.testing.assert_allclose(
         found, read_labels(label_path(images[0]), SIZE), atol=1e-5
     )
+    elsewhere = tmp_path / "lists" / "data.yaml"  # names pictures by their whole path
+    to_data_yaml(images, elsewhere)
+    again = from_data_yaml(elsewhere, tmp_path / "again")
+    texts = {p.relative_to(tmp_path / "again"): p.read_text() for p in again}
+    assert texts == {p.relative_to(tmp_path / "out"): p.read_text() for p in written}
     with pytest.raises(UserError, match="two labelled pictures are due"):
         to_data_yaml(images[1:], tmp_path / "other.yaml")
 
