@@ -24,6 +24,7 @@ import oppai
 from illustkit.figures import sheet
 from illustkit.images import read_image, uint8_to_lab, uint8_to_signed, write_image
 from illustkit.samples import HANDS, PARTS, draw_character, draw_lines, draw_parts
+from oppai.data.mosaic_inputs import fill_smoothly
 from oppai.metrics import vgg_distance
 from oppai.models.vgg import load_vgg_features
 from oppai.translation.pairs import Pair, crop_pair, shrink
@@ -168,7 +169,7 @@ def clean(data, n, model):
 
 
 def complete(data, n, model):
-    """Compare what fills a hole with what OpenCV diffuses into it."""
+    """Compare what fills a hole with filters, and with what restores censors."""
     features = load_vgg_features("package", taps=TAPS)
     rows, shown = [], []
     for kind, pictures in unseen(data, n, 115).items():
@@ -183,8 +184,14 @@ def complete(data, n, model):
             made = {
                 "Telea": cv2.inpaint(seen, hole, 3, cv2.INPAINT_TELEA),
                 "Navier-Stokes": cv2.inpaint(seen, hole, 3, cv2.INPAINT_NS),
+                "push-pull": fill_smoothly(seen.astype("float32"), hole > 0),
+                "restore": oppai.restore(seen, mask=hole, feather=0),
                 "network": oppai.complete(seen, model, mask=hole, feather=0),
             }
+            made["push-pull"] = np.rint(made["push-pull"]).astype("uint8")
+            made["Poisson"] = oppai.complete(
+                seen, model, mask=hole, feather=0, poisson=True
+            )
             valid = 1 - (hole[None, ..., None] > 0).astype("float32")
             for name, filled in made.items():
                 filled = np.where(hole[..., None] > 0, filled, truth)
@@ -199,7 +206,7 @@ def complete(data, n, model):
             if i < 4:
                 shown += [truth, seen, *made.values()]
         rows.append((kind, {k: np.mean(v) for k, v in figures.items()}))
-    return rows, shown, 5
+    return rows, shown, 8
 
 
 def optimised(task, y, steps):

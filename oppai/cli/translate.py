@@ -25,6 +25,7 @@ from oppai.cli.options import (
     parse_numbers,
 )
 
+LEAST_PAPER = 0.5  # fraction of a sketch's pixels; see `paper_ratio`
 GREY = 8  # levels by which the channels of a grey picture may differ, after a JPEG
 
 
@@ -159,7 +160,18 @@ def clean(
 ) -> None:
     """Turn rough sketches into clean lines: a_clean.png of a.png."""
     with user_errors(NAME, goes_on=not overwrite):
-        _translate_all("clean", pictures, run, output, overwrite)
+        from oppai.translation.sketch import paper_ratio
+        from oppai.translation.tasks import grey_of
+
+        def do(picture, file, model):
+            if paper_ratio(grey_of(picture)[..., 0]) < LEAST_PAPER:
+                print(
+                    f"{file} has little light paper of one colour: only a sketch can "
+                    "be cleaned, no photograph."
+                )
+            return model(picture)
+
+        _translate_all("clean", pictures, run, output, overwrite, do)
 
 
 def segment(
@@ -201,7 +213,7 @@ def colorize(
 
 def complete(
     pictures: Pictures,
-    run: OwnRun,
+    run: TranslationRun = "default",
     box: Annotated[
         list[str] | None,
         typer.Option(help="left,top,right,bottom in pixels; may be given again."),
@@ -209,6 +221,9 @@ def complete(
     mask: Annotated[
         Path | None, typer.Option(help="Picture, white where it is to be completed.")
     ] = None,
+    poisson: Annotated[
+        bool, typer.Option("--poisson", help="Blend the holes' gradients in.")
+    ] = False,
     output: Output = None,
     overwrite: Overwrite = False,
 ) -> None:
@@ -219,7 +234,7 @@ def complete(
         boxes = [parse_numbers(text, 4, "--box") for text in box] if box else None
 
         def do(picture, file, model):
-            return complete(picture, model, boxes=boxes, mask=mask)
+            return complete(picture, model, boxes=boxes, mask=mask, poisson=poisson)
 
         _translate_all("complete", pictures, run, output, overwrite, do)
 

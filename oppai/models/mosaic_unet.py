@@ -81,7 +81,7 @@ class MosaicUNet(keras.Model):
         one_of(consistency, "consistency", CONSISTENCIES)
         side = image_size
         check_divisible(type(self).__name__, side, side, 2 ** (len(widths) - 1))
-        make = _LayerMaker(slope, dtype)
+        make = LayerMaker(slope, dtype)
         inputs = {
             "censored": keras.Input((side, side, 3), name="censored"),
             "base": keras.Input((side, side, 3), name="base"),
@@ -99,21 +99,7 @@ class MosaicUNet(keras.Model):
             [inputs["censored"], 1 - inputs["missing"]]
         )
         x = make.activate(layers.Add(dtype=dtype, name="stem_sum")([x, picture]))
-        skips = []
-        for i, (width, n) in enumerate(zip(widths, blocks, strict=True)):
-            if i:
-                x = make.convolution(width, 2, name=f"down_{i}")(x)
-                x = make.activate(x)
-            for k in range(n):
-                x = make.residual(x, width, f"encoder_{i}_{k}")
-            skips.append(x)
-        for i in reversed(range(len(widths) - 1)):
-            x = make.convolution(widths[i], name=f"up_{i}")(x)
-            x = layers.UpSampling2D(2, dtype=dtype, name=f"enlarge_{i}")(x)
-            x = layers.Add(dtype=dtype, name=f"skip_{i}")([x, skips[i]])
-            x = make.activate(x)
-            for k in range(blocks[i]):
-                x = make.residual(x, widths[i], f"decoder_{i}_{k}")
+        x = residual_stages(make, x, widths, blocks)
         # Not zero at first: a network that starts at the base stays there for long.
         x = make.convolution(4, name="last")(x)
         restored = Completion(consistency, dtype="float32", name="restored")(
@@ -237,19 +223,20 @@ def _has_grid(grid):
     return ops.cast(grid[:, None, None, :1] > 0, "float32")
 
 
-class _LayerMaker:
+class LayerMaker:
     """Makes the layers of a network, all with one slope and dtype."""
 
-    def __init__(self, slope, dtype):
+    def __init__(self, slope: float, dtype: Any) -> None:
         self.slope, self.dtype = slope, dtype
 
-    def convolution(self, filters, strides=1, *, name, scale=2.0):
+    def convolution(self, filters, strides=1, *, name, kernel=3, scale=2.0):
+        scaled = keras.initializers.VarianceScaling
         return layers.Conv2D(
             filters,
-            3,
+            kernel,
             strides,
             padding="same",
-            kernel_initializer=keras.initializers.VarianceScaling(scale),
+            kernel_initializer=scaled(scale) if scale else "zeros",
             dtype=self.dtype,
             name=name,
         )
@@ -263,3 +250,37 @@ class _LayerMaker:
         # Small at first, so that a deep sum keeps its size.
         y = self.convolution(filters, name=f"{name}_b", scale=0.1)(y)
         return layers.Add(dtype=self.dtype, name=f"{name}_sum")([x, y])
+
+
+def residual_stages(
+    make: LayerMaker, x: Any, widths: Sequence[int], blocks: Sequence[int]
+) -> Any:
+    """Apply a U-Net of residual blocks without normalisation.
+
+    Strides shrink the features, nearest pixels enlarge them, and skips are added.
+
+    Args:
+        make: Makes the layers.
+        x: Features `(batch, height, width, widths[0])`, after an activation.
+        widths: Channels of each stage; each next one has half the size.
+        blocks: Residual blocks of each stage, as in `MosaicUNet`.
+
+    Returns:
+        Features of the size and the channels of `x`.
+    """
+    skips = []
+    for i, (width, n) in enumerate(zip(widths, blocks, strict=True)):
+        if i:
+            x = make.convolution(width, 2, name=f"down_{i}")(x)
+            x = make.activate(x)
+        for k in range(n):
+            x = make.residual(x, width, f"encoder_{i}_{k}")
+        skips.append(x)
+    for i in reversed(range(len(widths) - 1)):
+        x = make.convolution(widths[i], name=f"up_{i}")(x)
+        x = layers.UpSampling2D(2, dtype=make.dtype, name=f"enlarge_{i}")(x)
+        x = layers.Add(dtype=make.dtype, name=f"skip_{i}")([x, skips[i]])
+        x = make.activate(x)
+        for k in range(blocks[i]):
+            x = make.residual(x, widths[i], f"decoder_{i}_{k}")
+    return x

@@ -1,10 +1,12 @@
 """Completion by a network that a global and a local discriminator judge (GLCIC)."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 from keras import layers
 
+from oppai.models.mosaic_unet import LayerMaker, residual_stages
 from oppai.translation.blocks import TranslationNetwork, as_float32, connect, convolve
 
 COMPLETION = (
@@ -82,6 +84,82 @@ class CompletionNetwork(TranslationNetwork):
         x = convolve(x, 3, 3, norm=False, activation=None, name="colours", dtype=dtype)
         super().__init__(inputs=inputs, outputs=as_float32(x, "sigmoid"), **kwargs)
         self.keep(dtype, filters=filters)
+
+
+@keras.saving.register_keras_serializable(package="oppai")
+class ResidualCompletionNetwork(TranslationNetwork):
+    """Correct what a filter has filled a hole with.
+
+    A U-Net of residual blocks sees the filled picture, the picture without the hole,
+    and the hole. What its last convolution returns is added in the hole. It begins with
+    zeros: untrained, the network returns the filter's result.
+
+    Example:
+    ```python
+    network = ResidualCompletionNetwork(widths=(8, 16), blocks=(0, 1))
+    seen = np.random.uniform(0, 1, (1, 32, 32, 4)).astype("float32")
+    network(seen).shape  # (1, 32, 32, 3)
+    ```
+
+    Args:
+        widths: Channels of each stage; each next one has half the size. Defaults to
+            `(16, 32, 64, 128, 192)`.
+        blocks: Residual blocks of each stage, as in `oppai.MosaicUNet`. Defaults to
+            `(0, 1, 2, 2, 1)`.
+        slope: Of the leaky ReLU. Defaults to 0.2.
+        dtype: Dtype policy of the convolutions; the sum is float32. Defaults to `None`,
+            the global policy.
+        **kwargs: `name` and `trainable`.
+
+    Call arguments:
+        inputs: `(batch, height, width, 4)`: the picture on the unit scale, its hole
+            filled by a filter, and the mask, 1 in the hole. Sides are multiples of
+            `multiple`.
+
+    Returns:
+        `(batch, height, width, 3)`, unit scale, float32; the picture itself outside the
+        hole.
+
+    Reference:
+        Lim et al., "Enhanced Deep Residual Networks for Single Image Super-Resolution"
+        (2017), for the blocks.
+    """
+
+    def __init__(
+        self,
+        widths: Sequence[int] = (16, 32, 64, 128, 192),
+        blocks: Sequence[int] = (0, 1, 2, 2, 1),
+        slope: float = 0.2,
+        *,
+        dtype: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        widths, blocks = tuple(widths), tuple(blocks)
+        if not 2 <= len(widths) == len(blocks):
+            raise ValueError(
+                "widths and blocks must be equally long, at least two. "
+                f"Received: {widths=}, {blocks=}"
+            )
+        make = LayerMaker(slope, dtype)
+        inputs = keras.Input((None, None, 4), name="inputs")
+        picture, hole = inputs[..., :3], inputs[..., 3:]
+        signed = 2 * picture - 1
+        seen = layers.Concatenate(dtype=dtype, name="seen")(
+            [signed, signed * (1 - hole), hole]
+        )
+        x = make.convolution(widths[0], kernel=5, name="stem")(seen)
+        x = residual_stages(make, make.activate(x), widths, blocks)
+        change = make.convolution(3, name="last", scale=0)(x)
+        filled = layers.Add(dtype="float32", name="filled")(
+            [picture, hole * as_float32(change) / 2]
+        )
+        super().__init__(inputs=inputs, outputs=filled, **kwargs)
+        self.keep(dtype, widths=widths, blocks=blocks, slope=slope)
+
+    @property
+    def multiple(self) -> int:  # type: ignore[override]
+        """Number of which the sides of a picture are multiples."""
+        return 2 ** (len(self.widths) - 1)
 
 
 @keras.saving.register_keras_serializable(package="oppai")

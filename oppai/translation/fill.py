@@ -13,19 +13,26 @@ from illustkit.options import check_number
 from oppai.inference.marks import boxes_alpha, mask_alpha, read_mask
 from oppai.translation.pairs import shrink
 from oppai.translation.style import mix_styles, moments
-from oppai.translation.tasks import FILLED
-from oppai.translation.translate import as_picture, in_parts, load_translation, pad_to
+from oppai.translation.translate import (
+    DEFAULT,
+    as_picture,
+    in_parts,
+    load_translation,
+    pad_to,
+)
 
+RIM = 3  # pixels by which `cv2.seamlessClone` makes its mask smaller
 STYLE_SIDE = 512  # pixels of a style's shorter side: more show no more of its strokes
 
 
 def complete(
     picture: Any,
-    model: Any,
+    model: Any = DEFAULT,
     *,
     boxes: Sequence[Sequence[float]] | None = None,
     mask: Any = None,
     feather: float = 4,
+    poisson: bool = False,
 ) -> np.ndarray:
     """Fill holes of a picture with what fits around them.
 
@@ -40,12 +47,15 @@ def complete(
 
     Args:
         picture: RGB uint8 `(height, width, 3)`, or the path of a picture.
-        model: Run folder of the task "complete", or a loaded model.
+        model: Run folder of the task "complete", or a loaded model. Defaults to
+            "default", the package's own network.
         boxes: Boxes (left, top, right, bottom) in pixels. Defaults to none.
         mask: uint8 or bool `(height, width)`, white where the picture is hidden, or the
             path of a mask. Defaults to `None`.
         feather: Width in pixels of the rim over which the result fades in, outside the
             hole. Defaults to 4.
+        poisson: Whether `blend_poisson` finishes each hole, as in the paper. Defaults
+            to `False`.
 
     Returns:
         uint8 `(height, width, 3)`; away from the holes, the picture itself.
@@ -76,7 +86,11 @@ def complete(
     found = cv2.connectedComponentsWithStats(hole, connectivity=8)
     for left, top, width, height, _ in found[2][1:]:
         place = _around(picture.shape, left, top, width, height, model.image_size)
-        filled[place] = _filled(model, filled[place], hole[place])
+        made = _made(model, filled[place], hole[place])
+        if poisson:
+            made = blend_poisson(filled[place], made, hole[place])
+        inside = hole[place][..., None] > 0
+        filled[place] = np.where(inside, made, filled[place])
         hole[top : top + height, left : left + width] = 0  # done: it can be seen now
     share = alpha[..., None] / np.float32(255)
     return np.rint(share * filled + (1 - share) * picture).astype("uint8")
@@ -93,8 +107,8 @@ def _around(shape, left, top, width, height, least):
     return tuple(spans)
 
 
-def _filled(model, picture, hole):
-    """Return a crop with what the network sees in its holes."""
+def _made(model, picture, hole):
+    """Return what the network makes of a crop with a hole."""
     height, width = hole.shape
     scale = min(1.0, model.image_size / max(height, width))
     size = [max(8, round(n * scale)) for n in (width, height)]
@@ -102,11 +116,48 @@ def _filled(model, picture, hole):
     # A pixel that is partly of the hole shows some of what is hidden: it counts whole.
     small = cv2.resize(255 * hole, size, interpolation=cv2.INTER_AREA)
     small = np.where(small > 0, 255, 0).astype("uint8")[..., None]
-    seen = np.where(small > 0, FILLED, seen)
+    seen = model.task.fill(seen, small)
     made = model.predict({"picture": seen, "hole": small}, (size[1], size[0]))
     large = cv2.resize(made, (width, height), interpolation=cv2.INTER_CUBIC)
-    large = np.clip(np.rint(large * 255), 0, 255).astype("uint8")
-    return np.where(hole[..., None] > 0, large, picture)
+    return np.clip(np.rint(large * 255), 0, 255).astype("uint8")
+
+
+def blend_poisson(
+    picture: np.ndarray, made: np.ndarray, hole: np.ndarray
+) -> np.ndarray:
+    """Fit what a network made for a hole to the colours around it, by its gradients.
+
+    The fast marching method fills the hole. But for its rim of 3 pixels, which OpenCV
+    leaves as they are, that is replaced by what has the gradients of `made`.
+
+    Example:
+    ```python
+    finished = blend_poisson(picture, made, hole)
+    ```
+
+    Args:
+        picture: uint8 `(height, width, 3)`; the pixels of the hole are not read.
+        made: What the network made, of the same shape, outside the hole as well.
+        hole: uint8 `(height, width)`, above 0 in the hole.
+
+    Returns:
+        uint8 `(height, width, 3)`; outside the hole, the picture.
+
+    Reference:
+        Iizuka et al. (2017), section 3.4; Telea (2004); Pérez et al. (2003).
+    """
+    inside = np.where(hole > 0, 255, 0).astype("uint8")
+    marched = cv2.inpaint(picture, inside, 1, cv2.INPAINT_TELEA)
+    # The solver needs pixels around the hole.
+    pad = RIM + 1
+    sides = [(pad, pad), (pad, pad), (0, 0)]
+    marched, made = (np.pad(p, sides, mode="edge") for p in (marched, made))
+    inside = np.pad(inside, pad)
+    left, top, width, height = cv2.boundingRect(inside)
+    middle = left + width // 2, top + height // 2
+    blended = cv2.seamlessClone(made, marched, inside, middle, cv2.NORMAL_CLONE)
+    blended = blended[pad:-pad, pad:-pad]
+    return np.where(hole[..., None] > 0, blended, picture)
 
 
 def stylize(
@@ -121,7 +172,8 @@ def stylize(
     """Give a picture the style of another, or of several.
 
     A large picture is decoded in parts, all with the means and deviations of the whole
-    picture's features, so that no seam shows.
+    picture's features, so that no seam shows. The network with two encoders paints
+    each part by itself.
 
     Example:
     ```python
@@ -154,18 +206,27 @@ def stylize(
             f"Received: {weights}"
         )
     model = load_translation(model, "stylize")
-    network, picture = model.network, as_picture(picture)
+    picture = as_picture(picture)
+    seen = [_signed(model, shrink(as_picture(each), STYLE_SIDE)) for each in styles]
+    paint = _by_vector if hasattr(model.network, "painter") else _by_moments
+    result = model.task.result({}, paint(model, picture, seen, weights, strength))
+    return _with_colours_of(picture, result) if keep_colours else result
 
-    def encode(part):
-        padded = pad_to(part, network.multiple)[None]
-        return network.encode(uint8_to_signed(ops.convert_to_tensor(padded)))
 
-    seen = [encode(shrink(as_picture(each), STYLE_SIDE)) for each in styles]
-    to_mean, to_deviation = mix_styles(seen, weights)
+def _signed(model, picture):
+    """Return a picture as a batch of one, padded for the network."""
+    padded = pad_to(picture, model.network.multiple)[None]
+    return uint8_to_signed(ops.convert_to_tensor(padded))
+
+
+def _by_moments(model, picture, styles, weights, strength):
+    """Paint with the mixed moments of the styles' features (AdaIN)."""
+    network = model.network
+    to_mean, to_deviation = mix_styles([network.encode(s) for s in styles], weights)
     own: list[tuple[Any, Any, int]] = []
 
     def measure(place, size):
-        mean, deviation = moments(encode(picture[place]))
+        mean, deviation = moments(network.encode(_signed(model, picture[place])))
         own.append((mean, deviation**2 + mean**2, size[0] * size[1]))
         return np.zeros((*size, 1), "float32")
 
@@ -175,15 +236,29 @@ def stylize(
     deviation = ops.sqrt(sum(s * n for _, s, n in own) / pixels - mean**2)
 
     def decode(place, size):
-        features = encode(picture[place])
+        features = network.encode(_signed(model, picture[place]))
         mixed = (features - mean) / deviation * to_deviation + to_mean
         mixed = strength * mixed + (1 - strength) * features
         made = network.decoder(mixed, training=False)
         return ops.convert_to_numpy(made)[0, : size[0], : size[1]]
 
-    made = in_parts(picture.shape[:2], model.tile, decode)
-    result = model.task.result({}, made)
-    return _with_colours_of(picture, result) if keep_colours else result
+    return in_parts(picture.shape[:2], model.tile, decode)
+
+
+def _by_vector(model, picture, styles, weights, strength):
+    """Paint with the mixed vectors of the styles, and of the picture's own."""
+    network = model.network
+    own = network.encoder(_signed(model, shrink(picture, STYLE_SIDE)), training=False)
+    vector = (1 - strength) * own
+    for style, weight in zip(styles, weights, strict=True):
+        share = strength * weight / sum(weights)
+        vector = vector + share * network.encoder(style, training=False)
+
+    def paint(place, size):
+        made = network.painter([_signed(model, picture[place]), vector], training=False)
+        return ops.convert_to_numpy(made)[0, : size[0], : size[1]]
+
+    return in_parts(picture.shape[:2], model.tile, paint)
 
 
 def _with_colours_of(picture, result):

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import layers, ops
 
+from illustkit.options import check_choice
 from oppai.translation.blocks import TranslationNetwork, as_float32, convolve
 
 VGG16 = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
@@ -30,6 +31,9 @@ class FCN8s(TranslationNetwork):
         n_classes: Number of classes. Defaults to 21.
         scale: Factor of all numbers of filters. Defaults to 1.
         dropout: Rate after each of the two large layers. Defaults to 0.5.
+        stride: 32, 16 or 8: what the scores that learn see in steps of, in pixels. The
+            finer ones, which begin as zeros, stay so, as in FCN-32s and FCN-16s; a
+            network of a smaller stride begins with these weights. Defaults to 8.
         dtype: Dtype policy of the layers. Defaults to `None`, the global policy.
         **kwargs: `name` and `trainable`.
 
@@ -52,9 +56,12 @@ class FCN8s(TranslationNetwork):
         *,
         scale: float = 1.0,
         dropout: float = 0.5,
+        stride: int = 8,
         dtype: Any = None,
         **kwargs: Any,
     ) -> None:
+        check_choice("stride", stride, (32, 16, 8))
+
         def n(width):
             return max(2, round(width * scale))
 
@@ -70,8 +77,15 @@ class FCN8s(TranslationNetwork):
             x = convolve(x, n(4096), kernel, name=name, **options)
             x = layers.Dropout(dropout, dtype=dtype, name=f"{name}_dropout")(x)
         scores = [
-            layers.Conv2D(n_classes, 1, kernel_initializer="zeros", dtype=dtype, name=k)
-            for k in ("score_32", "score_16", "score_8")
+            layers.Conv2D(
+                n_classes,
+                1,
+                kernel_initializer="zeros",
+                trainable=each >= stride,
+                dtype=dtype,
+                name=f"score_{each}",
+            )
+            for each in (32, 16, 8)
         ]
         x = scores[0](x)
         for i, score in enumerate(scores[1:]):
@@ -79,7 +93,9 @@ class FCN8s(TranslationNetwork):
             x = layers.Add(dtype=dtype, name=f"sum_{i}")([x, score(pooled[3 - i])])
         x = BilinearUpsampling(8, dtype=dtype, name="up_2")(x)
         super().__init__(inputs=inputs, outputs=as_float32(x), **kwargs)
-        self.keep(dtype, n_classes=n_classes, scale=scale, dropout=dropout)
+        self.keep(
+            dtype, n_classes=n_classes, scale=scale, dropout=dropout, stride=stride
+        )
 
 
 @keras.saving.register_keras_serializable(package="oppai")

@@ -125,6 +125,25 @@ class SketchDiscriminator(TranslationNetwork):
         self.keep(dtype, image_size=image_size, filters=filters)
 
 
+def paper_ratio(grey: np.ndarray) -> float:
+    """Return the fraction of pixels that have the colour of one light paper.
+
+    It is the most that lie within 24 levels of one level in the light half. Of sketches
+    it is .6 and more, of photographs mostly below .4.
+
+    Example:
+    ```python
+    paper_ratio(np.full((8, 8), 240, "uint8"))  # 1.0
+    ```
+
+    Args:
+        grey: uint8 `(height, width)`.
+    """
+    counts = np.bincount(grey.ravel(), minlength=256)
+    near = np.convolve(counts, np.ones(2 * 24 + 1), "same")
+    return float(near[128:].max() / grey.size)
+
+
 def line_weights(lines: np.ndarray, *, radius: int = 2, bins: int = 10) -> np.ndarray:
     """Return how much each pixel of a picture of lines counts in the loss.
 

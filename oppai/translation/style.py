@@ -86,11 +86,47 @@ class StyleDecoder(TranslationNetwork):
         self.keep(dtype, channels=channels, blocks=blocks)
 
 
-@keras.saving.register_keras_serializable(package="oppai")
-class StyleTransfer(keras.Model):
-    """Give a picture the style of another: VGG16, AdaIN, and a decoder that learns.
+class SeesStyle(keras.Model):
+    """A network that learns by features of VGG16, which is frozen and not saved.
 
-    VGG16 is frozen and not saved. What a run holds is the decoder.
+    Args:
+        tap: Where the deepest features are taken, "relu2_1", "relu3_1" or "relu4_1".
+            The package holds VGG16 up to "relu3_3".
+        vgg_weights: See `oppai.models.vgg.load_vgg_features`.
+        **kwargs: `name` and `trainable`.
+
+    Raises:
+        UserError: If features cannot be taken there, or VGG16's file is wrong.
+    """
+
+    def __init__(self, tap: str, vgg_weights: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        check_choice("tap", tap, tuple(OF_VGG16))
+        self.tap, self.vgg_weights = tap, str(vgg_weights)
+        self.taps = tuple(f"relu{i}_1" for i in range(1, int(tap[4]) + 1))
+        self._vgg: Any = load_vgg_features(vgg_weights, taps=self.taps, dtype="float32")
+
+    def features(self, pictures: Any) -> list[Any]:
+        """Return VGG16's features of signed pictures at its taps, of deviation 1."""
+        found = self._vgg(pictures)
+        return [each / DEVIATIONS[t] for each, t in zip(found, self.taps, strict=True)]
+
+    def get_config(self):
+        return {
+            "name": self.name,
+            "trainable": self.trainable,
+            "tap": self.tap,
+            "vgg_weights": self.vgg_weights,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
+
+@keras.saving.register_keras_serializable(package="oppai")
+class StyleTransfer(SeesStyle):
+    """Give a picture the style of another: VGG16, AdaIN, and a decoder that learns.
 
     Example:
     ```python
@@ -100,9 +136,8 @@ class StyleTransfer(keras.Model):
     ```
 
     Args:
-        tap: Where features are taken, "relu2_1", "relu3_1" or "relu4_1". The package
-            holds VGG16 up to "relu3_3". Defaults to "relu3_1".
-        vgg_weights: See `oppai.models.vgg.load_vgg_features`. Defaults to "package".
+        tap: As in `SeesStyle`. Defaults to "relu3_1".
+        vgg_weights: As in `SeesStyle`. Defaults to "package".
         dtype: Dtype policy of the decoder. Defaults to `None`, the global policy.
         **kwargs: `name` and `trainable`.
 
@@ -112,9 +147,6 @@ class StyleTransfer(keras.Model):
 
     Returns:
         The content's shape, signed scale without bounds, float32.
-
-    Raises:
-        UserError: If features cannot be taken there, or VGG16's file is wrong.
 
     Reference:
         Huang and Belongie (2017), section 5; there with VGG19 and "relu4_1".
@@ -130,20 +162,11 @@ class StyleTransfer(keras.Model):
         dtype: Any = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        check_choice("tap", tap, tuple(OF_VGG16))
-        self.tap, self.vgg_weights = tap, str(vgg_weights)
+        super().__init__(tap, vgg_weights, **kwargs)
         channels, blocks = OF_VGG16[tap]
-        self.taps = tuple(f"relu{i}_1" for i in range(1, int(tap[4]) + 1))
-        self._vgg: Any = load_vgg_features(vgg_weights, taps=self.taps, dtype="float32")
         self.decoder = StyleDecoder(channels, blocks=blocks, dtype=dtype)
         self.dtype_policy = self.decoder.dtype_policy
         self.built = True
-
-    def features(self, pictures: Any) -> list[Any]:
-        """Return VGG16's features of signed pictures at its taps, of deviation 1."""
-        found = self._vgg(pictures)
-        return [each / DEVIATIONS[t] for each, t in zip(found, self.taps, strict=True)]
 
     def encode(self, pictures: Any) -> Any:
         """Return the features that the decoder sees, `(batch, h, w, channels)`."""
@@ -155,22 +178,12 @@ class StyleTransfer(keras.Model):
         return self.decoder(mixed, training=training)
 
     def get_config(self):
-        return {
-            "name": self.name,
-            "trainable": self.trainable,
-            "tap": self.tap,
-            "vgg_weights": self.vgg_weights,
-            "dtype": self.decoder.get_config()["dtype"],
-        }
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(**config)
+        return {**super().get_config(), "dtype": self.decoder.get_config()["dtype"]}
 
 
 @keras.saving.register_keras_serializable(package="oppai")
 class MirrorPadding(layers.Layer):
-    """Add one pixel at every side, the second from the border.
+    """Add pixels at every side, mirrored at the middle of the outermost.
 
     Example:
     ```python
@@ -178,21 +191,31 @@ class MirrorPadding(layers.Layer):
     ```
 
     Args:
+        pixels: How many. Defaults to 1.
         **kwargs: Passed to `keras.layers.Layer`.
 
     Call arguments:
-        inputs: `(batch, height, width, channels)`, 2 pixels or more each way.
+        inputs: `(batch, height, width, channels)`, more than `pixels` each way.
 
     Returns:
-        `(batch, height + 2, width + 2, channels)`.
+        `(batch, height + 2 · pixels, width + 2 · pixels, channels)`.
     """
 
+    def __init__(self, pixels: int = 1, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.pixels = pixels
+
     def call(self, inputs):
-        return ops.pad(inputs, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect")
+        both = (self.pixels, self.pixels)
+        return ops.pad(inputs, ((0, 0), both, both, (0, 0)), mode="reflect")
 
     def compute_output_shape(self, input_shape):
         batch, height, width, channels = input_shape
-        return (batch, height and height + 2, width and width + 2, channels)
+        sides = (side and side + 2 * self.pixels for side in (height, width))
+        return (batch, *sides, channels)
+
+    def get_config(self):
+        return {**super().get_config(), "pixels": self.pixels}
 
 
 def adapt(content: Any, style: Any, epsilon: float = 1e-5) -> Any:

@@ -21,7 +21,7 @@ from illustkit.training.adversarial import Adversarial, AdversarialAdam
 from illustkit.training.batches import even_batch_size
 from illustkit.training.fingerprint import compare_data
 from illustkit.training.fit import choose_devices, fit_run, is_quiet
-from illustkit.training.optimizers import WarmupStableDecay
+from illustkit.training.optimizers import ClippedAdam, WarmupStableDecay
 from illustkit.training.presets import choose_preset
 from illustkit.training.runs import Run, RunKind
 from illustkit.training.split import split_run, write_split
@@ -129,11 +129,11 @@ class Translator(Trainable):
 
     def __init__(self, network: Any, task: str, **kwargs: Any) -> None:
         rules = make_task(task)
+        rules.attach(network)
         super().__init__(
             rules.term_weights, rules.monitors, **{"autocast": False, **kwargs}
         )
         self.network, self.task, self.rules = network, task, rules
-        rules.attach(network)
         self.built = True
 
     def call(self, inputs, training=False):
@@ -386,7 +386,7 @@ def train_translation(
         if adversarial:
             model.compile(AdversarialAdam(chosen.learning_rate))
         else:
-            model.compile(keras.optimizers.Adam(rate))
+            model.compile(ClippedAdam(rate, global_clipnorm=rules.clip))
     started = Run.start(run, stored, **options)
     if worker_index() == 0 and data is not None:
         write_split(started.folder, *data.names)

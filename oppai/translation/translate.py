@@ -62,11 +62,19 @@ class TranslationModel:
         seen = x if scale == 1 else self.task.shrunk(x, (width, height))
         size = size if scale == 1 else (height, width)
 
-        def predict(place, size_of_part):
-            part = {k: a[place] if a.shape[:2] == size else a for k, a in seen.items()}
-            return self.predict(part, size_of_part)
+        def made_of(arrays):
+            def predict(place, size_of_part):
+                part = {
+                    k: a[place] if a.shape[:2] == size else a for k, a in arrays.items()
+                }
+                return self.predict(part, size_of_part)
 
-        made = in_parts(size, self.tile, predict)
+            return in_parts(size, self.tile, predict)
+
+        made = made_of(seen)
+        if self.task.mirrors:
+            mirrored = made_of({k: a[:, ::-1] for k, a in seen.items()})
+            made = self.task.agreed(made, mirrored[:, ::-1])
         return self._finished(x, self.task.enlarged(made, seen, x))
 
     def predict(self, x: Mapping[str, np.ndarray], size: tuple[int, int]) -> np.ndarray:

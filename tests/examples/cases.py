@@ -1016,6 +1016,9 @@ CASES: dict[str, Case] = {
             "style": lambda: signed(1, 6, 9, 3),
         }
     ),
+    "oppai:blend_poisson": Case(
+        values={"picture": lambda: patch().copy(), "made": lambda: patch().copy()}
+    ),
     "oppai:Translator": Case(
         values={
             "SketchNetwork": name_of("oppai.translation.sketch", "SketchNetwork"),

@@ -10,7 +10,16 @@ from oppai.models.mosaic_unet import Completion, MosaicUNet
 from oppai.models.pconv_unet import PConvUNet
 from oppai.models.restorers import MosaicRestorer, Restorer
 from oppai.translation.colorization import ColorizationNetwork
-from oppai.translation.completion import CompletionDiscriminator, CompletionNetwork
+from oppai.translation.completion import (
+    CompletionDiscriminator,
+    CompletionNetwork,
+    ResidualCompletionNetwork,
+)
+from oppai.translation.fast_style import (
+    FastStyleNetwork,
+    StyleEncoder,
+    TwoEncoderStyleTransfer,
+)
 from oppai.translation.pix2pix import Pix2PixUNet
 from oppai.translation.segmentation import FCN8s, UNet
 from oppai.translation.sketch import SketchDiscriminator, SketchNetwork
@@ -58,7 +67,7 @@ CASES = [
     ("oppai.models.vgg.SignedToCaffe", {}, (2, 8, 8, 3)),
     ("oppai.models.mosaic_unet.Hints", {}, PLACES),
     ("oppai.models.mosaic_unet.Completion", {"consistency": "gate"}, COMPLETED),
-    ("oppai.translation.style.MirrorPadding", {}, (2, 8, 8, 3)),
+    ("oppai.translation.style.MirrorPadding", {"pixels": 2}, (2, 8, 8, 3)),
     ("oppai.translation.segmentation.BilinearUpsampling", {"factor": 2}, (2, 4, 4, 3)),
     ("oppai.translation.colorization.AppendVector", {}, [(2, 8, 8, 3), (2, 5)]),
     ("oppai.layers.PConv2D", {"filters": 2, "kernel_size": 3}, PAIR),
@@ -103,13 +112,19 @@ def objects_of_oppai():
     yield PatchGAN(3, filters=2, n_layers=1, dtype="mixed_bfloat16")
     yield Pix2PixUNet(filters=2, depth=4, dtype="mixed_bfloat16")
     yield CompletionNetwork(4, dtype="mixed_bfloat16")
+    yield ResidualCompletionNetwork((4, 8), (0, 1), dtype="mixed_bfloat16")
     yield CompletionDiscriminator(64, filters=2, units=4, dtype="mixed_bfloat16")
     yield ColorizationNetwork(2, scale=1 / 64, global_size=32, dtype="mixed_bfloat16")
     yield SketchNetwork(1 / 48, dtype="mixed_bfloat16")
     yield SketchDiscriminator(64, filters=2, dtype="mixed_bfloat16")
     yield StyleDecoder(8, blocks=((4, 1),), dtype="mixed_bfloat16")
     yield StyleTransfer("relu2_1", dtype="mixed_bfloat16")
-    yield FCN8s(3, scale=1 / 64, dtype="mixed_bfloat16")
+    yield StyleEncoder(4, scale=1 / 16, dtype="mixed_bfloat16")
+    yield FastStyleNetwork(4, scale=1 / 16, dtype="mixed_bfloat16")
+    yield TwoEncoderStyleTransfer(
+        4, scale=1 / 16, tap="relu2_1", dtype="mixed_bfloat16"
+    )
+    yield FCN8s(3, scale=1 / 64, stride=16, dtype="mixed_bfloat16")
     yield UNet(filters=2, dtype="mixed_bfloat16")
     yield Restorer(chapter, {"valid": 1.0})
     yield MosaicRestorer(unet)

@@ -6,7 +6,12 @@ import pytest
 
 from illustkit.errors import UserError
 from oppai.translation.colorization import ColorizationNetwork
-from oppai.translation.completion import CompletionDiscriminator, CompletionNetwork
+from oppai.translation.completion import (
+    CompletionDiscriminator,
+    CompletionNetwork,
+    ResidualCompletionNetwork,
+)
+from oppai.translation.fast_style import FastStyleNetwork, StyleEncoder
 from oppai.translation.pix2pix import Pix2PixUNet
 from oppai.translation.segmentation import BilinearUpsampling, FCN8s, UNet
 from oppai.translation.sketch import SketchDiscriminator, SketchNetwork, line_weights
@@ -21,6 +26,9 @@ COUNTS = [
     (SketchNetwork, (), 44_845_185),
     (SketchDiscriminator, (), 1_591_169),
     (StyleDecoder, (), 3_505_219),
+    # Johnson's for one style in Torch's examples, and what mixes the vector in.
+    (FastStyleNetwork, (100,), 1_679_235 + 128 * (128 + 100) + 128 + 2 * 128),
+    (StyleEncoder, (100,), 7_808 + 18_496 + 73_856 + 147_584 + 129 * 100),
     (UNet, (), 31_030_658),
     (FCN8s, (), 134_362_751),
 ]
@@ -109,6 +117,29 @@ def test_completion_sees_far_through_its_dilated_convolutions():
         other[0, rows] = rng.uniform(0, 1, other[0, rows].shape)
         changed.append(np.abs(np.asarray(network(other))[0, 160] - before).max() > 0)
     assert changed == [False, True, True, False]
+
+
+def test_residual_completion_begins_at_the_filter_s_result():
+    network = ResidualCompletionNetwork((4, 8), (0, 1))
+    seen = np.random.default_rng(0).uniform(0, 1, (1, 16, 24, 4)).astype("float32")
+    np.testing.assert_allclose(network(seen), seen[..., :3], atol=1e-6)
+    network.get_layer("last").bias.assign([0.2] * 3)
+    expected = seen[..., :3] + 0.1 * seen[..., 3:]
+    np.testing.assert_allclose(network(seen), expected, atol=1e-6)
+    with pytest.raises(ValueError, match="equally long"):
+        ResidualCompletionNetwork((4, 8), (1,))
+
+
+def test_a_coarser_fcn_learns_its_own_scores_alone():
+    names = {32: ["score_32"], 16: ["score_32", "score_16"]}
+    names[8] = [*names[16], "score_8"]
+    for stride, expected in names.items():
+        network = FCN8s(3, scale=1 / 64, stride=stride)
+        learnt = {v.path.split("/")[0] for v in network.trainable_weights}
+        assert sorted(n for n in learnt if "score" in n) == sorted(expected)
+        assert FCN8s.from_config(network.get_config()).stride == stride
+    with pytest.raises(UserError, match="stride"):
+        FCN8s(3, stride=4)
 
 
 def test_a_discriminator_judges_the_whole_and_the_part():

@@ -8,7 +8,12 @@ import numpy as np
 import pytest
 
 from oppai.translation.colorization import ColorizationNetwork
-from oppai.translation.completion import CompletionDiscriminator, CompletionNetwork
+from oppai.translation.completion import (
+    CompletionDiscriminator,
+    CompletionNetwork,
+    ResidualCompletionNetwork,
+)
+from oppai.translation.fast_style import FastStyleNetwork, StyleEncoder
 from oppai.translation.pix2pix import Pix2PixUNet
 from oppai.translation.segmentation import FCN8s, UNet
 from oppai.translation.sketch import SketchDiscriminator, SketchNetwork
@@ -193,6 +198,61 @@ def decoder(o, x):
     return mirrored(mirrored(doubled(x), "convolution_4"), "colours", "")
 
 
+def residual_completion(o, x):
+    """Lim et al. 2017 in a U-Net of two scales, added to the picture in the hole."""
+
+    def block(x, name):
+        y = leaky(o.conv(x, f"{name}_a", norm=False, act=""))
+        return x + o.conv(y, f"{name}_b", norm=False, act="")
+
+    picture, hole = 2 * x[..., :3] - 1, x[..., 3:]
+    seen = np.concatenate([picture, np.where(hole > 0.5, 0, picture), hole], -1)
+    x = fine = leaky(o.conv(seen, "stem", norm=False, act=""))
+    # Keras' "same" pads even sides at their ends alone.
+    x = np.pad(x, ((0, 0), (0, 1), (0, 1), (0, 0)))
+    x = leaky(o.conv(x, "down_1", 2, pad=0, norm=False, act=""))
+    x = block(x, "encoder_1_0")
+    x = doubled(o.conv(x, "up_0", norm=False, act=""))
+    change = o.conv(leaky(x + fine), "last", norm=False, act="")
+    return (np.where(hole > 0.5, picture + change, picture) + 1) / 2
+
+
+def style_encoder(o, x):
+    """Convolutions, the mean over the pixels, a connected layer."""
+    for i, (side, stride) in enumerate(((9, 1), (3, 2), (3, 2), (3, 2))):
+        x = reflected(o, x, f"convolution_{i}", side, stride)
+    return o.dense(x.mean((1, 2)), "style", norm=False, act="")
+
+
+def fast_style(o, inputs):
+    """Johnson et al. 2016, table 1 of the supplement, and a vector for each pixel."""
+    x, vector = inputs
+
+    def layer(x, name, side=3, stride=1, act="relu"):
+        y = reflected(o, x, name, side, stride, act="")
+        w = o.weights[f"{name}_norm"]
+        each = y - y.mean((1, 2), keepdims=True)
+        deviation = np.sqrt((each**2).mean((1, 2), keepdims=True) + 1e-5)
+        y = each / deviation * w["gamma"] + w["beta"]
+        return np.maximum(y, 0) if act else y
+
+    for i, (side, stride) in enumerate(((9, 1), (3, 2), (3, 2))):
+        x = layer(x, f"down_{i}", side, stride)
+    tiled = np.broadcast_to(vector[:, None, None], (*x.shape[:3], vector.shape[-1]))
+    x = layer(np.concatenate([x, tiled], -1), "mixed", 1)
+    for i in range(5):
+        y = layer(x, f"residual_{i}_a")
+        x = x + layer(y, f"residual_{i}_b", act="")
+    x = layer(doubled(layer(doubled(x), "up_1")), "up_0")
+    return reflected(o, x, "colours", 9, act="")
+
+
+def reflected(o, x, name, side, stride=1, act="relu"):
+    n = side // 2
+    x = np.pad(x, ((0, 0), (n, n), (n, n), (0, 0)), mode="reflect")
+    return o.conv(x, name, stride, pad=0, norm=False, act=act)
+
+
 def unet(o, x):
     """Ronneberger et al. 2015, figure 1, padded."""
     skips = []
@@ -248,6 +308,21 @@ NETWORKS = {
         decoder,
         [(2, 5, 6, 6)],
     ),
+    "residual completion": (
+        lambda: ResidualCompletionNetwork((3, 4), (0, 1)),
+        residual_completion,
+        [(2, 8, 12, 4)],
+    ),
+    "style's encoder": (
+        lambda: StyleEncoder(5, scale=1 / 32),
+        style_encoder,
+        [(2, 16, 20, 3)],
+    ),
+    "style by two encoders": (
+        lambda: FastStyleNetwork(5, scale=1 / 32),
+        fast_style,
+        [(2, 24, 20, 3), (2, 5)],
+    ),
     "unet": (lambda: UNet(3, 4, filters=2), unet, [(2, 16, 32, 3)]),
     "fcn": (lambda: FCN8s(4, scale=1 / 64), fcn, [(2, 32, 64, 3)]),
 }
@@ -267,6 +342,8 @@ def test_it_is_the_paper_s(name):
             value = rng.uniform(-0.3, 0.3, variable.shape)
         variable.assign(value.astype("float32"))
     inputs = [rng.uniform(-1, 1, shape).astype("float32") for shape in shapes]
+    if oracle is residual_completion:
+        inputs[0][..., 3] = inputs[0][..., 3] > 0  # a mask
     found = network(inputs if len(inputs) > 1 else inputs[0], training=False)
     given = [x.astype(np.float64) for x in inputs]
     expected = oracle(Oracle(network), given if len(given) > 1 else given[0])

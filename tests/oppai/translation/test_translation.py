@@ -9,13 +9,14 @@ from skimage.color import lab2rgb, rgb2lab
 import oppai
 from illustkit.errors import UserError
 from illustkit.images import lab_to_uint8, uint8_to_lab, write_image
-from illustkit.samples import PARTS
+from illustkit.samples import PARTS, draw_lines
 from oppai.models.vgg import load_vgg_features
 from oppai.translation.colorization import enlarge_by_guide
-from oppai.translation.fill import complete, stylize
+from oppai.translation.fast_style import TwoEncoderStyleTransfer
+from oppai.translation.fill import blend_poisson, complete, stylize
 from oppai.translation.pairs import Pair, PairBatches, crop_pair, read_pairs
-from oppai.translation.sketch import blacken, roughen
-from oppai.translation.tasks import TASKS, cut_squares, draw_hole, make_task
+from oppai.translation.sketch import blacken, paper_ratio, roughen
+from oppai.translation.tasks import cut_squares, draw_hole, make_task
 from oppai.translation.training import build_translator
 from oppai.translation.translate import (
     TranslationModel,
@@ -32,6 +33,12 @@ TINY = {
     "segment": {"filters": 2},
     "pix2pix": {"filters": 2, "depth": 4},
 }
+OTHERS = {
+    "complete": {"residual": True, "widths": (4, 8), "blocks": (0, 1)},
+    "segment": {"fcn": True, "scale": 1 / 64},
+    "stylize": {"two_encoders": True, "length": 4, "scale": 1 / 16, "tap": "relu2_1"},
+}
+"""The second network of a task that has two."""
 
 
 def test_lab_is_that_of_skimage():
@@ -100,15 +107,15 @@ def _style_terms(y, predicted):
     return {"content": ((made[-1] - wanted) ** 2).mean((1, 2, 3)), "style": style}
 
 
-@pytest.mark.parametrize("name", TASKS)
-def test_the_loss_is_its_formula_and_the_result_a_picture(name):
-    task = make_task(name, TINY[name])
+@pytest.mark.parametrize("name, network", [*TINY.items(), *OTHERS.items()])
+def test_the_loss_is_its_formula_and_the_result_a_picture(name, network):
+    task = make_task(name, network)
     given, target = task.draw(2, (40, 56))
     pair = crop_pair(Pair(given, target), 32, np.random.default_rng(0))
     if task.mixes:
         pair = Pair(pair.target[::-1], pair.target)
     x, y = task.sample(*pair, np.random.default_rng(1))
-    model = build_translator({"task": name, "network": TINY[name]})
+    model = build_translator({"task": name, "network": network})
     corner = x.pop("corner", None)
     x = {k: np.stack([v, v[:, ::-1]]) for k, v in x.items()}
     y = {k: np.stack([v, v[:, ::-1]]) for k, v in y.items()}
@@ -128,7 +135,7 @@ def test_the_loss_is_its_formula_and_the_result_a_picture(name):
         }
     elif name == "complete":
         hole = np.repeat(y["hole"] > 0, 3, axis=3)
-        assert (x["picture"][hole] == 127).all() and hole.any()
+        assert (x["picture"][hole] == 127).all() != ("residual" in network)
         np.testing.assert_array_equal(x["picture"][~hole], y["picture"][~hole])
         error = predicted - y["picture"] / 255
         errors = [e[h] for e, h in zip(error, hole, strict=True)]
@@ -137,6 +144,10 @@ def test_the_loss_is_its_formula_and_the_result_a_picture(name):
             "squares": [(e**2).mean() for e in errors],
             "l1": [abs(e).mean() for e in errors],
         }
+        if "residual" in network:
+            near = [np.sqrt(e**2 + 1e-6).mean() for e in errors]
+            logs = [np.log((e**2).mean() + 1e-5) for e in errors]
+            expected |= {"charbonnier": near, "log_squares": logs}
     elif name == "stylize":
         expected = _style_terms(y, predicted)
     elif name == "segment":
@@ -386,6 +397,27 @@ def test_only_holes_are_completed_whatever_their_size(tmp_path):
         oppai.translate(picture, model)
 
 
+def test_blended_gradients_lose_an_offset_of_the_colours():
+    """A smooth picture, and a network that makes it 25 levels too light."""
+    y, x = np.mgrid[:60, :70]
+    truth = np.dstack([60 + x, 80 + y, 100 + (x + y) // 2]).astype("uint8")
+    hole = np.zeros((60, 70), np.uint8)
+    hole[20:45, 15:50] = 1
+    broken = np.where(hole[..., None] > 0, np.uint8(0), truth)
+    result = blend_poisson(broken, truth + np.uint8(25), hole)
+    np.testing.assert_array_equal(result[hole == 0], truth[hole == 0])
+    assert np.abs(result.astype(int) - truth).max() <= 5
+
+    model = TranslationModel(None, make_task("complete"), image_size=128)
+    model.predict = lambda x, size: (truth + 25.0) / 255
+    options = {"mask": 255 * hole, "feather": 0}
+    errors = [
+        complete(broken, model, poisson=poisson, **options) - truth.astype(int)
+        for poisson in (False, True)
+    ]
+    assert errors[0][hole > 0].mean() > 20 and np.abs(errors[1]).max() <= 8
+
+
 class Features:
     """A "network" whose features are the picture: the result can be worked by hand."""
 
@@ -420,6 +452,30 @@ def test_a_style_is_its_means_and_deviations_in_every_part():
         stylize(picture, style, whole, weights=[1, 2])
     with pytest.raises(UserError, match="strength"):
         stylize(picture, style, whole, strength=2)
+
+
+def test_a_style_s_vector_is_mixed_with_others_and_the_picture_s_own():
+    network = TwoEncoderStyleTransfer(4, scale=1 / 16, tap="relu2_1")
+    model = TranslationModel(network, make_task("stylize"))
+    rng = np.random.default_rng(0)
+    picture, style, other = rng.integers(0, 256, (3, 32, 36, 3)).astype("uint8")
+
+    def painted(vector):
+        seen = picture[None].astype("float32") / 127.5 - 1
+        return model.task.result({}, np.asarray(network.painter([seen, vector])))[0]
+
+    vectors = [
+        np.asarray(network.encoder(p[None].astype("float32") / 127.5 - 1))
+        for p in (picture, style, other)
+    ]
+    mixed = 0.4 * vectors[0] + 0.6 * (0.75 * vectors[1] + 0.25 * vectors[2])
+    for expected, options in (
+        (vectors[1], {"style": style}),
+        (vectors[0], {"style": style, "strength": 0}),
+        (mixed, {"style": [style, other], "strength": 0.6, "weights": [3, 1]}),
+    ):
+        found = stylize(picture, model=model, **options)
+        assert np.abs(found.astype(int) - painted(expected)).max() <= 1
 
 
 @pytest.mark.usefixtures("eagerly")
@@ -498,6 +554,16 @@ class Seen:
         return np.full((*np.asarray(inputs[0]).shape[:3], 2), 0.5, "float32")
 
 
+def test_colours_that_a_mirror_changes_are_greyer():
+    task = make_task("colorize")
+    one = np.array([[[0.5, 0.9], [0.8, 0.1], [0.7, 0.5]]])  # a*, b* of grey are .5
+    other = np.array([[[0.5, 0.9], [0.2, 0.9], [0.6, 0.5]]])
+    found = task.agreed(one, other)
+    # The same stays, the opposite is grey; of .3 ± .1, 3 of 3 + 4 · 1 parts stay.
+    expected = [[[0.5, 0.9], [0.5, 0.5], [0.5 + 0.15 * 3 / 7, 0.5]]]
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
 def test_a_large_picture_is_coloured_at_the_size_that_was_learnt():
     network = Seen()
     task = make_task("colorize", {"global_size": 32})
@@ -542,3 +608,39 @@ def test_lines_of_a_large_sketch_are_as_sharp_as_of_a_small_one():
     assert np.abs(result[:, 64:].astype(int) - 229.5).max() <= 1
     rise = np.flatnonzero((result[0, :, 0] < 250) & (result[0, :, 0] > 232))
     assert len(rise) <= 2
+
+
+def test_a_photograph_is_no_sketch_and_a_note_says_so(tmp_path, capsys):
+    from skimage.data import astronaut
+
+    from oppai.cli.translate import clean
+
+    lines = draw_lines(1, (64, 80))
+    rough = roughen(lines, np.random.default_rng(0))
+    assert paper_ratio(rough) > 0.5
+    write_image(tmp_path / "rough.png", np.dstack([rough] * 3))
+    write_image(tmp_path / "photo.png", astronaut()[::8, ::8])
+    clean([tmp_path / "rough.png", tmp_path / "photo.png"])
+    out = capsys.readouterr().out
+    assert out.count("little light paper") == 1 and "photo.png has" in out
+    assert (tmp_path / "photo_clean.png").exists()  # a note, no refusal
+
+
+@pytest.mark.usefixtures("eagerly")
+def test_a_finer_fcn_begins_from_the_coarser_one(tmp_path):
+    options = {**OPTIONS, "epochs": 1, "epoch_steps": 1, "learning_rate": 1e-3}
+    runs = {}
+    for stride, start in ((32, None), (16, 32)):
+        runs[stride] = oppai.train_translation(
+            "segment",
+            None,
+            tmp_path / str(stride),
+            network={"fcn": True, "scale": 1 / 64, "stride": stride},
+            start_from=start and runs[start],
+            **options,
+        )
+    models = {s: load_translation(run).network for s, run in runs.items()}
+    scores = {s: np.asarray(m.get_layer("score_16").kernel) for s, m in models.items()}
+    assert not scores[32].any() and scores[16].any()
+    picture = np.random.default_rng(0).integers(0, 256, (40, 50, 3)).astype("uint8")
+    assert oppai.translate(picture, runs[16]).shape == (40, 50)
