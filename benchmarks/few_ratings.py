@@ -118,7 +118,8 @@ class Heads:
     def __init__(self, crops):
         # As they are, and mirrored: (2, n, features).
         self.features = np.stack([features_of(crops), features_of(crops[:, :, ::-1])])
-        self.blocks = TransferNet().feature_blocks
+        network = TransferNet()
+        self.blocks, self.places = network.feature_blocks, network.place_covariance
 
     def fit(self, part, scores, weights=None):
         """Return the function from features to scores that fits a part of the crops."""
@@ -129,6 +130,7 @@ class Heads:
             STRENGTHS,
             None if weights is None else np.tile(weights, 2),
             blocks=self.blocks,
+            places=self.places,
             groups=np.arange(2 * len(part)).reshape(2, -1).T,
         )
         return lambda features: features @ kernel + bias

@@ -92,11 +92,14 @@ def ridge(
     weights: np.ndarray | None = None,
     *,
     blocks: np.ndarray | None = None,
+    places: np.ndarray | None = None,
     groups: np.ndarray | None = None,
 ) -> tuple[np.ndarray, float, float]:
     """Solve a ridge regression; its strength has the least error on what is left out.
 
-    Features are standardised, and divided by the root of their number.
+    Features are standardised, and divided by the root of their number. With a
+    covariance `P` of places the penalty is `λ wᵀ (P ⊗ I)⁻¹ w`: the weights of a channel
+    at places that vary together are alike.
 
     Example:
     ```python
@@ -110,10 +113,17 @@ def ridge(
         weights: How much each row's squared error counts, `(n,)`, positive. Defaults
             to 1 each.
         blocks: See `standardised`.
+        places: Covariance of the places, `(places, places)`, of features whose order is
+            that of an array `(places, channels)`. Defaults to places that know nothing
+            of each other.
         groups: See `leave_one_out`.
 
     Returns:
         `(kernel, bias, strength)`: `features @ kernel + bias` predicts.
+
+    Reference:
+        Rasmussen and Williams, "Gaussian Processes for Machine Learning" (2006),
+        section 2.1.2, of the covariance of weights.
     """
     features = np.asarray(features, np.float64)
     rows, centre, scale = standardised(features, blocks)
@@ -124,16 +134,17 @@ def ridge(
     mean = float(np.average(targets, weights=weights))
     roots = np.sqrt(weights)
     scaled = (rows - middle) * roots[:, None]
+    spread = scaled
+    if places is not None:
+        cells = scaled.reshape(len(scaled), len(places), -1)
+        spread = np.einsum("npc,pq->nqc", cells, places).reshape(scaled.shape)
     strength, solved, _ = leave_one_out(
-        scaled @ scaled.T,
+        spread @ scaled.T,
         (targets - mean) * roots,
         strengths,
         groups=groups,
         constant=roots / np.linalg.norm(roots),
     )
-    kernel = (scaled.T @ solved) * scale
-    return (
-        kernel,
-        mean - float((centre * scale + middle) @ (scaled.T @ solved)),
-        strength,
-    )
+    slopes = spread.T @ solved
+    bias = mean - float((centre * scale + middle) @ slopes)
+    return slopes * scale, bias, strength

@@ -110,6 +110,7 @@ def begin_with_features(
         STRENGTHS,
         weights,
         blocks=network.feature_blocks,
+        places=network.place_covariance,
         groups=pairs,
     )
     network.get_layer("score").set_weights([kernel[:, None], np.array([bias])])

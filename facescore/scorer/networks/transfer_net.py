@@ -17,6 +17,8 @@ from facescore.scorer.networks.base import (
 from illustkit.options import check_number
 from illustkit.training.dropout import Dropout
 
+REACH = 0.2  # of the covariance of places, as a fraction of a picture's side
+
 
 @keras.saving.register_keras_serializable(package="facescore")
 class CellStatistics(layers.Layer):
@@ -158,3 +160,16 @@ class TransferNet(ScoringNetwork):
         channels = np.repeat(np.arange(2 * len(widths)), np.repeat(widths, 2))
         places = np.prod(self.get_layer("cells").output.shape[1:3])
         return np.tile(channels, places)
+
+    @property
+    def place_covariance(self) -> np.ndarray:
+        """The covariance of the last layer's weights at two cells, for `ridge`.
+
+        It is a Gaussian of their distance with a deviation of a fifth of the picture's
+        side: what is liked in one cell is liked a little beside it.
+        """
+        sides = self.get_layer("cells").output.shape[1:3]
+        middles = [(np.arange(side) + 0.5) / side for side in sides]
+        at = np.stack(np.meshgrid(*middles, indexing="ij"), axis=-1).reshape(-1, 2)
+        squares = ((at[:, None] - at) ** 2).sum(axis=-1)
+        return np.exp(-squares / (2 * REACH**2))

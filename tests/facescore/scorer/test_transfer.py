@@ -63,6 +63,32 @@ def test_ridge_is_that_of_the_normal_equations_and_of_leaving_out():
     assert np.mean(np.square(left)) == pytest.approx(errors[best], rel=1e-6)
 
 
+def test_weights_of_places_that_vary_together_are_alike():
+    """The penalty is that of the normal equations with `(P ⊗ I)⁻¹`."""
+    rng = np.random.default_rng(1)
+    features, targets = rng.normal(3, 2, (40, 12)), rng.normal(size=40)
+    places = np.exp(-0.5 * np.subtract.outer(np.arange(3), np.arange(3)) ** 2)
+    rows, *_ = standardised(features)
+    penalty = 0.1 * np.linalg.inv(np.kron(places, np.eye(4)))  # 3 places, 4 channels
+    normal = rows.T @ rows + penalty
+    weights = np.linalg.solve(normal, rows.T @ (targets - targets.mean()))
+    kernel, bias, _ = ridge(features, targets, (0.1,), places=places)
+    expected = rows @ weights + targets.mean()
+    np.testing.assert_allclose(features @ kernel + bias, expected, atol=1e-8)
+    apart, shift, _ = ridge(features, targets, (0.1,), places=np.eye(3))
+    kernel, bias, _ = ridge(features, targets, (0.1,))
+    np.testing.assert_allclose([*apart, shift], [*kernel, bias], atol=1e-12)
+
+
+def test_places_vary_together_by_their_distance():
+    covariance = TransferNet((160, 80)).place_covariance  # 5×5 cells
+    assert covariance.shape == (25, 25) and (np.linalg.eigvalsh(covariance) > 0).all()
+    for y in range(5):
+        for x in range(5):
+            expected = np.exp(-(x**2 + y**2) / 2)  # a cell is a fifth of a side
+            assert covariance[0, 5 * y + x] == pytest.approx(expected)
+
+
 def test_noise_needs_a_strong_ridge():
     """Centred rows give a left-out target away; the strength must not believe it."""
     rng = np.random.default_rng(0)
