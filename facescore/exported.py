@@ -75,6 +75,8 @@ class ExportedScorer:
         UserError: If the file is missing, holds no scorer, or its runtime is missing.
     """
 
+    limits = 1.0, 5.0  # as of a `Scorer`
+
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.network = _opened(path, SCORER, "scorer")
         about = self.network.about

@@ -15,7 +15,7 @@ from facescore.boxes import Face
 from facescore.crops import crop_region, failure
 from facescore.ranking.output import fill_page
 from facescore.scorer.explanation import HIGHER, LOWER, Explainer, Explanation, explain
-from facescore.scorer.prediction import FaceScorer
+from facescore.scorer.prediction import FaceScorer, clip_score
 from illustkit.errors import UserError
 from illustkit.files import expand_user, write_whole
 from illustkit.images import list_images, read_image, write_image
@@ -147,7 +147,8 @@ def explain_pictures(
             links = (_link(output, place) for place in (target, face, veil))
             cards.append((explanation.score, f"{name} {number + 1}", *links))
     cards.sort(key=lambda card: -card[0])
-    body = "\n".join(_card(*card) for card in cards)
+    limits = explainer.scorer.limits
+    body = "\n".join(_card(clip_score(score, limits), *card) for score, *card in cards)
     write_whole(report.page, fill_page(PAGE, "explanations.css", {"cards": body}))
     return report
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from facescore.ranking.pipeline import (
     rate_pictures,
     stamp,
 )
-from facescore.scorer.prediction import FaceScorer
+from facescore.scorer.prediction import FaceScorer, clip_score
 from illustkit.errors import UserError
 from illustkit.files import expand_user
 from illustkit.images import list_images
@@ -86,7 +86,8 @@ class Ranking:
     Attributes:
         pictures: List of `RankedPicture`: by rank, then those without a face, then
             those that could not be read.
-        output: Folder with `ranking.csv`, `ranking.json`, `gallery.html`.
+        output: Folder with `ranking.csv`, `ranking.json`, `gallery.html`, whose scores
+            end at 1 and 5; those of `pictures` are the scorer's own numbers.
         top: Paths of the best pictures' copies, if they were asked for.
         done: Number of pictures rated in this call; the others were in the journal.
         seconds: Dict from stage to seconds: processor time of the threads for
@@ -177,6 +178,30 @@ def ranked(
             if intact[group] != i:
                 pictures[i].duplicate_of = pictures[intact[group]].file
     return pictures
+
+
+def within_limits(
+    pictures: Iterable[RankedPicture], limits: tuple[float, float] | None
+) -> list[RankedPicture]:
+    """Return a ranking as people see it: scores within the scale, in the same order.
+
+    Args:
+        pictures: What `ranked` returned.
+        limits: The scale's ends, which scores beyond them become; `None` for no scale.
+
+    Returns:
+        List of other `RankedPicture`.
+    """
+    return [
+        replace(
+            picture,
+            score=clip_score(picture.score, limits),
+            faces=[
+                f._replace(score=clip_score(f.score, limits)) for f in picture.faces
+            ],
+        )
+        for picture in pictures
+    ]
 
 
 @ultralytics_names
@@ -304,9 +329,10 @@ def rank_folder(
         records = {record["file"]: record for record in journal.records()}
     names = [image.relative_to(folder).as_posix() for image in images]
     pictures = ranked([records[name] for name in names], picture_score, duplicates)
+    shown = within_limits(pictures, rate.limits)
     about = {"picture_score": picture_score, **settings}
-    write_table(output, pictures)
-    write_records(output, pictures, about)
+    write_table(output, shown)
+    write_records(output, shown, about)
     explained = None
     if explainer:
         from facescore.ranking.explanations import explain_ranked
@@ -315,8 +341,8 @@ def rank_folder(
         explained = explain_ranked(
             chosen, folder, output, explainer, rate, progress=progress
         )
-    write_gallery(output, pictures, folder, explained)
-    top = gather_top(pictures, folder, output, top_k, link=link) if top_k else []
+    write_gallery(output, shown, folder, explained)
+    top = gather_top(shown, folder, output, top_k, link=link) if top_k else []
     return Ranking(pictures, output, top, done, dict(clock))
 
 

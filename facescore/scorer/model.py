@@ -228,6 +228,8 @@ class Scorer(Trainable):
         UserError: If the objective is unknown, or the scale is not positive.
     """
 
+    limits = 1.0, 5.0  # of the scores that people see
+
     def __init__(
         self,
         network: keras.Model,

@@ -52,6 +52,8 @@ class FaceScorer:
         self.margin = self.scorer.margin if margin is None else tuple(margin)
         self.square = self.scorer.square if square is None else square
         self.options = options
+        # Of the scores that people see; an object of another kind has its own scale.
+        self.limits: tuple[float, float] | None = getattr(self.scorer, "limits", None)
 
     def __call__(self, image: np.ndarray) -> list[Face]:
         """Return the faces of a picture with their scores, in the detector's order."""
@@ -74,6 +76,18 @@ class FaceScorer:
     def score(self, crops: Sequence[np.ndarray]) -> np.ndarray:
         """Score crops of the scorer's size; see `score_cut`."""
         return score_cut(crops, self.scorer)
+
+
+def clip_score(score: float | None, limits: tuple[float, float] | None) -> float | None:
+    """Return a score within the scale, as it is shown to people.
+
+    Args:
+        score: A scorer's number, or `None`.
+        limits: The scale's ends, or `None` for no scale.
+    """
+    if score is None or limits is None:
+        return score
+    return min(max(score, limits[0]), limits[1])
 
 
 def cut_faces(
@@ -158,7 +172,8 @@ def score(
 
     Returns:
         `Faces`: a list of `Face` with scores, in the order of the detector, surest
-        first. In a notebook it shows the picture with them.
+        first. In a notebook it shows the picture with them. Scores are the scorer's own
+        numbers, which may go a little beyond 1 and 5.
 
     Raises:
         UserError: If the picture, the scorer or the detector cannot be read.

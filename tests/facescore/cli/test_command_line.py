@@ -328,7 +328,7 @@ MISTAKES = [
     (["evaluate-detector", "nowhere", "--detector", "nothing"], "holds no run"),
     (["crop", "a", "b", "--margin", "1,2"], "3 numbers"),
     (["train-scorer", "nowhere"], "nowhere"),
-    (["train-scorer", "nowhere", "--objective", "guess"], "coral"),
+    (["train-scorer", ".", "--objective", "guess"], "coral"),
     (["score", "a.png", "--scorer", "nowhere"], "holds no run"),
     (["score", "nowhere.png", "--scorer", "nothing"], "nowhere.png: no such"),
     (["evaluate-scorer", "a", "--scorer", "nowhere"], "holds no run"),
@@ -342,8 +342,8 @@ MISTAKES = [
     (["train-detector", "a", "--seed", "-1"], "--seed must be"),
     (["train-detector", "a", "--holdout", "1"], "--holdout must be"),
     (["train-detector", "a", "--imgsz", "-32"], "--image-size must be"),
-    (["train-scorer", "a", "--epochs", "0"], "--epochs must be"),
-    (["train-scorer", "a", "--holdout", "1"], "--holdout must be"),
+    (["train-scorer", ".", "--epochs", "0"], "--epochs must be"),
+    (["train-scorer", ".", "--holdout", "1"], "--holdout must be"),
     (["annotate", "start", "a", "--limit", "0"], "--limit must be"),
     (["annotate", "start", ".", "--shrink", "-1"], "--shrink must be"),
     (["rank", ".", "--workers", "0"], "--workers must be"),
@@ -384,6 +384,17 @@ def test_help_has_examples_and_loads_nothing_heavy():
     for name in names:
         shown = done(*name, "--help")
         assert f"Example: facescore {' '.join(name)}" in " ".join(shown.split())
+
+
+def test_a_folder_that_is_missing_is_told_before_keras_is_loaded(tmp_path):
+    code = """
+from facescore.cli.main import app
+try:
+    app(["train-scorer", "missing"])
+except SystemExit as end:
+    assert end.code == 2
+"""
+    assert not imported(code, "keras", "tensorflow", "jax", cwd=tmp_path)
 
 
 def test_the_cascade_loads_no_keras(tmp_path):

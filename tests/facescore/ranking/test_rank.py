@@ -58,6 +58,30 @@ def test_order_table_and_json(folder):
     assert mean.pictures[1].score == pytest.approx(1 + 153 / 63.75, abs=1e-4)
 
 
+def test_people_see_scores_within_the_scale_in_the_scorers_order(folder):
+    """A linear head gives 5.2 and 8.4; both are shown as 5, the better one first."""
+    scorer = Scorer()
+    scorer.limits = 1.0, 5.0
+    predict = scorer.predict_scores
+    scorer.predict_scores = lambda crops: 2 * predict(crops)
+    ranking = run(folder, scorer=scorer, top_k=2)
+    values = [p.score for p in ranking.pictures if p.rank]
+    assert values == sorted(values, reverse=True) and values[1] > 8
+    with open(ranking.output / "ranking.csv", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["rank"]]
+    assert [(r["file"], r["picture_score"], r["score"]) for r in rows] == [
+        ("sub/high.png", "5.0000", "5.0000"),
+        ("two.png", "5.0000", "5.0000"),
+        ("two.png", "5.0000", "5.0000"),
+        ("low.png", "3.6000", "3.6000"),
+    ]
+    records = json.loads((ranking.output / "ranking.json").read_text())["pictures"]
+    assert [r["score"] for r in records[:3]] == [5, 5, pytest.approx(3.6, abs=1e-4)]
+    page = (ranking.output / "gallery.html").read_text()
+    assert '"score":5.0' in page and '"score":8' not in page
+    assert [p.name for p in ranking.top] == ["01_5.00_high.png", "02_5.00_two.png"]
+
+
 def test_crops_go_to_the_scorer_together(folder):
     scorer = Scorer()
     run(folder, scorer=scorer)
