@@ -19,6 +19,8 @@ import numpy as np
 from illustkit.errors import UserError
 
 Worker = Callable[[list[str]], list[dict[str, Any]]]
+RAY = "ray"
+"""The `engine` that spreads work over a cluster."""
 _PER_BLOCK = 64  # items that are lost with a process, and written as one file
 
 

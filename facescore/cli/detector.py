@@ -9,7 +9,7 @@ from facescore.cli.options import (
     BatchSize,
     Confidence,
     Detector,
-    Engine,
+    EngineOrRay,
     FaceClass,
     Holdout,
     ImageSize,
@@ -43,7 +43,11 @@ def detect(
     iou: Iou = None,
     image_size: ImageSize = None,
     tile: Tile = "auto",
-    engine: Engine = "auto",
+    engine: EngineOrRay = "auto",
+    workers: Annotated[
+        int | None,
+        typer.Option(help="Processes of --engine ray; by default one a core.", min=1),
+    ] = None,
     save: Annotated[
         bool, typer.Option("--save/--no-save", help="Draw the faces on each picture.")
     ] = True,
@@ -93,8 +97,10 @@ def detect(
             hide_conf=hide_conf,
             overwrite=overwrite,
             engine=engine,
+            workers=workers,
             left_out=left_out,
             skipped=skipped,
+            progress=_nothing if engine == "ray" else None,  # Ray shows its own
             confidence=confidence,
             **finding(iou, image_size, tile),
         ):
@@ -113,6 +119,10 @@ def detect(
         if skipped:
             print(f"{len(skipped)} skipped: done before. --overwrite does them again.")
         end_with_left_out(left_out)
+
+
+def _nothing(number: int) -> None:
+    pass
 
 
 def _counted(number: int, what: str) -> str:

@@ -67,7 +67,7 @@ Engine = Annotated[
         help="keras, onnx or opencv; auto starts fastest, or takes Keras for a GPU."
     ),
 ]
-RankEngine = Annotated[
+EngineOrRay = Annotated[
     str,
     typer.Option(
         help="keras, onnx or opencv; auto starts fastest, or takes Keras for a GPU. "

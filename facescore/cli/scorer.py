@@ -12,13 +12,13 @@ from facescore.cli.options import (
     Confidence,
     Detector,
     Engine,
+    EngineOrRay,
     Holdout,
     ImageSize,
     Iou,
     LearningRate,
     Margin,
     Precision,
-    RankEngine,
     Ratings,
     Seed,
     Square,
@@ -349,7 +349,7 @@ def rank(
     iou: Iou = None,
     image_size: ImageSize = None,
     tile: Tile = "auto",
-    engine: RankEngine = "auto",
+    engine: EngineOrRay = "auto",
 ) -> None:
     """Rank a folder by its faces: a table and a gallery."""
     with user_errors():

@@ -7,25 +7,27 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from facescore.crops import crop_face, failure
-from facescore.detector.prediction import (
-    DEFAULT,
-    as_detector,
-    check_finding,
-    detect_faces,
+from facescore.crops import failure
+from facescore.detector.prediction import DEFAULT, as_detector, check_finding
+from facescore.detector.results import Faces
+from facescore.detector.search import (
+    Saving,
+    as_found,
+    files_of,
+    search_picture,
+    spread_search,
 )
-from facescore.detector.results import Faces, face_entry
-from facescore.labels import write_labels
+from illustkit.cluster import RAY, read_shards, remove_shards
 from illustkit.deprecation import renamed_keywords
 from illustkit.errors import UserError
 from illustkit.files import check_writable, expand_user, write_whole
-from illustkit.images import list_images, read_image, write_image
+from illustkit.images import list_images
 from illustkit.options import check_number
 from illustkit.tables import read_json, write_table
 
 JSON, CSV = "faces.json", "faces.csv"
 NUMBERED = "predict"  # predict, predict2, predict3, ..., as Ultralytics numbers them
-_DRAWN_AS = ".png", ".jpg", ".jpeg", ".webp"  # what else there is becomes .png
+SHARDS = "shards"  # what processes of Ray have found, until it is in the tables
 
 
 def numbered_folder(parent: str | os.PathLike[str]) -> Path:
@@ -55,6 +57,7 @@ def detect_folder(
     hide_conf: bool = False,
     overwrite: bool = False,
     engine: str = "auto",
+    workers: int | None = None,
     left_out: list[tuple[Path, str]] | None = None,
     skipped: list[Path] | None = None,
     progress: Callable[[int], object] | None = None,
@@ -88,11 +91,16 @@ def detect_folder(
         hide_conf: Whether to draw no confidences. Defaults to `False`.
         overwrite: Search pictures again whose files an earlier call has written.
             Defaults to `False`: they are passed over.
-        engine: See `load_detector`. Defaults to "auto".
+        engine: See `load_detector`; or "ray": processes of Ray search the pictures, on
+            this machine or on a cluster whose machines all see the folders. The files
+            are those of one process. A detector is named then, and the faces come once
+            all are found, as `faces.json` has them. Defaults to "auto".
+        workers: Number of Ray's processes. Defaults to one for each core.
         left_out: List that receives pairs (path, reason) of the pictures that cannot
             be read. Defaults to none: the first of them raises its error.
         skipped: List that receives the pictures that were passed over.
-        progress: Called with the number of pictures done. Defaults to none.
+        progress: Called with the number of pictures done; with it Ray shows its own
+            progress, too. Defaults to none.
         **options: `confidence`, `iou`, `image_size` and `tile` of `detect_faces`.
 
     Yields:
@@ -117,38 +125,71 @@ def detect_folder(
         known = _read_known(folder)
     if folder is not None and save:
         _check_drawn(folder, names, paths)
-    detector = as_detector(detector, engine=engine)
+    spread = engine == RAY
+    named = detector
+    if spread:
+        _check_spread(named, folder)
+        known = _merge(folder, known)
+    detector = as_detector(detector, **{} if spread else {"engine": engine})
     check_finding(detector, **options)
-    found: dict[str, dict[str, Any]] = {}
+    saving = Saving(folder, kinds, save_conf, line_width, hide_conf)
+    todo = []
+    for path, name in zip(paths, names, strict=True):
+        if folder and not overwrite and _is_done(folder, name, kinds, known):
+            if skipped is not None:
+                skipped.append(path)
+        else:
+            todo.append((path, name))
+    if spread:
+        shards = folder / SHARDS
+        spread_search(
+            todo, named, saving, options, shards, workers, progress is not None
+        )
+        found = {record["file"]: record for record in read_shards(shards)}
+    results: dict[str, dict[str, Any]] = {}
     try:
-        for number, (path, name) in enumerate(zip(paths, names, strict=True), 1):
-            files = None if folder is None else _files_of(folder, name)
-            if files and not overwrite and _is_done(files, name, kinds, known):
-                if skipped is not None:
-                    skipped.append(path)
-                continue
+        for number, (path, name) in enumerate(todo, 1):
             try:
-                image = read_image(path)
-                faces = detect_faces(image, detector, **options)
-                if files:
-                    _write(files, image, faces, kinds, save_conf, line_width, hide_conf)
+                if spread:
+                    entry, faces = as_found(found[name.as_posix()], path)
+                else:
+                    entry, faces = search_picture(path, name, detector, saving, options)
             except Exception as error:
                 if left_out is None:
                     raise
                 left_out.append((path, failure(path, error)))
                 continue
-            found[name.as_posix()] = {
-                "file": name.as_posix(),
-                "width": image.shape[1],
-                "height": image.shape[0],
-                "faces": [face_entry(face) for face in faces],
-            }
+            results[entry["file"]] = entry
             if progress is not None:
                 progress(number)
-            yield path, Faces(faces, path)
+            yield path, faces
     finally:  # what was found before an error, or before the user stops it, stays
-        if folder is not None and found:
-            _write_tables(folder, {**known, **found})
+        if folder is not None and results:
+            _write_tables(folder, {**known, **results})
+    if spread:
+        remove_shards(shards)
+
+
+def _check_spread(detector, folder):
+    if not isinstance(detector, str | os.PathLike | None):
+        raise UserError(
+            "`engine` ray opens the detector in each process: name it, its run or its "
+            f"file. Received: {detector!r}"
+        )
+    if folder is None:
+        raise UserError(
+            "`engine` ray gathers what is found in a folder: name one as `output`."
+        )
+
+
+def _merge(folder, known):
+    """Bring the tables up to date with what an interrupted run of Ray has left."""
+    records = list(read_shards(folder / SHARDS))
+    if records:
+        known = {**known, **{r["file"]: r for r in records if "error" not in r}}
+        _write_tables(folder, known)
+    remove_shards(folder / SHARDS)
+    return known
 
 
 def _listed(images, output):
@@ -175,18 +216,9 @@ def _listed(images, output):
     return base, others
 
 
-def _files_of(folder, name):
-    """Return the files of one picture; of its crops the first."""
-    drawn = name if name.suffix.lower() in _DRAWN_AS else name.with_suffix(".png")
-    return {
-        "drawn": folder / drawn,
-        "label": folder / "labels" / name.with_suffix(".txt"),
-        "crop": folder / "crops" / name.parent / f"{name.stem}-0.png",
-    }
-
-
-def _is_done(files, name, kinds, known):
+def _is_done(folder, name, kinds, known):
     """Return whether an earlier call has written all that is asked for."""
+    files = files_of(folder, name)
     label, entry = files["label"], known.get(name.as_posix())
     empty = entry is not None and not entry["faces"]
     empty = empty or (label.exists() and not label.stat().st_size)
@@ -195,24 +227,6 @@ def _is_done(files, name, kinds, known):
     # Labels may have been corrected by hand since: they count without an entry.
     recorded = entry is not None or (kinds["label"] and there["label"])
     return recorded and all(there[kind] for kind, asked in kinds.items() if asked)
-
-
-def _write(files, image, faces, kinds, save_conf, line_width, hide_conf):
-    # What says that the picture is done is written last.
-    if kinds["crop"]:
-        first = files["crop"]
-        crops = [crop_face(image, face.box) for face in faces]
-        for i, crop in reversed(list(enumerate(crops))):
-            write_image(first.with_name(f"{first.name[: -len('0.png')]}{i}.png"), crop)
-    if kinds["drawn"]:
-        faces.save(files["drawn"], line_width=line_width, hide_conf=hide_conf)
-    if kinds["label"]:
-        write_labels(
-            files["label"],
-            [face.box for face in faces],
-            image.shape[1::-1],
-            [face.confidence for face in faces] if save_conf else None,
-        )
 
 
 def _write_tables(folder, entries):
@@ -247,7 +261,7 @@ def _read_known(folder):
 def _check_names(names, kinds):
     owners: dict[Path, Path] = {}
     for name in names:
-        files = _files_of(Path(), name)
+        files = files_of(Path(), name)
         for target in {name, *(files[kind] for kind, asked in kinds.items() if asked)}:
             owner = owners.setdefault(target, name)
             if owner is not name:
@@ -260,7 +274,7 @@ def _check_names(names, kinds):
 def _check_drawn(folder, names, paths):
     pictures = {path.resolve() for path in paths}
     for name in names:
-        drawn = _files_of(folder, name)["drawn"]
+        drawn = files_of(folder, name)["drawn"]
         if drawn.resolve() in pictures:
             raise UserError(
                 f"{drawn}: the drawn picture would replace the picture itself. Name "

@@ -31,13 +31,14 @@ from facescore.ranking.pipeline import (
     stamp,
 )
 from facescore.scorer.prediction import FaceScorer, clip_score
+from illustkit.cluster import RAY, map_to_shards, read_shards, remove_shards
 from illustkit.errors import UserError
 from illustkit.files import expand_user
 from illustkit.images import list_images
 from illustkit.options import check_choice, check_number
 
 PICTURE_SCORES = "best", "mean"
-ENGINES = "auto", "ray"
+ENGINES = "auto", RAY
 SHARDS = "shards"
 _AT_ONCE = 1000  # records of the shards that are in memory
 
@@ -293,7 +294,7 @@ def rank_folder(
         "tile": tile,
     }
     named = scorer, detector
-    if engine == "ray":
+    if engine == RAY:
         opened = [n for n in named if not isinstance(n, str | os.PathLike | None)]
         if opened:
             raise UserError(
@@ -318,7 +319,7 @@ def rank_folder(
         explainer = Explainer(rate.scorer)
     clock = Clock()
     with Journal(output / NAME, settings, resume) as journal:
-        if engine == "ray":
+        if engine == RAY:
             done = _spread(
                 journal, images, folder, output, named, options, workers, progress
             )
@@ -348,8 +349,6 @@ def rank_folder(
 
 def _spread(journal, images, folder, output, models, options, workers, progress):
     """Bring the journal up to date by processes of Ray; return the number rated."""
-    from illustkit.cluster import map_to_shards, read_shards, remove_shards
-
     shards = output / SHARDS
 
     def merge():

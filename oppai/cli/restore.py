@@ -9,7 +9,6 @@ from illustkit.cli import end_with_left_out, given, tell, user_errors
 from oppai.cli.options import (
     NAME,
     BatchSize,
-    Engine,
     Overwrite,
     Restorer,
     parse_numbers,
@@ -71,7 +70,18 @@ def restore(
         typer.Option(help="Restore also what was restored before, as its file notes."),
     ] = False,
     batch_size: BatchSize = 8,
-    engine: Engine = "auto",
+    engine: Annotated[
+        str,
+        typer.Option(
+            help="onnx, opencv or keras; auto is Keras for networks of one's own and "
+            "for GPUs, else the one that starts fastest. ray: processes of Ray, on "
+            "this machine or a cluster (pip install 'ray[data]')."
+        ),
+    ] = "auto",
+    workers: Annotated[
+        int | None,
+        typer.Option(help="Processes of --engine ray; by default one a core.", min=1),
+    ] = None,
     precision: Annotated[
         str | None,
         typer.Option(
@@ -151,6 +161,7 @@ def restore(
             again=again,
             batch_size=batch_size,
             engine=engine,
+            workers=workers,
             precision=precision,
             mirror=mirror,
         )

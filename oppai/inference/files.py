@@ -1,18 +1,22 @@
 """Restore files, folders and archives; results are written beside the pictures."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from illustkit.cluster import RAY, map_to_shards, read_shards, remove_shards
 from illustkit.engines import ENGINES
 from illustkit.errors import UserError, as_user_error
-from illustkit.files import check_writable, remove_leftovers
+from illustkit.files import check_writable, expand_user, remove_leftovers
 from illustkit.images.formats import HOLDS_QUALITY
 from illustkit.options import check_choice, check_number
 from illustkit.progress import inner_bar
+from oppai.data.metadata import load_metadata
 from oppai.inference.archives import is_archive, pack_like, unpacked
 from oppai.inference.marks import NothingCensoredError, check_boxes, painted_mask
 from oppai.inference.one_file import NOTHING, FileRestorer
@@ -39,6 +43,7 @@ if TYPE_CHECKING:
 
 # Seconds after which the half-written file of a killed run is no one's work any more.
 _OLD = 3600
+SHARDS = ".restore-shards"  # what processes of Ray report, in the results' folder
 
 
 @dataclass
@@ -87,6 +92,27 @@ class RestoreReport:
         kinds = [f"{n} {k}" for k, n in self.numbers.items() if n or k == "restored"]
         return ", ".join(kinds) + "."
 
+    def add(self, record: Mapping[str, Any], job: Job) -> None:
+        """Add what a process of a cluster reports of one picture.
+
+        Args:
+            record: Dict from the names of the attributes to lists of texts.
+            job: The picture; its paths are given as they are here.
+        """
+
+        def told(text: str) -> str:
+            for path in job.source, *job.written:
+                text = text.replace(os.path.abspath(path), str(path))
+            return text
+
+        for paths in "written", "skipped", "copied":
+            getattr(self, paths).extend(Path(told(path)) for path in record[paths])
+        for pairs in "unmarked", "left_out":
+            getattr(self, pairs).extend(
+                (Path(told(path)), told(reason)) for path, reason in record[pairs]
+            )
+        self.notes += map(told, record["notes"])
+
     def __str__(self) -> str:
         lines = [self.counts]
         lines += [f"  {note}" for note in self.notes]
@@ -111,6 +137,7 @@ def restore_files(
     quality: int | None = None,
     copy_clean: bool = False,
     overwrite: bool = False,
+    workers: int | None = None,
     progress: bool = True,
     **options: Any,
 ) -> RestoreReport:
@@ -166,9 +193,14 @@ def restore_files(
             is whole. Defaults to `False`.
         overwrite: Replace files that exist; the pictures themselves too where
             `output` is their folder. Defaults to `False`.
+        workers: Number of processes of `engine` "ray". Defaults to one for each core.
         progress: Show a progress bar. Defaults to `True`.
         **options: `blend`, `feather`, `tolerance`, `grow`, `invert`, `fill`,
-            `batch_size`, `engine`, `precision` and `mirror` of `restore`.
+            `batch_size`, `engine`, `precision` and `mirror` of `restore`. `engine` may
+            be "ray", too: processes of Ray restore the pictures, on this machine or on
+            a cluster whose machines all see the folders. The restorer is named then.
+            The files are those of one process; one value in some 50,000 may differ by a
+            level, since a network with one thread adds up in another order.
 
     Returns:
         A `RestoreReport`.
@@ -188,6 +220,7 @@ def restore_files(
         "mask_colour": mask_colour,
     }
     _check_options(sources, options)
+    check_number("workers", workers, whole=True, least=1)
     _check_form(format, quality)
     marks = Marks(**sources)
     jobs = plan_jobs(
@@ -195,12 +228,116 @@ def restore_files(
     )
     _check_targets(jobs, overwrite)
     remove_leftovers([job.target for job in jobs], older_than=_OLD)
-    load = _Loader(restorer, options)
-    one = FileRestorer(load, marks, options, again, overwrite, quality)
-    run = _Run(one, format, copy_clean, progress)
+    setting = _Setting(
+        restorer, sources, options, again, overwrite, quality, format, copy_clean
+    )
+    if options.get("engine") == RAY:
+        return _spread(jobs, setting, workers, progress)
+    run = setting.run(progress)
     for job in tqdm(jobs, unit="picture", disable=not progress):
         run.restore(job)
     return run.report
+
+
+@dataclass
+class _Setting:
+    """How pictures are restored: what a process of a cluster is told."""
+
+    restorer: Any
+    sources: dict[str, Any]
+    options: dict[str, Any]
+    again: bool
+    overwrite: bool
+    quality: int | None
+    format: str
+    copy_clean: bool
+
+    def run(self, progress: bool) -> "_Run":
+        options = dict(self.options)
+        load = _Loader(self.restorer, options)
+        marks = Marks(**self.sources)
+        one = FileRestorer(
+            load, marks, options, self.again, self.overwrite, self.quality
+        )
+        return _Run(one, self.format, self.copy_clean, progress)
+
+    def for_processes(self) -> "_Setting":
+        """Return what holds in processes that have a working folder of their own.
+
+        Raises:
+            UserError: If the restorer is an open one.
+        """
+        restorer, sources = self.restorer, dict(self.sources)
+        if not isinstance(restorer, str | os.PathLike | None):
+            raise UserError(
+                "`engine` ray opens the restorer in each process: name it, its run or "
+                f"its file. Received: {restorer!r}"
+            )
+        if restorer is not None and expand_user(restorer).exists():
+            restorer = _absolute(expand_user(restorer))
+        if sources["masks"] not in (None, OWN_ALPHA):
+            sources["masks"] = _absolute(expand_user(sources["masks"]))
+        if isinstance(sources["metadata"], str | os.PathLike):
+            sources["metadata"] = load_metadata(expand_user(sources["metadata"]))
+        options = {k: v for k, v in self.options.items() if k != "engine"}
+        return replace(self, restorer=restorer, sources=sources, options=options)
+
+
+def _spread(jobs, setting, workers, progress):
+    """Restore in processes of Ray; return what became of each picture, in order."""
+    setting = setting.for_processes()
+    run = setting.run(progress=False)
+    run.one.load()  # a wrong name shows before any process starts
+    todo, claimed = {}, set()
+    for number, job in enumerate(jobs):
+        own = {path.resolve() for path in job.written}
+        if not own & claimed and (setting.overwrite or not job.target.exists()):
+            todo[number] = job
+        claimed |= own
+    folder = os.path.commonpath([os.path.abspath(job.target.parent) for job in jobs])
+    shards = Path(folder, SHARDS)
+    remove_shards(shards)
+    items = [json.dumps([n, *map(_absolute, job)]) for n, job in todo.items()]
+    options = {"workers": workers, "progress": progress}
+    try:
+        map_to_shards(items, _Worker, [setting], shards, **options)
+        records = {record["number"]: record for record in read_shards(shards)}
+    finally:
+        remove_shards(shards)
+    for number, job in enumerate(jobs):
+        if number in records:
+            run.report.add(records[number], job)
+            run.taken |= {path.resolve() for path in job.written}
+        else:
+            run.restore(job)  # it is there, or another is written to its place
+    return run.report
+
+
+class _Worker:
+    """Restores pictures in a process of a cluster."""
+
+    def __init__(self, setting):
+        self.setting = setting
+        self.one = setting.run(progress=False).one
+
+    def __call__(self, items):
+        return [self._restore(*json.loads(item)) for item in items]
+
+    def _restore(self, number, source, target, name, mask):
+        run = self.setting.run(progress=False)
+        run.one = self.one  # with the restorer that is open
+        job = Job(Path(source), Path(target), Path(name), mask and Path(mask))
+        run.restore(job)
+        kinds = asdict(run.report).items()
+        return {"number": number} | {k: [_plain(v) for v in of] for k, of in kinds}
+
+
+def _plain(value):
+    return [*map(str, value)] if isinstance(value, tuple) else str(value)
+
+
+def _absolute(path):
+    return path and os.path.abspath(path)
 
 
 class _Run:
@@ -334,7 +471,7 @@ def _check_options(sources, options):
     check_number("feather", options.get("feather"), least=0)
     check_number("tolerance", tolerance, whole=True, least=0, most=255)
     check_number("batch_size", options.get("batch_size"), whole=True, least=1)
-    check_choice("engine", options.get("engine"), ENGINES)
+    check_choice("engine", options.get("engine"), [*ENGINES, RAY])
     check_choice("precision", options.get("precision"), PRECISIONS)
     if boxes is not None:
         check_boxes(boxes)
