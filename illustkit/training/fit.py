@@ -21,6 +21,7 @@ from illustkit.training.batches import Batches
 from illustkit.training.dropout import EpochSeeds
 from illustkit.training.folder import training_in
 from illustkit.training.interrupts import Rest, StopOnInterrupt
+from illustkit.training.memory import KeepFreedMemory, share_one_pool
 from illustkit.training.runs import Run
 from illustkit.training.watching import RunCallback, StopEarly
 
@@ -97,6 +98,7 @@ def choose_devices(
         UserError: If the batch cannot be shared evenly, or the devices cannot train
             with this precision.
     """
+    share_one_pool()  # before anything is built
     chosen = get_strategy(strategy)
     replicas = check_batch_size(batch_size, chosen)
     check_precision(precision, chosen)
@@ -194,6 +196,7 @@ def _fit(model, batches, run, epochs, seed, monitor, mode, callbacks, verbose, o
                 *callbacks,
                 *saving,
                 stop,
+                KeepFreedMemory(),
             ],
             **options,
         )
