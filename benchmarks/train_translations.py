@@ -5,7 +5,8 @@
 DATA holds `clipart`, `clipart_more` and `peppercarrot`. The pictures are written to
 WORK first: clip art without the held-out pictures and what resembles them, pages of
 the comic's episodes 1 to 17, and characters that `illustkit.samples` draws (seeds from
-0). The same command resumes a training that was stopped.
+0). "complete" begins with the package's restorer. The same command resumes a training
+that was stopped.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import json
 from pathlib import Path
 
 import cv2
+import keras
 import numpy as np
 
 import oppai
@@ -36,10 +38,10 @@ SETTINGS = {
         "holdout": 0.04,
     },
     "complete": {
-        "network": {"filters": 16},
+        "network": {"residual": True},
         "batch_size": 8,
-        "epochs": 18,
-        "learning_rate": 1.5e-3,
+        "epochs": 40,
+        "learning_rate": 3e-4,
         "holdout": 0.02,
     },
     "segment": {
@@ -53,6 +55,7 @@ SETTINGS = {
 """What differs from the preset `tiny`."""
 
 DRAWN = 480  # characters, by the hands in turn without that of black and white
+DRAWN_WHOLE = 4200  # more of them, by all hands, to complete
 
 
 def lines_of(picture):
@@ -100,10 +103,51 @@ def write_pictures(data, folder):
     for seed in range(DRAWN):
         drawn = draw_character(seed, (300, 420), colours[seed % len(colours)])
         write_image(folder / "colours" / f"drawn-{seed}.png", drawn.image)
+    write_whole(data, folder)
     for seed in range(400):
         width = (160, 224, 288, 352)[seed % 4]
         lines = draw_lines(seed, (width, round(1.4 * width)), HANDS[seed % len(HANDS)])
         write_image(folder / "lines" / f"drawn-{seed}.png", np.dstack([lines] * 3))
+
+
+def write_whole(data, folder):
+    """Write the folder `whole`: small pictures, most of them characters."""
+    for path in list_images(folder / "colours"):
+        if not path.stem.startswith("drawn-"):
+            write_image(folder / "whole" / path.name, shrink(read_image(path), 256))
+    for seed in range(DRAWN_WHOLE):
+        width = (115, 192)[seed // len(HANDS) % 2]
+        size = width, round(1.4 * width)
+        drawn = draw_character(seed, size, HANDS[seed % len(HANDS)])
+        write_image(folder / "whole" / f"drawn-{seed}.png", drawn.image)
+
+
+class BeginFromRestorer(keras.callbacks.Callback):
+    """Take over what the package's restorer knows of white-outs, before the first step.
+
+    Both networks have the same stages. The restorer's two stems become one: a plain
+    convolution over the filled picture, the picture and the hole, and a partial one
+    over the picture, which equals a plain one away from holes.
+    """
+
+    def on_train_begin(self, logs=None):
+        if int(self.model.optimizer.iterations):
+            return  # resumed
+        network = self.model.network
+        known = {v.path: np.array(v) for v in oppai.load_restorer().network.weights}
+        for variable in network.weights:
+            if not variable.path.startswith(("stem", "last")):
+                variable.assign(known[variable.path])
+        plain, partial = known["stem/kernel"], known["stem_partial/kernel"]
+        stem = np.zeros((5, 5, 7, plain.shape[-1]), "float32")
+        stem[:, :, 3:6] = partial
+        stem[1:4, 1:4, :6] += plain[:, :, :6]
+        # In a white hole the picture is 1; here it is 0 there.
+        stem[1:4, 1:4, 6] = plain[:, :, 3:8].sum(2)
+        bias = known["stem/bias"] + known["stem_partial/bias"]
+        network.get_layer("stem").set_weights([stem, bias])
+        last = known["last/kernel"][..., :3], known["last/bias"][:3]  # no gate
+        network.get_layer("last").set_weights(list(last))
 
 
 def main():
@@ -115,11 +159,14 @@ def main():
     options = parser.parse_args()
     if not (options.work / "lines").exists():
         write_pictures(options.data, options.work)
-    pictures = options.work / ("lines" if options.task == "clean" else "colours")
+    folders = {"clean": "lines", "complete": "whole"}
+    pictures = options.work / folders.get(options.task, "colours")
+    begin = [BeginFromRestorer()] if options.task == "complete" else []
     run = oppai.train_translation(
         options.task,
         None if options.task == "segment" else pictures,
         options.work / options.task,
+        callbacks=begin,
         **SHARED,
         **SETTINGS[options.task],
     )

@@ -185,7 +185,7 @@ def complete(data, n, model):
                 "Telea": cv2.inpaint(seen, hole, 3, cv2.INPAINT_TELEA),
                 "Navier-Stokes": cv2.inpaint(seen, hole, 3, cv2.INPAINT_NS),
                 "push-pull": fill_smoothly(seen.astype("float32"), hole > 0),
-                "restore": oppai.restore(seen, mask=hole, feather=0),
+                "restore": oppai.restore(seen, mask=hole, feather=0, fill=True),
                 "network": oppai.complete(seen, model, mask=hole, feather=0),
             }
             made["push-pull"] = np.rint(made["push-pull"]).astype("uint8")

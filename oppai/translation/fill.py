@@ -42,6 +42,7 @@ def complete(
 
     Example:
     ```python
+    whole = oppai.complete("torn.png", boxes=[(30, 40, 90, 80)])
     whole = oppai.complete("torn.png", "runs/complete", boxes=[(30, 40, 90, 80)])
     ```
 

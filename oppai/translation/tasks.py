@@ -72,6 +72,7 @@ class Task:
         best: Monitor by which weights are best, and "max" or "min".
         clip: Norm that a step's gradients are clipped to, or `None`.
         mirrors: Whether a user's picture is translated mirrored as well.
+        other: Argument, true or false, that asks for the task's second network.
     """
 
     name: str
@@ -89,9 +90,20 @@ class Task:
     best: tuple[str, str]
     clip: float | None = None
     mirrors = False
+    other: str | None = None
 
     def __init__(self, network: Mapping[str, Any]) -> None:
         self.network = dict(network)
+
+    @property
+    def is_other(self) -> bool:
+        """Whether the task's second network is asked for."""
+        return bool(self.network.get(self.other))
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of the network itself."""
+        return {k: v for k, v in self.network.items() if k != self.other}
 
     def build(self) -> Any:
         """Build the untrained network, a `TranslationNetwork`."""
@@ -346,13 +358,13 @@ class Segment(Task):
     term_weights = {"cross_entropy": 1.0}
     monitors = ("accuracy",)
     best = ("val_accuracy", "max")
+    other = "fcn"
     colours = ((255, 255, 255), (200, 60, 60), (250, 220, 180), (60, 90, 220))  # RGB
 
     def build(self):
-        options = {k: v for k, v in self.network.items() if k != "fcn"}
-        if self.network.get("fcn"):
-            return FCN8s(len(PARTS), **options)
-        return UNet(3, len(PARTS), **{"norm": True, **options})
+        if self.is_other:
+            return FCN8s(len(PARTS), **self.arguments)
+        return UNet(3, len(PARTS), **{"norm": True, **self.arguments})
 
     def draw(self, seed, size):
         hand = HANDS[seed % len(HANDS)]
@@ -368,7 +380,7 @@ class Segment(Task):
 
     def inputs(self, x):
         signed = uint8_to_signed(x["picture"])
-        return signed_to_caffe(signed) if self.network.get("fcn") else signed
+        return signed_to_caffe(signed) if self.is_other else signed
 
     def terms(self, y, y_pred, training):
         parts = ops.cast(y["parts"][..., 0], "int32")
@@ -456,14 +468,12 @@ class Complete(Task):
     scales = (1.0, 1.5)
     term_weights: Mapping[str, float] = {"squares": 1.0}
     monitors = ("l1",)
-    best = ("val_squares", "min")
     judged, adversarial_weight = True, 4e-4
+    other = "residual"
 
     def build(self):
-        options = {k: v for k, v in self.network.items() if k != "residual"}
-        if self.network.get("residual"):
-            return ResidualCompletionNetwork(**options)
-        return CompletionNetwork(**options)
+        kind = ResidualCompletionNetwork if self.is_other else CompletionNetwork
+        return kind(**self.arguments)
 
     def attach(self, network):
         if isinstance(network, ResidualCompletionNetwork):
@@ -472,19 +482,24 @@ class Complete(Task):
             self.monitors = ("l1", "squares")
 
     @property
+    def best(self):  # type: ignore[override]
+        # A mean of squares is that of a few pictures.
+        return ("val_log_squares" if self.is_other else "val_squares"), "min"
+
+    @property
     def clip(self):  # type: ignore[override]
         # The logarithm is steep where a hole is nearly right.
-        return 1.0 if self.network.get("residual") else None
+        return 1.0 if self.is_other else None
 
     def fill(self, picture: np.ndarray, hole: np.ndarray) -> np.ndarray:
         """Return a picture, uint8, whose hole (above 0) holds what the network sees."""
-        if self.network.get("residual"):
+        if self.is_other:
             smooth = fill_smoothly(picture.astype("float32"), hole[..., 0] > 0)
             return np.rint(smooth).astype("uint8")
         return np.where(hole > 0, FILLED, picture)
 
     def judge(self, image_size):
-        filters = self.network.get("filters", 64)
+        filters = self.network.get("filters", 16 if self.is_other else 64)
         return CompletionDiscriminator(image_size, filters=filters, units=16 * filters)
 
     def draw(self, seed, size):
@@ -552,13 +567,12 @@ class Stylize(Task):
     scales = (1.0, 4.0)  # strokes are seen near and far
     term_weights = {"content": 1.0, "style": 10.0}
     best = ("val_style", "min")
+    other = "two_encoders"
     features: Any
 
     def build(self):
-        options = {k: v for k, v in self.network.items() if k != "two_encoders"}
-        if self.network.get("two_encoders"):
-            return TwoEncoderStyleTransfer(**options)
-        return StyleTransfer(**options)
+        kind = TwoEncoderStyleTransfer if self.is_other else StyleTransfer
+        return kind(**self.arguments)
 
     def attach(self, network):
         self.features = network.features

@@ -332,7 +332,7 @@ def train_translation(
     del stored["networks"]
     stored |= {
         "task": task,
-        "network": {**chosen.networks.get(task, {}), **(network or {})},
+        "network": _arguments(rules, chosen, network or {}),
         "adversarial": adversarial,
         "seed": seed,
         "holdout": holdout,
@@ -469,6 +469,13 @@ def _check_side(model, side):
             f"`image_size` must be a multiple of {multiple} for this network. "
             f"Received: {side}"
         )
+
+
+def _arguments(rules, chosen, network):
+    """Return the preset's arguments with the user's; none of it are the other's."""
+    if network.get(rules.other):
+        return dict(network)
+    return {**chosen.networks.get(rules.name, {}), **network}
 
 
 def build_translator(

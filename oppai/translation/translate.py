@@ -238,10 +238,9 @@ def _load_shipped(task):
     """Return the package's own network of a task."""
     path = WEIGHTS / f"{task}.npz"
     if task is None or not path.exists():
-        others = " `oppai restore --fill` fills holes." if task == "complete" else ""
         raise UserError(
             f"The package holds no network of the task {task!r}: name a run folder of "
-            f"oppai train-translation.{others}"
+            "oppai train-translation."
         )
     found: dict[str, Any] = {}
 
