@@ -11,10 +11,10 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
 M_MMAP_MAX, M_ARENA_MAX = -4, -8
 _LARGEST = 2**31 - 1  # bytes
 _AHEAD = 32 << 20  # bytes that are asked for at once
-_SMALL = 128 << 10  # bytes, glibc's own
-_OWN = (
-    *((M_TRIM_THRESHOLD, _SMALL), (M_TOP_PAD, _SMALL)),
-    *((M_MMAP_THRESHOLD, _SMALL), (M_MMAP_MAX, 65536)),
+# What glibc comes to by itself where large pieces are freed.
+_LEARNT = (
+    *((M_MMAP_THRESHOLD, 32 << 20), (M_TRIM_THRESHOLD, 64 << 20)),
+    *((M_TOP_PAD, 128 << 10), (M_MMAP_MAX, 65536)),
 )
 
 
@@ -52,9 +52,9 @@ def keep_freed_memory() -> bool:
 
 
 def give_back_freed_memory() -> None:
-    """Tell glibc to give freed memory back to the system, now and from now on."""
+    """Tell glibc to give freed memory back to the system; small pieces stay."""
     if glibc := _glibc():
-        for option in _OWN:
+        for option in _LEARNT:
             glibc.mallopt(*option)
         if hasattr(glibc, "malloc_trim"):
             glibc.malloc_trim(0)
