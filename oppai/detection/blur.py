@@ -36,9 +36,9 @@ _SURE, _MARKED = 2.7, 0.0
 # ellipse, to be taken instead of a region.
 _RECTANGLE, _ELLIPSE = 0.85, 0.88
 _MOST = 6.0  # cap of the samples' log odds
-# Standard deviations that are estimated, and the one of a part without an edge: one
-# whose greatest steps over 16 pixels have fewer levels.
-_RANGE, _CAUTIOUS, _FLAT = (2.0, 30.0), 4.0, 10
+# Standard deviations that are estimated, and the one of a part without an edge.
+_RANGE, _CAUTIOUS = (2.0, 30.0), 4.0
+_FLAT = 10  # levels: less over 16 pixels, or from point to point of a rim, is no edge
 
 
 def find_blurs(picture: np.ndarray) -> list[Region]:
@@ -54,7 +54,7 @@ def find_blurs(picture: np.ndarray) -> list[Region]:
     regions = []
     for region, evidence in view.propose():
         log_odds = weigh("overlaid", evidence)[0]
-        if log_odds > _SURE:
+        if log_odds > _SURE and _ends_edges(evidence):
             fields = {
                 "kind": "blur",
                 "confidence": 1 / (1 + math.exp(-log_odds)),
@@ -62,6 +62,11 @@ def find_blurs(picture: np.ndarray) -> list[Region]:
             }
             regions.append(region_at(region.box[:2], region.mask, **fields))
     return regions
+
+
+def _ends_edges(evidence):
+    """Return whether edges end at a region's rim: shading ends at none."""
+    return evidence[NAMES.index("edges along the rim outside")] >= _logs(_FLAT)
 
 
 def marked_sigma(

@@ -7,11 +7,13 @@ import numpy as np
 from oppai.censoring.block_grid import Grid
 from oppai.censoring.regions import Region
 from oppai.detection.grids.combs import comb_score, long_steps
+from oppai.detection.grids.straight import borders
 from oppai.detection.segmenter import SAMPLES, load_weights, steps
 
 _LEVELS = 2, 6, 12  # grey levels from which a difference counts as a step
 _MOST = 600  # cells: more of them are no further evidence
 _REACH = 3.0  # standard deviations: nothing further out was seen in training
+_SLIGHT = 4, 12  # levels of a change from block to block that shading makes, too
 _FULL = 12  # samples of 16 that are hidden in a cell that counts as inside
 NAMES = (
     *(f"{name}, {level} levels" for level in _LEVELS for name in ("sides", "whole")),
@@ -181,6 +183,45 @@ def explained_by_blocks(grey: np.ndarray, region: Region) -> float:
     total = float((values**2).mean())
     rest = float(((values - means[numbers]) ** 2).mean())
     return 1 - rest / max(total, 1e-6) if total > 1 else 0.0
+
+
+def changes_at_lines(grey: np.ndarray, region: Region) -> tuple[int, int]:
+    """Count the slight changes from block to block, and those that are steps.
+
+    The frame of a window lies on a grid as well, but the shading of its pane changes
+    everywhere, and not where blocks end.
+
+    Args:
+        grey: uint8 `(height, width)`.
+        region: A `Region` with a grid.
+
+    Returns:
+        `(steps, changes)`: pairs of neighbouring blocks whose middles differ by 4 to 12
+        levels, and of these such as have half of it between two pixels at their line.
+    """
+    left, top = region.box[:2]
+    grid = _grid_of(region).moved(-left, -top)
+    inside, mask = grey[region.slices].astype(np.int16), region.mask
+    n_steps = n_changes = 0
+    for k, (view, hole) in enumerate(((inside, mask), (inside.T, mask.T))):
+        half = int(grid.block[k] / 2)
+        across = borders(len(view), grid.block[1 - k], grid.origin[1 - k])
+        rows = ((across[:-1] + across[1:]) // 2).clip(0, len(view) - 1)
+        lines = borders(view.shape[1], grid.block[k], grid.origin[k])
+        lines = lines[(lines > half + 1) & (lines < view.shape[1] - half - 1)]
+        if not len(lines):
+            continue
+        view, hole = view[rows], hole[rows]
+        before, after = lines - half - 1, lines + half
+        change = np.abs(view[:, after] - view[:, before])
+        slight = (change >= _SLIGHT[0]) & (change < _SLIGHT[1])
+        slight &= hole[:, before] & hole[:, lines] & hole[:, after]
+        # A line may be off by a pixel.
+        jumps = [view[:, lines + n] - view[:, lines + n - 1] for n in (-1, 0, 1)]
+        is_step = 2 * np.abs(jumps).max(0) >= change
+        n_steps += int((slight & is_step).sum())
+        n_changes += int(slight.sum())
+    return n_steps, n_changes
 
 
 def step_profiles(grey: np.ndarray, region: Region) -> list[np.ndarray]:

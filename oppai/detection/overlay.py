@@ -20,6 +20,9 @@ _EDGE = 20  # levels from which a difference is an edge
 _LARGEST = 1024  # pixels of the sides of what is looked at
 _THUMBNAIL = 160
 _REACH = 3.0  # standard deviations
+# Edges that end at what was laid over a picture, at least; part of a light's rim with a
+# line along it from which the light is drawn.
+_ENDED, _LINED = 4, 0.5
 NAMES = (
     "log odds of the network",
     "area",
@@ -129,6 +132,21 @@ def weigh_overlay(evidence: np.ndarray, kind: str) -> float:
     mean, scale, w1, b1, w2, b2 = (stored[f"overlay.{kind}.{name}"] for name in names)
     hidden = np.maximum(scaled(evidence, mean, scale) @ w1 + b1, 0)
     return float(hidden @ w2 + b2)
+
+
+def is_drawn(evidence: np.ndarray, kind: str) -> bool:
+    """Return whether a region belongs to the picture, whatever all measures say.
+
+    What was laid over a picture ends some edges; a spot on one colour ends none. And a
+    light fades out, so that no line can run along half of its rim.
+
+    Args:
+        evidence: float32 `(46,)` of `gather_overlay_evidence`.
+        kind: "white", "black" or "light".
+    """
+    edges = evidence[NAMES.index("edges along the rim, further out")]
+    outline = evidence[NAMES.index("outline")]
+    return bool(edges < math.log1p(_ENDED) or (kind == "light" and outline >= _LINED))
 
 
 def scaled(evidence: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> np.ndarray:

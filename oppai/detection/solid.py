@@ -9,6 +9,7 @@ from oppai.censoring.regions import Region, bounds, region_at
 from oppai.detection.overlay import (
     difference,
     gather_overlay_evidence,
+    is_drawn,
     weigh_overlay,
 )
 from oppai.detection.segmenter import predict_cells, steps, to_cells
@@ -93,14 +94,17 @@ def find_solid(picture: np.ndarray) -> list[Region]:
     Returns:
         List of `Region` of the kinds "white", "black" and "light".
     """
-    weighed = []
+    weighed: list[Region] = []
+    surest = {True: (0.0, False), False: (0.0, False)}
     for region, evidence in propose_solid(picture):
+        is_black = region.kind == "black"
         log_odds = weigh_overlay(evidence, region.kind)
         region = replace(region, confidence=1 / (1 + math.exp(-log_odds)))
-        weighed.append((log_odds > _SURE[region.kind], region))
-    # Beside a sure region, another as dark or as bright belongs to the same censor.
-    kinds = {region.kind == "black" for sure, region in weighed if sure}
-    return [region for _, region in weighed if (region.kind == "black") in kinds]
+        weighed.append(region)
+        if log_odds > max(_SURE[region.kind], surest[is_black][0]):
+            surest[is_black] = log_odds, not is_drawn(evidence, region.kind)
+    # Regions as dark or as bright belong to one censor: the surest tells whether it is.
+    return [region for region in weighed if surest[region.kind == "black"][1]]
 
 
 def propose_solid(picture: np.ndarray) -> list[tuple[Region, np.ndarray]]:

@@ -18,7 +18,9 @@ _BESIDE = 3  # pixels beside a region in which lines count
 # Blocks by which a side of a region may be off, and pixels by which a grid's line.
 _REACH, _NEAR = 2.1, 1.5
 _OFF = 0.04  # by which a block's size may be off, as a fraction
-_AWAY = 0.03  # what a score loses for each block by which a side is off
+# What a score loses for each block by which a side is off, and for a block of another
+# size: of those with the same lines, the one at hand is the middle one.
+_AWAY, _OTHER = 0.03, 0.5
 # How much of the steps on a grid's lines the lines from a corner have to explain, and
 # by how much one kind of lines has to be better than the other.
 _EXPLAINED, _SURER = 0.97, 0.02
@@ -118,12 +120,14 @@ class _Side:
             return
         for low, high, off in self._ends():
             n = round((high - low) / self.block)
-            if n < 1 or abs((high - low) / n / self.block - 1) > _OFF:
+            other = abs((high - low) / max(n, 1) / self.block - 1)
+            if n < 1 or other > _OFF:
                 continue
             for pixel in _PIXELS:
                 at = lines_from(low, (high - low) / n, n, pixel) - self.first
                 at = at[(at >= 0) & (at < len(self.profile))]
-                score = float(self.profile[at].sum() / own) - _AWAY * off
+                score = float(self.profile[at].sum() / own)
+                score -= _AWAY * off + _OTHER * other
                 if score > self.best[pixel][0]:
                     self.best[pixel] = score, (high - low) / n, float(low)
 

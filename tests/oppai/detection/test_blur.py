@@ -4,6 +4,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from illustkit.samples import draw_character
+from oppai.detection import blur
 from oppai.detection.blur import (
     NAMES,
     BlurView,
@@ -81,6 +82,35 @@ def test_shadows_and_gradients_are_no_blurs():
     slope = np.linspace(30, 220, 120).astype(np.uint8)
     picture[40:140, 90:210] = slope[:, None]
     assert find_blurs(picture) == []
+
+
+def draw_fruit(seed):
+    """A thing of soft spots in a thick outline."""
+    rng = np.random.default_rng(seed)
+    turn = np.linspace(0, 2 * np.pi, 200)
+    radius = 150 * (1 + 0.12 * np.sin(2 * turn + rng.uniform(0, 6)))
+    rim = 210 + np.rint(radius * (np.cos(turn), np.sin(turn))).T.astype(np.int32)
+    body = np.tile(rng.uniform(120, 255, 3), (420, 420, 1))
+    for _ in range(8):
+        spot = np.zeros((420, 420), np.float32)
+        x, y, size = rng.integers((130, 130, 15), (300, 300, 40)).tolist()
+        cv2.circle(spot, (x, y), size, 0.8, cv2.FILLED)
+        spot = cv2.GaussianBlur(spot, (0, 0), 12)[..., None]
+        body += spot * (rng.integers(0, 256, 3) - body)
+    picture = np.full((420, 420, 3), (220, 220, 240), np.uint8)
+    inside = cv2.fillPoly(np.zeros((420, 420), np.uint8), [rim], 1) > 0
+    picture[inside] = body[inside].astype(np.uint8)
+    cv2.polylines(picture, [rim], True, (0, 0, 0), 9, cv2.LINE_AA)
+    return picture
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_shading_within_an_outline_is_no_blur(seed, monkeypatch):
+    picture = draw_fruit(seed)
+    assert find_blurs(picture) == []
+    # But for the edges that end at no rim, it would be one.
+    monkeypatch.setattr(blur, "_ends_edges", lambda evidence: True)
+    assert len(find_blurs(picture)) == 1
 
 
 def test_a_large_picture_is_looked_at_shrunk_and_its_strength_told_in_its_pixels():

@@ -6,6 +6,7 @@ from oppai.censoring.regions import Censored, region_at
 from oppai.detection import segmenter, training
 from oppai.detection.evidence import (
     NAMES,
+    changes_at_lines,
     gather_evidence,
     grid_scores,
     is_grid,
@@ -28,6 +29,19 @@ def test_steps_on_the_lattice_score_one_and_others_less():
     assert on == pytest.approx([1, 1])
     beside = score(Grid((6, 7), (1, 6)))
     assert beside[0] < 0 and beside[1] == pytest.approx(1)
+
+
+def test_blocks_of_shading_change_at_their_lines_and_shading_does_not():
+    # A level more at each pixel along x, two at each along y: 5 and 12 to a block.
+    grey = np.add.outer(2 * np.arange(60), np.arange(50)).astype(np.uint8)
+    region = region_at((3, 1), np.ones((58, 45), bool), grid=Grid((5, 6), (1, 3)))
+    mosaic = grey[6::6, 3::5].repeat(6, 0)[:58].repeat(5, 1)
+    blocks = np.zeros_like(grey)
+    blocks[3:57, 1:46] = mosaic[:54, :45]
+    # 9 columns from the second one on, 9 rows; changes of 12 levels are not slight.
+    assert changes_at_lines(grey, region)[0] == 0
+    n_steps, n_changes = changes_at_lines(blocks, region)
+    assert n_steps == n_changes > 50
 
 
 @pytest.fixture

@@ -135,6 +135,23 @@ def test_nothing_is_found_in_clean_pictures():
     assert all((f.mask == 0).all() for f in found.values())
 
 
+def draw_window(size=(118, 113)):
+    """A black frame around a shaded pane, on a shaded wall."""
+    down, across = np.indices(size[::-1])[..., None]
+    wall = (1 - down / 400) * (225, 180, 225)
+    pane = np.array((225, 215, 190)) - (down + across - 92) / 60 * (125, 125, 20)
+    wall[40:73, 40:78] = 0
+    wall[45:68, 45:73] = pane[45:68, 45:73].clip(0, 255)
+    return cv2.GaussianBlur(wall.astype(np.uint8), (0, 0), 0.4)
+
+
+def test_a_frame_around_shading_is_no_mosaic(monkeypatch):
+    assert find_mosaics(draw_window()) == []
+    # Its lines alone would make it one.
+    monkeypatch.setattr(mosaic_finder, "_doubt", lambda grey, regions: 0.0)
+    assert len(find_mosaics(draw_window())) == 1
+
+
 def test_marked_crops_may_show_nothing_but_a_mosaic():
     pixels = draw_face_icon(1, size=40).repeat(8, 0).repeat(8, 1)
     assert {region.grid for region in find_mosaics(pixels)} == {Grid((8, 8))}

@@ -2,12 +2,13 @@ import cv2
 import numpy as np
 import pytest
 
-from oppai.censoring.regions import Region
+from oppai.censoring.regions import Region, region_at
 from oppai.detection import overlay, segmenter
 from oppai.detection.overlay import (
     NAMES,
     difference,
     gather_overlay_evidence,
+    is_drawn,
     weigh_overlay,
 )
 
@@ -73,6 +74,19 @@ def test_a_drawn_disc_has_an_outline_and_cuts_nothing():
     assert found["edges along the rim, 3 pixels"] == 0
     assert found["longest even part of the rim, 3 pixels"] == 1
     assert found["ellipse"] == pytest.approx(1, abs=0.01)
+
+
+def test_what_ends_no_edge_is_drawn_and_so_is_a_light_with_an_outline():
+    cut, spot = (
+        gather_overlay_evidence(picture, region, 3.0)
+        for region in [region_at((80, 60), np.ones((120, 90), bool), kind="black")]
+        for picture in (stripes(), np.full((SIZE, SIZE, 3), 200, np.uint8))
+    )
+    assert not any(is_drawn(cut, kind) for kind in ("white", "light", "black"))
+    assert is_drawn(spot, "black")
+    lined = cut.copy()
+    lined[NAMES.index("outline")] = 0.5
+    assert is_drawn(lined, "light") and not is_drawn(lined, "white")
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import pytest
 import oppai
 from illustkit.samples import draw_character
 from oppai.censoring.regions import Region
+from oppai.detection import solid
 from oppai.detection.find_censored import find_censored
 from oppai.detection.solid import (
     SOLID_CHANNELS,
@@ -163,6 +164,18 @@ def test_nothing_is_found_in_drawn_characters(seed):
 @pytest.mark.parametrize("seed", range(3))
 def test_white_things_are_no_white_out(draw, seed):
     assert not find_solid(draw(seed))
+
+
+def test_soft_spots_on_one_colour_are_no_bars(monkeypatch):
+    picture = np.full((400, 400, 3), (245, 245, 220), np.uint8)
+    cv2.ellipse(picture, (200, 210), (150, 165), 0, 0, 360, (220, 30, 20), -1)
+    cv2.line(picture, (200, 45), (200, 375), (0, 0, 0), 2)
+    for spot in ((140, 190), (260, 190), (150, 290), (250, 290)):
+        cv2.circle(picture, spot, 30, (0, 0, 0), -1, cv2.LINE_AA)
+    picture[150:340, 40:360] = cv2.blur(picture, (17, 17))[150:340, 40:360]
+    assert find_solid(picture) == []
+    monkeypatch.setattr(solid, "is_drawn", lambda *of: False)
+    assert {region.kind for region in find_solid(picture)} == {"black"}
 
 
 @pytest.mark.parametrize("kind, widest", [("black", 4), ("light", 20)])
