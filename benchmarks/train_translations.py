@@ -20,6 +20,7 @@ import numpy as np
 import oppai
 from illustkit.images import list_images, read_image, write_image
 from illustkit.samples import HANDS, draw_character, draw_lines
+from oppai.models.pretrained import load_shipped
 from oppai.translation.pairs import shrink
 from oppai.translation.translate import save_translation
 
@@ -134,7 +135,7 @@ class BeginFromRestorer(keras.callbacks.Callback):
         if int(self.model.optimizer.iterations):
             return  # resumed
         network = self.model.network
-        known = {v.path: np.array(v) for v in oppai.load_restorer().network.weights}
+        known = {v.path: np.array(v) for v in load_shipped().network.weights}
         for variable in network.weights:
             if not variable.path.startswith(("stem", "last")):
                 variable.assign(known[variable.path])
