@@ -72,7 +72,8 @@ class Task:
         best: Monitor by which weights are best, and "max" or "min".
         clip: Norm that a step's gradients are clipped to, or `None`.
         mirrors: Whether a user's picture is translated mirrored as well.
-        other: Argument, true or false, that asks for the task's second network.
+        other: Argument, true or false, that asks for the task's second network; empty
+            where there is none.
     """
 
     name: str
@@ -90,7 +91,7 @@ class Task:
     best: tuple[str, str]
     clip: float | None = None
     mirrors = False
-    other: str | None = None
+    other = ""
 
     def __init__(self, network: Mapping[str, Any]) -> None:
         self.network = dict(network)
