@@ -46,12 +46,11 @@ def compiled(function, arrays):
     [
         "oppai",
         "mosaic",
-        "detector-full",
-        "alexnet",
+        "detector-small",
         "diffusion-2",
         *(
             pytest.param(name, marks=pytest.mark.large)
-            for name in ("detector-small", "diffusion-0.25.3")
+            for name in ("detector-full", "alexnet", "diffusion-0.25.3")
         ),
     ],
 )
