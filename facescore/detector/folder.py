@@ -140,7 +140,7 @@ def detect_folder(
                 skipped.append(path)
         else:
             todo.append((path, name))
-    if spread:
+    if spread and folder is not None:
         shards = folder / SHARDS
         spread_search(
             todo, named, saving, options, shards, workers, progress is not None
@@ -166,8 +166,8 @@ def detect_folder(
     finally:  # what was found before an error, or before the user stops it, stays
         if folder is not None and results:
             _write_tables(folder, {**known, **results})
-    if spread:
-        remove_shards(shards)
+    if spread and folder is not None:
+        remove_shards(folder / SHARDS)
 
 
 def _check_spread(detector, folder):
