@@ -43,6 +43,9 @@ def compare(
     The same command again resumes what was interrupted.
     """
     with user_errors(NAME):
+        from illustkit.images.listing import check_folder
+
+        check_folder(images)
         from diffusion.comparison import compare_models, format_comparison
 
         rows = compare_models(

@@ -91,6 +91,9 @@ def train(
 ) -> None:
     """Learn an illustrator's icons; the same command again resumes the training."""
     with user_errors(NAME):
+        from illustkit.images.listing import check_folder
+
+        check_folder(images)
         from diffusion.training.train import train as train_model
         from illustkit.training.watching import watching
 

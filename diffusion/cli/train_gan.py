@@ -59,6 +59,9 @@ def train_gan(
 ) -> None:
     """Learn icons with a GAN; the same command again resumes the training."""
     with user_errors(NAME):
+        from illustkit.images.listing import check_folder
+
+        check_folder(images)
         from diffusion.training.gan import train_gan as train_model
         from illustkit.training.watching import watching
 

@@ -135,6 +135,9 @@ def train(
 ) -> None:
     """Train a detector on the accepted pictures; the same command resumes it."""
     with user_errors():
+        from illustkit.images.listing import check_folder
+
+        check_folder(folder)
         from facescore.annotation import loop
         from illustkit.training.watching import watching
 
@@ -172,6 +175,9 @@ def label(
 ) -> None:
     """Let the trained detector suggest faces in all pictures not yet accepted."""
     with user_errors():
+        from illustkit.images.listing import check_folder
+
+        check_folder(folder)
         from facescore.annotation import loop
 
         report = loop.label(

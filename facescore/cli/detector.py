@@ -200,6 +200,10 @@ def train_detector(
 ) -> None:
     """Train a detector; the same command again resumes it."""
     with user_errors():
+        from illustkit.images.listing import check_folder
+
+        for folder in images:
+            check_folder(folder)
         from facescore.detector import training
         from illustkit.training.watching import watching
 
@@ -268,6 +272,10 @@ def evaluate_detector(
     Print AP50 and AP50-95 as in COCO, and draw precision-recall curves and examples.
     """
     with user_errors():
+        from illustkit.images.listing import check_folder
+
+        for folder in images:
+            check_folder(folder)
         from facescore.detector import evaluation
         from facescore.detector.cascade import check_cascade
         from facescore.detector.prediction import as_detector, check_finding

@@ -269,6 +269,9 @@ def evaluate_scorer(
     move when margin, size or JPEG quality change.
     """
     with user_errors():
+        from illustkit.images.listing import check_folder
+
+        check_folder(crops)
         from facescore.detector.prediction import as_detector, check_finding
         from facescore.scorer import evaluation
 

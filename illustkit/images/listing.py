@@ -9,6 +9,30 @@ from illustkit.files import walk_folder
 from illustkit.images.formats import EXTENSIONS, ImageError, check_path
 
 
+def check_folder(folder: str | os.PathLike) -> Path:
+    """Refuse what is no folder; a command says so before it imports Keras.
+
+    Example:
+    ```python
+    folder = check_folder("pictures")
+    ```
+
+    Args:
+        folder: The folder.
+
+    Returns:
+        Its path.
+
+    Raises:
+        ImageError: If there is no such folder.
+    """
+    folder = check_path(folder)
+    if not folder.is_dir():
+        what = "is a file, not a folder" if folder.exists() else "no such folder"
+        raise ImageError(f"{folder}: {what}. Give the folder that holds the pictures.")
+    return folder
+
+
 def list_images(
     folder: str | os.PathLike, recursive: bool = True, *, allow_empty: bool = False
 ) -> list[Path]:
@@ -35,10 +59,7 @@ def list_images(
     Raises:
         ImageError: If there is no such folder, or no picture in it.
     """
-    folder = check_path(folder)
-    if not folder.is_dir():
-        what = "is a file, not a folder" if folder.exists() else "no such folder"
-        raise ImageError(f"{folder}: {what}. Give the folder that holds the pictures.")
+    folder = check_folder(folder)
     try:
         if recursive:
             walk = list(walk_folder(folder))

@@ -86,6 +86,11 @@ def train_translation(
     The same command again resumes a training that was stopped.
     """
     with user_errors(NAME):
+        from illustkit.images.listing import check_folder
+
+        for folder in (pictures, targets, unpaired):
+            if folder is not None:
+                check_folder(folder)
         from illustkit.training.runs import format_figure
         from illustkit.training.watching import watching
         from oppai.translation.tasks import make_task

@@ -280,6 +280,8 @@ def test_gans_and_comparisons_are_given_their_options(tmp_path, monkeypatch):
     monkeypatch.setattr("diffusion.training.gan.train_gan", called)
     monkeypatch.setattr("diffusion.comparison.compare_models", called)
     monkeypatch.setattr("diffusion.comparison.format_comparison", lambda rows: "| |")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "icons").mkdir()
     said = done(
         *("train-gan", "icons", "--run", "gan", "--model", "stylegan2"),
         *("--augment", "ada", "--image-size", 32, "--strategy", "one"),
