@@ -5,6 +5,8 @@ import importlib
 import pytest
 import typer
 
+from tests.commands import imported
+
 TRAINING = {
     "oppai": {"train", "demo"},
     "facescore": {"train-detector", "train-scorer", "annotate train", "demo"},
@@ -44,3 +46,27 @@ def test_trainings_of_a_run_end_early_and_show_in_tensorboard(package):
             assert "--tensorboard" in options, name
             # A GAN holds nothing out by which to judge it.
             assert "--early-stopping" in options or name == "train-gan", name
+
+
+LOOKS_FIRST = {
+    "oppai": ["train-translation clean missing"],
+    "facescore": [
+        *("train-detector missing", "evaluate-detector missing"),
+        *("train-scorer missing", "evaluate-scorer missing"),
+        *("annotate train missing", "annotate label missing"),
+    ],
+    "diffusion": ["train missing", "train-gan missing", "compare missing"],
+}
+
+
+@pytest.mark.parametrize("package", LOOKS_FIRST)
+def test_a_folder_that_is_missing_is_told_before_keras_is_loaded(package, tmp_path):
+    code = f"""
+from {package}.cli.main import app
+for command in {LOOKS_FIRST[package]!r}:
+    try:
+        app(command.split())
+    except SystemExit as end:
+        assert end.code == 2, command
+"""
+    assert not imported(code, "keras", "tensorflow", "jax", cwd=tmp_path)

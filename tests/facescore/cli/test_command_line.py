@@ -387,17 +387,6 @@ def test_help_has_examples_and_loads_nothing_heavy():
         assert f"Example: facescore {' '.join(name)}" in " ".join(shown.split())
 
 
-def test_a_folder_that_is_missing_is_told_before_keras_is_loaded(tmp_path):
-    code = """
-from facescore.cli.main import app
-try:
-    app(["train-scorer", "missing"])
-except SystemExit as end:
-    assert end.code == 2
-"""
-    assert not imported(code, "keras", "tensorflow", "jax", cwd=tmp_path)
-
-
 def test_the_cascade_loads_no_keras(tmp_path):
     """Detecting, cropping, suggesting and ranking take 0.6 s, and not 7 with Keras."""
     write_image(tmp_path / "in" / "a.png", np.full((48, 64, 3), 90, "uint8"))
