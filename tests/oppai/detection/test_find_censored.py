@@ -171,7 +171,7 @@ def test_a_mosaic_of_any_blocks_fills_its_box():
         mask = np.arange(120)[:, None] < 120 * fraction
         grid = Grid((10.0, 10.0))
         region = Region((0, 0, 120, 120), mask.repeat(120, 1), "mosaic", grid, 0.5)
-        checked = mosaic_finder._checked(grey, region).confidence
+        checked = mosaic_finder._checked(grey, region, 0.0).confidence
         assert checked > confidence if confidence else checked == 0
 
 
