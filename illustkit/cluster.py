@@ -17,11 +17,26 @@ from typing import Any
 import numpy as np
 
 from illustkit.errors import UserError
+from illustkit.files import expand_user
 
 Worker = Callable[[list[str]], list[dict[str, Any]]]
 RAY = "ray"
 """The `engine` that spreads work over a cluster."""
 _PER_BLOCK = 64  # items that are lost with a process, and written as one file
+
+
+def whole_path(name: str | os.PathLike[str] | None) -> str | None:
+    """Return a file or folder by its whole path, and any other name as it is.
+
+    Processes have a working folder of their own.
+
+    Args:
+        name: What is here, such as a run, or a name such as "default"; or `None`.
+    """
+    if name is None:
+        return None
+    path = expand_user(name)
+    return os.path.abspath(path) if path.exists() else str(name)
 
 
 def map_to_shards(

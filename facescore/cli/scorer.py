@@ -89,9 +89,9 @@ def train_scorer(
     Margin and shape are those of the crops; scoring will cut alike.
     """
     with user_errors():
-        from illustkit.images import list_images
+        from illustkit.images.listing import check_folder
 
-        list_images(crops)  # what is missing is said before Keras is loaded
+        check_folder(crops)
         from facescore.scorer import training
         from illustkit.training.watching import watching
 

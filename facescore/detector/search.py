@@ -14,9 +14,8 @@ from facescore.crops import crop_face, failure
 from facescore.detector.prediction import as_detector, detect_faces
 from facescore.detector.results import Faces, face_entry
 from facescore.labels import write_labels
-from illustkit.cluster import map_to_shards
+from illustkit.cluster import map_to_shards, whole_path
 from illustkit.errors import UserError
-from illustkit.files import expand_user
 from illustkit.images import read_image, write_image
 
 _DRAWN_AS = ".png", ".jpg", ".jpeg", ".webp"  # what else there is becomes .png
@@ -139,9 +138,7 @@ def spread_search(
     # Processes have a working folder of their own.
     items = [json.dumps([os.path.abspath(p), name.as_posix()]) for p, name in pictures]
     whole = replace(saving, folder=Path(os.path.abspath(saving.folder or "")))
-    own = detector in (None, "default", "cascade")
-    named = detector if own else os.path.abspath(expand_user(str(detector)))
-    arguments = [named, whole, dict(options)]
+    arguments = [whole_path(detector), whole, dict(options)]
     map_to_shards(
         items, _SearchWorker, arguments, shards, workers=workers, progress=progress
     )

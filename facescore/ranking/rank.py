@@ -11,7 +11,7 @@ import numpy as np
 
 from facescore.boxes import Face
 from facescore.detector import CONFIDENCE
-from facescore.detector.prediction import DEFAULT, IOU, ultralytics_names
+from facescore.detector.prediction import IOU, ultralytics_names
 from facescore.detector.views import AUTO, IMAGE_SIZE
 from facescore.ranking.duplicates import BITS, group_duplicates
 from facescore.ranking.output import (
@@ -31,7 +31,13 @@ from facescore.ranking.pipeline import (
     stamp,
 )
 from facescore.scorer.prediction import FaceScorer, clip_score
-from illustkit.cluster import RAY, map_to_shards, read_shards, remove_shards
+from illustkit.cluster import (
+    RAY,
+    map_to_shards,
+    read_shards,
+    remove_shards,
+    whole_path,
+)
 from illustkit.errors import UserError
 from illustkit.files import expand_user
 from illustkit.images import list_images
@@ -359,11 +365,7 @@ def _spread(journal, images, folder, output, models, options, workers, progress)
 
     merge()  # what an interrupted run has left
     todo = _unrated(journal, images, folder, output)
-    # Processes have a working folder of their own.
-    named = [
-        m if m in (None, DEFAULT, "cascade") else str(expand_user(m).resolve())
-        for m in models
-    ]
+    named = map(whole_path, models)
     arguments = [str(folder.resolve()), str(output.resolve()), *named, options]
     map_to_shards(
         [image.relative_to(folder).as_posix() for image in todo],

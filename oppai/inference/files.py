@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from illustkit.cluster import RAY, map_to_shards, read_shards, remove_shards
+from illustkit.cluster import (
+    RAY,
+    map_to_shards,
+    read_shards,
+    remove_shards,
+    whole_path,
+)
 from illustkit.engines import ENGINES
 from illustkit.errors import UserError, as_user_error
 from illustkit.files import check_writable, expand_user, remove_leftovers
@@ -273,13 +279,12 @@ class _Setting:
                 "`engine` ray opens the restorer in each process: name it, its run or "
                 f"its file. Received: {restorer!r}"
             )
-        if restorer is not None and expand_user(restorer).exists():
-            restorer = _absolute(expand_user(restorer))
         if sources["masks"] not in (None, OWN_ALPHA):
-            sources["masks"] = _absolute(expand_user(sources["masks"]))
+            sources["masks"] = whole_path(sources["masks"])
         if isinstance(sources["metadata"], str | os.PathLike):
             sources["metadata"] = load_metadata(expand_user(sources["metadata"]))
         options = {k: v for k, v in self.options.items() if k != "engine"}
+        restorer = whole_path(restorer)
         return replace(self, restorer=restorer, sources=sources, options=options)
 
 

@@ -72,12 +72,7 @@ class MosaicUNet(keras.Model):
         dtype: Any = None,
         **kwargs: Any,
     ) -> None:
-        widths, blocks = tuple(widths), tuple(blocks)
-        if not 2 <= len(widths) == len(blocks):
-            raise ValueError(
-                "widths and blocks must be equally long, at least two. "
-                f"Received: {widths=}, {blocks=}"
-            )
+        widths, blocks = as_stages(widths, blocks)
         one_of(consistency, "consistency", CONSISTENCIES)
         side = image_size
         check_divisible(type(self).__name__, side, side, 2 ** (len(widths) - 1))
@@ -250,6 +245,27 @@ class LayerMaker:
         # Small at first, so that a deep sum keeps its size.
         y = self.convolution(filters, name=f"{name}_b", scale=0.1)(y)
         return layers.Add(dtype=self.dtype, name=f"{name}_sum")([x, y])
+
+
+def as_stages(
+    widths: Sequence[int], blocks: Sequence[int]
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the stages' channels and numbers of residual blocks, if they fit.
+
+    Args:
+        widths: Channels of each stage.
+        blocks: Residual blocks of each stage.
+
+    Raises:
+        ValueError: If they are not equally long, or there are less than two.
+    """
+    widths, blocks = tuple(widths), tuple(blocks)
+    if not 2 <= len(widths) == len(blocks):
+        raise ValueError(
+            "widths and blocks must be equally long, at least two. "
+            f"Received: {widths=}, {blocks=}"
+        )
+    return widths, blocks
 
 
 def residual_stages(

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from oppai.models.mosaic_unet import LayerMaker, residual_stages
+from oppai.models.mosaic_unet import LayerMaker, as_stages, residual_stages
 from oppai.translation.blocks import TranslationNetwork, as_float32, connect, convolve
 
 COMPLETION = (
@@ -134,12 +134,7 @@ class ResidualCompletionNetwork(TranslationNetwork):
         dtype: Any = None,
         **kwargs: Any,
     ) -> None:
-        widths, blocks = tuple(widths), tuple(blocks)
-        if not 2 <= len(widths) == len(blocks):
-            raise ValueError(
-                "widths and blocks must be equally long, at least two. "
-                f"Received: {widths=}, {blocks=}"
-            )
+        widths, blocks = as_stages(widths, blocks)
         make = LayerMaker(slope, dtype)
         inputs = keras.Input((None, None, 4), name="inputs")
         picture, hole = inputs[..., :3], inputs[..., 3:]
