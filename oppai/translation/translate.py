@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from illustkit import progress
 from illustkit.errors import UserError
 from illustkit.images import read_image, uint8_to_lab
 from illustkit.training.runs import Run, load_run
@@ -125,6 +126,7 @@ def in_parts(size: tuple[int, int], tile: int, predict: Any) -> np.ndarray:
     ]
     if len(parts) == 1:
         return predict(np.s_[:, :], size)
+    progress.begin("translating tiles", len(parts))
     total: Any = None
     weight = np.zeros((height, width, 1), "float32")
     for (top, bottom), (left, right) in parts:
@@ -136,6 +138,7 @@ def in_parts(size: tuple[int, int], tile: int, predict: Any) -> np.ndarray:
         across = _slope(left, right, width)[None, :, None]
         total[place] += down * across * result
         weight[place] += down * across
+        progress.advance()
     return total / weight
 
 

@@ -424,10 +424,10 @@ class Features:
     multiple = 1
 
     def encode(self, pictures):
-        return pictures
+        return [pictures]
 
-    def decoder(self, features, training):
-        return features
+    def decode(self, features):
+        return features[0]
 
 
 def test_a_style_is_its_means_and_deviations_in_every_part():
