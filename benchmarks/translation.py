@@ -27,9 +27,10 @@ from illustkit.samples import HANDS, PARTS, draw_character, draw_lines, draw_par
 from oppai.data.mosaic_inputs import fill_smoothly
 from oppai.metrics import vgg_distance
 from oppai.models.vgg import load_vgg_features
+from oppai.translation.hole_task import draw_hole
 from oppai.translation.pairs import Pair, crop_pair, shrink
 from oppai.translation.sketch import roughen
-from oppai.translation.tasks import draw_hole, make_task
+from oppai.translation.tasks import make_task
 from oppai.translation.translate import load_translation
 
 UNSEEN = 2_000_000  # the first seed

@@ -20,7 +20,7 @@ from illustkit.images import write_image
 from illustkit.samples import HANDS, draw_character, draw_lines
 from oppai.censoring.block_grid import Grid, block_means
 from oppai.translation.sketch import roughen
-from oppai.translation.tasks import grey_of
+from oppai.translation.task import grey_of
 from oppai.translation.translate import load_translation
 
 BLOCK = 7

@@ -2,9 +2,11 @@
 
 import importlib
 
+import numpy as np
 import pytest
 import typer
 
+from illustkit.images import write_image
 from tests.commands import imported
 
 TRAINING = {
@@ -49,18 +51,28 @@ def test_trainings_of_a_run_end_early_and_show_in_tensorboard(package):
 
 
 LOOKS_FIRST = {
-    "oppai": ["train-translation clean missing"],
+    "oppai": [
+        *("train-translation clean missing", "translate missing --run missing"),
+        *("clean missing", "colorize missing", "segment missing"),
+        *("clean a.png --run missing", "complete a.png --mask missing"),
+        *("stylize missing --run missing --style a.png",),
+        "stylize a.png --run missing --style missing",
+    ],
     "facescore": [
+        *("explain missing", "explain a.png --scorer missing"),
         *("train-detector missing", "evaluate-detector missing"),
         *("train-scorer missing", "evaluate-scorer missing"),
         *("annotate train missing", "annotate label missing"),
     ],
-    "diffusion": ["train missing", "train-gan missing", "compare missing"],
+    "diffusion": [
+        *("train missing", "train-gan missing", "compare missing", "sample missing"),
+    ],
 }
 
 
 @pytest.mark.parametrize("package", LOOKS_FIRST)
-def test_a_folder_that_is_missing_is_told_before_keras_is_loaded(package, tmp_path):
+def test_what_is_missing_is_told_before_keras_is_loaded(package, tmp_path):
+    write_image(tmp_path / "a.png", np.full((8, 8, 3), 9, "uint8"))
     code = f"""
 from {package}.cli.main import app
 for command in {LOOKS_FIRST[package]!r}:

@@ -63,6 +63,10 @@ def sample(
     glasses, accessory.
     """
     with user_errors(NAME):
+        from illustkit.training.folder import check_run
+
+        if run != DEFAULT_RUN:
+            check_run(run)
         from diffusion.attributes import parse_attributes
         from diffusion.sampling.engines import open_model
         from diffusion.sampling.folder import icon_paths, sample_folder

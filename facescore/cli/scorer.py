@@ -216,6 +216,11 @@ def explain(
 ) -> None:
     """Show what in each face raises its score, and what lowers it."""
     with user_errors():
+        from illustkit.images.listing import check_given
+        from illustkit.training.folder import check_run
+
+        check_given(pictures)
+        check_run(scorer)
         from facescore.ranking.explanations import explain_pictures
 
         report = explain_pictures(

@@ -19,6 +19,7 @@ from facescore.scorer.prediction import FaceScorer, clip_score
 from illustkit.errors import UserError
 from illustkit.files import expand_user, write_whole
 from illustkit.images import list_images, read_image, write_image
+from illustkit.images.listing import check_given
 from illustkit.images.write import save_bytes
 
 PAGE = "explanations.html"
@@ -156,9 +157,7 @@ def explain_pictures(
 def _named(pictures, output):
     """Yield (path, its name in the output without the ending) of every picture."""
     used: dict[Path, int] = {}
-    for given in map(expand_user, pictures):
-        if not given.exists():
-            raise UserError(f"{given}: no such file or folder. Check the path.")
+    for given in check_given(pictures):
         if given.resolve() in [output.resolve(), *output.resolve().parents]:
             raise UserError(
                 "The sheets need a folder outside that of the pictures. Received: "

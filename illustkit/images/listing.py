@@ -2,10 +2,11 @@
 
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
-from illustkit.errors import as_user_error
-from illustkit.files import walk_folder
+from illustkit.errors import UserError, as_user_error
+from illustkit.files import expand_user, walk_folder
 from illustkit.images.formats import EXTENSIONS, ImageError, check_path
 
 
@@ -31,6 +32,31 @@ def check_folder(folder: str | os.PathLike) -> Path:
         what = "is a file, not a folder" if folder.exists() else "no such folder"
         raise ImageError(f"{folder}: {what}. Give the folder that holds the pictures.")
     return folder
+
+
+def check_given(paths: Iterable[str | os.PathLike]) -> list[Path]:
+    """Refuse files and folders of which one is missing.
+
+    Example:
+    ```python
+    files = check_given(["a.png", "pictures"])
+    ```
+
+    Args:
+        paths: Files and folders.
+
+    Returns:
+        Their paths, "~" expanded, each once.
+
+    Raises:
+        UserError: With a line for each that is missing.
+    """
+    given = list(dict.fromkeys(map(expand_user, paths)))
+    if missing := [path for path in given if not path.exists()]:
+        raise UserError(
+            [f"{path}: no such file or folder. Check the path." for path in missing]
+        )
+    return given
 
 
 def list_images(

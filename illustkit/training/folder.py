@@ -3,6 +3,7 @@
 import contextlib
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 from illustkit.errors import UserError
 from illustkit.files import expand_user
@@ -18,6 +19,27 @@ _OF_EPOCHS = (
     "backup/worker-*/epoch-?????",
     f"backup/worker-*/{INTERRUPTED}",
 )
+
+
+def check_run(folder: str | os.PathLike[str]) -> Path:
+    """Refuse a folder that holds no run; a command says so before it imports Keras.
+
+    Args:
+        folder: Path of the run.
+
+    Returns:
+        Its path, "~" expanded.
+
+    Raises:
+        UserError: If the folder has no settings.
+    """
+    folder = expand_user(folder)
+    if not (folder / SETTINGS).exists():
+        raise UserError(
+            f"{folder} holds no run: it has no {SETTINGS}. "
+            "Name the folder that a training printed."
+        )
+    return folder
 
 
 def has_trained(folder: str | os.PathLike[str]) -> bool:

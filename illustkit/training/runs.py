@@ -18,7 +18,7 @@ from illustkit.training.callbacks import Backup, BestWeights, History, StopOnNaN
 from illustkit.training.folder import BEST as BEST
 from illustkit.training.folder import HISTORY as HISTORY
 from illustkit.training.folder import SETTINGS as SETTINGS
-from illustkit.training.folder import has_trained, refuse_busy
+from illustkit.training.folder import check_run, has_trained, refuse_busy
 
 # Settings that a training may be continued with; `settings.json` records each change.
 MAY_CHANGE = "epochs", "steps", "epoch_steps", "learning_rate", "precision"
@@ -58,13 +58,8 @@ class Run:
     changes: list[dict[str, Any]]
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
-        self.folder = expand_user(folder)
+        self.folder = check_run(folder)
         path = self.folder / SETTINGS
-        if not path.exists():
-            raise UserError(
-                f"{self.folder} holds no run: it has no {SETTINGS}. "
-                "Name the folder that a training printed."
-            )
         with reading(path, _AGAIN):
             self.settings = {**read_json(path)}
             self.changes = [dict(each) for each in self.settings.pop("changes", [])]

@@ -165,10 +165,11 @@ def clean(
 ) -> None:
     """Turn rough sketches into clean lines: a_clean.png of a.png."""
     with user_errors(NAME, goes_on=not overwrite):
-        from oppai.translation.sketch import paper_ratio
-        from oppai.translation.tasks import grey_of
 
         def do(picture, file, model):
+            from oppai.translation.sketch import paper_ratio
+            from oppai.translation.task import grey_of
+
             if paper_ratio(grey_of(picture)[..., 0]) < LEAST_PAPER:
                 print(
                     f"{file} has little light paper of one colour: only a sketch can "
@@ -204,11 +205,11 @@ def colorize(
     with user_errors(NAME, goes_on=not overwrite):
         import numpy as np
 
-        from oppai.translation.translate import colorize
-
         hints = dict(_hint(text) for text in hint or [])
 
         def do(picture, file, model):
+            from oppai.translation.translate import colorize
+
             if np.ptp(picture, axis=2).max() > GREY:
                 print(f"{file} has colours: only its lightness is used.")
             return colorize(picture, model, hints=hints)
@@ -234,11 +235,15 @@ def complete(
 ) -> None:
     """Fill holes with what fits around them: a_complete.png of a.png."""
     with user_errors(NAME, goes_on=not overwrite):
-        from oppai.translation.fill import complete
+        from illustkit.images.listing import check_given
 
         boxes = [parse_numbers(text, 4, "--box") for text in box] if box else None
+        if mask is not None:
+            check_given([mask])
 
         def do(picture, file, model):
+            from oppai.translation.fill import complete
+
             return complete(picture, model, boxes=boxes, mask=mask, poisson=poisson)
 
         _translate_all("complete", pictures, run, output, overwrite, do)
@@ -262,11 +267,12 @@ def stylize(
     """Give pictures the style of another: a_stylize.png of a.png."""
     with user_errors(NAME, goes_on=not overwrite):
         from illustkit.images import read_image
-        from oppai.translation.fill import stylize
 
         styles = [read_image(path) for path in style]
 
         def do(picture, file, model):
+            from oppai.translation.fill import stylize
+
             return stylize(
                 picture, styles, model, strength=strength, keep_colours=keep_colours
             )
@@ -276,6 +282,12 @@ def stylize(
 
 def _translate_all(task, pictures, run, output, overwrite, do=None):
     """Translate files and folders, and list what was left out."""
+    from illustkit.images.listing import check_given
+    from illustkit.training.folder import check_run
+
+    pictures = check_given(pictures)
+    if run != "default":
+        check_run(run)
     from tqdm import tqdm
 
     from illustkit.images import list_images, read_image, write_image

@@ -12,6 +12,7 @@ from illustkit.errors import UserError
 from illustkit.files import expand_user, inside
 from illustkit.images import EXTENSIONS, list_images
 from illustkit.images.formats import format_of
+from illustkit.images.listing import check_given
 from oppai.data.metadata import load_metadata
 from oppai.inference.archives import ARCHIVES, Pages, is_archive
 from oppai.inference.restore import OWN_ALPHA
@@ -68,11 +69,7 @@ def plan_jobs(
             one result.
     """
     listed = [paths] if isinstance(paths, (str, os.PathLike)) else paths
-    given = list(dict.fromkeys(expand_user(path) for path in listed))
-    if missing := [path for path in given if not path.exists()]:
-        raise UserError(
-            [f"{path}: no such file or folder. Check the path." for path in missing]
-        )
+    given = check_given(listed)
     one = len(given) == 1 and not given[0].is_dir()
     place = _place(output, "output", given, one)
     masks = _place(save_masks, "save_masks", given, one)

@@ -12,7 +12,7 @@ from illustkit.errors import UserError, as_user_error
 from illustkit.images import file_stamps, list_images, read_image, store_pictures
 from illustkit.training.batches import Batches
 from illustkit.training.split import relative_names
-from oppai.translation.tasks import Task, grey_of
+from oppai.translation.task import Task, grey_of
 
 
 class Pair(NamedTuple):
@@ -39,7 +39,7 @@ class PairBatches(Batches):
     ```
 
     Args:
-        task: What is learnt, a `oppai.translation.tasks.Task`.
+        task: What is learnt, a `oppai.translation.task.Task`.
         pairs: The `Pair`s.
         image_size: Side of the crops in pixels.
         batch_size: Crops in a batch, over all devices.

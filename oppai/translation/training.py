@@ -27,7 +27,8 @@ from illustkit.training.runs import Run, RunKind
 from illustkit.training.split import split_run, write_split
 from illustkit.training.trainable import Trainable, state_of
 from oppai.translation.pairs import Pair, PairBatches, draw_pairs, read_pairs, shrink
-from oppai.translation.tasks import Task, grey_of, make_task
+from oppai.translation.task import Task, grey_of
+from oppai.translation.tasks import make_task
 
 HELD_OUT = 24  # drawn pairs that are measured, or a quarter of those learnt from
 FIRST_HELD_OUT = 10**6  # their seeds begin here

@@ -14,7 +14,8 @@ from illustkit.errors import UserError
 from illustkit.images import read_image, uint8_to_lab
 from illustkit.training.runs import Run, load_run
 from illustkit.training.shipped import load_network, save_network
-from oppai.translation.tasks import AB_RANGE, Task, as_rgb, make_task
+from oppai.translation.task import Task, as_rgb
+from oppai.translation.tasks import AB_RANGE, make_task
 from oppai.translation.training import TRANSLATION, build_translator
 
 TILE, OVERLAP = 512, 64  # pixels; larger pictures are translated in parts

@@ -14,9 +14,10 @@ from oppai.models.vgg import load_vgg_features
 from oppai.translation.colorization import enlarge_by_guide
 from oppai.translation.fast_style import TwoEncoderStyleTransfer
 from oppai.translation.fill import blend_poisson, complete, stylize
+from oppai.translation.hole_task import cut_squares, draw_hole
 from oppai.translation.pairs import Pair, PairBatches, crop_pair, read_pairs
 from oppai.translation.sketch import blacken, paper_ratio, roughen
-from oppai.translation.tasks import cut_squares, draw_hole, make_task
+from oppai.translation.tasks import make_task
 from oppai.translation.training import build_translator
 from oppai.translation.translate import (
     TranslationModel,
