@@ -27,6 +27,7 @@ from .evaluation.report import nwi as nwi
 from .evaluation.report import validity_table as validity_table
 from .evaluation.statistics import FeatureStatistics as FeatureStatistics
 from .experiment import run_experiment as run_experiment
+from .gans.checkpoints import load_stylegan2 as load_stylegan2
 from .gans.dcgan import DCGAN as DCGAN
 from .gans.model import combine_latents as combine_latents
 from .gans.model import interpolate_latents as interpolate_latents

@@ -17,7 +17,7 @@ FLOORS = {
         {"files", "runtime", "options", "progress"},
         {"_lazy"},
         {"cluster", "engines", "images", "exported", "tables", "tensors", "yolo"},
-        {"samples", "training", "figures", "cli"},
+        {"samples", "training", "figures", "cli", "state_dicts"},
         {"web"},
     ],
     "oppai": [

@@ -160,6 +160,15 @@ class IconGAN(Adversarial):
         decay = 0.5 ** (batch / ops.maximum(half, 1e-6))  # at first 0, a copy
         move_averages(self._averages, self.generator.trainable_variables, decay)
 
+    def begin_average(self) -> None:
+        """Take the generator's weights of the moment for their average."""
+        for average, weight in zip(
+            self._averages,
+            self.generator.trainable_variables[: len(self._averages)],
+            strict=True,
+        ):
+            average.assign(ops.convert_to_numpy(weight))
+
     @contextlib.contextmanager
     def averaged(self) -> Iterator[None]:
         """Return a context in which the generator has the averaged weights."""

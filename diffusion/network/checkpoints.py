@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from diffusion.network.unet import UNet
-from illustkit.errors import UserError
-from illustkit.tensors import read_tensors
-
-# The names of averaged networks: "ema_model.", "ema.shadow.", "module_ema.".
-_AVERAGE = re.compile(r"(^|[._])ema[._]")
-
-
-class StateDictError(UserError):
-    """A checkpoint does not fit the network; the message says why."""
+from illustkit.state_dicts import find_network, fitting_arrays, read_state
 
 
 def load_state_dict(model: UNet, state: Mapping[str, Any] | str | os.PathLike) -> None:
@@ -55,47 +45,21 @@ def load_state_dict(model: UNet, state: Mapping[str, Any] | str | os.PathLike) -
     Reference:
         github.com/lucidrains/denoising-diffusion-pytorch.
     """
-    source = "The state dict"
-    if isinstance(state, (str, os.PathLike)):
-        source, state = str(state), read_tensors(Path(state).expanduser())
-    if not hasattr(state, "items"):
-        raise StateDictError(
-            f"{source} is no dict of arrays but {type(state).__name__}: save the "
-            "network's state_dict() alone."
-        )
-    state = _network_of(state)
+    source, flat = read_state(state)
+    prefix = find_network(flat, ("init_conv.weight", "final_conv.weight")) or ""
+    own = {n[len(prefix) :]: v for n, v in flat.items() if n.startswith(prefix)}
     expected = {}
     for name, variable, to_torch, _ in _entries(model):
         expected[name] = tuple(to_torch(np.empty(variable.shape, "bool")).shape)
-
-    faults = []
-    if missing := [name for name in expected if name not in state]:
-        faults.append(f"lacks {_listed(missing)}")
-    unknown = [n for n, value in state.items() if n not in expected and _ndim(value)]
-    if unknown:
-        faults.append(f"has {_listed(unknown)}, which the network lacks")
-    values = {}
-    for name, shape in expected.items():
-        if name not in state:
-            continue
-        try:
-            value = _as_array(state[name])
-        except (TypeError, ValueError):
-            faults.append(f"has no array of numbers in {name}")
-            continue
-        values[name] = value
-        if value.shape != shape:
-            faults.append(f"has {name} of shape {value.shape} instead of {shape}")
-        elif not np.isfinite(value).all():
-            faults.append(f"has values in {name} that are not finite")
-    if faults:
-        more = f"; and {len(faults) - 6} more faults" if len(faults) > 6 else ""
-        raise StateDictError(
-            f"{source} does not fit this network (version {model.version}): it "
-            f"{'; it '.join(faults[:6])}{more}. Make the UNet with the version, dim, "
-            "dim_mults, channels and self_condition of the checkpoint (one of release "
-            "0.26.0 to 0.26.4 passes for 0.25.3, and is another network)."
-        )
+    values = fitting_arrays(
+        own,
+        expected,
+        source,
+        f"this network (version {model.version})",
+        "Make the UNet with the version, dim, dim_mults, channels and self_condition "
+        "of the checkpoint (one of release 0.26.0 to 0.26.4 passes for 0.25.3, and is "
+        "another network).",
+    )
     for name, variable, _, from_torch in _entries(model):
         variable.assign(from_torch(values[name]))
 
@@ -149,38 +113,3 @@ def _maps(layer: str, variable: Any) -> tuple[Callable, Callable]:
         )
     # (height, width, in, out) <-> (out, in, height, width)
     return (lambda a: a.transpose(3, 2, 0, 1)), (lambda a: a.transpose(2, 3, 1, 0))
-
-
-def _network_of(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the network's arrays, from whatever object the checkpoint holds."""
-    flat = dict(_flattened(state))
-    ends = ("init_conv.weight", "final_conv.weight")
-    prefixes = {n.removesuffix(e) for n in flat for e in ends if n.endswith(e)}
-    # Prefer the average, then the least wrapped network.
-    prefix = min(prefixes, key=lambda p: (not _AVERAGE.search(p), len(p)), default="")
-    return {n[len(prefix) :]: v for n, v in flat.items() if n.startswith(prefix)}
-
-
-def _flattened(state: Mapping[str, Any], prefix: str = "") -> Iterator:
-    for name, value in state.items():
-        if hasattr(value, "items"):
-            yield from _flattened(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
-
-
-def _as_array(value: Any) -> np.ndarray:
-    if hasattr(value, "detach"):  # a tensor of torch, wherever it is
-        value = value.detach().cpu().float()
-    return np.asarray(value).astype("float32")
-
-
-def _ndim(value: Any) -> int:
-    """Return the number of an array's dimensions: zero for what is no weight."""
-    ndim = getattr(value, "ndim", 0)
-    return ndim if isinstance(ndim, int) else 0
-
-
-def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:3])
-    return shown + (f" and {len(names) - 3} more" if len(names) > 3 else "")

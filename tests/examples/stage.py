@@ -229,6 +229,13 @@ def _diffusion_run(path: Path) -> None:
     )
 
 
+def _stylegan2(path: Path) -> None:
+    """Weights of a generator of 16×16 pixels as ADA names them."""
+    from tests.diffusion.gans.test_checkpoints import ada_generator
+
+    np.savez(path, **ada_generator())
+
+
 def _state(path: Path) -> None:
     """Weights of a U-Net as the preprint's version 2 names them."""
     import safetensors.numpy
@@ -319,6 +326,7 @@ FILES: dict[str, Callable[[Path], None]] = {
     "runs/mosaic": _unzip("oppai_train_mosaic", "whole"),
     "runs/style": _translation_run("stylize", tap="relu2_1"),
     "runs/taste": _unzip("facescore_train_scorer", "stopped"),
+    "stylegan2.npz": _stylegan2,
     "vgg16.weights.h5": _vgg,
     "vott-csv-export/faces-export.csv": _vott,
 }

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from keras import ops
 
-from diffusion.network.checkpoints import StateDictError, load_state_dict, state_dict
+from diffusion.network.checkpoints import load_state_dict, state_dict
 from diffusion.network.unet import UNet
+from illustkit.state_dicts import StateDictError
 
 # What denoising-diffusion-pytorch 0.25.3 and 2.3.4 with PyTorch 2.13 gave for the
 # weights and pictures below: mean, standard deviation, and seven values evenly spaced
