@@ -102,7 +102,7 @@ def load_stylegan2(
     _assign(found)
     if pair:
         model.begin_average()
-    project, prefix = _find(flat, "generator")
+    project, prefix = _find(flat, "generator") or ("", "")
     mean = f"{prefix}mapping.w_avg" if project == "ada" else "latent_avg"
     if mean in flat:
         generator.mean_style.assign(as_array(flat[mean]).reshape(-1))
