@@ -20,10 +20,24 @@ def serve(
     ] = None,
     host: Host = LOOPBACK,
     engine: Engine = "auto",
+    run: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Run folder of train-translation, for the tab of its task; may be "
+            "given again."
+        ),
+    ] = None,
     browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
 ) -> None:
-    """Open a page on which pictures are restored with a brush; nothing is uploaded."""
+    """Open a page that restores, colours and cleans pictures; nothing is uploaded."""
     with user_errors(NAME):
         from oppai.pages.serve import serve as serve_page
 
-        serve_page(folder, port=port, host=host, engine=engine, open_browser=browser)
+        serve_page(
+            folder,
+            port=port,
+            host=host,
+            engine=engine,
+            runs=run or (),
+            open_browser=browser,
+        )

@@ -25,9 +25,6 @@ from oppai.cli.options import (
     parse_numbers,
 )
 
-LEAST_PAPER = 0.5  # fraction of a sketch's pixels; see `paper_ratio`
-GREY = 8  # levels by which the channels of a grey picture may differ, after a JPEG
-
 
 def train_translation(
     task: Annotated[
@@ -165,19 +162,7 @@ def clean(
 ) -> None:
     """Turn rough sketches into clean lines: a_clean.png of a.png."""
     with user_errors(NAME, goes_on=not overwrite):
-
-        def do(picture, file, model):
-            from oppai.translation.sketch import paper_ratio
-            from oppai.translation.task import grey_of
-
-            if paper_ratio(grey_of(picture)[..., 0]) < LEAST_PAPER:
-                print(
-                    f"{file} has little light paper of one colour: only a sketch can "
-                    "be cleaned, no photograph."
-                )
-            return model(picture)
-
-        _translate_all("clean", pictures, run, output, overwrite, do)
+        _translate_all("clean", pictures, run, output, overwrite)
 
 
 def segment(
@@ -203,15 +188,11 @@ def colorize(
 ) -> None:
     """Colour grey pictures: a_colorize.png of a.png."""
     with user_errors(NAME, goes_on=not overwrite):
-        import numpy as np
-
         hints = dict(_hint(text) for text in hint or [])
 
         def do(picture, file, model):
             from oppai.translation.translate import colorize
 
-            if np.ptp(picture, axis=2).max() > GREY:
-                print(f"{file} has colours: only its lightness is used.")
             return colorize(picture, model, hints=hints)
 
         _translate_all("colorize", pictures, run, output, overwrite, do)
@@ -291,6 +272,7 @@ def _translate_all(task, pictures, run, output, overwrite, do=None):
     from tqdm import tqdm
 
     from illustkit.images import list_images, read_image, write_image
+    from oppai.translation.remarks import remark
     from oppai.translation.translate import load_translation
 
     model = load_translation(run, task)
@@ -310,6 +292,8 @@ def _translate_all(task, pictures, run, output, overwrite, do=None):
             continue
         try:
             picture = read_image(file)
+            if said := remark(model.task.name, picture):
+                print(f"{file} {said}")
             result = do(picture, file, model) if do else model(picture)
             write_image(target, model.task.coloured(result))
         except Exception as error:

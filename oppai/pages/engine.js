@@ -45,26 +45,29 @@ export class Engine {
     return { ...told, labels };
   }
 
+  // given: the mask or the hints; style: the picture of the style, or null.
   // Returns { nothing } or { stack, box, notes }.
-  predict(item, mask, texts, signal) {
-    return this.work(item, "predict", mask, texts, signal, async (response) => {
+  predict(item, given, texts, signal, style = null) {
+    const read = async (response) => {
       const told = response.headers.get("X-Answer");
       if (!told) return response.json();
       return { stack: await response.blob(), ...JSON.parse(told) };
-    });
+    };
+    return this.work(item, "predict", given, texts, signal, read, style);
   }
 
   // Returns { blob, name }, or { path } with `save` among the texts.
-  result(item, mask, texts, signal) {
-    return this.work(item, "result", mask, texts, signal, async (response) => {
+  result(item, given, texts, signal, style = null) {
+    const read = async (response) => {
       if ("save" in texts) return response.json();
       const told = response.headers.get("Content-Disposition");
       return { blob: await response.blob(), name: decodeURIComponent(told.split("''")[1]) };
-    });
+    };
+    return this.work(item, "result", given, texts, signal, read, style);
   }
 
   // A step that takes a while: its progress is asked for, and it ends with the signal.
-  async work(item, name, bytes, texts, signal, read) {
+  async work(item, name, bytes, texts, signal, read, style = null) {
     const random = crypto.getRandomValues(new Uint16Array(1))[0] % 50000;
     const job = 1 + random * 10000 + (jobs++ % 10000); // apart from those of other pages
     const asking = setInterval(async () => {
@@ -73,26 +76,28 @@ export class Engine {
     }, 400);
     const end = () => post("cancel", { job }).catch(() => {});
     signal?.addEventListener("abort", end);
+    const ask = async () => {
+      const more = style ? { style: style.id } : {};
+      return read(await upload(name, bytes, { ...texts, ...more, id: item.id, job }, signal));
+    };
     try {
-      return await this.about(
-        item,
-        async () => read(await upload(name, bytes, { ...texts, id: item.id, job }, signal)),
-        signal,
-      );
+      return await this.about(item, ask, signal, style);
     } finally {
       clearInterval(asking);
       signal?.removeEventListener("abort", end);
     }
   }
 
-  about(item, action, signal) {
+  about(item, action, signal, style = null) {
     return this.insist(async () => {
       if (!item.id) await this.take(item, signal);
+      if (style && !style.id) await this.take(style, signal);
       try {
         return await action();
       } catch (error) {
         if (error.status !== 410) throw error;
         await this.take(item, signal);
+        if (style) await this.take(style, signal);
         return action();
       }
     }, signal);

@@ -21,7 +21,8 @@ const range = (name) => IDBKeyRange.bound(`${name}/`, `${name}/\uffff`);
 
 // Two pages share nothing: each holds the lock of its own session. A page that is
 // opened when nobody holds the last one's goes on with that.
-// whenFull(): the browser takes no more. Returns the items that are kept.
+// whenFull(): the browser takes no more. Returns the items that are kept, and the picture
+// of the style, if there is one.
 export async function openKept(whenFull) {
   full = whenFull;
   try {
@@ -30,7 +31,7 @@ export async function openKept(whenFull) {
     database = await done(request);
   } catch {
     whenFull();
-    return [];
+    return { items: [] };
   }
   const keys = await done(objects("readonly").getAllKeys());
   const sessions = [...new Set(keys.map((key) => key.split("/")[0]))].sort().reverse();
@@ -53,7 +54,9 @@ export async function openKept(whenFull) {
   }
   sessionStorage.setItem("oppai-session", session);
   await forgetOld(sessions);
-  return (await done(objects("readonly").getAll(range(session)))).sort((a, b) => a.order - b.order);
+  const records = await done(objects("readonly").getAll(range(session)));
+  const items = records.filter((record) => record.order > 0).sort((a, b) => a.order - b.order);
+  return { items, style: records.find((record) => record.order === 0)?.style };
 }
 
 // Hold the lock of a session as long as the page lives; false if another page does.
@@ -78,11 +81,18 @@ async function forgetOld(sessions) {
 
 export const newKey = (order) => `${session}/${String(order).padStart(6, "0")}`;
 
-export async function keep(item) {
+export function keep(item) {
+  const { key, order, name, blob, index, mask, hints, settings } = item;
+  return write({ key, order, name, blob, index, mask, hints, settings });
+}
+
+// style: { name, blob }.
+export const keepStyle = (style) => write({ key: newKey(0), order: 0, style });
+
+async function write(record) {
   if (!database) return;
-  const { key, order, name, blob, index, mask, settings } = item;
   try {
-    await done(objects("readwrite").put({ key, order, name, blob, index, mask, settings }));
+    await done(objects("readwrite").put(record));
   } catch {
     full();
   }

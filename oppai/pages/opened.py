@@ -3,6 +3,7 @@
 import hashlib
 import warnings
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,6 @@ from illustkit.images.colours import over_white
 from illustkit.images.write import check_like, write_picture
 from oppai.censoring.regions import Box
 from oppai.detection.find_censored import Found, find_censored
-from oppai.inference.marks import NothingCensoredError
 from oppai.inference.one_file import under_alpha
 from oppai.inference.recompose import Prediction, predict_marked
 from oppai.inference.record import read_record, restored_mask, write_restored
@@ -24,8 +24,6 @@ from oppai.inference.record import read_record, restored_mask, write_restored
 # Pixels of a view: a browser's canvas needs 4 bytes of each, several times.
 _MOST_PIXELS = 16_000_000
 _MOST_PREDICTIONS = 4
-# Tasks of `oppai.translation` that need a picture alone, or one and its mask.
-TRANSLATIONS = "colorize", "clean", "complete"
 STEPS = 15  # levels of a pixel of distance; 255 is beyond
 
 
@@ -107,7 +105,7 @@ class OpenedPicture:
 
         Args:
             mask: Bytes of a picture of the view's size, white where it is hidden.
-            restorer: The restorer; of a translation `None`.
+            restorer: The restorer.
             name: Its name.
             fill: See `oppai.restore`. Defaults to `False`.
 
@@ -115,15 +113,21 @@ class OpenedPicture:
             UserError: If the mask is no picture or has another size.
         """
         key = name, fill, hashlib.sha256(mask).digest()
+        return self.remembered(
+            key, lambda: self._restore(self.full_mask(mask), restorer, fill)
+        )
+
+    def remembered(self, key: tuple, make: Callable[[], Prediction]) -> Prediction:
+        """Return one of the last few predictions, or make it.
+
+        Args:
+            key: All that decides what it is.
+            make: Makes it.
+        """
         if key in self._predictions:
             self._predictions.move_to_end(key)
             return self._predictions[key]
-        marked = self._full_mask(mask)
-        if name in TRANSLATIONS:
-            prediction = self._translate(name, marked)
-        else:
-            prediction = self._restore(marked, restorer, fill)
-        self._predictions[key] = prediction
+        prediction = self._predictions[key] = make()
         while len(self._predictions) > _MOST_PREDICTIONS:
             self._predictions.popitem(last=False)
         return prediction
@@ -137,20 +141,6 @@ class OpenedPicture:
             )
         notes = [*prediction.notes, *(str(warning.message) for warning in caught)]
         return replace(prediction, notes=notes)
-
-    def _translate(self, name, marked):
-        """Return the whole picture as a task of the package makes it."""
-        import oppai
-
-        if name == "complete":
-            if not marked.any():
-                raise NothingCensoredError("Nothing is marked.")
-            pixels = oppai.complete(self.shown, mask=marked)
-        else:
-            task = {"colorize": oppai.colorize, "clean": oppai.clean_sketch}[name]
-            pixels = task(self.shown)
-        box = 0, 0, self.width, self.height
-        return Prediction(box, pixels, np.zeros(pixels.shape[:2], np.float32))
 
     def stacked(self, prediction: Prediction) -> tuple[Box, np.ndarray]:
         """Return a prediction for the page: its pixels, and its distances below them.
@@ -210,7 +200,7 @@ class OpenedPicture:
 
     def edited_mask(self, mask: bytes) -> np.ndarray | None:
         """Return a mask in the picture's size, or `None` if it is as it was found."""
-        marked = self._full_mask(mask)
+        marked = self.full_mask(mask)
         return None if np.array_equal(marked, self._search().mask) else marked
 
     def _search(self) -> Found:
@@ -232,8 +222,15 @@ class OpenedPicture:
         self._found = found
         return found
 
-    def _full_mask(self, data):
-        """Return the mask of the picture: exact where the view's is as it was found."""
+    def full_mask(self, data: bytes) -> np.ndarray:
+        """Return the mask of the picture: exact where the view's is as it was found.
+
+        Args:
+            data: Bytes of a picture of the view's size.
+
+        Raises:
+            UserError: If it is no picture or has another size.
+        """
         import cv2
 
         given = np.frombuffer(data, np.uint8)
@@ -250,9 +247,16 @@ class OpenedPicture:
         full = self.width, self.height
         if self.scale == 1:
             return mask
-        as_found = np.where(self.labels() > 0, 255, 0)
-        edited = _resized((mask != as_found).astype(np.uint8), full)
-        return np.where(edited > 0, _resized(mask, full), self._search().mask)
+        edited = mask != np.where(self.labels() > 0, 255, 0)
+        if not edited.any():
+            return self._search().mask
+        exact = np.where(
+            _resized(edited.astype(np.uint8), full), 0, self._search().mask
+        )
+        # No rim of an erased region stays that is finer than the view's pixels.
+        near = _resized(cv2.dilate(mask, np.ones((3, 3), np.uint8)), full)
+        changed = _resized(np.where(edited, mask, 0).astype(np.uint8), full)
+        return np.maximum(np.where(near > 0, exact, 0), changed).astype(np.uint8)
 
 
 def encode_png(picture: np.ndarray) -> bytes:

@@ -1,6 +1,6 @@
 // Many pictures: one after another, each with its mask, and all results in one ZIP.
 
-// `queue`: the page's items and what is done with them. Returns how many became what.
+// `queue`: the page's items and what a tab does with them. Returns how many became what.
 export async function restoreAll(queue, signal) {
   const counts = { restored: 0, clean: 0, failed: 0 };
   const all = [...queue.items];
@@ -9,13 +9,13 @@ export async function restoreAll(queue, signal) {
   for (const item of all) {
     if (signal.aborted) break;
     try {
-      item.state = await restoreOne(queue, item, signal);
+      queue.doneOf(item).state = await restoreOne(queue, item, signal);
       item.failed = "";
     } catch (error) {
       if (signal.aborted) break;
-      [item.state, item.failed] = ["failed", error.message];
+      [queue.doneOf(item).state, item.failed] = ["failed", error.message];
     }
-    counts[item.state] += 1;
+    counts[queue.doneOf(item).state] += 1;
     queue.progress(++done, all.length);
     queue.changed();
   }
@@ -23,13 +23,14 @@ export async function restoreAll(queue, signal) {
 }
 
 async function restoreOne(queue, item, signal) {
-  if (item.result) return "restored";
+  if (queue.doneOf(item).result) return "restored";
   await queue.bytesOf(item);
   item.told ??= await queue.engine.open(item, signal);
-  await queue.search(item, signal);
-  const mask = await queue.maskOf(item);
-  if (!mask) return "clean";
-  item.result = await queue.engine.result(item, mask, queue.texts(item), signal);
+  await queue.search(item);
+  const given = await queue.givenOf(item);
+  if (!given) return "clean";
+  const result = await queue.result(item, given);
+  queue.doneOf(item).result = result;
   return "restored";
 }
 

@@ -1,4 +1,4 @@
-"""Serve the page on which pictures are restored with a brush."""
+"""Serve the page on which pictures are restored with a brush, or translated."""
 
 import contextlib
 import hashlib
@@ -10,7 +10,7 @@ import tempfile
 import threading
 import urllib.parse
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +29,11 @@ from oppai.inference.marks import NothingCensoredError
 from oppai.inference.recompose import REACH
 from oppai.inference.restore import load_once, restore
 from oppai.inference.sources import FOLDER, SUFFIX
-from oppai.pages.opened import TRANSLATIONS, OpenedPicture, encode_png
+from oppai.pages.opened import OpenedPicture, encode_png
+from oppai.pages.tabs import RESTORE, Translations
 
 PORT = 7861  # what the browser keeps belongs to the address with its port
 RESTORERS = "default", "sharp"
-WEIGHTS = Path(__file__).parents[1] / "weights"  # with one file of each translation
 FORMATS = "", ".png", ".jpg", ".webp", ".tiff"
 _MOST_BYTES = 256_000_000  # of a file
 _MOST_STORED = 2_000_000_000  # bytes of files in the work folder
@@ -56,15 +56,21 @@ class RestoreApp(App):
         folder: Folder whose pictures the page lists, and under which it can save
             results. Defaults to `None`: pictures are dropped onto the page.
         engine: As in `oppai.load_restorer`. Defaults to "auto".
+        runs: As in `oppai.pages.tabs.Translations`. Defaults to none.
     """
 
     name, pages, page = "oppai", Path(__file__).parent, "restore.html"
     most_bytes = _MOST_BYTES
 
     def __init__(
-        self, folder: str | os.PathLike[str] | None = None, *, engine: str = "auto"
+        self,
+        folder: str | os.PathLike[str] | None = None,
+        *,
+        engine: str = "auto",
+        runs: Sequence[str | os.PathLike[str]] = (),
     ) -> None:
         super().__init__()
+        self.translations = Translations(runs)
         self.folder = None if folder is None else expand_user(folder)
         self.engine = engine
         self._listed = [] if self.folder is None else _pictures_in(self.folder)
@@ -102,13 +108,12 @@ class RestoreApp(App):
             restore(sample, restorer=load_once("default", engine=self.engine))
 
     def start(self) -> dict[str, Any]:
-        """Return what the page offers: the folder's pictures, restorers and limits."""
+        """Return what the page offers: the folder's pictures, tabs and limits."""
         names = [path.relative_to(self.folder).as_posix() for path in self._listed]
         return {
             "folder": None if self.folder is None else self.folder.resolve().name,
             "names": names,
-            "restorers": list(RESTORERS),
-            "translations": packaged_translations(),
+            "tabs": [RESTORE, *self.translations.names],
             "reach": REACH,
             "most": self.most_bytes,
         }
@@ -149,7 +154,7 @@ class RestoreApp(App):
         return FileAnswer(encode_png(self._open(key).labels()), "image/png")
 
     def predict(self, data: bytes, texts: dict[str, str]) -> Any:
-        """Predict what the mask marks.
+        """Predict what the mask marks, or what a translation makes of the picture.
 
         Returns:
             A PNG with the prediction above and the distances below it, in sixteenths of
@@ -172,12 +177,14 @@ class RestoreApp(App):
         feather = _number(texts, "feather", 0, REACH, 8)
         suffix = texts.get("format", "")
         check_choice("format", suffix, FORMATS)
-        name = opened.path.stem + SUFFIX + (suffix or opened.path.suffix)
+        task = self._task(texts)
+        more = SUFFIX if task == RESTORE else f"_{task}"
+        name = opened.path.stem + more + (suffix or opened.path.suffix)
         target = opened.path.parent / "result" / name
         with self._working(texts, opened.path):
             target.parent.mkdir(exist_ok=True)
             format_of(target)
-            if opened.is_animated and texts.get("restorer") not in TRANSLATIONS:
+            if opened.is_animated and task == RESTORE:
                 self._write_animation(opened, target, data, texts, blend, feather)
             else:
                 prediction = self._prediction(opened, data, texts)
@@ -186,12 +193,12 @@ class RestoreApp(App):
                     prediction,
                     blend=blend,
                     feather=feather,
-                    noted=texts.get("restorer") not in TRANSLATIONS,
+                    noted=task == RESTORE,
                 )
             written = target.read_bytes()
             target.unlink()
         if "save" in texts:
-            return {"path": self._save(texts["save"], name, written)}
+            return {"path": self._save(texts["save"], task, name, written)}
         kind = mimetypes.guess_type(name)[0] or _OCTETS
         quoted = urllib.parse.quote(name)
         headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quoted}"}
@@ -208,15 +215,28 @@ class RestoreApp(App):
             state["cancelled"] = True
         return {"cancelled": state is not None}
 
+    def _task(self, texts):
+        task = texts.get("task", RESTORE)
+        check_choice("task", task, (RESTORE, *self.translations.names))
+        return task
+
     def _prediction(self, opened, data, texts):
-        name = texts.get("restorer", "default")
-        fill = texts.get("fill") == "1"
-        return opened.predict(data, self._restorer(name), name, fill=fill)
+        if (task := self._task(texts)) == RESTORE:
+            name = texts.get("restorer", "default")
+            fill = texts.get("fill") == "1"
+            return opened.predict(data, self._restorer(name), name, fill=fill)
+        return self.translations.predict(
+            task,
+            opened,
+            data,
+            style=self._open(texts["style"]) if texts.get("style") else None,
+            strength=_number(texts, "strength", 0, 1, 1),
+            keep_colours=texts.get("keep_colours") == "1",
+        )
 
     def _restorer(self, name):
-        """Return a restorer by its name; a translation has none."""
-        check_choice("restorer", name, (*RESTORERS, *packaged_translations()))
-        return load_once(name, engine=self.engine) if name in RESTORERS else None
+        check_choice("restorer", name, RESTORERS)
+        return load_once(name, engine=self.engine)
 
     def _write_animation(self, opened, target, data, texts, blend, feather):
         """Restore every frame: as each is found, or as the edited mask says."""
@@ -237,13 +257,14 @@ class RestoreApp(App):
             reasons = [reason for _, reason in (*report.unmarked, *report.left_out)]
             raise NothingCensoredError(reasons[0])
 
-    def _save(self, key, name, data):
+    def _save(self, key, task, name, data):
         """Store a result under the folder, beside those that are there."""
         source = self._listed_path(key)
         folder = (self.folder / FOLDER / source.relative_to(self.folder)).parent
         check_writable(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        stem, suffix = source.stem, Path(name).suffix
+        suffix = Path(name).suffix
+        stem = source.stem if task == RESTORE else f"{source.stem}_{task}"
         for number in range(1, 10_000):
             more = "" if number == 1 else f"_{number}"
             path = folder / f"{stem}{more}{suffix}"
@@ -331,11 +352,6 @@ def _naming(path):
         raise UserError(lines) from error
 
 
-def packaged_translations() -> list[str]:
-    """Return the names of the translations whose network the package holds."""
-    return [name for name in TRANSLATIONS if (WEIGHTS / f"{name}.npz").exists()]
-
-
 def _pictures_in(folder):
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder. Check the path.")
@@ -367,6 +383,7 @@ def serve(
     port: int | None = None,
     host: str = "127.0.0.1",
     engine: str = "auto",
+    runs: Sequence[str | os.PathLike[str]] = (),
     open_browser: bool = True,
 ) -> None:
     """Serve the page on which pictures are restored, until Ctrl-C.
@@ -387,12 +404,15 @@ def serve(
         host: Address to listen on; see `illustkit.web.server.LocalServer`. Defaults to
             "127.0.0.1".
         engine: As in `oppai.load_restorer`. Defaults to "auto".
+        runs: Run folders of `oppai.train_translation`: each is the network of its
+            task's tab. Defaults to none.
         open_browser: Whether to open the user's browser. Defaults to `True`.
 
     Raises:
-        UserError: If the folder does not exist, or the port cannot be used.
+        UserError: If the folder does not exist, a run is no translation's, or the port
+            cannot be used.
     """
-    app = RestoreApp(folder, engine=engine)
+    app = RestoreApp(folder, engine=engine, runs=runs)
     warming = threading.Thread(target=app.warm_up, daemon=True)
     warming.start()
     try:

@@ -1,5 +1,5 @@
-// The canvas: draws the picture, its mask and its result; turns pointers and keys into
-// strokes, boxes and moves.
+// The canvas: draws the picture, its mask or hints and its result; turns pointers and
+// keys into strokes, boxes and moves.
 
 import { t } from "./strings.js";
 import { Surface } from "./surface.js";
@@ -8,7 +8,7 @@ const FILL = [44, 196, 178, 96];
 const RIM = [10, 255, 230, 255];
 
 export class Stage extends Surface {
-  // edited(): the mask has another step; drawn(): the view has moved.
+  // edited(): what is drawn upon has another step; splitMoved(part): where the slider is.
   constructor(canvas, { edited, splitMoved }) {
     super(canvas);
     this.edited = edited;
@@ -30,21 +30,22 @@ export class Stage extends Surface {
   }
 
   close() {
-    this.base = this.mask = this.overlay = this.prediction = null;
+    this.base = this.mask = this.hints = this.layer = this.overlay = this.prediction = null;
     this.regions = [];
     this.drag = this.cursor = this.corner = null;
     this.draw();
   }
 
-  // `pixels`: ImageData of the view; `mask`: its Mask, whose changes are painted.
-  open(pixels, mask) {
+  // `pixels`: ImageData of the view; `mask`: its Mask, whose changes are painted;
+  // `hints`: its Hints.
+  open(pixels, mask, hints) {
     const { width, height } = pixels;
     this.close();
     this.pixels = pixels;
     this.base = new OffscreenCanvas(width, height);
     this.base.getContext("2d").putImageData(pixels, 0, 0);
     this.overlay = new OffscreenCanvas(width, height);
-    this.mask = mask;
+    [this.mask, this.hints, this.layer] = [mask, hints, mask];
     mask.changed = (part) => {
       this.tint(part);
       this.draw();
@@ -52,6 +53,18 @@ export class Stage extends Surface {
     this.view.open(width, height);
     this.tint([0, 0, width, height]);
     this.draw();
+  }
+
+  // Draw upon the "mask", the "hints" or, without a name, upon nothing.
+  drawOn(name) {
+    this.layer = name ? this[name] : null;
+    this.drag = this.corner = null;
+    this.draw();
+  }
+
+  // Whether pointers and keys move the picture.
+  get moves() {
+    return this.comparing || this.tool === "hand" || !this.layer;
   }
 
   // Colour the mask within a part, and its rim, in which one pixel more is looked at.
@@ -82,7 +95,7 @@ export class Stage extends Surface {
     this.cursor = this.corner = null;
     if (event.pointerType === "touch") this.touches.set(event.pointerId, at);
     if (this.touches.size === 2) {
-      this.mask.cancel(); // what the first finger began was no stroke
+      this.layer?.cancel(); // what the first finger began was no stroke
       this.drag = { mode: "pinch" };
       return this.draw();
     }
@@ -90,7 +103,7 @@ export class Stage extends Surface {
     this.canvas.setPointerCapture(event.pointerId);
     const split = Math.abs(at[0] - this.split * this.view.area[0]) < 14;
     if (this.comparing && split) this.drag = { mode: "split" };
-    else if (event.button === 1 || this.space || this.tool === "hand" || this.comparing) {
+    else if (event.button === 1 || this.space || this.moves) {
       this.drag = { mode: "pan", at };
     } else if (event.button === 0 || event.button === 2) {
       this.begin(this.view.toPicture(at), event.button === 2 || event.altKey);
@@ -101,19 +114,19 @@ export class Stage extends Surface {
   // Start the tool at a point of the picture; `erase`: take away what it would add.
   begin(at, erase = false) {
     const value = erase !== (this.tool === "eraser") ? 0 : 255;
-    this.mask.begin();
+    this.layer.begin();
     if (this.tool === "colour") {
       this.mask.colour(this.pixels.data, at, this.tolerance, this.everywhere, value);
       this.finish();
     } else if (this.tool === "box") this.drag = { mode: "box", start: at, now: at, value };
     else {
       this.drag = { mode: "paint", at, value };
-      this.mask.stroke(at, at, this.radius, value);
+      this.layer.stroke(at, at, this.radius, value);
     }
   }
 
   finish() {
-    if (this.mask.commit()) this.edited();
+    if (this.layer.commit()) this.edited();
   }
 
   moved(event) {
@@ -128,7 +141,7 @@ export class Stage extends Surface {
       this.view.pan(at[0] - drag.at[0], at[1] - drag.at[1]);
       drag.at = at;
     } else if (drag?.mode === "paint") {
-      this.mask.stroke(drag.at, now, this.radius, drag.value);
+      this.layer.stroke(drag.at, now, this.radius, drag.value);
       drag.at = now;
     } else if (drag?.mode === "box") drag.now = now;
     this.draw();
@@ -147,7 +160,7 @@ export class Stage extends Surface {
     if (event.pointerType === "touch") this.pointer = null;
     if (drag?.mode === "box") this.mask.box(drag.start, drag.now, drag.value);
     if (drag?.mode === "box" || drag?.mode === "paint") {
-      if (event.type === "pointercancel") this.mask.cancel();
+      if (event.type === "pointercancel") this.layer.cancel();
       else this.finish();
     }
     this.draw();
@@ -176,17 +189,17 @@ export class Stage extends Surface {
       event.preventDefault();
       if (event.repeat || this.space) return;
       this.space = true;
-      if (this.cursor && !this.comparing) this.useTool();
+      if (this.cursor && !this.moves) this.useTool();
     } else if (event.key === "Escape") {
       this.corner = this.drag = null;
-      this.mask.cancel();
+      this.layer?.cancel();
     } else return;
     this.draw();
   }
 
   // Move the tool by keys; a picture that is compared or moved by hand follows instead.
   moveCursor(dx, dy) {
-    if (this.comparing || this.tool === "hand") {
+    if (this.moves) {
       return this.view.pan(-dx * this.view.scale, -dy * this.view.scale);
     }
     const middle = this.view.area.map((side) => side / 2);
@@ -197,7 +210,7 @@ export class Stage extends Surface {
     ];
     this.pointer = null;
     if (this.drag?.mode === "paint") {
-      this.mask.stroke(this.drag.at, this.cursor, this.radius, this.drag.value);
+      this.layer.stroke(this.drag.at, this.cursor, this.radius, this.drag.value);
       this.drag.at = this.cursor;
     }
     // The tool stays on the screen.
@@ -208,7 +221,6 @@ export class Stage extends Surface {
   }
 
   useTool() {
-    if (this.tool === "hand") return;
     if (this.tool !== "box") return this.begin(this.cursor);
     if (!this.corner) {
       this.corner = this.cursor;
@@ -237,14 +249,15 @@ export class Stage extends Surface {
     this.place(this.base, [0, 0, ...this.view.size]);
     const shown = this.comparing && this.prediction;
     if (shown) this.drawResult(width, height);
-    else if (this.showMask) {
+    else if (this.showMask && this.layer === this.hints) this.drawHints();
+    else if (this.showMask && this.layer) {
       this.place(this.overlay, [0, 0, ...this.view.size]);
       for (const region of this.regions) this.drawTag(region);
     }
     if (!shown) this.drawTool();
     const at = this.pointer;
     const near = shown && at && Math.abs(at[0] - this.split * width) < 14;
-    const moves = shown || this.space || this.tool === "hand";
+    const moves = this.moves || this.space;
     canvas.style.cursor = near ? "ew-resize" : moves ? "grab" : "crosshair";
   }
 
@@ -290,6 +303,18 @@ export class Stage extends Surface {
     context.setLineDash([]);
   }
 
+  drawHints() {
+    const { context } = this;
+    for (const [x, y, colour] of this.hints.points) {
+      const at = this.view.toScreen([x, y]);
+      context.fillStyle = colour;
+      context.beginPath();
+      context.arc(...at, 7, 0, 7);
+      context.fill();
+      this.stroke([], () => context.arc(...at, 7, 0, 7));
+    }
+  }
+
   drawTag({ label, box }) {
     const { context } = this;
     const [left, top] = this.view.toScreen(box);
@@ -316,7 +341,7 @@ export class Stage extends Surface {
       const [[x, y], [z, w]] = box.map((p) => this.view.toScreen(p));
       this.stroke([5, 4], () => context.rect(x, y, z - x, w - y));
     }
-    if (!at || this.space || this.tool === "hand") return;
+    if (!at || this.space || this.moves) return;
     if (this.tool === "brush" || this.tool === "eraser") {
       this.stroke([], () => context.arc(...at, Math.max(1, this.radius * this.view.scale), 0, 7));
     }
@@ -335,5 +360,5 @@ export class Stage extends Surface {
 export function nameOf({ kind, block, sigma }) {
   const number = (value) => String(Math.round(10 * value) / 10);
   if (block) return `${t(kind)} · ${t("blocks", number(block))}`;
-  return sigma ? `${t(kind)} · ${t("strength", number(sigma))}` : t(kind);
+  return sigma ? `${t(kind)} · ${t("sigma", number(sigma))}` : t(kind);
 }

@@ -14,8 +14,9 @@ from illustkit.images import read_image, write_image
 from illustkit.samples import draw_character
 from illustkit.web.server import LocalServer
 from oppai.inference.recompose import Prediction
-from oppai.pages.opened import TRANSLATIONS, OpenedPicture
+from oppai.pages.opened import OpenedPicture
 from oppai.pages.serve import RestoreApp
+from oppai.pages.tabs import RESTORE, TRANSLATIONS, Translations
 from tests.conftest import ROOT
 from tests.oracles import hard_mosaic
 from tests.waiting import until
@@ -25,6 +26,7 @@ from selenium.webdriver import ActionChains, Keys  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
 
 BOX, SIZE = (56, 48, 112, 104), (160, 200)
+SHOWN = "#pictures li"
 
 
 @pytest.fixture(scope="module")
@@ -305,7 +307,7 @@ def test_a_hostile_file_gives_a_line_and_the_next_picture_opens(page, path, tmp_
         assert not page.find("#restore").is_enabled()
     page.open(path)
     until(lambda: page.find("#restore").is_enabled())
-    assert len(page.browser.find_elements(By.CSS_SELECTOR, "#pictures li")) == 3
+    assert len(page.browser.find_elements(By.CSS_SELECTOR, SHOWN)) == 3
     assert page.browser.find_elements(By.CSS_SELECTOR, "#pictures img") == []
 
 
@@ -323,6 +325,194 @@ def test_many_pictures_are_restored_into_one_zip(page, path, tmp_path, clean, ce
         assert archive.namelist() == ["a_restored.png", "c_restored.png"]
         picture = Image.open(io.BytesIO(archive.read("c_restored.png")))
     assert (np.asarray(picture) == oppai.restore(censored)).all()
+
+
+def drop(page, *paths):
+    """Drop files and folders of this machine onto the picture, as a hand does."""
+    place = page.find("#stage canvas").rect
+    x, y = place["x"] + place["width"] / 2, place["y"] + place["height"] / 2
+    data = {"items": [], "files": [str(p) for p in paths], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        page.browser.execute_cdp_cmd(
+            "Input.dispatchDragEvent", {"type": kind, "x": x, "y": y, "data": data}
+        )
+
+
+def test_a_folder_is_dropped_with_all_that_is_in_it(page, tmp_path, clean, censored):
+    folder = tmp_path / "dropped"
+    (folder / "b" / "deep").mkdir(parents=True)
+    write_image(folder / "2.png", censored)
+    write_image(folder / "10.png", clean)
+    write_image(folder / "b" / "deep" / "1.png", censored)
+    (folder / "b" / "words.txt").write_text("none")
+    for number in range(3, 6):
+        write_image(folder / "b" / f"{number}.webp", clean)
+    drop(page, folder)
+    until(lambda: len(page.browser.find_elements(By.CSS_SELECTOR, SHOWN)) == 6)
+    names = page.text("#pictures").split()
+    assert names == ["2.png", "10.png", "3.webp", "4.webp", "5.webp", "1.png"]
+    until(lambda: "blocks 8 px" in page.text("#regions"))  # of the first
+    drop(page, folder / "10.png")  # a file alone
+    until(lambda: len(page.browser.find_elements(By.CSS_SELECTOR, SHOWN)) == 7)
+    assert page.quiet()
+
+
+def selected(page):
+    tabs = page.browser.find_elements(By.CSS_SELECTOR, "[role=tab]")
+    on = [
+        t.get_attribute("data-task") for t in tabs if t.get_attribute("tabindex") == "0"
+    ]
+    assert on == [
+        t.get_attribute("data-task")
+        for t in tabs
+        if t.get_attribute("aria-selected") == "true"
+    ]
+    return on[0]
+
+
+def test_tabs_are_chosen_by_keys_and_keep_what_was_drawn_and_made(
+    page, path, monkeypatch
+):
+    made = []
+
+    def clean_sketch(picture, model):
+        made.append("clean")
+        return 255 - picture
+
+    monkeypatch.setattr(oppai, "clean_sketch", clean_sketch)
+    page.open(path)
+    until(lambda: page.text("#regions"))
+    page.press("b")
+    page.drag((30, 180), (60, 180))
+    mask = page.mask()
+    page.restore()
+    names = page.app.start()["tabs"]
+    assert names == ["restore", "colorize", "clean", "complete", "segment"]
+    page.click("#tab-restore")
+    for key, expected in [
+        (Keys.ARROW_LEFT, "segment"),
+        (Keys.ARROW_RIGHT, "restore"),
+        (Keys.END, "segment"),
+        (Keys.HOME, "restore"),
+        (Keys.ARROW_RIGHT, "colorize"),
+        ("3", "clean"),
+    ]:
+        page.press(key)
+        assert selected(page) == expected
+        focused = page.browser.switch_to.active_element
+        assert focused.get_attribute("data-task") == expected
+        labelled = page.find("#panel").get_attribute("aria-labelledby")
+        assert labelled == f"tab-{expected}"
+    assert not page.find("#tools").is_displayed()
+    page.drag((30, 20), (60, 20))  # moves the picture: nothing is drawn upon here
+    page.press("f")
+    page.restore()
+    page.click("#download")
+    data = page.downloaded("a_clean.png")
+    expected = 255 - read_image(path)
+    assert (np.asarray(Image.open(io.BytesIO(data)).convert("RGB")) == expected).all()
+    page.click("#tab-complete")
+    until(lambda: page.text("#regions"))
+    assert (page.mask() == mask).all()
+    assert not page.find("#compare").is_displayed()
+    page.click("#tab-clean")
+    until(lambda: page.find("#compare").is_displayed())  # it was made before
+    assert made == ["clean"]
+    page.browser.refresh()
+    until(lambda: selected(page) == "clean")
+    assert page.quiet()
+
+
+def test_colours_are_brushed_onto_a_grey_picture(page, path, monkeypatch):
+    seen = []
+
+    def colorize(picture, model, *, hints):
+        seen.append(hints)
+        return picture
+
+    monkeypatch.setattr(oppai, "colorize", colorize)
+    page.open(path)
+    page.click("#tab-colorize")
+    until(lambda: not page.find("[data-tool=box]").is_displayed())
+    page.set("#size", 20)
+    page.set("#hint-colour", "#ff8800")
+    page.drag((40, 40), (40, 40))
+    page.set("#hint-colour", "#0044ff")
+    page.drag((30, 150), (118, 150))  # a point each 20 pixels, or one more
+    page.restore()
+    (x, y), *more = seen[-1]
+    assert abs(x - 40) <= 1 and abs(y - 40) <= 1
+    assert seen[-1][x, y] == "#ff8800" and len(more) == 5
+    places = [(n, 150) for n in (30, 50.5, 71, 91.5, 112)]
+    assert np.allclose(more, places, atol=3)
+    assert {seen[-1][place] for place in more} == {"#0044ff"}
+    page.press("e")
+    page.drag((30, 150), (72, 150))
+    page.restore()
+    assert len(seen[-1]) == 3
+    page.press("z")
+    page.set("#hint-colour", "#00aa00")
+    page.drag((40, 40), (40, 40))  # another colour for the same point
+    page.restore()
+    assert len(seen[-1]) == 6 and seen[-1][x, y] == "#00aa00"
+    page.browser.refresh()
+    until(lambda: page.find("#restore").is_enabled())
+    page.restore()
+    assert len(seen) == 3  # nothing is lost: the server has made this before
+    page.click("#clear")
+    page.restore()
+    assert seen[-1] == {}
+    assert "has colours" in page.text("#notes")
+    assert page.quiet()
+
+
+def test_a_style_is_chosen_and_given_again_to_a_server_that_forgot_it(
+    browser, tmp_path, path, clean, monkeypatch
+):
+    page = Page(browser, tmp_path / "downloads")
+    seen = []
+
+    def stylize(picture, style, model, **options):
+        seen.append((style.shape, options))
+        return np.full_like(picture, 90)
+
+    class Model:
+        class task:  # noqa: N801
+            coloured = staticmethod(lambda result: result)
+
+    monkeypatch.setattr(oppai, "stylize", stylize)
+    monkeypatch.setattr(Translations, "_model", lambda *_: Model)
+    app = RestoreApp()
+    app.translations._runs["stylize"] = "runs/style"
+    painting = write_image(tmp_path / "painting.png", clean[:100])
+    (tmp_path / "bad.png").write_text("none")
+    with LocalServer(app) as server:
+        browser.get(server.url)
+        page.open(path)
+        page.click("#tab-stylize")
+        page.click("#restore")
+        until(lambda: "Choose a picture" in page.text("#state"))
+        page.find("#style-file").send_keys(str(tmp_path / "bad.png"))
+        until(lambda: "bad.png" in page.text("#toast"))
+        page.find("#style-file").send_keys(str(painting))
+        until(lambda: "painting.png" in page.text("#style-name"))
+        page.restore()
+        assert seen == [((100, 160, 3), {"strength": 1.0, "keep_colours": False})]
+        for stored in app._stored.values():
+            stored.unlink()
+        app._opened.clear()
+        page.click("#keep-colours")
+        until(lambda: len(seen) == 2 and page.find("#compare").is_displayed())
+        assert seen[1] == ((100, 160, 3), {"strength": 1.0, "keep_colours": True})
+        browser.refresh()
+        until(lambda: "painting.png" in page.text("#style-name"))
+        page.click("#restore-all")
+        until(lambda: "1 made" in page.text("#toast"))
+        page.click("#zip")
+        with zipfile.ZipFile(io.BytesIO(page.downloaded("stylize.zip"))) as archive:
+            assert archive.namelist() == ["a_stylize.png"]
+        browser.get("about:blank")
+    app.close()
 
 
 def test_the_page_composes_as_python_does(page):
@@ -371,8 +561,12 @@ def test_japanese_is_chosen_and_every_word_has_both_languages(page, path):
     for script in pages.glob("*.js"):
         used |= set(re.findall(r'\bt\("(\w+)"', script.read_text("utf-8")))
     used |= set(re.findall(r'", "(key\w+)"\]', table))
+    for name in (RESTORE, *TRANSLATIONS):
+        used |= {f"{name}Tab", f"{name}About", f"{name}Do"}
     used |= {
-        *TRANSLATIONS,
+        *("colorizeNote", "cleanNote", "restoreAll", "doAll", "hints"),
+        *("animation", "animationFirst", "restoring", "allDone", "allMade"),
+        *("noStyle", "nothingMarked"),
         "wheel",
         "drag",
         "mosaic",

@@ -101,26 +101,101 @@ def test_alpha_stays_and_another_format_can_be_asked_for(app, censored):
         app.result(mask, {"id": key, "format": ".jpg"})
 
 
-def test_a_translation_of_the_package_is_offered_and_takes_the_whole_picture(
-    app, censored, tmp_path, monkeypatch
-):
-    monkeypatch.setattr("oppai.pages.serve.WEIGHTS", tmp_path)
+class Model:
+    """A translation that turns a picture into its negative."""
+
+    class task:  # noqa: N801
+        coloured = staticmethod(lambda result: 255 - result)
+
+
+@pytest.fixture
+def translations(tmp_path, monkeypatch):
+    """The folder of the package's networks, empty, and what the tasks are given."""
+    seen = []
+
+    def task(name):
+        def do(picture, *given, **options):
+            seen.append((name, given[:-1], options))
+            return picture
+
+        return do
+
+    for name, function in [
+        *(("clean", "clean_sketch"), ("colorize", "colorize")),
+        *(("complete", "complete"), ("stylize", "stylize"), ("other", "translate")),
+    ]:
+        monkeypatch.setattr(oppai, function, task(name))
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    monkeypatch.setattr("oppai.pages.tabs.WEIGHTS", folder)
+    monkeypatch.setattr("oppai.pages.tabs.Translations._model", lambda *_: Model)
+    return folder, seen
+
+
+def test_a_translation_takes_the_whole_picture(app, censored, translations):
+    folder, seen = translations
+    censored = censored // 3  # no paper of a sketch
     key = app.take(as_file(censored), {"name": "a.png"})["id"]
-    empty = encode_png(np.zeros((200, 160), np.uint8))
-    assert app.start()["translations"] == []
-    with pytest.raises(UserError, match="restorer"):
-        app.result(empty, {"id": key, "restorer": "clean"})
-    (tmp_path / "clean.npz").write_bytes(b"")
-    assert app.start()["translations"] == ["clean"]
-    monkeypatch.setattr(oppai, "clean_sketch", lambda picture: 255 - picture)
-    texts = {"id": key, "restorer": "clean"}
-    assert json.loads(app.predict(empty, texts).headers["X-Answer"])["box"] == [
-        *(0, 0, 160, 200)
-    ]
-    written = app.result(empty, texts).data
-    assert (decode(written)[..., ::-1] == 255 - censored).all()
-    again = app.take(written, {"name": "b.png"})["id"]
+    assert app.start()["tabs"] == ["restore"]
+    with pytest.raises(UserError, match="task"):
+        app.result(b"", {"id": key, "task": "clean"})
+    (folder / "clean.npz").write_bytes(b"")
+    assert app.start()["tabs"] == ["restore", "clean"]
+    texts = {"id": key, "task": "clean"}
+    answer = json.loads(app.predict(b"", texts).headers["X-Answer"])
+    assert answer["box"] == [0, 0, 160, 200]
+    (note,) = answer["notes"]
+    assert "only a sketch" in note
+    answer = app.result(b"", texts)
+    assert (decode(answer.data)[..., ::-1] == 255 - censored).all()
+    assert answer.headers["Content-Disposition"].endswith("''a_clean.png")
+    assert len(seen) == 1  # the prediction was kept
+    again = app.take(answer.data, {"name": "b.png"})["id"]
     assert app.find(b"", {"id": again})["restored"] == 0  # nothing was uncovered
+    assert app.result(b"", {**texts, "save": "0"}) == {"path": "restored/a_clean.png"}
+
+
+def test_hints_and_styles_reach_their_tasks(app, censored, translations, monkeypatch):
+    folder, seen = translations
+    for name in ("colorize", "stylize", "complete"):
+        (folder / f"{name}.npz").write_bytes(b"")
+    monkeypatch.setattr("oppai.pages.opened._MOST_PIXELS", 8_000)  # half the sides
+    key = app.take(as_file(censored), {"name": "a.png"})["id"]
+    texts = {"id": key, "task": "colorize"}
+    app.predict(b'[[10.5, 20, "#ff8800"]]', texts)
+    assert seen[-1][2] == {"hints": {(21, 40): "#ff8800"}}
+    for bad in (b"{}", b"[1]", b'[["x", 1, "#123456"]]', b"[[NaN, 1, 2]]", b"\xff"):
+        with pytest.raises(UserError, match="Hints are a list"):
+            app.predict(bad, texts)
+    texts = {"id": key, "task": "stylize"}
+    with pytest.raises(UserError, match="picture of the style"):
+        app.predict(b"", texts)
+    style = app.take(as_file(censored[:50]), {"name": "s.png"})["id"]
+    app.predict(b"", {**texts, "style": style, "strength": "0.5"})
+    (shown,), options = seen[-1][1:]
+    assert shown.shape == (50, 160, 3)
+    assert options == {"strength": 0.5, "keep_colours": False}
+    with pytest.raises(UserError, match="strength"):
+        app.predict(b"", {**texts, "style": style, "strength": "2"})
+    texts = {"id": key, "task": "complete"}
+    mask = np.zeros((100, 80), np.uint8)
+    assert "Nothing is marked" in app.predict(encode_png(mask), texts)["nothing"]
+    mask[10:20, 30:40] = 255
+    app.predict(encode_png(mask), texts)
+    assert (seen[-1][2]["mask"][20:40, 60:80] == 255).all()
+
+
+def test_runs_are_tabs_of_their_own_task(tmp_path):
+    for name, task in [("a", "stylize"), ("b", "pix2pix"), ("c", "stylize")]:
+        (tmp_path / name).mkdir()
+        settings = {"kind": "translation", "task": task, "network": {}}
+        (tmp_path / name / "settings.json").write_text(json.dumps(settings))
+    offered = RestoreApp(runs=[tmp_path / "a", tmp_path / "b"]).start()["tabs"]
+    assert offered[-2:] == ["stylize", "pix2pix"]
+    with pytest.raises(UserError, match="both of the task 'stylize'"):
+        RestoreApp(runs=[tmp_path / "a", tmp_path / "c"])
+    with pytest.raises(UserError, match="no run|No run|holds no"):
+        RestoreApp(runs=[tmp_path])
 
 
 def test_every_frame_of_an_animation_is_restored(app, censored):
