@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from illustkit.errors import UserError, as_user_error
@@ -60,7 +60,11 @@ def check_given(paths: Iterable[str | os.PathLike]) -> list[Path]:
 
 
 def list_images(
-    folder: str | os.PathLike, recursive: bool = True, *, allow_empty: bool = False
+    folder: str | os.PathLike,
+    recursive: bool = True,
+    *,
+    allow_empty: bool = False,
+    also: Collection[str] = (),
 ) -> list[Path]:
     """List a folder's picture files in natural order ("2.png" before "10.png").
 
@@ -78,6 +82,7 @@ def list_images(
         recursive: Whether to look in sub-folders too. Defaults to `True`.
         allow_empty: Whether to return `[]` for no picture, instead of an error.
             Defaults to `False`.
+        also: Further endings of names, as ".zip". Defaults to none.
 
     Returns:
         List of `Path`, each beginning with `folder`.
@@ -98,7 +103,8 @@ def list_images(
         parent / name
         for parent, names in walk
         for name in names
-        if not name.startswith(".") and Path(name).suffix.lower() in EXTENSIONS
+        if not name.startswith(".")
+        and ((suffix := Path(name).suffix.lower()) in EXTENSIONS or suffix in also)
     ]
     if not paths and not allow_empty:
         raise ImageError(

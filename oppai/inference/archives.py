@@ -57,6 +57,19 @@ def is_archive(path: str | os.PathLike[str]) -> bool:
     return Path(path).suffix.lower() in ARCHIVES
 
 
+def holds_pictures(archive: Path) -> bool:
+    """Return whether a ZIP holds pictures, or is broken, which its restoring tells.
+
+    Args:
+        archive: The file.
+    """
+    try:
+        with open_archive(archive, encodings=_ENCODINGS) as (_, members):
+            return any(_is_picture(info.filename) for info in members)
+    except UserError:
+        return True
+
+
 @contextlib.contextmanager
 def unpacked(archive: Path) -> Iterator[Pages]:
     """Unpack the pictures of a ZIP or CBZ, and remove them in the end.

@@ -156,8 +156,8 @@ def restore_files(
     when it is called again. A picture that shows nothing censored is not copied, unless
     `copy_clean` says so.
 
-    A ZIP or CBZ that is named becomes another one, in which its pictures are restored;
-    their order and all else stay.
+    A ZIP or CBZ that is named, or lies in a folder, becomes another one, in which its
+    pictures are restored; their order and all else stay.
 
     Example:
     ```python

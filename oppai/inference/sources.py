@@ -14,7 +14,7 @@ from illustkit.images import EXTENSIONS, list_images
 from illustkit.images.formats import format_of
 from illustkit.images.listing import check_given
 from oppai.data.metadata import load_metadata
-from oppai.inference.archives import ARCHIVES, Pages, is_archive
+from oppai.inference.archives import ARCHIVES, Pages, holds_pictures, is_archive
 from oppai.inference.restore import OWN_ALPHA
 
 PathLike = str | os.PathLike[str]
@@ -151,11 +151,11 @@ def _is_file(path):
 
 
 def _pictures(folder, places, marks):
-    """Return the pictures of a folder that are neither masks nor results."""
+    """Return a folder's pictures and archives that are neither masks nor results."""
     # Masks and earlier results may be stored under the pictures' folder.
     skipped = [place.resolve() for place in places if place is not None]
     skipped = [place for place in skipped if folder.resolve() in place.parents]
-    listed = list_images(folder)
+    listed = list_images(folder, also=ARCHIVES)
     left = marks.beside(listed) if marks else set()
     stems = {(path.parent, path.stem) for path in listed}
     return [
@@ -164,6 +164,7 @@ def _pictures(folder, places, marks):
         if not any(place in path.resolve().parents for place in skipped)
         and path not in left
         and not _is_result(path, stems)
+        and (not is_archive(path) or holds_pictures(path))
     ]
 
 

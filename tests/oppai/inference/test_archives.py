@@ -73,6 +73,29 @@ def test_pictures_of_an_archive_are_restored_and_all_else_stays(tmp_path):
     ]
 
 
+def test_archives_in_a_folder_are_restored_beside_its_pictures(tmp_path):
+    folder = tmp_path / "comics"
+    (folder / "b").mkdir(parents=True)
+    archive_of(folder / "b" / "1.cbz", MEMBERS)
+    archive_of(folder / "words.zip", {"a.txt": b"text"})
+    (folder / "broken.cbz").write_bytes(b"no archive")
+    (folder / "2.png").write_bytes(MEMBERS["10.png"])
+    report = run(folder)
+    done = [path.relative_to(folder).as_posix() for path in report.written]
+    assert done == ["restored/2.png", "restored/b/1.cbz"]
+    assert {path.name for path, _ in report.left_out} == {"broken.cbz", "small.png"}
+    with zipfile.ZipFile(folder / "restored" / "b" / "1.cbz") as packed:
+        assert packed.namelist() == [*MEMBERS]
+        restored = packed.read("10.png")
+    assert restored == (folder / "restored" / "2.png").read_bytes()
+    # Neither the pictures' results nor the archives' are restored again.
+    assert run(folder).skipped == report.written
+    only = tmp_path / "only"
+    only.mkdir()
+    archive_of(only / "a.zip", {"10.png": MEMBERS["10.png"]})
+    assert [p.name for p in run(only).written] == ["a.zip"]
+
+
 def test_masks_of_an_archive_go_out_and_in_again(tmp_path):
     path = archive_of(tmp_path / "comic.zip", MEMBERS)
     run(path, save_masks=tmp_path / "masks", output=tmp_path / "one.zip")
