@@ -1,9 +1,9 @@
-"""The commands `illust-diffusion evaluate` and `illust-diffusion validity`."""
+"""The commands `illust-diffusion features`, `evaluate` and `validity`."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -21,6 +21,69 @@ from illustkit.cli import end_with_left_out, user_errors
 from illustkit.errors import UserError
 from illustkit.files import expand_user
 
+Spread = Annotated[
+    str,
+    typer.Option(
+        help="auto, or ray: processes of Ray, on this machine or a cluster, extract "
+        "the features (pip install 'ray[data]')."
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(help="Processes of --engine ray; by default one a core.", min=1),
+]
+Resizing = Annotated[
+    str,
+    typer.Option(
+        help="pytorch-fid, clean-fid or torch-fidelity: how pictures become "
+        "InceptionV3's."
+    ),
+]
+
+
+def features(
+    pictures: Annotated[Path, typer.Argument(help="Folder of pictures.")],
+    output: Annotated[Path, typer.Option(help="Statistics to write, .npz.")],
+    against: Annotated[
+        Path | None,
+        typer.Option(help="Folder or .npz of statistics: print the FID to it."),
+    ] = None,
+    features: Features = "inception",
+    resizing: Resizing = "pytorch-fid",
+    engine: Spread = "auto",
+    workers: Workers = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Store the features' mean and covariance as pytorch-fid does, of any number.
+
+    The same command again goes on where it was stopped, with --engine ray.
+    """
+    with user_errors(NAME, goes_on=False):
+        from diffusion.evaluation.features import load_extractor
+        from diffusion.evaluation.metrics import fid
+        from diffusion.evaluation.statistics import read_statistics
+        from illustkit.files import check_writable
+        from illustkit.images.listing import check_folder
+
+        output = expand_user(output)
+        if output.suffix.lower() != ".npz":
+            raise UserError(f"{output}: name a .npz file as `output`.")
+        refuse_existing(output, overwrite)
+        check_writable(output.parent)
+        check_folder(pictures)
+        extractor = load_extractor(features, resizing=resizing)
+        options: dict[str, Any] = {"engine": engine, "workers": workers}
+        statistics = read_statistics(pictures, extractor, **options)
+        statistics.save(output)
+        typer.echo(
+            f"{statistics.n} pictures, {len(statistics.mean)} features of "
+            f"{extractor.name}: {output.resolve()}"
+        )
+        if against is not None:
+            other = read_statistics(against, extractor, **options)
+            name = "FID" if extractor.name == "inception" else "Fréchet distance"
+            typer.echo(f"{name} {fid(statistics, other):.4g}")
+
 
 def evaluate(
     generated: Annotated[Path, typer.Argument(help="Folder of new pictures.")],
@@ -29,16 +92,12 @@ def evaluate(
         Path, typer.Option(help="JSON to write; a figure of pairs goes beside it.")
     ] = Path("evaluation.json"),
     features: Features = "inception",
-    resizing: Annotated[
-        str,
-        typer.Option(
-            help="pytorch-fid, clean-fid or torch-fidelity: how pictures become "
-            "InceptionV3's."
-        ),
-    ] = "pytorch-fid",
+    resizing: Resizing = "pytorch-fid",
     definition: Definition = "nearest",
     channels: Channels = "sum",
     image_size: CompareSize = None,
+    engine: Spread = "auto",
+    workers: Workers = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Print FID, KID, MAE, NWI and the fraction of copies.
@@ -65,6 +124,8 @@ def evaluate(
             image_size=parse_size(image_size),
             output=output,
             figure=figure,
+            engine=engine,
+            workers=workers,
         )
         typer.echo(format_evaluation({**result, "left_out": []}))
         typer.echo(f"{output.resolve()}\nLook at {figure.resolve()}")

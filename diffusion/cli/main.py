@@ -6,7 +6,7 @@ from diffusion.cli.compare import compare
 from diffusion.cli.demo import demo
 from diffusion.cli.distill import distill
 from diffusion.cli.edit import inpaint, interpolate
-from diffusion.cli.evaluate import evaluate, validity
+from diffusion.cli.evaluate import evaluate, features, validity
 from diffusion.cli.experiment import experiment
 from diffusion.cli.export import export, export_web
 from diffusion.cli.options import NAME
@@ -28,6 +28,7 @@ COMMANDS = (
     (interpolate, "interpolate runs/icons a.png b.png --output between.png"),
     (inpaint, "inpaint runs/icons a.png mask.png --output versions.png"),
     (evaluate, "evaluate new/icons icons --output evaluation.json"),
+    (features, "features new --output new.npz --against icons"),
     (validity, "validity early later another-domain"),
     (experiment, "experiment icons --run runs/icons"),
     (compare, "compare icons --models dcgan,ddpm --hours 0.5 --output comparison"),
@@ -43,7 +44,7 @@ OLD_OPTIONS = {
     inpaint: {"out": "output"},
     evaluate: {"mae": "definition", "size": "image_size"},
     validity: {"mae": "definition", "size": "image_size"},
-    serve: {"size": "image_size"},
+    serve: {"size": "image_size", "open": "browser", "no_open": "no_browser"},
     demo: {"folder": "output"},
 }
 

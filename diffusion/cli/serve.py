@@ -34,7 +34,7 @@ def serve(
     opacity: Opacity = 0.35,
     font: Font = None,
     open_browser: Annotated[
-        bool, typer.Option("--open/--no-open", help="Open the browser.")
+        bool, typer.Option("--browser/--no-browser", help="Open the browser.")
     ] = True,
     host: Host = LOOPBACK,
 ) -> None:

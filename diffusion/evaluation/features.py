@@ -27,12 +27,15 @@ class Extractor(NamedTuple):
         key: What tells these features from all others, for statistics that are stored;
             `None` if nothing does.
         resizing: How pictures become InceptionV3's; `None` for other features.
+        opened_by: `features` and `resizing` of `load_extractor`, by which another
+            process opens the same; `None` for a function.
     """
 
     name: str
     function: Callable[[np.ndarray], np.ndarray]
     key: str | None = None
     resizing: str | None = None
+    opened_by: tuple[Any, str] | None = None
 
 
 def load_extractor(
@@ -71,7 +74,7 @@ def load_extractor(
     if callable(features):
         return Extractor(getattr(features, "__name__", "features"), features)
     if features == "pixels":
-        return Extractor("pixels", _pixels, "pixels")
+        return Extractor("pixels", _pixels, "pixels", opened_by=(features, resizing))
     from diffusion.evaluation.inception import RESIZINGS, load_inception
 
     check_choice("resizing", resizing, RESIZINGS)
@@ -82,6 +85,7 @@ def load_extractor(
         functools.partial(model.features, resizing=resizing),
         f"inception {weights} {resizing}",
         resizing,
+        (features, resizing),
     )
 
 

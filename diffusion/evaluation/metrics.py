@@ -150,6 +150,8 @@ def fid(
     *,
     features: Any = "inception",
     resizing: str = "pytorch-fid",
+    engine: str = "auto",
+    workers: int | None = None,
     progress: bool = True,
 ) -> float:
     """Compute the Fréchet distance of two sets of features, modelled as Gaussians.
@@ -179,6 +181,9 @@ def fid(
             Quote it with the figure. Defaults to "inception".
         resizing: How pictures become InceptionV3's: "pytorch-fid", "clean-fid" or
             "torch-fidelity". Defaults to "pytorch-fid".
+        engine: "auto", or "ray" for folders of more pictures than one process takes;
+            see `diffusion.evaluation.statistics.read_statistics`. Defaults to "auto".
+        workers: Number of processes of `engine` "ray". Defaults to one for each core.
         progress: Whether to show progress bars. Defaults to `True`.
 
     Returns:
@@ -191,8 +196,8 @@ def fid(
     Reference:
         Heusel et al. (2017), equation 6; pytorch-fid, for covariances over n − 1.
     """
-    gathered = {"features": features, "resizing": resizing, "progress": progress}
-    sets = [_gathered(x, **gathered) for x in (a, b)]
+    options = {"engine": engine, "workers": workers, "progress": progress}
+    sets = [_gathered(x, features, resizing, **options) for x in (a, b)]
     arrays = [x for x in sets if not isinstance(x, FeatureStatistics)]
     if arrays:
         _features(arrays[0], arrays[-1])  # raises
@@ -208,7 +213,7 @@ def fid(
     return max(0.0, float(gap @ gap + (a**2).sum() + (b**2).sum() - 2 * overlap))
 
 
-def _gathered(x, features, resizing, progress):
+def _gathered(x, features, resizing, **options):
     """Return features as they are, and statistics of whatever is none."""
     if isinstance(x, FeatureStatistics):
         return x
@@ -217,7 +222,7 @@ def _gathered(x, features, resizing, progress):
     if _is_stored(x):
         return FeatureStatistics.load(x)
     extractor = load_extractor(features, resizing=resizing)
-    return read_statistics(x, extractor, progress=progress)
+    return read_statistics(x, extractor, **options)
 
 
 def _is_stored(x):

@@ -23,13 +23,15 @@ from diffusion.evaluation.metrics import (
     mae,
     new_work_index,
 )
-from diffusion.icons import Icons, icon_files, read_icons
+from diffusion.evaluation.spread import spread_features
+from diffusion.icons import icon_files, read_icons
 from diffusion.watermark import read_note
+from illustkit.cluster import RAY
 from illustkit.deprecation import renamed_keywords
 from illustkit.errors import UserError
 from illustkit.figures import check_figure
 from illustkit.files import check_writable, expand_user
-from illustkit.options import check_options
+from illustkit.options import check_choice, check_options
 from illustkit.tables import write_json
 
 LEAST = 4
@@ -51,6 +53,8 @@ def evaluate_pictures(
     batch_size: int = 32,
     output: str | os.PathLike | None = None,
     figure: str | os.PathLike | None = None,
+    engine: str = "auto",
+    workers: int | None = None,
     progress: bool = True,
 ) -> dict[str, Any]:
     """Measure new pictures against those that a model was trained on.
@@ -79,6 +83,10 @@ def evaluate_pictures(
         batch_size: Pictures per batch. Defaults to 32.
         output: Path of a JSON file to write. Defaults to `None`.
         figure: Path of a figure of the nearest pairs. Defaults to `None`.
+        engine: "auto", or "ray": processes of Ray extract the features of folders, on
+            this machine or on a cluster whose machines all see them. All figures but
+            the features' are computed here. Defaults to "auto".
+        workers: Number of processes of `engine` "ray". Defaults to one for each core.
         progress: Whether to show progress bars. Defaults to `True`.
 
     Returns:
@@ -103,6 +111,9 @@ def evaluate_pictures(
     # First, since reading takes long.
     check_mae(definition, channels)
     check_options(image_size=image_size, batch_size=batch_size)
+    check_choice("engine", engine, ("auto", RAY))
+    if engine == RAY and any(isinstance(x, np.ndarray) for x in (generated, training)):
+        raise UserError("`engine` ray reads files: name folders of pictures.")
     for path in output, figure:
         if path is not None:
             if expand_user(path).is_dir():
@@ -122,12 +133,16 @@ def evaluate_pictures(
                 f"The figures need {LEAST} {name} pictures or more, better hundreds. "
                 f"Received: {len(icons.names)}"
             )
+    extracted = [
+        _extract(source, icons, extractor, engine, workers, batch_size, progress)
+        for source, icons in ((generated, new), (training, old))
+    ]
     distance = mae(new.pictures, old.pictures, definition=definition, channels=channels)
     result: dict[str, Any] = {
         "n_generated": len(new.names),
         "n_training": len(old.names),
         "image_size": list(new.image_size),
-        **_by_features(new, old, extractor, batch_size, progress),
+        **_by_features(extractor, *extracted),
         "mae": distance,
         "mae_definition": f"{definition}, {channels} of channels",
     }
@@ -161,15 +176,23 @@ def evaluate_pictures(
     return result
 
 
-def _by_features(
-    new: Icons, old: Icons, extractor: Extractor, batch_size: int, progress: bool
-) -> dict[str, Any]:
-    a, b = (
-        extract_features(
-            x.pictures, extractor, batch_size=batch_size, progress=progress
+def _extract(source, icons, extractor, engine, workers, batch_size, progress):
+    """Return the features of a set's pictures, in their order."""
+    options = {"batch_size": batch_size, "progress": progress}
+    if engine != RAY:
+        return extract_features(icons.pictures, extractor, **options)
+    options |= {"image_size": icons.image_size, "workers": workers}
+    rows = {
+        name: row
+        for names, features in spread_features(
+            expand_user(source), icons.names, extractor, **options
         )
-        for x in (new, old)
-    )
+        for name, row in zip(names, features, strict=True)
+    }
+    return np.stack([rows[name] for name in icons.names])
+
+
+def _by_features(extractor: Extractor, a: np.ndarray, b: np.ndarray) -> dict[str, Any]:
     value, low, high = kid(a, b)
     inception = extractor.name == "inception"
     resizing = {"resizing": extractor.resizing} if inception else {}

@@ -11,13 +11,17 @@ import io
 import os
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from diffusion.evaluation.features import Extractor, feature_batches
+from diffusion.evaluation.spread import spread_features, stamp_of
 from diffusion.icons import icon_files
+from illustkit.cluster import RAY
 from illustkit.errors import UserError
 from illustkit.files import cache_folder, expand_user, write_whole
+from illustkit.options import check_choice
 from illustkit.training.fingerprint import fingerprint_file
 
 CACHE = "statistics"
@@ -169,6 +173,8 @@ def read_statistics(
     extractor: Extractor,
     *,
     batch_size: int = 32,
+    engine: str = "auto",
+    workers: int | None = None,
     progress: bool = True,
 ) -> FeatureStatistics:
     """Gather the statistics of a folder's pictures, or take those of an earlier time.
@@ -187,35 +193,59 @@ def read_statistics(
             or uint8 `(n, height, width, 3)`.
         extractor: What `load_extractor` returned.
         batch_size: Pictures per batch. Defaults to 32.
+        engine: "auto", or "ray": a folder's pictures are looked at by processes of Ray,
+            on this machine or on a cluster whose machines all see it. What they
+            extract is merged in any order, equal to 1e-9. Defaults to "auto".
+        workers: Number of processes of `engine` "ray". Defaults to one for each core.
         progress: Whether to show a progress bar. Defaults to `True`.
 
     Returns:
         `FeatureStatistics`.
 
     Raises:
-        UserError: If pictures cannot be read: all are named.
+        UserError: If pictures cannot be read: all are named; or if Ray is not
+            installed.
     """
+    check_choice("engine", engine, ("auto", RAY))
     stored = None
     if isinstance(source, str | os.PathLike):
         path = expand_user(source)
         if path.suffix.lower() == ".npz" and not path.is_dir():
             return FeatureStatistics.load(path)
         if extractor.key is not None:
-            stored = cache_folder() / CACHE / f"{_key(path, extractor)}.npz"
+            key = _key(path, extractor, by_stamps=engine == RAY)
+            stored = cache_folder() / CACHE / f"{key}.npz"
             if stored.exists():
                 return FeatureStatistics.load(stored)
+    elif engine == RAY:
+        raise UserError("`engine` ray reads files: name a folder of pictures.")
     statistics = FeatureStatistics()
-    for features in feature_batches(
-        source, extractor, batch_size=batch_size, progress=progress
-    ):
-        statistics.add(features)
+    options: dict[str, Any] = {"batch_size": batch_size, "progress": progress}
+    if engine == RAY:
+        names = [file.relative_to(path).as_posix() for file in icon_files(path)]
+        for _, features in spread_features(
+            path, names, extractor, workers=workers, **options
+        ):
+            statistics.add(features)
+    else:
+        for features in feature_batches(source, extractor, **options):
+            statistics.add(features)
     if stored is not None:
         statistics.save(stored)
     return statistics
 
 
-def _key(folder: Path, extractor: Extractor) -> str:
-    """Return the name of a folder's statistics: its files' content, in any order."""
-    contents = sorted(map(fingerprint_file, icon_files(folder)))
+def _key(folder: Path, extractor: Extractor, *, by_stamps: bool = False) -> str:
+    """Return the name of a folder's statistics: its files' content, in any order.
+
+    Of a million files the content is not read for that, but their names, sizes and
+    times.
+    """
+    files = icon_files(folder)
+    if by_stamps:
+        stamps = [str([str(file.resolve()), *stamp_of(file)]) for file in files]
+        contents = sorted(stamps)
+    else:
+        contents = sorted(map(fingerprint_file, files))
     text = "\n".join([f"{_FORMAT} {extractor.key}", *contents])
     return hashlib.sha256(text.encode()).hexdigest()[:32]

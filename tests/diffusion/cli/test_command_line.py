@@ -181,6 +181,10 @@ MISTAKES = [
     (["evaluate", "icons", "icons", "--channels", "4"], "--channels must be one"),
     (["evaluate", "icons", "icons", "--image-size", "0"], "Received: 0"),
     (["evaluate", "icons", "icons", "--features", "no.npz"], "no.npz: no such file"),
+    (["evaluate", "icons", "icons", "--engine", "x"], "--engine must be one"),
+    (["features", "nowhere", "--output", "a.npz"], "nowhere: no such folder"),
+    (["features", "icons", "--output", "a.png"], "a.png: name a .npz file"),
+    (["features", "icons", "--output", "mine.npz"], "mine.npz: exists already"),
     (["validity", "icons", "icons", "empty"], "empty: no pictures here"),
     (["experiment", "icons", "--n", "0"], "--n must be"),
     (["experiment", "icons", "--training-steps", "0"], "--training-steps must be"),
@@ -212,6 +216,7 @@ def test_mistakes_end_in_one_line_and_exit_code_2(
     write_image("white.png", np.full((16, 16, 3), 255, np.uint8))
     (tmp_path / "broken.png").touch()
     (tmp_path / "mine.json").write_text("[]")
+    (tmp_path / "mine.npz").touch()
     (tmp_path / "theirs").mkdir()
     (tmp_path / "theirs" / "index.html").touch()
     (tmp_path / "few").mkdir()
@@ -252,6 +257,20 @@ def test_an_edited_picture_is_replaced_when_asked_alone(walked, icons):
     assert out.read_bytes() == first
     done(*command, "--output", out, "--seed", 1, "--overwrite")
     assert out.read_bytes() != first
+
+
+def test_features_are_stored_and_compared(walked, icons, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(walked / "cache"))
+    out = walked / "icons.npz"
+    options = "--features", "pixels", "--output", out
+    told = done("features", icons, *options, "--against", icons)
+    n = len(list(icons.glob("*.png")))
+    assert f"{n} pictures, 768 features of pixels" in told
+    assert float(told.split()[-1]) == pytest.approx(0, abs=1e-6)
+    with np.load(out) as stored:
+        assert stored["mu"].shape == (768,) and stored["sigma"].shape == (768, 768)
+    told = done("features", icons, *options, "--against", out, "--overwrite")
+    assert float(told.split()[-1]) == pytest.approx(0, abs=1e-6)
 
 
 def test_an_evaluation_is_replaced_by_the_next_and_nothing_else_is(walked, icons):
