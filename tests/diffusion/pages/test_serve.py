@@ -21,6 +21,7 @@ from diffusion.sampling.engines import open_model
 from diffusion.sampling.generate import sample
 from illustkit.errors import UserError
 from illustkit.web.server import LocalServer
+from tests.axe import violations
 from tests.diffusion.slim import Slim
 
 TAUGHT = {"hair": ["blue", "red"], "eye_colour": ["green", "grey"]}
@@ -180,7 +181,7 @@ def test_a_taken_port_is_told(model):
     app = typer.Typer()
     app.command()(serve_command)
     with LocalServer(IconPage(model)) as server:
-        command = ["default", "--port", str(server.port), "--no-open"]
+        command = ["default", "--port", str(server.port), "--no-browser"]
         result = CliRunner().invoke(app, command)
     assert result.exit_code == 2
     assert f"Port {server.port} cannot be used" in result.output
@@ -249,6 +250,7 @@ def driven(browser):
             return [e for e in browser.get_log("browser") if e["level"] == "SEVERE"]
 
     page = Page()
+    page.browser = browser
     yield page
     browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
@@ -298,6 +300,7 @@ def test_a_server_that_dies_loses_nothing_that_the_page_shows(driven, model, wid
         driven.press(driven.keys.TAB, driven.keys.END, driven.keys.ARROW_LEFT)
         driven.press(driven.keys.ENTER)
         driven.until(lambda: driven.find("#caption").text.startswith("Seed 12,"))
+        assert violations(driven.browser) == []
         picture = driven.find("#picture").get_attribute("src")
         port = server.port
     driven.find("#make").click()

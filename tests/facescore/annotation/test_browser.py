@@ -10,6 +10,7 @@ from facescore.boxes import Face, iou_matrix
 from facescore.labels import label_path, read_labels
 from illustkit.images import write_image
 from illustkit.web.server import LocalServer
+from tests.axe import violations
 from tests.waiting import until
 
 selenium = pytest.importorskip("selenium", reason="needs selenium")
@@ -617,5 +618,6 @@ def test_all_of_both_pages_is_on_a_narrow_screen(browser, folder, width):
                     }).map((e) => e.id || e.textContent);"""
                 )
                 assert outside == []
+                assert violations(browser) == []
     finally:
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})

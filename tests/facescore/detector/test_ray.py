@@ -27,6 +27,7 @@ def test_what_is_opened_or_written_nowhere_cannot_be_spread(tmp_path):
         list(detect_folder(folder, engine="ray"))
 
 
+@pytest.mark.large  # Ray alone takes 25 s of processor time to start and end
 def test_the_same_files_as_one_process(tmp_path, monkeypatch):
     pytest.importorskip("ray.data", reason="needs Ray")
     pyarrow = pytest.importorskip("pyarrow")

@@ -13,6 +13,7 @@ from facescore.scorer.model import Scorer
 from facescore.scorer.networks import SmallNet
 from illustkit.errors import UserError
 from illustkit.images import read_image, write_image
+from tests.axe import violations
 from tests.facescore.rankings import find_bright, make_folder, run
 
 
@@ -63,6 +64,14 @@ def test_every_face_gets_a_sheet_and_a_place_on_the_page(tmp_path, scorer):
     first = Explainer(scorer)
     expected = first(read_image(output / "a_0_face.png"))
     np.testing.assert_array_equal(read_image(output / "a_0.png"), expected.sheet())
+
+
+def test_the_page_breaks_no_rule_of_wcag(browser, tmp_path, scorer):
+    write_image(tmp_path / "a.png", shot(9))
+    options = {"scorer": scorer, "detector": detect, "progress": False}
+    report = explain_pictures([tmp_path / "a.png"], tmp_path / "out", **options)
+    browser.get(report.page.as_uri())
+    assert violations(browser) == []
 
 
 def test_sheets_stay_out_of_the_pictures(tmp_path, scorer):

@@ -13,6 +13,7 @@ from facescore.boxes import Face
 from facescore.ranking.output import write_gallery
 from facescore.ranking.rank import RankedPicture
 from illustkit.images import write_image
+from tests.axe import violations
 from tests.waiting import until
 
 ATTACK = "<img src=x onerror=document.title='hit'>.png"
@@ -155,6 +156,7 @@ def test_the_page_at_work(gallery):
     put(browser, "single", False)
     put(browser, "view", "all")
     count_is(browser, "42 pictures")
+    assert violations(browser) == []
 
     # Enlarged: the picture itself; the second is missing, and its thumbnail serves.
     find(browser, ".card")[0].click()
@@ -163,6 +165,7 @@ def test_the_page_at_work(gallery):
     assert find(browser, "#about h2")[0].text.startswith("5.00")
     assert [b.text for b in find(browser, "#large .box b")] == ["5.00", "1.00"]
     assert not find(browser, "#about p.soft")
+    assert violations(browser) == []
     find(browser, "#next")[0].click()
     until(lambda: "thumbnail" in find(browser, "#about")[0].text)
     assert find(browser, "#about h2")[0].text.startswith("4.90")

@@ -18,6 +18,7 @@ def test_what_is_opened_cannot_be_spread(tmp_path):
         rank_folder(tmp_path / "in", scorer=scorer, output=tmp_path / "o", engine="ray")
 
 
+@pytest.mark.large  # Ray alone takes 25 s of processor time to start and end
 def test_the_same_bytes_as_one_process(tmp_path, monkeypatch):
     pytest.importorskip("ray.data", reason="needs Ray")
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))

@@ -16,6 +16,7 @@ def test_what_is_opened_cannot_be_spread(tmp_path):
         restore_files(tmp_path / "a.png", restorer=object(), engine="ray")
 
 
+@pytest.mark.large  # Ray alone takes 25 s of processor time to start and end
 def test_the_same_files_and_words_as_one_process(tmp_path, monkeypatch):
     pytest.importorskip("ray.data", reason="needs Ray")
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))

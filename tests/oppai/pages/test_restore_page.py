@@ -17,6 +17,7 @@ from oppai.inference.recompose import Prediction
 from oppai.pages.opened import OpenedPicture
 from oppai.pages.serve import RestoreApp
 from oppai.pages.tabs import RESTORE, TRANSLATIONS, Translations
+from tests.axe import violations
 from tests.conftest import ROOT
 from tests.oracles import hard_mosaic
 from tests.waiting import until
@@ -258,8 +259,9 @@ def test_keys_alone_mark_restore_and_download(page, path):
     assert (np.asarray(Image.open(io.BytesIO(data))) == oppai.restore(path)).all()
     page.press("x")
     assert not page.find("#compare").is_displayed()
-    page.press("?")
+    page.press("t", "?")
     until(lambda: page.find("dialog").is_displayed())
+    assert violations(page.browser) == []  # in the dark, with a result
     page.press(Keys.ESCAPE)
     assert page.quiet()
 
@@ -403,6 +405,10 @@ def test_tabs_are_chosen_by_keys_and_keep_what_was_drawn_and_made(
         assert focused.get_attribute("data-task") == expected
         labelled = page.find("#panel").get_attribute("aria-labelledby")
         assert labelled == f"tab-{expected}"
+    for name in names:
+        page.click(f"#tab-{name}")
+        assert violations(page.browser) == []
+    page.click("#tab-clean")
     assert not page.find("#tools").is_displayed()
     page.drag((30, 20), (60, 20))  # moves the picture: nothing is drawn upon here
     page.press("f")
