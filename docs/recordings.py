@@ -30,6 +30,12 @@ from oppai.censoring.block_grid import Grid, block_means
 
 IMAGES = Path(__file__).with_name("images")
 COMIC = Path(__file__).parents[1] / "examples" / "comic_page.jpg"
+HINTS = (  # colours, and where they are brushed: pixels from the picture's middle
+    ("#8a5236", (-96, -88), (-60, -160), (0, -178), (60, -160), (88, -102)),
+    ("#f9dfc9", (-40, -20), (30, -20)),
+    ("#f5c242", (-70, 89), (85, 89)),
+    ("#6db6f5", (-140, -210), (-140, -110)),
+)
 SIZE, SHOWN = (1080, 720), (720, 480)  # of the window, and of the recording
 FLAGS = "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"
 
@@ -66,6 +72,15 @@ class Recorder:
         )
         self.browser.execute_script(script, self.find(selector), value, event)
 
+    def drag(self, *points: tuple[int, int]) -> None:
+        """Drag over the canvas, between points in pixels from its middle."""
+        canvas = self.find("canvas")
+        actions = ActionChains(self.browser, duration=60)
+        actions.move_to_element_with_offset(canvas, *points[0]).click_and_hold()
+        for point in points[1:]:
+            actions.move_to_element_with_offset(canvas, *point)
+        actions.release().perform()
+
     def take(self, seconds: float) -> None:
         """Take a frame that is shown for some seconds."""
         time.sleep(0.3)
@@ -88,7 +103,7 @@ class Recorder:
 
 
 def record_oppai(folder: Path) -> tuple[App, Callable[[Recorder], None]]:
-    """Open a censored character, restore it, and compare."""
+    """Restore a censored character, compare, and colour a grey one with hints."""
     from oppai.pages.serve import RestoreApp
 
     picture = draw_character(1203, (480, 678)).image
@@ -96,12 +111,15 @@ def record_oppai(folder: Path) -> tuple[App, Callable[[Recorder], None]]:
     means = block_means(face, Grid((8, 8)))
     face[:] = np.rint(means).astype(np.uint8).repeat(8, 0).repeat(8, 1)
     path = write_image(folder / "character.png", picture)
+    other = draw_character(1205, (480, 678)).image
+    grey = np.rint(other.mean(-1, keepdims=True)).astype(np.uint8).repeat(3, -1)
+    second = write_image(folder / "grey.png", grey)
 
     def use(page: Recorder) -> None:
         page.take(2)
-        page.find("#files").send_keys(str(path))
+        page.find("#files").send_keys(f"{path}\n{second}")
         page.until(lambda: page.find("#regions").text)
-        page.take(4)
+        page.take(3)
         page.find("#restore").click()
         page.until(lambda: page.find("#compare").is_displayed())
         page.take(2)
@@ -109,7 +127,21 @@ def record_oppai(folder: Path) -> tuple[App, Callable[[Recorder], None]]:
             page.choose("#split", at)
             page.take(0.5)
         page.choose("#split", 0)
-        page.take(4)
+        page.take(3)
+        page.find("#pictures li:last-child button").click()
+        page.find("#tab-colorize").click()
+        page.until(lambda: page.find("#restore").is_enabled())
+        page.take(2)
+        for colour, *points in HINTS:
+            page.choose("#hint-colour", colour)
+            page.drag(*points)
+            page.take(1)
+        page.find("#restore").click()
+        page.until(lambda: page.find("#compare").is_displayed())
+        for at in (50, 20, 0):
+            page.choose("#split", at)
+            page.take(1)
+        page.take(3)
 
     return RestoreApp(None), use
 
