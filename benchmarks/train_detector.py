@@ -5,6 +5,7 @@
     python benchmarks/train_detector.py DATA WORK train
     python benchmarks/train_detector.py DATA WORK evaluate --detectors default cascade
     python benchmarks/train_detector.py DATA WORK confidences --detectors default
+    python benchmarks/train_detector.py DATA WORK sizes
     python benchmarks/train_detector.py DATA WORK backbones --imagenet FILE
     python benchmarks/train_detector.py DATA WORK ship --weights default.npz
 
@@ -59,7 +60,10 @@ STYLES = {
     "toonHead": (0.29, 0.36, 0.72, 0.76),
 }
 KEPT_APART = "personas", "facesjs", "bigheads"
-STEPS = "avatars", "draw", "train", "evaluate", "confidences", "backbones", "ship"
+STEPS = (
+    *("avatars", "draw", "train", "evaluate", "confidences", "sizes", "backbones"),
+    "ship",
+)
 CONFIDENCES = 0.2, 0.25, 0.3, 0.35, 0.4, 0.5
 PACKAGES = (
     *("@dicebear/core@9.4", "@dicebear/collection@9.4", "@resvg/resvg-js@2"),
@@ -307,15 +311,15 @@ def train(work, stages):
         )
 
 
-# As many pictures as ten minutes of a core allow.
-BACKBONES = {"plain": {"epoch_size": 960}, "lite0": {"epoch_size": 416}}
+# An epoch of each takes as much processor time as one of the other.
+BACKBONES = {"plain": {"epoch_size": 960}, "lite0": {"epoch_size": 288}}
 BACKBONE_OPTIONS = {
-    **{"image_size": 256, "epochs": 10, "close_mosaic": 2, "ema": 0.99},
+    **{"image_size": 256, "close_mosaic": 2, "ema": 0.99},
     **{"learning_rate": 2e-3, "warm_up": 0.5, "holdout": 0.02, "most_validated": 30},
 }
 
 
-def train_backbones(work, names, imagenet):
+def train_backbones(work, names, imagenet, epochs):
     """Train each backbone for the same time of a core, `lite0` from ImageNet's."""
     import dataclasses
 
@@ -342,6 +346,7 @@ def train_backbones(work, names, imagenet):
             verbose=2,
             sheet_every=0,
             backbone=name,
+            epochs=epochs,
             **{**COMMON, **BACKBONE_OPTIONS, **BACKBONES[name]},
         )
         minutes = (time.process_time() - began) / 60
@@ -423,6 +428,74 @@ def confidences(data, work, name, most):
         print(f"| {row} | {' | '.join(cells)} |", flush=True)
 
 
+# Of the longer side, pixels, of pictures of up to 900 and of larger ones.
+SIZES = ((640,), (320, 640), (416, 640), (320, 416, 640))
+LARGE_SIZES = (
+    *((960, 1920), (320, 960, 1920), (320, 480, 960, 1920)),
+    *((320, 640, 960, 1920), (320, 640, 1280)),
+)
+
+
+def head_shot(character, rng, most):
+    """Return a picture that a face fills, and the face's box."""
+    image = character.image
+    left, top, right, bottom = character.face_box
+    margins = rng.uniform(0.05, most, 4) * (right - left)
+    x, y = int(max(0, left - margins[0])), int(max(0, top - margins[1]))
+    image = image[y : int(bottom + margins[2]), x : int(right + margins[3])]
+    return image, np.array([left - x, top - y, right - x, bottom - y])
+
+
+def write_unseen(data, work):
+    """Write drawn pictures to choose sizes by: of other seeds than all the others."""
+    behind, _ = backgrounds(data)
+    plain = {"backgrounds": behind, "n_faces": (0, 8), "format": "jpg"}
+    others = {"hands": HANDS[1:], "crowds": 0.15}
+    write_scenes(work / "sizes/hands", 50, seed=9031, **plain, **others)
+    learnt = avatar_faces(work, set(STYLES) - set(KEPT_APART))
+    write_scenes(work / "sizes/avatars", 50, seed=9013, faces=learnt, **plain)
+    rng = np.random.default_rng(55)
+    for i in range(200):
+        hand = HANDS[int(rng.integers(len(HANDS)))]
+        large, head = i >= 120, i % 2
+        width = int(rng.uniform(700, 1300) if large else rng.uniform(250, 800))
+        size = (1200, 1700) if head else (width, int(width * rng.uniform(1.3, 1.5)))
+        character = draw_character(3 * 10**7 + i, size, hand)
+        image, box = character.image, np.asarray(character.face_box)
+        if head:
+            image, box = head_shot(character, rng, 0.8 if large else 0.5)
+        scale = rng.uniform(1000, 1600) if large else rng.uniform(200, 900)
+        if head:
+            scale /= max(image.shape[:2])
+            image = cv2.resize(image, None, fx=scale, fy=scale)
+            box = box * scale
+        folder = ("large" if large else "") + ("heads" if head else "characters")
+        path = work / "sizes" / folder / f"{i}.jpg"
+        write_image(path, image)
+        write_labels(path.with_suffix(".txt"), [box], image.shape[1::-1])
+
+
+def choose_sizes(data, work):
+    """Print AP and, at the default confidence, precision and recall by sizes."""
+    from facescore.detector import views
+
+    if not (work / "sizes").exists():
+        write_unseen(data, work)
+    detector = as_detector("default")
+    of = {"SIZES": ("hands", "avatars", "characters", "heads")}
+    of["LARGE_SIZES"] = "largecharacters", "largeheads"
+    for name, choices in (("SIZES", SIZES), ("LARGE_SIZES", LARGE_SIZES)):
+        print(f"| searched at | {' | '.join(of[name])} |\n|-|{'-|' * len(of[name])}")
+        for sizes in choices:
+            setattr(views, name, sizes)
+            rows = [evaluate_detector(work / "sizes" / f, detector) for f in of[name]]
+            cells = [
+                f"{s.ap50:.3f} / {s.ap50_95:.3f}, {s.precision:.2f} / {s.recall:.2f}"
+                for s in rows
+            ]
+            print(f"| {sizes} | {' | '.join(cells)} |", flush=True)
+
+
 def measured_pages(data, split, detector, **options):
     """Return the `DetectorScores` of a detector on the comic's pages of a split."""
     samples, found = [], []
@@ -442,21 +515,23 @@ def opened(name):
     return as_detector(name)
 
 
-def evaluate(data, work, names, confidence):
+def evaluate(data, work, names, confidence, size):
     """Print the figures of detectors on pictures that nobody trained on."""
+    whole = {} if size is None else {"image_size": size, "tile": None}
     print("| detector | set | AP50 | AP50-95 | precision | recall |")
     print("|-|-|-|-|-|-|")
     for name in names:
         detector, name = opened(name), Path(name.partition(":")[0]).name
         tiled = hasattr(detector, "detect_all")
-        rows = {"comic, test pages": measured_pages(data, "test", detector)}
-        if tiled:
+        rows = {"comic, test pages": measured_pages(data, "test", detector, **whole)}
+        if tiled and not whole:
             rows["comic, at 640"] = measured_pages(data, "test", detector, tile=None)
         for folder in sorted((work / "test").iterdir()):
             rows[folder.name] = evaluate_detector(
                 folder,
                 detector,
                 confidence=confidence,
+                **whole,
                 sheet_path=work / f"sheet-{folder.name}-{name}.png",
             )
         for test, s in rows.items():
@@ -481,9 +556,11 @@ def main():
         help="names or runs, and animeface:PYTHON (see animeface_peer.py)",
     )
     parser.add_argument("--confidence", type=float, default=0.25)
+    parser.add_argument("--size", type=int, help="the one to search at, in evaluate")
     parser.add_argument("--most", type=int, default=60, help="pictures of a set")
     parser.add_argument("--weights", type=Path, default=Path("default.npz"))
     parser.add_argument("--backbones", nargs="+", default=list(BACKBONES))
+    parser.add_argument("--epochs", type=int, default=10, help="of each backbone")
     parser.add_argument("--imagenet", type=Path, help="weights of EfficientNet-Lite0")
     options = parser.parse_args()
     if options.step == "avatars":
@@ -493,12 +570,19 @@ def main():
     elif options.step == "train":
         train(options.work, options.stages)
     elif options.step == "evaluate":
-        evaluate(options.data, options.work, options.detectors, options.confidence)
+        evaluate(
+            *(options.data, options.work, options.detectors),
+            *(options.confidence, options.size),
+        )
     elif options.step == "confidences":
         for name in options.detectors:
             confidences(options.data, options.work, name, options.most)
+    elif options.step == "sizes":
+        choose_sizes(options.data, options.work)
     elif options.step == "backbones":
-        train_backbones(options.work, options.backbones, options.imagenet)
+        train_backbones(
+            options.work, options.backbones, options.imagenet, options.epochs
+        )
         export_backbones(options.work, options.backbones)
     else:
         last = options.work / f"run-{options.stages[-1]}"

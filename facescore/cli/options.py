@@ -40,7 +40,7 @@ ImageSize = Annotated[
     int | None,
     typer.Option(
         *("--image-size", "--imgsz"),
-        help="Side that a picture is scaled to for finding, pixels; 640 by default.",
+        help="Side that a picture is scaled to for finding, pixels; else see --tile.",
         min=1,
     ),
 ]
@@ -57,8 +57,9 @@ BatchSize = Annotated[
 Tile = Annotated[
     str,
     typer.Option(
-        help="Side of windows to search as well, pixels; or none. auto searches "
-        "pictures of more than 900 pixels at 960 and at 1920, if no size is given."
+        help="Side of windows to search as well, pixels; or none: once, at 640. auto "
+        "searches at 320 and 640, pictures of more than 900 pixels at 320, 480, 960 "
+        "and 1920, if no size is given."
     ),
 ]
 Engine = Annotated[

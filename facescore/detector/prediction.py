@@ -96,14 +96,14 @@ class Detector:
             confidence: Least confidence. Defaults to 0.4.
             iou: Overlap up to which two boxes are two faces. Defaults to 0.5.
             image_size: Longer side that pictures are scaled to, rounded up to a
-                multiple of 32. Defaults to 640, or to that of an exported file of one
-                size.
+                multiple of 32. Defaults to what `tile` says.
             tile: Side in pixels of overlapping windows that are searched as well, each
-                scaled to `image_size`, for small faces in large pictures; or `None`.
-                Defaults to "auto": where `image_size` is not given, a picture of more
-                than 900 pixels is searched whole at 960 and at 1920 pixels, some ten
-                times the work (by an exported file of one size: in windows of half its
-                side).
+                scaled to `image_size`, for small faces in large pictures; or `None`:
+                a picture is searched once, at 640 pixels. Defaults to "auto": where
+                `image_size` is not given, pictures are searched at 320 and 640 pixels,
+                those of more than 900 pixels at 320, 480, 960 and 1920, some nine
+                times the work. An exported file of one size searches at that, large
+                pictures also in windows of half their side.
             top: Most faces of a picture. Defaults to 300.
             batch_size: Windows searched at once. Defaults to 8.
 
@@ -120,12 +120,11 @@ class Detector:
             for view in plan_views(image.shape[1::-1], image_size, tile, fixed)
         ]
         hits: list[list[tuple[Any, ...]]] = [[] for _ in images]
-        n_levels = [0] * len(images)
+        scales: list[dict[int, float]] = [{} for _ in images]
         # By shape: a batch has one, and few shapes are few compilations.
         groups: dict[tuple[int, int], list[Any]] = {}
         for number, view in views:
             groups.setdefault(view.shape, []).append((number, view))
-            n_levels[number] = max(n_levels[number], view.level + 1)
         for shape, alike in groups.items():
             # A batch has no more pixels than one of the common size.
             share = IMAGE_SIZE**2 / (shape[0] * shape[1])
@@ -150,10 +149,11 @@ class Detector:
                     # Nothing may remain of a face that lies outside the picture.
                     kept &= (boxes[:, 2:] - boxes[:, :2] >= 1).all(axis=1)
                     levels = np.full(len(boxes), view.level)
+                    scales[number][view.level] = scale
                     hits[number].append((boxes[kept], scores[kept], levels[kept]))
         return [
-            _faces(rows, n, iou=iou, least=confidence, top=top)
-            for rows, n in zip(hits, n_levels, strict=True)
+            _faces(rows, of_levels, iou=iou, least=confidence, top=top)
+            for rows, of_levels in zip(hits, scales, strict=True)
         ]
 
     def _fixed(self, image_size):
@@ -178,9 +178,10 @@ class Detector:
         return [candidates(raw, size, confidence) for raw in raws]
 
 
-def _faces(hits, n_levels, **options):
+def _faces(hits, scales, **options):
     boxes, scores, levels = (np.concatenate(rows) for rows in zip(*hits, strict=True))
-    boxes, scores = fuse(boxes, scores, levels, n_levels, **options)
+    of_levels = [scales[level] for level in range(len(scales))]
+    boxes, scores = fuse(boxes, scores, levels, of_levels, **options)
     kept = ~is_piece(boxes)
     return [
         Face(tuple(box.tolist()), float(score))
@@ -403,10 +404,10 @@ def detect_faces(
             trained detectors, not for the cascade.
         iou: Overlap up to which two boxes are two faces. Defaults to 0.5.
         image_size: Side that the picture is scaled to, rounded up to a multiple of 32.
-            Defaults to 640.
-        tile: Side of windows to search as well, in pixels, or `None`. Defaults to
-            "auto": pictures of more than 900 pixels are searched at 960 and at 1920
-            pixels, where `image_size` is not given.
+            Defaults to what `tile` says.
+        tile: Side of windows to search as well, in pixels, or `None`: once, at 640
+            pixels. Defaults to "auto": at 320 and 640 pixels, and pictures of more than
+            900 pixels at 320, 480, 960 and 1920, where `image_size` is not given.
         engine: See `load_detector`. Defaults to "auto".
 
     Returns:

@@ -11,7 +11,9 @@ from illustkit.errors import UserError
 AUTO = "auto"
 GREY = 114  # of what lies outside a picture, as in Ultralytics
 IMAGE_SIZE = 640
-LARGE, LARGE_SIZES = 900, (960, 1920)  # pixels of the longer side
+SIZES = 320, IMAGE_SIZE  # of the longer side, pixels: a face may fill a picture
+LARGE, LARGE_SIZES = 900, (320, 480, 960, 1920)
+SEEN = 8.0, 512.0  # sides of faces that the network can see: a cell, its training crop
 
 
 class View(NamedTuple):
@@ -38,7 +40,7 @@ def plan_views(
 
     Example:
     ```python
-    [view.shape for view in plan_views((1000, 1400))]  # [(736, 960), (1440, 1920)]
+    [view.shape for view in plan_views((640, 480))]   # [(320, 256), (640, 480)]
     ```
 
     Args:
@@ -52,14 +54,14 @@ def plan_views(
     """
     everything = 0, 0, int(size[0]), int(size[1])
     side_of_windows = None if tile == AUTO else tile
-    if tile == AUTO:
-        if image_size is None and max(size) > LARGE:
-            if fixed is None:
-                return [
-                    View(everything, choose_shape(size, network_shapes(side)), level)
-                    for level, side in enumerate(LARGE_SIZES)
-                ]
-            side_of_windows = -(-max(size) // 2)
+    if tile == AUTO and image_size is None:
+        is_large = max(size) > LARGE
+        if fixed is None:
+            return [
+                View(everything, choose_shape(size, network_shapes(side)), level)
+                for level, side in enumerate(LARGE_SIZES if is_large else SIZES)
+            ]
+        side_of_windows = -(-max(size) // 2) if is_large else None
     side = -(-(image_size or IMAGE_SIZE) // 32) * 32
     shapes = network_shapes(side) if fixed is None else [fixed]
     return [
@@ -215,7 +217,7 @@ def fuse(
     boxes: np.ndarray,
     scores: np.ndarray,
     levels: np.ndarray,
-    n_levels: int,
+    scales: Sequence[float],
     *,
     iou: float,
     least: float,
@@ -226,13 +228,15 @@ def fuse(
     As in weighted boxes fusion (Solovyev, Wang and Gabruseva 2021) the box is a mean,
     here by squared confidences. The confidence is the mean of the best one and of the
     best ones of all levels, 0 where a level has found nothing: a face that is seen at
-    several sizes is surer. With one level it is the best one.
+    several sizes is surer. A level at which the face is too small or too large to be
+    seen does not count. With one level it is the best one.
 
     Args:
         boxes: xyxy `(n, 4)`.
         scores: Confidences `(n,)`.
         levels: int `(n,)`, from 0; see `View`.
-        n_levels: How many levels were searched.
+        scales: Of each level that was searched, pixels that the network gets for one of
+            the picture.
         iou: Overlap up to which two boxes are two faces.
         least: Least confidence of a face.
         top: Most faces.
@@ -242,7 +246,7 @@ def fuse(
     """
     order = np.argsort(-scores, kind="stable")
     boxes, scores, levels = boxes[order], scores[order], levels[order]
-    left = np.ones(len(boxes), bool)
+    left, all_scales = np.ones(len(boxes), bool), np.asarray(scales, float)
     fused: list[tuple[Any, float]] = []
     for number, best in enumerate(scores):
         if best < least or len(fused) == top:
@@ -252,9 +256,11 @@ def fuse(
         alike = left & (iou_matrix(boxes[number : number + 1], boxes)[0] > iou)
         alike[number] = True
         left &= ~alike
-        found = np.zeros(n_levels)
+        found = np.zeros(len(scales))
         np.maximum.at(found, levels[alike], scores[alike])
-        confidence = float((best + found.mean()) / 2)
+        shown = float(box_areas(boxes[number : number + 1])[0]) ** 0.5 * all_scales
+        counts = (found > 0) | ((shown >= SEEN[0]) & (shown <= SEEN[1]))
+        confidence = float((best + found[counts].mean()) / 2)
         if confidence >= least:
             box = np.average(boxes[alike], axis=0, weights=scores[alike] ** 2)
             fused.append((box, confidence))

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from facescore.boxes import Face
+from facescore.boxes import Face, iou_matrix
 from facescore.detector.folder import detect_folder
 from facescore.detector.grid import BINS, grid_cells
 from facescore.detector.prediction import (
@@ -23,6 +23,7 @@ from facescore.detector.views import (
 )
 from illustkit.errors import UserError
 from illustkit.images import write_image
+from illustkit.samples import draw_character
 
 RED = (255, 0, 0)
 
@@ -234,7 +235,7 @@ def test_a_piece_of_a_face_is_no_second_face():
     assert is_piece(boxes[:0]).tolist() == []
 
 
-def fused_by_loops(boxes, scores, levels, n_levels, iou, least):
+def fused_by_loops(boxes, scores, levels, scales, iou, least):
     """The definition, one box after the other."""
     rest = sorted(range(len(boxes)), key=lambda i: -scores[i])
     faces = []
@@ -249,9 +250,13 @@ def fused_by_loops(boxes, scores, levels, n_levels, iou, least):
                 cluster.append(i)
         best = [
             max((scores[i] for i in cluster if levels[i] == level), default=0)
-            for level in range(n_levels)
+            for level in range(len(scales))
         ]
-        confidence = (max(best) + sum(best) / n_levels) / 2
+        side = ((first[2] - first[0]) * (first[3] - first[1])) ** 0.5
+        counted = [
+            b for b, s in zip(best, scales, strict=True) if b or 8 <= s * side <= 512
+        ]
+        confidence = (max(best) + sum(counted) / len(counted)) / 2
         weights = [scores[i] ** 2 for i in cluster]
         box = [
             sum(w * boxes[i][k] for w, i in zip(weights, cluster, strict=True))
@@ -269,36 +274,71 @@ def test_boxes_of_several_levels_are_fused_as_the_loop_fuses_them():
     corners = rng.uniform(0, 60, (80, 2))
     boxes = np.concatenate([corners, corners + rng.uniform(10, 40, (80, 2))], axis=1)
     scores, levels = rng.uniform(0.05, 1, 80), rng.integers(0, 2, 80)
-    for n_levels, iou, least in ((1, 0.5, 0.2), (2, 0.5, 0.2), (3, 0.3, 0.4)):
-        levels_of = levels * (n_levels > 1)
-        ours = fuse(boxes, scores, levels_of, n_levels, iou=iou, least=least, top=99)
-        loop = fused_by_loops(boxes, scores, levels_of, n_levels, iou, least)
+    for scales, iou, least in (
+        ([1], 0.5, 0.2),
+        ([1, 1], 0.5, 0.2),
+        ([1, 1, 20], 0.3, 0.4),
+        ([0.3, 1], 0.5, 0.2),
+    ):
+        levels_of = levels * (len(scales) > 1)
+        ours = fuse(boxes, scores, levels_of, scales, iou=iou, least=least, top=99)
+        loop = fused_by_loops(boxes, scores, levels_of, scales, iou, least)
         assert len(loop) > 5
         np.testing.assert_allclose(ours[1], [c for c, _ in loop])
         np.testing.assert_allclose(ours[0], [b for _, b in loop])
-    best = fuse(boxes, scores, levels, 2, iou=0.5, least=0.2, top=3)
+    best = fuse(boxes, scores, levels, [1, 1], iou=0.5, least=0.2, top=3)
     assert len(best[0]) == 3
-    nothing = fuse(boxes[:0], scores[:0], levels[:0], 2, iou=0.5, least=0.2, top=3)
+    nothing = fuse(
+        *(boxes[:0], scores[:0], levels[:0], [1, 1]), iou=0.5, least=0.2, top=3
+    )
     assert nothing[0].shape == (0, 4) and nothing[1].shape == (0,)
 
 
 def test_a_face_seen_at_both_sizes_is_surer():
     boxes = np.array([(0, 0, 10, 10), (0, 0, 10, 14), (50, 50, 60, 60)], float)
     scores, levels = np.array([0.8, 0.4, 0.8]), np.array([0, 1, 0])
-    fused, sure = fuse(boxes, scores, levels, 2, iou=0.5, least=0.1, top=9)
+    fused, sure = fuse(boxes, scores, levels, [1, 1], iou=0.5, least=0.1, top=9)
     np.testing.assert_allclose(sure, [(0.8 + 0.6) / 2, (0.8 + 0.4) / 2])
     np.testing.assert_allclose(fused[0], (0, 0, 10, (0.64 * 10 + 0.16 * 14) / 0.8))
 
 
-def test_large_pictures_are_searched_at_two_sizes_by_themselves():
+def test_a_size_at_which_a_face_cannot_be_seen_says_nothing_of_it():
+    boxes = np.array([(0, 0, 600, 600), (700, 0, 710, 10), (700, 50, 740, 90)], float)
+    scores, levels = np.array([0.8, 0.8, 0.8]), np.array([0, 1, 1])
+    _, sure = fuse(boxes, scores, levels, [0.5, 1.0], iou=0.5, least=0.1, top=9)
+    # 600 pixels of the finer size are too many, 5 of the coarser one too few.
+    np.testing.assert_allclose(sure, [0.8, 0.8, (0.8 + 0.4) / 2])
+
+
+def test_a_face_that_fills_a_large_picture_is_found():
+    character = draw_character(9, (1200, 1700), hand="dark")
+    left, top, right, bottom = (int(n) for n in character.face_box)
+    margin = (right - left) // 5
+    x, y = max(0, left - margin), max(0, top - margin)
+    picture = character.image[y : bottom + margin, x : right + margin]
+    assert max(picture.shape) > 1200
+    (face,) = detect_faces(picture)
+    truth = np.array([[left - x, top - y, right - x, bottom - y]], float)
+    assert iou_matrix(truth, np.array([face.box]))[0, 0] > 0.7
+
+
+def test_pictures_are_searched_at_several_sizes_by_themselves():
     assert plan_views((1000, 1400)) == [
-        View((0, 0, 1000, 1400), (736, 960), 0),  # the rectangles that fit
-        View((0, 0, 1000, 1400), (1440, 1920), 1),
+        View((0, 0, 1000, 1400), (256, 320), 0),  # the rectangles that fit
+        View((0, 0, 1000, 1400), (384, 480), 1),
+        View((0, 0, 1000, 1400), (736, 960), 2),
+        View((0, 0, 1000, 1400), (1440, 1920), 3),
+    ]
+    assert plan_views((900, 900)) == [
+        View((0, 0, 900, 900), (320, 320), 0),
+        View((0, 0, 900, 900), (640, 640), 1),
     ]
     assert [len(plan_views((1000, 1400), None, t)) for t in (None, 1400)] == [1, 1]
     assert plan_views((1000, 1400), tile=None)[0].shape[1] == 640
     assert plan_views((1000, 1400), 640) == plan_views((1000, 1400), tile=None)
-    assert plan_views((900, 600)) == plan_views((900, 600), tile=None)
+    assert plan_views((900, 600))[1].shape == plan_views((900, 600), 640)[0].shape
+    assert [len(plan_views((900, 600), None, t)) for t in (None, 900)] == [1, 1]
+    assert len(plan_views((900, 600), fixed=(640, 640))) == 1
     # A file of one size takes windows of half the side.
     fixed = plan_views((1000, 1400), fixed=(640, 640))
     assert fixed[0] == View((0, 0, 1000, 1400), (640, 640), 0)
