@@ -10,6 +10,7 @@ each picture and a column for each candidate.
 """
 
 import argparse
+import contextlib
 import json
 import tempfile
 from pathlib import Path
@@ -24,6 +25,7 @@ import oppai
 from illustkit.figures import sheet
 from illustkit.images import read_image, uint8_to_lab, uint8_to_signed, write_image
 from illustkit.samples import HANDS, PARTS, draw_character, draw_lines, draw_parts
+from illustkit.training.runs import Run
 from oppai.data.mosaic_inputs import fill_smoothly
 from oppai.metrics import vgg_distance
 from oppai.models.vgg import load_vgg_features
@@ -35,6 +37,17 @@ from oppai.translation.translate import load_translation
 
 UNSEEN = 2_000_000  # the first seed
 TAPS = ("relu1_2", "relu2_2", "relu3_3")  # of the packaged VGG16
+PAINTING = {
+    "network": {"filters": 32, "depth": 5},
+    "image_size": 64,
+    "batch_size": 4,
+    "epochs": 24,
+    "epoch_steps": 50,
+    "drawn": 600,
+    "strategy": "one",
+    "learning_rate": 2e-4,
+    "verbose": 2,
+}
 COLOURED = [hand for hand in HANDS if hand != "manga"]
 
 
@@ -210,8 +223,11 @@ def complete(data, n, model):
     return rows, shown, 8
 
 
-def optimised(task, y, steps):
-    """Return the pixels of least loss, from the picture's own (Gatys et al., 2016)."""
+def optimised(task, y, marks):
+    """Yield pixels of less and less loss, from the picture's own (Gatys et al., 2016).
+
+    `marks` are the numbers of steps, rising.
+    """
     if keras.backend.backend() != "tensorflow":
         raise SystemExit("This task takes its gradients from TensorFlow.")
     import tensorflow as tf
@@ -227,12 +243,13 @@ def optimised(task, y, steps):
             loss = ops.mean(terms["content"] + 10 * terms["style"])
         optimiser.apply([tape.gradient(loss, pixels.value)], [pixels])
 
-    for _ in range(steps):
+    for i in range(marks[-1]):
         step()
-    return np.asarray(pixels)
+        if i + 1 in marks:
+            yield np.asarray(pixels)
 
 
-def stylize(data, n, model, steps=300):
+def stylize(data, n, model, marks=(10, 20, 30, 300)):
     """Compare the loss of one pass with that of pixels optimised by Gatys' method."""
     network, task = model.network, make_task("stylize")
     task.attach(network)
@@ -243,19 +260,19 @@ def stylize(data, n, model, steps=300):
     for picture, other in zip(contents, others, strict=False):
         style = shrink(other, 128)[:128, :128]
         y = {"picture": picture[None], "style": style[None]}
-        found = optimised(task, y, steps)
-        gatys = task.result({}, found[0])
         made = {
             "the picture": picture,
             "one pass": oppai.stylize(picture, style, model),
-            f"{steps} steps": gatys,
         }
+        for steps, found in zip(marks, optimised(task, y, marks), strict=True):
+            made[f"{steps} steps"] = task.result({}, found[0])
         for name, result in made.items():
             terms = task.terms(y, uint8_to_signed(result[None]), training=True)
             for term, value in terms.items():
                 figures.setdefault(f"{name}, {term}", []).append(float(value[0]))
         shown += [style, *made.values()]
-    return [("128 px", {k: np.mean(v) for k, v in figures.items()})], shown, 4
+    rows = [("128 px", {k: np.mean(v) for k, v in figures.items()})]
+    return rows, shown, len(marks) + 3
 
 
 def mean_iou(confusion):
@@ -290,28 +307,30 @@ def segment(data, n, model):
     return rows, shown, 3
 
 
-def pix2pix(data, n, model):
+def painter(run, adversarial):
+    """Return what a run has learnt to paint, once its training is done."""
+    if (
+        not (run / "settings.json").exists()
+        or Run(run).epochs_done < PAINTING["epochs"]
+    ):
+        oppai.train_translation(
+            "pix2pix", None, run, adversarial=adversarial, **PAINTING
+        )
+    return load_translation(run)
+
+
+def pix2pix(data, n, runs):
     """Paint lines with and without a discriminator, after as many steps."""
     features = load_vgg_features("package", taps=TAPS)
     task = make_task("pix2pix")
     pairs = [Pair(*task.draw(UNSEEN + i, (64, 64))) for i in range(n)]
-    with tempfile.TemporaryDirectory() as folder:
+    with contextlib.ExitStack() as stack:
+        if runs == "default":
+            runs = stack.enter_context(tempfile.TemporaryDirectory())
         models = {
-            name: oppai.train_translation(
-                "pix2pix",
-                None,
-                Path(folder) / name,
-                adversarial=name != "L1",
-                image_size=64,
-                epochs=6,
-                strategy="one",
-                learning_rate=2e-4,
-                sheet_every=0,
-                verbose=2,
-            )
+            name: painter(Path(runs) / name, name != "L1")
             for name in ("L1", "with a judge")
         }
-        models = {name: load_translation(run) for name, run in models.items()}
     figures, shown = {}, []
     for lines, truth in pairs:
         shown += [lines, truth]
@@ -334,10 +353,14 @@ def main():
     parser.add_argument("task", choices=sorted(TASKS))
     parser.add_argument("data", type=Path, help="folder of the collections")
     parser.add_argument("--n", type=int, default=16, help="pictures of each kind")
-    parser.add_argument("--run", default="default", help="a run instead of ours")
+    parser.add_argument(
+        "--run",
+        default="default",
+        help="a run instead of ours; of pix2pix the folder of both",
+    )
     parser.add_argument("--output", type=Path, help="sheet to write, PNG")
     options = parser.parse_args()
-    model = None
+    model = options.run
     if options.task != "pix2pix":
         model = load_translation(options.run, options.task)
     rows, shown, columns = TASKS[options.task](options.data, options.n, model)

@@ -63,6 +63,12 @@ def draw_translations():
         hints = {(x, y): picture[y, x] for x, y in places}
         coloured = oppai.colorize(picture, hints=hints)
         rows["colorize"].append((np.repeat(grey_of(picture), 3, axis=2), coloured))
+    rows["complete"] = []
+    for picture, (left, top) in zip(characters, ((60, 110), (96, 40)), strict=True):
+        hole = np.zeros(picture.shape[:2], np.uint8)
+        hole[top : top + 44, left : left + 44] = 255
+        torn = np.where(hole[..., None] > 0, np.uint8(255), picture)
+        rows["complete"].append((torn, oppai.complete(torn, mask=hole)))
     parts = load_translation("default", "segment")
     rows["segment"] = [(c, parts.task.coloured(parts(c))) for c in characters]
     pictures = [p for pairs in rows.values() for pair in pairs for p in pair]

@@ -223,33 +223,24 @@ def _signed(model, picture):
 def _by_moments(model, picture, styles, weights, strength):
     """Paint with the mixed moments of the styles' features (AdaIN)."""
     network = model.network
-    levels = zip(*(network.encode(each) for each in styles), strict=True)
-    wanted = [mix_styles(list(level), weights) for level in levels]
-    own: list[tuple[list[Any], int]] = []
+    to_mean, to_deviation = mix_styles([network.encode(s) for s in styles], weights)
+    own: list[tuple[Any, Any, int]] = []
 
     def measure(place, size):
-        seen = network.encode(_signed(model, picture[place]))
-        own.append(([moments(level) for level in seen], size[0] * size[1]))
+        mean, deviation = moments(network.encode(_signed(model, picture[place])))
+        own.append((mean, deviation**2 + mean**2, size[0] * size[1]))
         return np.zeros((*size, 1), "float32")
 
     in_parts(picture.shape[:2], model.tile, measure)
-    pixels = sum(n for _, n in own)
-    whole = []
-    for parts in zip(*(found for found, _ in own), strict=True):
-        counted = [(m, d, n) for (m, d), (_, n) in zip(parts, own, strict=True)]
-        mean = sum(m * n for m, _, n in counted) / pixels
-        squares = sum((d**2 + m**2) * n for m, d, n in counted) / pixels
-        whole.append((mean, ops.sqrt(squares - mean**2)))
+    pixels = sum(n for _, _, n in own)
+    mean = sum(m * n for m, _, n in own) / pixels
+    deviation = ops.sqrt(sum(s * n for _, s, n in own) / pixels - mean**2)
 
     def decode(place, size):
-        mixed = []
-        seen = network.encode(_signed(model, picture[place]))
-        for level, (mean, deviation), (to_mean, to_deviation) in zip(
-            seen, whole, wanted, strict=True
-        ):
-            styled = (level - mean) / deviation * to_deviation + to_mean
-            mixed.append(strength * styled + (1 - strength) * level)
-        made = network.decode(mixed)
+        features = network.encode(_signed(model, picture[place]))
+        mixed = (features - mean) / deviation * to_deviation + to_mean
+        mixed = strength * mixed + (1 - strength) * features
+        made = network.decoder(mixed, training=False)
         return ops.convert_to_numpy(made)[0, : size[0], : size[1]]
 
     return in_parts(picture.shape[:2], model.tile, decode)

@@ -1,12 +1,10 @@
 """The style of one picture for the content of another, in one pass."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import keras
 from keras import layers, ops
 
-from illustkit.errors import UserError
 from illustkit.options import check_choice
 from oppai.models.vgg import load_vgg_features
 from oppai.translation.blocks import TranslationNetwork, as_float32
@@ -20,8 +18,6 @@ OF_VGG16 = {
     "relu4_1": (512, ((256, 3), (128, 2), (64, 2))),
 }
 
-CHANNELS = {"relu1_1": 64, **{tap: channels for tap, (channels, _) in OF_VGG16.items()}}
-
 # Standard deviations of VGG16's features on the Caffe scale, of drawn characters; that
 # of "relu4_1" was not measured. Divided by them, every tap counts alike in the loss.
 DEVIATIONS = {"relu1_1": 50.0, "relu2_1": 210.0, "relu3_1": 360.0, "relu4_1": 360.0}
@@ -34,9 +30,6 @@ class StyleDecoder(TranslationNetwork):
     The sides are doubled by repeating pixels, and all convolutions pad by mirroring, so
     that no border shows. For `relu4_1` of VGG19 it has 3,505,219 weights.
 
-    With `finer` it also sees the features of each scale that it comes to, and a picture
-    that it corrects: at first, its result is this picture.
-
     Example:
     ```python
     decoder = StyleDecoder(16, blocks=((8, 1), (4, 1)))
@@ -47,14 +40,11 @@ class StyleDecoder(TranslationNetwork):
         channels: Channels of the features. Defaults to 512.
         blocks: For each scale, coarse to fine, its channels and convolutions. Defaults
             to those of VGG19.
-        finer: For each scale, coarse to fine, the channels of its features. Defaults
-            to none.
         dtype: Dtype policy of the layers. Defaults to `None`, the global policy.
         **kwargs: `name` and `trainable`.
 
     Call arguments:
-        inputs: `(batch, height, width, channels)`; with `finer` a list of it, the finer
-            features, each of twice the sides, and the picture, signed scale.
+        inputs: `(batch, height, width, channels)`.
 
     Returns:
         `(batch, 2 ** n · height, 2 ** n · width, 3)` for n blocks, signed scale without
@@ -70,31 +60,17 @@ class StyleDecoder(TranslationNetwork):
         channels: int = 512,
         *,
         blocks: Any = DECODED,
-        finer: Sequence[int] = (),
         dtype: Any = None,
         **kwargs: Any,
     ) -> None:
         blocks = tuple((int(width), int(n)) for width, n in blocks)
-        if finer and len(finer) != len(blocks):
-            raise UserError(
-                f"`finer` has one number for each of {len(blocks)} blocks. "
-                f"Received: {finer}"
-            )
         widths: list[int | None] = []
         for width, n in blocks:
             widths += [width, None, *[width] * (n - 1)]
         inputs = x = keras.Input((None, None, channels), name="inputs")
-        others = [
-            keras.Input((None, None, n), name=f"finer_{i}") for i, n in enumerate(finer)
-        ]
-        coming = iter(others)
         for i, width in enumerate([*widths, 3]):
             if width is None:
                 x = layers.UpSampling2D(dtype=dtype, name=f"double_{i}")(x)
-                if others:
-                    x = layers.Concatenate(dtype=dtype, name=f"join_{i}")(
-                        [x, next(coming)]
-                    )
                 continue
             x = MirrorPadding(dtype=dtype, name=f"mirror_{i}")(x)
             last = i == len(widths)
@@ -102,17 +78,12 @@ class StyleDecoder(TranslationNetwork):
                 width,
                 3,
                 activation=None if last else "relu",
-                kernel_initializer="zeros" if last and others else "he_normal",
+                kernel_initializer="he_normal",
                 dtype=dtype,
                 name="colours" if last else f"convolution_{i}",
             )(x)
-        x = as_float32(x)
-        if others:
-            picture = keras.Input((None, None, 3), name="picture")
-            x = layers.Add(dtype="float32", name="corrected")([x, picture])
-            inputs = [inputs, *others, picture]
-        super().__init__(inputs=inputs, outputs=x, **kwargs)
-        self.keep(dtype, channels=channels, blocks=blocks, finer=tuple(finer))
+        super().__init__(inputs=inputs, outputs=as_float32(x), **kwargs)
+        self.keep(dtype, channels=channels, blocks=blocks)
 
 
 class SeesStyle(keras.Model):
@@ -167,9 +138,6 @@ class StyleTransfer(SeesStyle):
     Args:
         tap: As in `SeesStyle`. Defaults to "relu3_1".
         vgg_weights: As in `SeesStyle`. Defaults to "package".
-        finer: Whether the decoder also sees the finer features, and corrects the
-            picture; the means and deviations of all are the style's, as are those of
-            the picture's colours. Defaults to `False`, as in the paper.
         dtype: Dtype policy of the decoder. Defaults to `None`, the global policy.
         **kwargs: `name` and `trainable`.
 
@@ -191,34 +159,26 @@ class StyleTransfer(SeesStyle):
         tap: str = "relu3_1",
         *,
         vgg_weights: str = "package",
-        finer: bool = False,
         dtype: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(tap, vgg_weights, **kwargs)
         channels, blocks = OF_VGG16[tap]
-        self.finer = finer
-        others = [CHANNELS[t] for t in self.taps[-2::-1]] if finer else []
-        self.decoder = StyleDecoder(channels, blocks=blocks, finer=others, dtype=dtype)
+        self.decoder = StyleDecoder(channels, blocks=blocks, dtype=dtype)
         self.dtype_policy = self.decoder.dtype_policy
         self.built = True
 
-    def encode(self, pictures: Any) -> list[Any]:
-        """Return what the decoder sees of pictures, each `(batch, h, w, channels)`."""
-        found = self.features(pictures)
-        return [*reversed(found), pictures] if self.finer else found[-1:]
-
-    def decode(self, seen: list[Any], training: bool = False) -> Any:
-        """Return the pictures, signed scale, of what `encode` returned, adapted."""
-        return self.decoder(seen if self.finer else seen[0], training=training)
+    def encode(self, pictures: Any) -> Any:
+        """Return the features that the decoder sees, `(batch, h, w, channels)`."""
+        return self.features(pictures)[-1]
 
     def call(self, inputs, training=False):
-        pairs = zip(*map(self.encode, inputs), strict=True)
-        return self.decode([adapt(*pair) for pair in pairs], training)
+        content, style = inputs
+        mixed = adapt(self.encode(content), self.encode(style))
+        return self.decoder(mixed, training=training)
 
     def get_config(self):
-        dtype = self.decoder.get_config()["dtype"]
-        return {**super().get_config(), "finer": self.finer, "dtype": dtype}
+        return {**super().get_config(), "dtype": self.decoder.get_config()["dtype"]}
 
 
 @keras.saving.register_keras_serializable(package="oppai")

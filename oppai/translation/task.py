@@ -24,6 +24,7 @@ class Task:
         scales: The least and the most sides of a crop in a picture's shorter side.
         sees: The most sides of a crop in the shorter side of what is translated; a
             larger picture is shrunk for the network. `None` for any size.
+        least: The least; a smaller picture is enlarged for the network.
         judged: Whether a discriminator can take part in the training.
         adversarial_weight: Weight of the discriminator's judgement in the loss.
         network: Arguments of the network that differ from its defaults.
@@ -44,6 +45,7 @@ class Task:
     mixes = False
     scales = (1.0, 1.2)
     sees: float | None = None
+    least = 0.0
     judged = False
     adversarial_weight = 1.0
     term_weights: Mapping[str, float]
@@ -130,17 +132,17 @@ class Task:
         """Return the batch's arrays of a user's RGB picture, without the axis."""
         raise TypeError(f"{type(self).__name__} has no `given_of(picture)`")
 
-    def shrunk(
+    def resized(
         self, x: Mapping[str, np.ndarray], size: tuple[int, int]
     ) -> dict[str, np.ndarray]:
-        """Return a large picture's arrays for a size (width, height) to see it at."""
-        raise TypeError(f"{type(self).__name__} has no `shrunk(x, size)`")
+        """Return a picture's arrays for another size (width, height) to see it at."""
+        raise TypeError(f"{type(self).__name__} has no `resized(x, size)`")
 
     def agreed(self, y_pred: np.ndarray, mirrored: np.ndarray) -> np.ndarray:
         """Return one prediction of those for a picture and, turned back, its mirror."""
         raise TypeError(f"{type(self).__name__} has no `agreed(y_pred, mirrored)`")
 
-    def enlarged(
+    def at_size_of(
         self,
         y_pred: np.ndarray,
         seen: Mapping[str, np.ndarray],

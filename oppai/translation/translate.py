@@ -9,7 +9,6 @@ from typing import Any
 import keras
 import numpy as np
 
-from illustkit import progress
 from illustkit.errors import UserError
 from illustkit.images import read_image, uint8_to_lab
 from illustkit.training.runs import Run, load_run
@@ -60,8 +59,9 @@ class TranslationModel:
         size = picture.shape[:2]
         most = (self.task.sees or math.inf) * self.image_size
         scale = min(1.0, most / min(size))
+        scale = max(scale, self.task.least * self.image_size / min(size))
         height, width = (max(8, round(n * scale)) for n in size)
-        seen = x if scale == 1 else self.task.shrunk(x, (width, height))
+        seen = x if scale == 1 else self.task.resized(x, (width, height))
         size = size if scale == 1 else (height, width)
 
         def made_of(arrays):
@@ -77,7 +77,7 @@ class TranslationModel:
         if self.task.mirrors:
             mirrored = made_of({k: a[:, ::-1] for k, a in seen.items()})
             made = self.task.agreed(made, mirrored[:, ::-1])
-        return self._finished(x, self.task.enlarged(made, seen, x))
+        return self._finished(x, self.task.at_size_of(made, seen, x))
 
     def predict(self, x: Mapping[str, np.ndarray], size: tuple[int, int]) -> np.ndarray:
         """Return the network's output for the arrays of a part, of any sides.
@@ -127,7 +127,6 @@ def in_parts(size: tuple[int, int], tile: int, predict: Any) -> np.ndarray:
     ]
     if len(parts) == 1:
         return predict(np.s_[:, :], size)
-    progress.begin("translating tiles", len(parts))
     total: Any = None
     weight = np.zeros((height, width, 1), "float32")
     for (top, bottom), (left, right) in parts:
@@ -139,7 +138,6 @@ def in_parts(size: tuple[int, int], tile: int, predict: Any) -> np.ndarray:
         across = _slope(left, right, width)[None, :, None]
         total[place] += down * across * result
         weight[place] += down * across
-        progress.advance()
     return total / weight
 
 

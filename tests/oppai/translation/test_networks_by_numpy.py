@@ -188,19 +188,14 @@ def sketch_judge(o, x):
 
 def decoder(o, x):
     """Huang and Belongie 2017: convolutions padded by mirroring, doubled in between."""
-    none = np.zeros((1, 1, 1, 0))
-    return finer_decoder(o, [x, none, none, 0])
 
+    def mirrored(x, name, act="relu"):
+        x = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect")
+        return o.conv(x, name, pad=0, norm=False, act=act)
 
-def finer_decoder(o, inputs):
-    """The same, which sees features of each scale and returns a change."""
-    x, *finer, picture = inputs
-    x = reflected(o, x, "convolution_0")
-    for name, features in zip(("convolution_2", "convolution_4"), finer, strict=True):
-        x = doubled(x)
-        features = np.broadcast_to(features, (*x.shape[:3], features.shape[-1]))
-        x = reflected(o, np.concatenate([x, features], -1), name)
-    return reflected(o, x, "colours", act="") + picture
+    x = mirrored(x, "convolution_0")
+    x = mirrored(doubled(x), "convolution_2")
+    return mirrored(mirrored(doubled(x), "convolution_4"), "colours", "")
 
 
 def residual_completion(o, x):
@@ -252,7 +247,7 @@ def fast_style(o, inputs):
     return reflected(o, x, "colours", 9, act="")
 
 
-def reflected(o, x, name, side=3, stride=1, act="relu"):
+def reflected(o, x, name, side, stride=1, act="relu"):
     n = side // 2
     x = np.pad(x, ((0, 0), (n, n), (n, n), (0, 0)), mode="reflect")
     return o.conv(x, name, stride, pad=0, norm=False, act=act)
@@ -312,11 +307,6 @@ NETWORKS = {
         lambda: StyleDecoder(6, blocks=((4, 1), (3, 2))),
         decoder,
         [(2, 5, 6, 6)],
-    ),
-    "style by all features": (
-        lambda: StyleDecoder(6, blocks=((4, 1), (3, 2)), finer=(5, 2)),
-        finer_decoder,
-        [(2, 5, 6, 6), (2, 10, 12, 5), (2, 20, 24, 2), (2, 20, 24, 3)],
     ),
     "residual completion": (
         lambda: ResidualCompletionNetwork((3, 4), (0, 1)),

@@ -1,6 +1,7 @@
 """Pairs fit, losses are their formulas, a training resumes, any size comes back."""
 
 import cv2
+import keras
 import numpy as np
 import pytest
 from scipy.special import log_softmax
@@ -246,6 +247,7 @@ class Pointwise:
 def test_parts_of_a_large_picture_join_without_a_seam(size):
     picture = np.random.default_rng(0).integers(0, 256, (*size, 1)).astype("uint8")
     task = make_task("clean")
+    task.least = 0  # as it is
     whole = TranslationModel(Pointwise(), task, tile=10**4)
     tiled = TranslationModel(Pointwise(), task, tile=128)
     rgb = np.repeat(picture, 3, axis=2)
@@ -425,10 +427,10 @@ class Features:
     multiple = 1
 
     def encode(self, pictures):
-        return [pictures]
+        return pictures
 
-    def decode(self, features):
-        return features[0]
+    def decoder(self, features, training):
+        return features
 
 
 def test_a_style_is_its_means_and_deviations_in_every_part():
@@ -565,6 +567,16 @@ def test_colours_that_a_mirror_changes_are_greyer():
     np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
+def test_parts_of_a_mirrored_picture_are_the_mirrored_parts():
+    keras.utils.set_random_seed(0)
+    rules = make_task("segment", {"filters": 2})
+    model = TranslationModel(rules.build(), rules, image_size=64)
+    picture = np.random.default_rng(0).integers(0, 256, (32, 64, 3)).astype("uint8")
+    parts = model(picture)
+    assert len(np.unique(parts)) > 1
+    assert (model(picture[:, ::-1]) == parts[:, ::-1]).mean() > 0.99
+
+
 def test_a_large_picture_is_coloured_at_the_size_that_was_learnt():
     network = Seen()
     task = make_task("colorize", {"global_size": 32})
@@ -609,6 +621,23 @@ def test_lines_of_a_large_sketch_are_as_sharp_as_of_a_small_one():
     assert np.abs(result[:, 64:].astype(int) - 229.5).max() <= 1
     rise = np.flatnonzero((result[0, :, 0] < 250) & (result[0, :, 0] > 232))
     assert len(rise) <= 2
+
+
+def test_a_small_sketch_is_cleaned_at_one_and_a_half_times_its_size():
+    seen = []
+
+    class Watching(Pointwise):
+        def __call__(self, inputs, training):
+            seen.append(tuple(inputs.shape[1:3]))  # padded to 8
+            return super().__call__(inputs, training)
+
+    model = TranslationModel(Watching(), make_task("clean"), image_size=32)
+    picture = np.full((32, 40, 3), 255, np.uint8)
+    picture[:, 20:] = 0
+    result = oppai.clean_sketch(picture, model)
+    assert seen == [(48, 64)] and result.shape == picture.shape
+    # White becomes .75, which is .7 made clear; black 1.
+    assert np.abs(result[:, :17] - 178.5).max() <= 1 and (result[:, 23:] == 255).all()
 
 
 def test_a_photograph_is_no_sketch_and_a_note_says_so(tmp_path, capsys):
