@@ -10,6 +10,13 @@ export class Tabs {
       if (tab) this.take(tab);
     });
     bar.addEventListener("keydown", (event) => this.keyDown(event));
+    new ResizeObserver(() => this.reveal()).observe(bar);
+  }
+
+  // A narrow bar scrolls to the tab that is shown.
+  reveal() {
+    const tab = this.bar.querySelector("[aria-selected=true]");
+    tab?.scrollIntoView({ block: "nearest", inline: "nearest" });
   }
 
   get tabs() {
@@ -35,10 +42,9 @@ export class Tabs {
       const on = tab.dataset.task === name;
       tab.setAttribute("aria-selected", String(on));
       tab.tabIndex = on ? 0 : -1;
-      if (!on) continue;
-      this.panel.setAttribute("aria-labelledby", tab.id);
-      tab.scrollIntoView({ block: "nearest", inline: "nearest" });
+      if (on) this.panel.setAttribute("aria-labelledby", tab.id);
     }
+    this.reveal();
   }
 
   take(tab) {
