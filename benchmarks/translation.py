@@ -307,6 +307,11 @@ def segment(data, n, model):
     return rows, shown, 3
 
 
+def steepness(picture):
+    """Return the mean difference of neighbouring pixels."""
+    return sum(np.abs(np.diff(picture.astype(float), axis=i)).mean() for i in (0, 1))
+
+
 def painter(run, adversarial):
     """Return what a run has learnt to paint, once its training is done."""
     if (
@@ -341,6 +346,8 @@ def pix2pix(data, n, runs):
             error = np.abs(painted.astype(float) - truth).mean()
             figures.setdefault(f"{name}, distance", []).append(float(distance[0]))
             figures.setdefault(f"{name}, L1 levels", []).append(error)
+            sharp = steepness(painted) / steepness(truth)
+            figures.setdefault(f"{name}, sharpness", []).append(sharp)
             shown.append(painted)
     return [("64 px", {k: np.mean(v) for k, v in figures.items()})], shown[:32], 4
 
