@@ -430,10 +430,7 @@ def confidences(data, work, name, most):
 
 # Of the longer side, pixels, of pictures of up to 900 and of larger ones.
 SIZES = ((640,), (320, 640), (416, 640), (320, 416, 640))
-LARGE_SIZES = (
-    *((960, 1920), (320, 960, 1920), (320, 480, 960, 1920)),
-    *((320, 640, 960, 1920), (320, 640, 1280)),
-)
+LARGE_SIZES = ((960, 1920), (320, 960, 1920), (320, 480, 960, 1920))
 
 
 def head_shot(character, rng, most):
