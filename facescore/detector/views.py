@@ -13,6 +13,7 @@ GREY = 114  # of what lies outside a picture, as in Ultralytics
 IMAGE_SIZE = 640
 SIZES = 320, IMAGE_SIZE  # of the longer side, pixels: a face may fill a picture
 LARGE, LARGE_SIZES = 900, (320, 480, 960, 1920)
+BEST = 0.2  # part of a confidence that its best size alone decides
 SEEN = 8.0, 512.0  # sides of faces that the network can see: a cell, its training crop
 
 
@@ -226,10 +227,10 @@ def fuse(
     """Make one box of all that overlap, of neighbouring cells and of several levels.
 
     As in weighted boxes fusion (Solovyev, Wang and Gabruseva 2021) the box is a mean,
-    here by squared confidences. The confidence is the mean of the best one and of the
-    best ones of all levels, 0 where a level has found nothing: a face that is seen at
-    several sizes is surer. A level at which the face is too small or too large to be
-    seen does not count. With one level it is the best one.
+    here by squared confidences. The confidence is a fifth of the best one and four
+    fifths of the mean of the best ones of all levels, 0 where a level has found
+    nothing: a face that is seen at several sizes is surer. A level at which the face is
+    too small or too large to be seen does not count. With one level it is the best one.
 
     Args:
         boxes: xyxy `(n, 4)`.
@@ -260,7 +261,7 @@ def fuse(
         np.maximum.at(found, levels[alike], scores[alike])
         shown = float(box_areas(boxes[number : number + 1])[0]) ** 0.5 * all_scales
         counts = (found > 0) | ((shown >= SEEN[0]) & (shown <= SEEN[1]))
-        confidence = float((best + found[counts].mean()) / 2)
+        confidence = float(BEST * best + (1 - BEST) * found[counts].mean())
         if confidence >= least:
             box = np.average(boxes[alike], axis=0, weights=scores[alike] ** 2)
             fused.append((box, confidence))

@@ -256,7 +256,7 @@ def fused_by_loops(boxes, scores, levels, scales, iou, least):
         counted = [
             b for b, s in zip(best, scales, strict=True) if b or 8 <= s * side <= 512
         ]
-        confidence = (max(best) + sum(counted) / len(counted)) / 2
+        confidence = 0.2 * max(best) + 0.8 * sum(counted) / len(counted)
         weights = [scores[i] ** 2 for i in cluster]
         box = [
             sum(w * boxes[i][k] for w, i in zip(weights, cluster, strict=True))
@@ -298,7 +298,7 @@ def test_a_face_seen_at_both_sizes_is_surer():
     boxes = np.array([(0, 0, 10, 10), (0, 0, 10, 14), (50, 50, 60, 60)], float)
     scores, levels = np.array([0.8, 0.4, 0.8]), np.array([0, 1, 0])
     fused, sure = fuse(boxes, scores, levels, [1, 1], iou=0.5, least=0.1, top=9)
-    np.testing.assert_allclose(sure, [(0.8 + 0.6) / 2, (0.8 + 0.4) / 2])
+    np.testing.assert_allclose(sure, [0.16 + 0.8 * 0.6, 0.16 + 0.8 * 0.4])
     np.testing.assert_allclose(fused[0], (0, 0, 10, (0.64 * 10 + 0.16 * 14) / 0.8))
 
 
@@ -307,7 +307,7 @@ def test_a_size_at_which_a_face_cannot_be_seen_says_nothing_of_it():
     scores, levels = np.array([0.8, 0.8, 0.8]), np.array([0, 1, 1])
     _, sure = fuse(boxes, scores, levels, [0.5, 1.0], iou=0.5, least=0.1, top=9)
     # 600 pixels of the finer size are too many, 5 of the coarser one too few.
-    np.testing.assert_allclose(sure, [0.8, 0.8, (0.8 + 0.4) / 2])
+    np.testing.assert_allclose(sure, [0.8, 0.8, 0.16 + 0.8 * 0.4])
 
 
 def test_a_face_that_fills_a_large_picture_is_found():
