@@ -87,6 +87,37 @@ class StopEarly(RunCallback):
             tqdm.write(f"The training ends after epoch {epoch + 1}: {reason}.")
 
 
+class StopInTime(keras.callbacks.Callback):
+    """Begins no further epoch that would not end in time; one is always trained.
+
+    Example:
+    ```python
+    callbacks = [StopInTime(120)]     # for `callbacks` of any training
+    ```
+
+    Args:
+        seconds: From now, by the clock. An epoch is taken to last as long as the one
+            before.
+
+    Raises:
+        UserError: If it is negative.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        check_number("seconds", seconds, least=0)
+        self.end = time.monotonic() + seconds
+        self.began = 0.0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.began = time.monotonic()
+
+    def on_epoch_end(self, epoch, logs=None):
+        now = time.monotonic()
+        if now + (now - self.began) > self.end:
+            self.model.stop_training = True
+
+
 class TensorBoard(RunCallback):
     """Writes the numbers of each epoch for TensorBoard, into `tensorboard/` of the run.
 

@@ -21,6 +21,10 @@ def demo(
     epochs: Epochs = None,
     precision: Precision = None,
     strategy: Strategy = "auto",
+    seconds: Annotated[
+        int | None,
+        typer.Option(min=0, help="Begin no epoch that would end later, seconds."),
+    ] = None,
 ) -> None:
     """Restore, train, and show both on a page.
 
@@ -35,6 +39,7 @@ def demo(
             metadata=metadata,
             preset=preset,
             strategy=strategy,
+            seconds=seconds,
             **given(epochs=epochs, precision=precision),
         )
         print(f"Look at {page.resolve()}")

@@ -14,6 +14,7 @@ from illustkit.files import write_whole
 from illustkit.images import read_image, write_image
 from illustkit.samples import draw_character
 from illustkit.training.runs import Run
+from illustkit.training.watching import StopInTime
 from oppai.censoring.censor import add_mosaic
 from oppai.data.crops import expand_box
 from oppai.data.metadata import Entry, find_pictures, load_metadata, save_metadata
@@ -43,6 +44,7 @@ def demo(
     n_shown: int = 6,
     preset: str = "tiny",
     strategy: str = "auto",
+    seconds: float | None = None,
     verbose: str | int = "auto",
     **settings: Any,
 ) -> Path:
@@ -66,6 +68,8 @@ def demo(
         n_shown: Held-out pictures to show. Defaults to 6.
         preset: As in `oppai.train`.
         strategy: As in `oppai.train`.
+        seconds: No epoch begins that would end later than this, from now. The first is
+            always trained. Defaults to `None`, no limit.
         verbose: As in `keras.Model.fit`; 0 hides the progress bars too.
         **settings: As in `oppai.train`.
 
@@ -80,6 +84,7 @@ def demo(
     if (images is None) != (metadata is None):
         raise UserError("Give both the folder of the pictures and their metadata.")
     choose_settings(preset)  # before anything is written
+    in_time = [] if seconds is None else [StopInTime(seconds)]
     if images is None or metadata is None:
         images, metadata = folder / "samples", folder / "samples.json"
         # The package's own network was trained on the first ones.
@@ -93,6 +98,7 @@ def demo(
         preset=preset,
         strategy=strategy,
         verbose=verbose,
+        callbacks=in_time,
         **settings,
     )
     restorer = load_restorer(run)

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from illustkit.errors import UserError
+from illustkit.training import watching as module
 from illustkit.training.fit import fit_run
 from illustkit.training.runs import Run
-from illustkit.training.watching import StopEarly, TensorBoard, watching
+from illustkit.training.watching import StopEarly, StopInTime, TensorBoard, watching
 from tests.illustkit.training.test_fit import Line
 
 
@@ -50,6 +51,18 @@ def test_a_training_that_ended_goes_on_with_more_patience_alone(tmp_path, capsys
     assert train(tmp_path, scores).epochs_done == 6
     assert train(tmp_path, scores, StopEarly(1), verbose=2).epochs_done == 6
     assert "ended early" not in capsys.readouterr().out, "it is whole"
+
+
+@pytest.mark.parametrize(
+    "seconds, epochs", [(0, 1), (19, 1), (20, 2), (45, 4), (99, 6)]
+)
+def test_no_epoch_begins_that_would_end_too_late(
+    tmp_path, monkeypatch, seconds, epochs
+):
+    now = iter([0, *(t for n in range(6) for t in (10 * n, 10 * n + 10))])
+    monkeypatch.setattr(module.time, "monotonic", lambda: next(now))
+    run = train(tmp_path, StopInTime(seconds), monitor=None)
+    assert run.epochs_done == epochs
 
 
 def test_without_a_figure_of_its_own_the_validation_loss_decides(tmp_path):
