@@ -146,14 +146,16 @@ const nothing = () => status(t(page.task === "stylize" ? "noStyle" : "nothingMar
 export async function restore() {
   const { current: item, stage, engine, task } = page;
   if (!stage.base || $("#restore").disabled) return;
-  const given = await givenOf(item);
-  if (!given) return nothing();
+  // Begun before anything is waited for: whoever turns to another tab ends it.
   const signal = begin();
   controls();
   status(t(task === "restore" ? "restoring" : "working"));
   notes("");
   try {
-    const told = await engine.predict(item, given, texts(item), signal, styleOf());
+    const given = await givenOf(item, task);
+    if (signal.aborted) return;
+    if (!given) return nothing();
+    const told = await engine.predict(item, given, texts(item, task), signal, styleOf(task));
     if (signal.aborted) return;
     if (told.nothing) {
       status("");
@@ -162,7 +164,7 @@ export async function restore() {
     const prediction = new Prediction(await pixelsOf(told.stack), stage.pixels, told.box);
     if (signal.aborted) return;
     stage.prediction = prediction;
-    Object.assign(doneOf(item), { ready: true, state: "restored" });
+    Object.assign(doneOf(item, task), { ready: true, state: "restored" });
     notes(remarks(told.notes, prediction));
     status("");
     compose();
@@ -209,13 +211,13 @@ export function setting(name, value, again) {
 }
 
 export async function download(saved = false) {
-  const { current: item, stage, engine } = page;
+  const { current: item, stage, engine, task } = page;
   if (!stage.base || $("#download").disabled) return;
-  const given = await givenOf(item);
+  const asked = { ...texts(item, task), ...(saved ? { save: item.index } : {}) };
+  const given = await givenOf(item, task);
   if (!given) return nothing();
   try {
-    const more = saved ? { save: item.index } : {};
-    const told = await engine.result(item, given, { ...texts(item), ...more }, undefined, styleOf());
+    const told = await engine.result(item, given, asked, undefined, styleOf(task));
     if (told.path) tell(t("saved", told.path));
     else saveFile(told.blob, told.name);
   } catch (error) {

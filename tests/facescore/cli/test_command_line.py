@@ -447,6 +447,9 @@ def test_the_engine_of_a_command_is_the_detectors(command, tmp_path, monkeypatch
 
     monkeypatch.setattr(facescore.detector.prediction, "load_detector", refuse)
     write_image(tmp_path / "in" / "a.png", np.zeros((20, 20, 3), "uint8"))
+    settings = tmp_path / "runs" / "scorer" / "settings.json"  # `explain` looks first
+    settings.parent.mkdir(parents=True)
+    settings.write_text("{}")
     monkeypatch.chdir(tmp_path)
     assert "stop here." in run(*command, "--engine", "opencv").stderr
     assert opened == [("default", "opencv")]
