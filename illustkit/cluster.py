@@ -10,7 +10,7 @@ import logging
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +25,21 @@ RAY = "ray"
 _PER_BLOCK = 64  # items that are lost with a process, and written as one file
 
 
-def whole_path(name: str | os.PathLike[str] | None) -> str | None:
+def whole_path(
+    name: str | os.PathLike[str] | None, known: Collection[str] = ()
+) -> str | None:
     """Return a file or folder by its whole path, and any other name as it is.
 
     Processes have a working folder of their own.
 
     Args:
         name: What is here, such as a run, or a name such as "default"; or `None`.
+        known: Names that stay names where a folder is called so. Defaults to none.
     """
     if name is None:
         return None
+    if name in known:
+        return str(name)
     path = expand_user(name)
     return os.path.abspath(path) if path.exists() else str(name)
 

@@ -19,6 +19,7 @@ from illustkit.errors import UserError, as_user_error
 from illustkit.files import cache_folder
 from illustkit.images import read_image, read_picture
 
+NAMED = "inception", "pixels"  # features that are no file
 SHARDS = "features"
 """Folder of the features of unfinished calls, in `illustkit.files.cache_folder()`."""
 
@@ -70,7 +71,7 @@ def spread_features(
     map_to_shards(
         [name for name in names if name not in done],
         _Worker,
-        [str(folder), _opening(features), resizing, size],
+        [str(folder), whole_path(features, NAMED), resizing, size],
         shards,
         batch_size=batch_size,
         workers=workers,
@@ -87,11 +88,6 @@ def spread_features(
         changed = "has changed meanwhile. Start again."
         raise UserError([problems.get(n, f"{n}: {changed}") for n in sorted(missing)])
     remove_shards(shards)
-
-
-def _opening(features):
-    """Return a file by its whole path: processes have a working folder of their own."""
-    return features if features in ("inception", "pixels") else whole_path(features)
 
 
 def _current(shards, folder, wanted):

@@ -37,6 +37,7 @@ from illustkit.options import check_number
 IOU = 0.5
 WEAKEST = 0.01  # confidence of a box that may still confirm another
 DEFAULT = "default"  # the detector that comes with the package
+NAMES = DEFAULT, "cascade"
 
 # Ultralytics' names of the options that follow.
 ultralytics_names = keyword_aliases(conf="confidence", imgsz="image_size")

@@ -11,7 +11,7 @@ import numpy as np
 
 from facescore.boxes import Face
 from facescore.crops import crop_face, failure
-from facescore.detector.prediction import as_detector, detect_faces
+from facescore.detector.prediction import NAMES, as_detector, detect_faces
 from facescore.detector.results import Faces, face_entry
 from facescore.labels import write_labels
 from illustkit.cluster import map_to_shards, whole_path
@@ -138,7 +138,7 @@ def spread_search(
     # Processes have a working folder of their own.
     items = [json.dumps([os.path.abspath(p), name.as_posix()]) for p, name in pictures]
     whole = replace(saving, folder=Path(os.path.abspath(saving.folder or "")))
-    arguments = [whole_path(detector), whole, dict(options)]
+    arguments = [whole_path(detector, NAMES), whole, dict(options)]
     map_to_shards(
         items, _SearchWorker, arguments, shards, workers=workers, progress=progress
     )

@@ -11,7 +11,7 @@ import numpy as np
 
 from facescore.boxes import Face
 from facescore.detector import CONFIDENCE
-from facescore.detector.prediction import IOU, ultralytics_names
+from facescore.detector.prediction import IOU, NAMES, ultralytics_names
 from facescore.detector.views import AUTO, IMAGE_SIZE
 from facescore.ranking.duplicates import BITS, group_duplicates
 from facescore.ranking.output import (
@@ -365,7 +365,7 @@ def _spread(journal, images, folder, output, models, options, workers, progress)
 
     merge()  # what an interrupted run has left
     todo = _unrated(journal, images, folder, output)
-    named = map(whole_path, models)
+    named = [whole_path(model, NAMES) for model in models]
     arguments = [str(folder.resolve()), str(output.resolve()), *named, options]
     map_to_shards(
         [image.relative_to(folder).as_posix() for image in todo],

@@ -42,7 +42,7 @@ from oppai.inference.sources import (
     page_jobs,
     plan_jobs,
 )
-from oppai.models.pretrained import PRECISIONS
+from oppai.models.pretrained import PRECISIONS, SHIPPED
 
 if TYPE_CHECKING:
     from oppai.models.restorers import BaseRestorer
@@ -284,7 +284,7 @@ class _Setting:
         if isinstance(sources["metadata"], str | os.PathLike):
             sources["metadata"] = load_metadata(expand_user(sources["metadata"]))
         options = {k: v for k, v in self.options.items() if k != "engine"}
-        restorer = whole_path(restorer)
+        restorer = whole_path(restorer, SHIPPED)
         return replace(self, restorer=restorer, sources=sources, options=options)
 
 

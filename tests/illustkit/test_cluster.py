@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from illustkit.cluster import map_to_shards, read_shards, remove_shards
+from illustkit.cluster import map_to_shards, read_shards, remove_shards, whole_path
 
 
 class Squares:
@@ -42,6 +42,14 @@ def test_a_process_that_dies_loses_nothing(tmp_path):
     assert 0 < len(list(read_shards(shards))) < 150
     remove_shards(shards)
     assert list(read_shards(shards)) == []
+
+
+def test_a_path_is_whole_and_a_known_name_stays_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "default").mkdir()
+    assert whole_path("default", ("default",)) == "default"
+    assert whole_path("default") == str(tmp_path / "default")
+    assert whole_path("elsewhere") == "elsewhere" and whole_path(None) is None
 
 
 def test_without_ray_a_line_says_what_to_install(monkeypatch, tmp_path):
