@@ -2,9 +2,9 @@
 
 python benchmarks/page_speed.py
 
-Prints processor time of one core in a process of its own each: starting the server
-with what it loads meanwhile, then opening, searching and predicting a drawn picture of
-600×848 pixels with a mosaic; and of the command that restores the same file.
+Prints seconds by the clock and processor time in a process of its own each: starting
+the server with what it loads meanwhile, then opening, searching and predicting a drawn
+picture of 600×848 pixels with a mosaic; and the command that restores the same file.
 """
 
 import argparse
@@ -24,20 +24,26 @@ from oppai.censoring.censor import add_mosaic
 PAGE = "--page"  # the option with which the script measures the page
 
 
+def now():
+    """Return the clock's and the processor's seconds of this process."""
+    return np.array([time.perf_counter(), time.process_time()])
+
+
 def measure_page(path):
     """Print the seconds until the server is up and warm, and until a result."""
+    started = now()
     from oppai.pages.opened import encode_png
     from oppai.pages.serve import RestoreApp
 
     app = RestoreApp()
     app.warm_up()
-    up = time.process_time()
+    up = now()
     key = app.take(Path(path).read_bytes(), {"name": "a.png"})["id"]
     app.view(key)
     app.find(b"", {"id": key})
     labels = cv2.imdecode(np.frombuffer(app.found(key).data, np.uint8), 0)
     app.predict(encode_png(np.where(labels > 0, 255, 0).astype(np.uint8)), {"id": key})
-    print(up, time.process_time() - up)
+    print(*(up - started), *(now() - up))
     app.close()
 
 
@@ -49,10 +55,10 @@ def measure_command(path):
         usage = resource.getrusage(resource.RUSAGE_CHILDREN)
         return usage.ru_utime + usage.ru_stime
 
-    before = spent()
+    before = np.array([time.perf_counter(), spent()])
     command = [sys.executable, "-m", "oppai", "restore", path, "--overwrite"]
     subprocess.run(command, check=True, capture_output=True)
-    return spent() - before
+    return np.array([time.perf_counter(), spent()]) - before
 
 
 def main():
@@ -73,11 +79,16 @@ def main():
         for _ in range(options.rounds):
             own = [sys.executable, __file__, PAGE, path]
             done = subprocess.run(own, check=True, capture_output=True, text=True)
-            rows.append([*map(float, done.stdout.split()), measure_command(path)])
-    up, first, command = np.median(rows, axis=0)
-    print(f"server up and warm  {up:.2f} s")
-    print(f"first result        {first:.2f} s, {first / command:.2f} of the command's")
-    print(f"oppai restore       {command:.2f} s")
+            rows.append([*map(float, done.stdout.split()), *measure_command(path)])
+    up, first, command = np.median(rows, axis=0).reshape(3, 2)
+    print("                    clock  processor")
+    for name, (clock, spent) in (
+        ("server up and warm", up),
+        ("first result", first),
+        ("oppai restore", command),
+    ):
+        print(f"{name:18}  {clock:5.2f}  {spent:5.2f} s")
+    print(f"first result: {first[0] / command[0]:.2f} of the command's by the clock")
 
 
 if __name__ == "__main__":
