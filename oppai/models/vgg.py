@@ -139,7 +139,8 @@ def build_vgg(
 
     Returns:
         A `keras.Model` from signed pictures `(batch, height, width, 3)`, 8 px or more
-        on each side (32 px for "pool5"), to a list with the features of each tap.
+        on each side (32 px for "pool5"), to a list with the features of each tap; of a
+        single tap to its features alone.
 
     Raises:
         UserError: If a tap is unknown.
@@ -362,7 +363,8 @@ class FrozenFeatures:
         self.network = network
 
     def __call__(self, pictures: Any) -> list[Any]:
-        return self.network(pictures, training=False)
+        found = self.network(pictures, training=False)
+        return list(found) if isinstance(found, (list, tuple)) else [found]
 
 
 @keras.saving.register_keras_serializable(package="oppai")

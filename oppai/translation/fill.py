@@ -215,35 +215,51 @@ def stylize(
 
 
 def _signed(model, picture):
-    """Return a picture as a batch of one, padded for the network."""
-    padded = pad_to(picture, model.network.multiple)[None]
-    return uint8_to_signed(ops.convert_to_tensor(padded))
+    """Return a picture, uint8 or signed, as a batch of one, padded for the network."""
+    padded = ops.convert_to_tensor(pad_to(picture, model.network.multiple)[None])
+    return uint8_to_signed(padded) if picture.dtype == np.uint8 else padded
 
 
 def _by_moments(model, picture, styles, weights, strength):
-    """Paint with the mixed moments of the styles' features (AdaIN)."""
-    network = model.network
-    to_mean, to_deviation = mix_styles([network.encode(s) for s in styles], weights)
+    """Paint with the mixed moments of the styles' features (AdaIN), tap by tap."""
+    for tap, decoder in model.network.stages:
+        seen = [model.network.encode(style, tap) for style in styles]
+        wanted = mix_styles(seen, weights)
+        picture = _at_tap(model, picture, tap, decoder, wanted, strength)
+    return picture
+
+
+def _at_tap(model, picture, tap, decoder, wanted, strength):
+    """Return a picture decoded with the moments that its features shall have."""
+    (mean, deviation), (to_mean, to_deviation) = (
+        _moments_of(model, picture, tap),
+        wanted,
+    )
+
+    def decode(place, size):
+        features = model.network.encode(_signed(model, picture[place]), tap)
+        mixed = (features - mean) / deviation * to_deviation + to_mean
+        mixed = strength * mixed + (1 - strength) * features
+        made = decoder(mixed, training=False)
+        return ops.convert_to_numpy(made)[0, : size[0], : size[1]]
+
+    return in_parts(picture.shape[:2], model.tile, decode)
+
+
+def _moments_of(model, picture, tap):
+    """Return mean and deviation of the features of a whole picture, seen in parts."""
     own: list[tuple[Any, Any, int]] = []
 
     def measure(place, size):
-        mean, deviation = moments(network.encode(_signed(model, picture[place])))
+        features = model.network.encode(_signed(model, picture[place]), tap)
+        mean, deviation = moments(features)
         own.append((mean, deviation**2 + mean**2, size[0] * size[1]))
         return np.zeros((*size, 1), "float32")
 
     in_parts(picture.shape[:2], model.tile, measure)
     pixels = sum(n for _, _, n in own)
     mean = sum(m * n for m, _, n in own) / pixels
-    deviation = ops.sqrt(sum(s * n for _, s, n in own) / pixels - mean**2)
-
-    def decode(place, size):
-        features = network.encode(_signed(model, picture[place]))
-        mixed = (features - mean) / deviation * to_deviation + to_mean
-        mixed = strength * mixed + (1 - strength) * features
-        made = network.decoder(mixed, training=False)
-        return ops.convert_to_numpy(made)[0, : size[0], : size[1]]
-
-    return in_parts(picture.shape[:2], model.tile, decode)
+    return mean, ops.sqrt(sum(s * n for _, s, n in own) / pixels - mean**2)
 
 
 def _by_vector(model, picture, styles, weights, strength):

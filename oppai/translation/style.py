@@ -6,13 +6,14 @@ import keras
 from keras import layers, ops
 
 from illustkit.options import check_choice
-from oppai.models.vgg import load_vgg_features
+from oppai.models.vgg import FrozenFeatures, load_vgg_features
 from oppai.translation.blocks import TranslationNetwork, as_float32
 
 # Channels, and convolutions of VGG19 at each scale; the last to `relu4_1`.
 DECODED = ((256, 4), (128, 2), (64, 2))
 # The same of VGG16, by where its features are taken: their channels, and the decoder's.
-OF_VGG16 = {
+OF_VGG16: dict[str, tuple[int, tuple[tuple[int, int], ...]]] = {
+    "relu1_1": (64, ()),
     "relu2_1": (128, ((64, 2),)),
     "relu3_1": (256, ((128, 2), (64, 2))),
     "relu4_1": (512, ((256, 3), (128, 2), (64, 2))),
@@ -101,15 +102,25 @@ class SeesStyle(keras.Model):
 
     def __init__(self, tap: str, vgg_weights: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        check_choice("tap", tap, tuple(OF_VGG16))
+        check_choice("tap", tap, tuple(OF_VGG16)[1:])
         self.tap, self.vgg_weights = tap, str(vgg_weights)
         self.taps = tuple(f"relu{i}_1" for i in range(1, int(tap[4]) + 1))
         self._vgg: Any = load_vgg_features(vgg_weights, taps=self.taps, dtype="float32")
+        network = self._vgg.network
+        self._vgg_to = {  # the same layers, no further than each tap
+            each: FrozenFeatures(keras.Model(network.inputs, output))
+            for each, output in zip(self.taps, network.outputs, strict=True)
+        }
 
     def features(self, pictures: Any) -> list[Any]:
         """Return VGG16's features of signed pictures at its taps, of deviation 1."""
         found = self._vgg(pictures)
         return [each / DEVIATIONS[t] for each, t in zip(found, self.taps, strict=True)]
+
+    def encode(self, pictures: Any, tap: str) -> Any:
+        """Return the features of one tap, `(batch, height, width, channels)`."""
+        (found,) = self._vgg_to[tap](pictures)
+        return found / DEVIATIONS[tap]
 
     def get_config(self):
         return {
@@ -128,6 +139,10 @@ class SeesStyle(keras.Model):
 class StyleTransfer(SeesStyle):
     """Give a picture the style of another: VGG16, AdaIN, and a decoder that learns.
 
+    With `coarse_to_fine` this is done at every tap, the deepest first, and what one
+    decoder makes is the content of the next. Deep features hold forms; colours and
+    contrasts are those of "relu1_1", which comes last.
+
     Example:
     ```python
     network = StyleTransfer("relu2_1")
@@ -137,8 +152,9 @@ class StyleTransfer(SeesStyle):
 
     Args:
         tap: As in `SeesStyle`. Defaults to "relu3_1".
+        coarse_to_fine: Whether every tap has a decoder. Defaults to `False`.
         vgg_weights: As in `SeesStyle`. Defaults to "package".
-        dtype: Dtype policy of the decoder. Defaults to `None`, the global policy.
+        dtype: Dtype policy of the decoders. Defaults to `None`, the global policy.
         **kwargs: `name` and `trainable`.
 
     Call arguments:
@@ -149,7 +165,9 @@ class StyleTransfer(SeesStyle):
         The content's shape, signed scale without bounds, float32.
 
     Reference:
-        Huang and Belongie (2017), section 5; there with VGG19 and "relu4_1".
+        Huang and Belongie (2017), section 5; there with VGG19 and "relu4_1". Li et al.,
+        "Universal Style Transfer via Feature Transforms" (2017), section 3.3, for
+        coarse to fine; there with whitening in place of AdaIN.
     """
 
     multiple = 8
@@ -158,27 +176,42 @@ class StyleTransfer(SeesStyle):
         self,
         tap: str = "relu3_1",
         *,
+        coarse_to_fine: bool = False,
         vgg_weights: str = "package",
         dtype: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(tap, vgg_weights, **kwargs)
-        channels, blocks = OF_VGG16[tap]
-        self.decoder = StyleDecoder(channels, blocks=blocks, dtype=dtype)
+        self.coarse_to_fine = bool(coarse_to_fine)
+        taps = self.taps[::-1] if coarse_to_fine else self.taps[-1:]
+        self.decoder, *self.finer = (
+            StyleDecoder(channels, blocks=blocks, dtype=dtype, name=f"decoder_{each}")
+            for each in taps
+            for channels, blocks in (OF_VGG16[each],)
+        )
         self.dtype_policy = self.decoder.dtype_policy
         self.built = True
 
-    def encode(self, pictures: Any) -> Any:
-        """Return the features that the decoder sees, `(batch, h, w, channels)`."""
-        return self.features(pictures)[-1]
+    @property
+    def stages(self) -> list[tuple[str, Any]]:
+        """The taps with their decoders, in the order of their work."""
+        decoders = [self.decoder, *self.finer]
+        return list(zip(self.taps[::-1], decoders, strict=False))
 
     def call(self, inputs, training=False):
-        content, style = inputs
-        mixed = adapt(self.encode(content), self.encode(style))
-        return self.decoder(mixed, training=training)
+        x, style = inputs
+        wanted = dict(zip(self.taps, self.features(style), strict=True))
+        for tap, decoder in self.stages:
+            mixed = adapt(self.encode(x, tap), wanted[tap])
+            x = decoder(mixed, training=training)
+        return x
 
     def get_config(self):
-        return {**super().get_config(), "dtype": self.decoder.get_config()["dtype"]}
+        return {
+            **super().get_config(),
+            "coarse_to_fine": self.coarse_to_fine,
+            "dtype": self.decoder.get_config()["dtype"],
+        }
 
 
 @keras.saving.register_keras_serializable(package="oppai")

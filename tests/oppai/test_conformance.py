@@ -119,6 +119,7 @@ def objects_of_oppai():
     yield SketchDiscriminator(64, filters=2, dtype="mixed_bfloat16")
     yield StyleDecoder(8, blocks=((4, 1),), dtype="mixed_bfloat16")
     yield StyleTransfer("relu2_1", dtype="mixed_bfloat16")
+    yield StyleTransfer("relu2_1", coarse_to_fine=True, dtype="mixed_bfloat16")
     yield StyleEncoder(4, scale=1 / 16, dtype="mixed_bfloat16")
     yield FastStyleNetwork(4, scale=1 / 16, dtype="mixed_bfloat16")
     yield TwoEncoderStyleTransfer(

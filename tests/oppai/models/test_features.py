@@ -170,3 +170,11 @@ def test_features_made_in_a_strategy_serve_its_replicas():
 
 def test_without_weights_there_are_no_features():
     assert load_vgg_features(None) is None
+
+
+def test_the_features_of_one_tap_are_a_list_of_one_whole_batch():
+    pictures = np.random.default_rng(0).uniform(-1, 1, (3, 16, 16, 3))
+    both = load_vgg_features(taps=["relu1_1", "relu2_1"])(pictures)
+    (alone,) = load_vgg_features(taps=["relu2_1"])(pictures)
+    assert alone.shape == (3, 8, 8, 128)
+    np.testing.assert_array_equal(ops.convert_to_numpy(alone), both[1])

@@ -18,6 +18,7 @@ from oppai.translation.fill import blend_poisson, complete, stylize
 from oppai.translation.hole_task import cut_squares, draw_hole
 from oppai.translation.pairs import Pair, PairBatches, crop_pair, read_pairs
 from oppai.translation.sketch import blacken, paper_ratio, roughen
+from oppai.translation.style import DEVIATIONS, StyleTransfer
 from oppai.translation.tasks import make_task
 from oppai.translation.training import build_translator
 from oppai.translation.translate import (
@@ -426,11 +427,11 @@ class Features:
 
     multiple = 1
 
-    def encode(self, pictures):
-        return pictures
+    def __init__(self, taps=("picture",)):
+        self.stages = [(tap, lambda features, training: features) for tap in taps]
 
-    def decoder(self, features, training):
-        return features
+    def encode(self, pictures, tap):
+        return pictures
 
 
 def test_a_style_is_its_means_and_deviations_in_every_part():
@@ -455,6 +456,26 @@ def test_a_style_is_its_means_and_deviations_in_every_part():
         stylize(picture, style, whole, weights=[1, 2])
     with pytest.raises(UserError, match="strength"):
         stylize(picture, style, whole, strength=2)
+
+
+def test_a_style_is_given_at_every_tap_the_deepest_first():
+    network = StyleTransfer("relu2_1", coarse_to_fine=True)
+    model = TranslationModel(network, make_task("stylize"))
+    assert [tap for tap, _ in network.stages] == ["relu2_1", "relu1_1"]
+    rng = np.random.default_rng(0)
+    picture, style = rng.integers(0, 256, (2, 32, 40, 3)).astype("uint8")
+    x, other = (p[None] / np.float32(127.5) - 1 for p in (picture, style))
+    for tap, decoder in network.stages:
+        vgg = load_vgg_features(taps=[tap])
+        (own,), (wanted,) = ([np.asarray(f) for f in vgg(p)] for p in (x, other))
+        own, wanted = own / DEVIATIONS[tap], wanted / DEVIATIONS[tap]
+        spread = [np.sqrt(f.var((1, 2)) + 1e-5) for f in (own, wanted)]
+        mixed = (own - own.mean((1, 2))) / spread[0] * spread[1] + wanted.mean((1, 2))
+        x = np.asarray(decoder(mixed))
+    made = np.asarray(network([picture[None] / np.float32(127.5) - 1, other]))
+    np.testing.assert_allclose(made, x, atol=1e-3)
+    expected = np.clip(np.rint((x[0] + 1) * 127.5), 0, 255)
+    assert np.abs(stylize(picture, style, model) - expected).max() <= 1
 
 
 def test_a_style_s_vector_is_mixed_with_others_and_the_picture_s_own():
