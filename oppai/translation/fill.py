@@ -237,10 +237,11 @@ def _at_tap(model, picture, tap, decoder, wanted, strength):
     )
 
     def decode(place, size):
-        features = model.network.encode(_signed(model, picture[place]), tap)
+        part = _signed(model, picture[place])
+        features = model.network.encode(part, tap)
         mixed = (features - mean) / deviation * to_deviation + to_mean
         mixed = strength * mixed + (1 - strength) * features
-        made = decoder(mixed, training=False)
+        made = model.network.decode(decoder, part, features, mixed)
         return ops.convert_to_numpy(made)[0, : size[0], : size[1]]
 
     return in_parts(picture.shape[:2], model.tile, decode)

@@ -41,6 +41,7 @@ class StyleDecoder(TranslationNetwork):
         channels: Channels of the features. Defaults to 512.
         blocks: For each scale, coarse to fine, its channels and convolutions. Defaults
             to those of VGG19.
+        from_zero: Whether the last convolution begins as zeros. Defaults to `False`.
         dtype: Dtype policy of the layers. Defaults to `None`, the global policy.
         **kwargs: `name` and `trainable`.
 
@@ -61,6 +62,7 @@ class StyleDecoder(TranslationNetwork):
         channels: int = 512,
         *,
         blocks: Any = DECODED,
+        from_zero: bool = False,
         dtype: Any = None,
         **kwargs: Any,
     ) -> None:
@@ -79,12 +81,12 @@ class StyleDecoder(TranslationNetwork):
                 width,
                 3,
                 activation=None if last else "relu",
-                kernel_initializer="he_normal",
+                kernel_initializer="zeros" if last and from_zero else "he_normal",
                 dtype=dtype,
                 name="colours" if last else f"convolution_{i}",
             )(x)
         super().__init__(inputs=inputs, outputs=as_float32(x), **kwargs)
-        self.keep(dtype, channels=channels, blocks=blocks)
+        self.keep(dtype, channels=channels, blocks=blocks, from_zero=from_zero)
 
 
 class SeesStyle(keras.Model):
@@ -139,9 +141,10 @@ class SeesStyle(keras.Model):
 class StyleTransfer(SeesStyle):
     """Give a picture the style of another: VGG16, AdaIN, and a decoder that learns.
 
-    With `coarse_to_fine` this is done at every tap, the deepest first, and what one
-    decoder makes is the content of the next. Deep features hold forms; colours and
-    contrasts are those of "relu1_1", which comes last.
+    With `coarse_to_fine` this is done at every tap, the deepest first: forms come
+    before colours and contrasts, which are those of "relu1_1". A decoder makes no
+    picture there but what changes it: D(adapted) - D(own features) is added to the
+    picture, so that no line is lost, and in its own style the picture is the same.
 
     Example:
     ```python
@@ -185,7 +188,13 @@ class StyleTransfer(SeesStyle):
         self.coarse_to_fine = bool(coarse_to_fine)
         taps = self.taps[::-1] if coarse_to_fine else self.taps[-1:]
         self.decoder, *self.finer = (
-            StyleDecoder(channels, blocks=blocks, dtype=dtype, name=f"decoder_{each}")
+            StyleDecoder(
+                channels,
+                blocks=blocks,
+                from_zero=self.coarse_to_fine,
+                dtype=dtype,
+                name=f"decoder_{each}",
+            )
             for each in taps
             for channels, blocks in (OF_VGG16[each],)
         )
@@ -202,9 +211,18 @@ class StyleTransfer(SeesStyle):
         x, style = inputs
         wanted = dict(zip(self.taps, self.features(style), strict=True))
         for tap, decoder in self.stages:
-            mixed = adapt(self.encode(x, tap), wanted[tap])
-            x = decoder(mixed, training=training)
+            own = self.encode(x, tap)
+            x = self.decode(decoder, x, own, adapt(own, wanted[tap]), training)
         return x
+
+    def decode(
+        self, decoder: Any, picture: Any, own: Any, mixed: Any, training: bool = False
+    ) -> Any:
+        """Return a signed picture whose features shall be `mixed` in place of `own`."""
+        made = decoder(mixed, training=training)
+        if not self.coarse_to_fine:
+            return made
+        return picture + made - decoder(own, training=training)
 
     def get_config(self):
         return {

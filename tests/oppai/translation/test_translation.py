@@ -428,10 +428,13 @@ class Features:
     multiple = 1
 
     def __init__(self, taps=("picture",)):
-        self.stages = [(tap, lambda features, training: features) for tap in taps]
+        self.stages = [(tap, None) for tap in taps]
 
     def encode(self, pictures, tap):
         return pictures
+
+    def decode(self, decoder, picture, own, mixed):
+        return mixed
 
 
 def test_a_style_is_its_means_and_deviations_in_every_part():
@@ -471,11 +474,16 @@ def test_a_style_is_given_at_every_tap_the_deepest_first():
         own, wanted = own / DEVIATIONS[tap], wanted / DEVIATIONS[tap]
         spread = [np.sqrt(f.var((1, 2)) + 1e-5) for f in (own, wanted)]
         mixed = (own - own.mean((1, 2))) / spread[0] * spread[1] + wanted.mean((1, 2))
-        x = np.asarray(decoder(mixed))
+        colours = decoder.get_layer("colours")
+        colours.kernel.assign(rng.normal(size=colours.kernel.shape) / 40)
+        x = x + np.asarray(decoder(mixed)) - np.asarray(decoder(own))
     made = np.asarray(network([picture[None] / np.float32(127.5) - 1, other]))
     np.testing.assert_allclose(made, x, atol=1e-3)
     expected = np.clip(np.rint((x[0] + 1) * 127.5), 0, 255)
+    assert np.ptp(expected - picture) > 20
     assert np.abs(stylize(picture, style, model) - expected).max() <= 1
+    same = stylize(picture, style, model, strength=0)
+    np.testing.assert_array_equal(same, picture)
 
 
 def test_a_style_s_vector_is_mixed_with_others_and_the_picture_s_own():
