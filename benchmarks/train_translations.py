@@ -5,8 +5,8 @@
 DATA holds `clipart`, `clipart_more` and `peppercarrot`. The pictures are written to
 WORK first: clip art without the held-out pictures and what resembles them, pages of
 the comic's episodes 1 to 17, and characters that `illustkit.samples` draws (seeds from
-0). "complete" begins with the package's restorer. The same command resumes a training
-that was stopped.
+0). "complete" begins with the package's restorer, "stylize" with decoders that give
+back what VGG16 saw. The same command resumes a training that was stopped.
 """
 
 import argparse
@@ -18,8 +18,9 @@ import keras
 import numpy as np
 
 import oppai
-from illustkit.images import list_images, read_image, write_image
+from illustkit.images import list_images, read_image, uint8_to_signed, write_image
 from illustkit.samples import HANDS, draw_character, draw_lines
+from illustkit.training.split import read_split
 from oppai.models.pretrained import load_shipped
 from oppai.translation.pairs import shrink
 from oppai.translation.translate import save_translation
@@ -51,10 +52,17 @@ SETTINGS = {
         "epochs": 36,
         "drawn": 1200,
     },
-    "stylize": {"batch_size": 4, "epochs": 9, "holdout": 0.02},
+    "stylize": {
+        "network": {"coarse_to_fine": True},
+        "image_size": 64,
+        "batch_size": 4,
+        "epochs": 8,
+        "holdout": 0.02,
+    },
 }
 """What differs from the preset `tiny`."""
 
+RECONSTRUCTED = 500  # steps of each decoder before it learns styles
 DRAWN = 480  # characters, by the hands in turn without that of black and white
 DRAWN_WHOLE = 4200  # more of them, by all hands, to complete
 
@@ -151,6 +159,80 @@ class BeginFromRestorer(keras.callbacks.Callback):
         network.get_layer("last").set_weights(list(last))
 
 
+class BeginByReconstructing(keras.callbacks.Callback):
+    """Teach the decoders of styles to give back a picture, before the first step.
+
+    Features after one convolution, "relu1_1", are decoded by one: the best is solved
+    for. The other decoders learn from crops, by squares and absolute differences.
+
+    Args:
+        folder: Of the pictures.
+        run: The run's folder, which tells what is held out.
+        side: Side of a crop in pixels.
+        batch_size: Crops of a step.
+    """
+
+    def __init__(self, folder, run, side, batch_size):
+        super().__init__()
+        self.folder, self.run, self.shape = folder, run, (batch_size, side)
+
+    def on_train_begin(self, logs=None):
+        if int(self.model.optimizer.iterations):
+            return  # resumed
+        names = read_split(self.run)[0]
+        pictures = [shrink(read_image(self.folder / name), 256) for name in names]
+        rng = np.random.default_rng(0)
+        network = self.model.network
+        for tap, decoder in network.stages:
+            if len(decoder.layers) == 3:  # inputs, mirrored, colours
+                self._solve(network, tap, decoder, pictures, rng)
+                continue
+            decoder.compile(keras.optimizers.Adam(2e-3), loss=_differences)
+            losses = []
+            for step in range(RECONSTRUCTED):
+                if step == RECONSTRUCTED * 2 // 3:
+                    decoder.optimizer.learning_rate = 5e-4
+                crops = self._crops(pictures, rng)
+                features = network.encode(crops, tap)
+                losses.append(float(decoder.train_on_batch(features, crops)))
+            print(f"{tap}: {np.mean(losses[:20]):.3f} to {np.mean(losses[-50:]):.3f}")
+
+    def _crops(self, pictures, rng):
+        n, side = self.shape
+        crops = []
+        for i in rng.integers(len(pictures), size=n):
+            height, width = pictures[i].shape[:2]
+            own = min(height, width, round(side * rng.uniform(1, 3)))
+            top, left = rng.integers((height - own + 1, width - own + 1))
+            crop = pictures[i][top : top + own, left : left + own]
+            crops.append(cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA))
+        return uint8_to_signed(np.stack(crops))
+
+    def _solve(self, network, tap, decoder, pictures, rng):
+        """Solve the normal equations of the one convolution, over 100 batches."""
+        left = right = 0.0
+        for _ in range(100):
+            crops = np.asarray(self._crops(pictures, rng))
+            seen = np.asarray(network.encode(crops, tap))
+            seen = np.pad(seen, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect")
+            side = crops.shape[1]
+            parts = [
+                seen[:, i : i + side, j : j + side] for i in range(3) for j in range(3)
+            ]
+            rows = np.concatenate([*parts, np.ones((*crops.shape[:3], 1))], -1)
+            rows = rows.reshape(-1, rows.shape[-1])
+            left = left + rows.T @ rows / len(rows)
+            right = right + rows.T @ crops.reshape(-1, 3) / len(rows)
+        found = np.linalg.solve(left + 1e-5 * np.eye(len(left)), right)
+        kernel = found[:-1].reshape(3, 3, -1, 3)
+        decoder.get_layer("colours").set_weights([kernel, found[-1]])
+
+
+def _differences(truth, made):
+    error = made - truth
+    return keras.ops.mean(keras.ops.abs(error) + error**2, (1, 2, 3))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("task", choices=sorted(SETTINGS))
@@ -162,14 +244,19 @@ def main():
         write_pictures(options.data, options.work)
     folders = {"clean": "lines", "complete": "whole"}
     pictures = options.work / folders.get(options.task, "colours")
-    begin = [BeginFromRestorer()] if options.task == "complete" else []
+    run, settings = options.work / options.task, SHARED | SETTINGS[options.task]
+    begin = []
+    if options.task == "complete":
+        begin = [BeginFromRestorer()]
+    if options.task == "stylize":
+        sizes = settings["image_size"], settings["batch_size"]
+        begin = [BeginByReconstructing(pictures, run, *sizes)]
     run = oppai.train_translation(
         options.task,
         None if options.task == "segment" else pictures,
-        options.work / options.task,
+        run,
         callbacks=begin,
-        **SHARED,
-        **SETTINGS[options.task],
+        **settings,
     )
     if options.export:
         print(save_translation(run, options.export))

@@ -54,7 +54,7 @@ COMMANDS: tuple[tuple[Any, ...], ...] = (
         "colorize grey.png --run runs/colours --hint 40,60,#ff8800",
     ),
     (complete, "complete torn.png --run runs/complete --box 57,258,344,471"),
-    (stylize, "stylize a.png --run runs/style --style painting.png --strength 0.8"),
+    (stylize, "stylize a.png --style painting.png --strength 0.8"),
     (segment, "segment a.png --run runs/parts"),
     (
         evaluate,

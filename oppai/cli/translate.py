@@ -232,10 +232,10 @@ def complete(
 
 def stylize(
     pictures: Pictures,
-    run: OwnRun,
     style: Annotated[
         list[Path], typer.Option(help="Picture of the style; given again, both mix.")
     ],
+    run: TranslationRun = "default",
     strength: Annotated[
         float, typer.Option(help="From 0, the picture, to 1, the style.")
     ] = 1.0,

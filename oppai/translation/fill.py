@@ -164,7 +164,7 @@ def blend_poisson(
 def stylize(
     picture: Any,
     style: Any,
-    model: Any,
+    model: Any = DEFAULT,
     *,
     strength: float = 1.0,
     weights: Sequence[float] | None = None,
@@ -178,14 +178,16 @@ def stylize(
 
     Example:
     ```python
-    made = oppai.stylize("photo.png", "painting.png", "runs/style", strength=0.8)
+    made = oppai.stylize("photo.png", "painting.png", strength=0.8)
     ```
 
     Args:
         picture: RGB uint8 `(height, width, 3)`, or the path of a picture.
         style: A picture likewise, or a list of them.
-        model: Run folder of the task "stylize", or a loaded model.
-        strength: From 0 (the picture, decoded) to 1. Defaults to 1.
+        model: Run folder of the task "stylize", or a loaded model. Defaults to
+            "default", the package's own network.
+        strength: From 0 (the picture; by a run without `coarse_to_fine` the picture,
+            decoded) to 1. Defaults to 1.
         weights: One number for each of several styles. Defaults to equal ones.
         keep_colours: Whether only the lightness is changed. Defaults to `False`.
 
