@@ -75,14 +75,40 @@ export function list() {
     if (item === page.current) button.setAttribute("aria-current", "true");
     name.textContent = item.name.replace(/^.*\//, "");
     sign.textContent = SIGNS[state] ?? "";
-    const picture = item.thumbnail ?? document.createElement("canvas");
-    button.append(picture, name, sign);
+    button.append((item.thumbnail ??= blank(item)), name, sign);
     row.append(button);
     return row;
   });
   $("#pictures").replaceChildren(...rows);
   $("#pictures [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
   controls();
+}
+
+// A picture in small that was not opened yet is drawn once it is scrolled to, one after
+// another. What the browser cannot decode stays blank until the server has.
+const unseen = new Map(); // canvas -> item
+let drawing = Promise.resolve();
+const seen = new IntersectionObserver((entries) => {
+  for (const { isIntersecting, target } of entries) {
+    if (!isIntersecting) continue;
+    seen.unobserve(target);
+    drawing = drawing.then(() => sketch(target)).catch(() => {});
+  }
+});
+
+function blank(item) {
+  const canvas = document.createElement("canvas");
+  unseen.set(canvas, item);
+  seen.observe(canvas);
+  return canvas;
+}
+
+async function sketch(canvas) {
+  const item = unseen.get(canvas);
+  unseen.delete(canvas);
+  if (item.thumbnail !== canvas) return; // it was opened meanwhile
+  const bytes = item.blob ?? (await page.engine.bytes(item.index));
+  thumbnail(await createImageBitmap(bytes), 160, canvas);
 }
 
 // A picture in small, within a side in pixels.

@@ -89,6 +89,7 @@ on("tools", "click", (event) => {
   const button = event.target.closest("[data-tool]");
   if (button) choose(button.dataset.tool);
 });
+on("stage", "click", () => page.items.length || $("#files").click());
 const rowOf = (list_, target) => [...$(list_).children].indexOf(target.closest("li"));
 on("pictures", "click", (event) => {
   if (event.target.closest("button")) show(page.items[rowOf("#pictures", event.target)]);

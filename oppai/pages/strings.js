@@ -4,7 +4,7 @@ import { Words } from "./words.js";
 
 const STRINGS = {
   title: ["restores pictures", "画像の復元"],
-  tabs: ["What is done with the picture", "画像にすること"],
+  tabs: ["What is done with the picture", "処理の種類"],
   restoreTab: ["Restore", "復元"],
   restoreAbout: ["Shows what a mosaic, blur or bar hides.", "モザイク、ぼかし、帯で隠れた部分を復元します。"],
   colorizeTab: ["Colour", "彩色"],
@@ -51,7 +51,7 @@ const STRINGS = {
     "Picture and what is drawn upon it. Arrow keys move the tool, the space bar uses it.",
     "画像と塗った所。矢印キーで動かし、スペースキーで使います。",
   ],
-  dropTitle: ["Drop pictures or a folder here", "画像やフォルダーをここにドロップ"],
+  dropTitle: ["Drop pictures or a folder here, or click", "画像やフォルダーをここにドロップ、またはクリック"],
   dropText: [
     "Mosaics, blurs, white-outs and bars are found and outlined.\nEverything stays on this machine.",
     "モザイク、ぼかし、白塗り、黒帯を見つけて示します。\nすべてこのコンピューターの中だけで行います。",
@@ -91,7 +91,7 @@ const STRINGS = {
   sharp: ["sharp – invents detail", "sharp – 細部を補う"],
   restoreDo: ["Restore", "復元する"],
   restoring: ["Restoring…", "復元しています…"],
-  blend: ["Blend", "混ぜ方"],
+  blend: ["Blend", "適用度"],
   feather: ["Feather", "縁の柔らかさ"],
   fill: ["Restore even where nothing hides it", "隠れていなくても復元する"],
   featherFound: ["A found region ends where its blocks do; feather softens what you paint.", "検出部分はブロックの端で終わります。柔らかさは塗った部分に効きます。"],

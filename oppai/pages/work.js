@@ -216,6 +216,8 @@ export async function download(saved = false) {
   const asked = { ...texts(item, task), ...(saved ? { save: item.index } : {}) };
   const given = await givenOf(item, task);
   if (!given) return nothing();
+  const said = t(task === "restore" ? "restoring" : "working");
+  status(said);
   try {
     const told = await engine.result(item, given, asked, undefined, styleOf(task));
     if (told.path) tell(t("saved", told.path));
@@ -223,6 +225,7 @@ export async function download(saved = false) {
   } catch (error) {
     tell(error.message, true);
   }
+  if ($("#state").textContent === said) status("");
 }
 
 // Settings that the browser kept of a version with other restorers.

@@ -340,6 +340,29 @@ def drop(page, *paths):
         )
 
 
+# How many pictures of the strip have nothing drawn on them.
+_BLANK = """
+return [...document.querySelectorAll("#pictures canvas")].filter((canvas) => {
+  const { width, height } = canvas;
+  const { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
+  return !data.some((value) => value);
+}).length;
+"""
+
+
+def test_an_empty_stage_asks_for_pictures_and_a_full_one_does_not(page, path):
+    page.browser.execute_script(
+        "window.asked = 0; document.querySelector('#files').addEventListener("
+        "'click', (event) => { event.preventDefault(); window.asked += 1; })"
+    )
+    page.click("#stage canvas")
+    assert page.browser.execute_script("return window.asked") == 1
+    page.open(path)
+    until(lambda: "blocks 8 px" in page.text("#regions"))
+    page.click("#stage canvas")
+    assert page.browser.execute_script("return window.asked") == 1
+
+
 def test_a_folder_is_dropped_with_all_that_is_in_it(page, tmp_path, clean, censored):
     folder = tmp_path / "dropped"
     (folder / "b" / "deep").mkdir(parents=True)
@@ -354,6 +377,7 @@ def test_a_folder_is_dropped_with_all_that_is_in_it(page, tmp_path, clean, censo
     names = page.text("#pictures").split()
     assert names == ["2.png", "10.png", "3.webp", "4.webp", "5.webp", "1.png"]
     until(lambda: "blocks 8 px" in page.text("#regions"))  # of the first
+    until(lambda: page.browser.execute_script(_BLANK) == 0)  # those not yet opened, too
     drop(page, folder / "10.png")  # a file alone
     until(lambda: len(page.browser.find_elements(By.CSS_SELECTOR, SHOWN)) == 7)
     assert page.quiet()
