@@ -162,8 +162,7 @@ class BeginFromRestorer(keras.callbacks.Callback):
 class BeginByReconstructing(keras.callbacks.Callback):
     """Teach the decoders of styles to give back a picture, before the first step.
 
-    Features after one convolution, "relu1_1", are decoded by one: the best is solved
-    for. The other decoders learn from crops, by squares and absolute differences.
+    They learn from crops, by squares and absolute differences.
 
     Args:
         folder: Of the pictures.
@@ -184,9 +183,6 @@ class BeginByReconstructing(keras.callbacks.Callback):
         rng = np.random.default_rng(0)
         network = self.model.network
         for tap, decoder in network.stages:
-            if len(decoder.layers) == 3:  # inputs, mirrored, colours
-                self._solve(network, tap, decoder, pictures, rng)
-                continue
             decoder.compile(keras.optimizers.Adam(2e-3), loss=_differences)
             losses = []
             for step in range(RECONSTRUCTED):
@@ -207,25 +203,6 @@ class BeginByReconstructing(keras.callbacks.Callback):
             crop = pictures[i][top : top + own, left : left + own]
             crops.append(cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA))
         return uint8_to_signed(np.stack(crops))
-
-    def _solve(self, network, tap, decoder, pictures, rng):
-        """Solve the normal equations of the one convolution, over 100 batches."""
-        left = right = 0.0
-        for _ in range(100):
-            crops = np.asarray(self._crops(pictures, rng))
-            seen = np.asarray(network.encode(crops, tap))
-            seen = np.pad(seen, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect")
-            side = crops.shape[1]
-            parts = [
-                seen[:, i : i + side, j : j + side] for i in range(3) for j in range(3)
-            ]
-            rows = np.concatenate([*parts, np.ones((*crops.shape[:3], 1))], -1)
-            rows = rows.reshape(-1, rows.shape[-1])
-            left = left + rows.T @ rows / len(rows)
-            right = right + rows.T @ crops.reshape(-1, 3) / len(rows)
-        found = np.linalg.solve(left + 1e-5 * np.eye(len(left)), right)
-        kernel = found[:-1].reshape(3, 3, -1, 3)
-        decoder.get_layer("colours").set_weights([kernel, found[-1]])
 
 
 def _differences(truth, made):

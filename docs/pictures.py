@@ -1,12 +1,15 @@
 """Draw `images/restored.png` and `images/translations.jpg`.
 
-python docs/pictures.py
+python docs/pictures.py --pix2pix runs/lines
 
 The first shows a censored character, the restored one and the original; the mosaic is
-found, not marked. The second has a row for each translation of the package: what it is
-given, and what it makes of it. Takes half a minute of a CPU core.
+found, not marked. The second has a row for each translation: what it is given, and what
+it makes of it. Takes half a minute of a CPU core. The run is that of
+
+oppai train-translation pix2pix --run runs/lines --image-size 64
 """
 
+import argparse
 import os
 from pathlib import Path
 
@@ -19,6 +22,7 @@ from illustkit.figures import sheet
 from illustkit.images import write_image
 from illustkit.samples import HANDS, draw_character, draw_lines
 from oppai.censoring.block_grid import Grid, block_means
+from oppai.translation.pairs import shrink
 from oppai.translation.sketch import roughen
 from oppai.translation.task import grey_of
 from oppai.translation.translate import load_translation
@@ -28,6 +32,7 @@ ROWS = slice(150, 470)
 IMAGES = Path(__file__).with_name("images")
 UNSEEN = 2_000_000  # the first seed of characters that nothing was trained on
 SIZE = 168, 200
+STYLES = "dark", "painted"  # hands of the characters that lend their style
 
 
 def draw_restored():
@@ -45,7 +50,16 @@ def draw_restored():
     write_image(IMAGES / "restored.png", np.concatenate(panels, 1)[ROWS])
 
 
-def draw_translations():
+def with_inset(picture, style):
+    """Return a picture with a small one, the style's, in its corner."""
+    small = shrink(style, 64)[:72, :64]
+    shown = picture.copy()
+    shown[-len(small) - 3 :, -small.shape[1] - 3 :] = 255
+    shown[-len(small) :, -small.shape[1] :] = small
+    return shown
+
+
+def draw_translations(pix2pix):
     characters = [
         draw_character(UNSEEN + i, SIZE, HANDS[i % len(HANDS)]).image for i in range(2)
     ]
@@ -71,10 +85,20 @@ def draw_translations():
         rows["complete"].append((torn, oppai.complete(torn, mask=hole)))
     parts = load_translation("default", "segment")
     rows["segment"] = [(c, parts.task.coloured(parts(c))) for c in characters]
+    styles = [draw_character(UNSEEN + 9, SIZE, hand).image for hand in STYLES]
+    rows["stylize"] = [
+        (with_inset(c, style), oppai.stylize(c, style))
+        for c, style in zip(characters, styles, strict=True)
+    ]
+    lines = [np.dstack([draw_lines(UNSEEN + i, SIZE)] * 3) for i in range(2)]
+    rows["pix2pix"] = [(each, oppai.translate(each, pix2pix)) for each in lines]
     pictures = [p for pairs in rows.values() for pair in pairs for p in pair]
     write_image(IMAGES / "translations.jpg", sheet(pictures, columns=4, pad=4))
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--pix2pix", required=True, help="run of lines into characters")
+    options = parser.parse_args()
     draw_restored()
-    draw_translations()
+    draw_translations(options.pix2pix)

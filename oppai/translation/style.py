@@ -110,7 +110,7 @@ class SeesStyle(keras.Model):
         self._vgg: Any = load_vgg_features(vgg_weights, taps=self.taps, dtype="float32")
         network = self._vgg.network
         self._vgg_to = {  # the same layers, no further than each tap
-            each: FrozenFeatures(keras.Model(network.inputs, output))
+            each: FrozenFeatures(keras.Model(network.input, output))
             for each, output in zip(self.taps, network.outputs, strict=True)
         }
 
