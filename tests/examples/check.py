@@ -6,17 +6,17 @@ import socket
 import pytest
 
 from oppai.inference.restore import load_once
+from tests.examples.case import Case
 from tests.examples.cases import (
     CASES,
     NOT_RUN,
     VALUES,
     WITH_OWN_DETECTOR,
     WITH_OWN_RESTORER,
-    Case,
-    slim_detector,
-    tiny_default,
 )
 from tests.examples.collect import docstring_examples, document_examples
+from tests.examples.facescore_cases import slim_detector
+from tests.examples.oppai_cases import tiny_default
 from tests.examples.run import names_for, run_example
 from tests.examples.stage import set_up
 
