@@ -168,8 +168,9 @@ def _alexnet(slim):
 
 def _diffusion(version, slim):
     from diffusion.network.model import build_diffuser
+    from diffusion.training.noised_icons import NoisedIcons
     from diffusion.training.presets import PREPRINT
-    from diffusion.training.train import NoisedIcons, make_optimizer
+    from diffusion.training.train import make_optimizer
 
     changes = {"version": version}
     if slim:

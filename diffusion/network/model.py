@@ -82,7 +82,7 @@ class Diffuser(Trainable):
         **kwargs: Passed to `keras.Model`.
 
     Call arguments:
-        inputs: A batch of `diffusion.training.train.NoisedIcons`.
+        inputs: A batch of `diffusion.training.noised_icons.NoisedIcons`.
 
     Returns:
         The network's prediction, float32, of the shape of the pictures.

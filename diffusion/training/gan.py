@@ -16,8 +16,8 @@ from diffusion.gans.model import IconGAN, check_square
 from diffusion.gans.runs import GAN, MODELS, build_gan
 from diffusion.icons import CHANNELS
 from diffusion.training.callbacks import KeepAverage, SampleGrids
+from diffusion.training.noised_icons import NoisedIcons
 from diffusion.training.train import (
-    NoisedIcons,
     check_folders,
     encoded_labels,
     epochs_of,

@@ -95,7 +95,7 @@ VALUES: dict[str, Make] = {
 
 
 def noised_icons() -> Any:
-    from diffusion.training.train import NoisedIcons
+    from diffusion.training.noised_icons import NoisedIcons
 
     return NoisedIcons(icons(4, 16), steps=1, batch_size=2, timesteps=100)
 

@@ -7,7 +7,7 @@ from keras import ops
 
 import diffusion.network.model
 from diffusion.network.model import Diffuser, load_diffuser
-from diffusion.training.train import NoisedIcons
+from diffusion.training.noised_icons import NoisedIcons
 from illustkit.errors import UserError
 
 SLIM = {"image_size": (6, 4), "dim": 4}

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from diffusion.training.train import NoisedIcons
+from diffusion.training.noised_icons import NoisedIcons
 
 
 def numbered(n, height=2, width=4, channels=3):
