@@ -107,8 +107,8 @@ class SeesStyle(keras.Model):
         check_choice("tap", tap, tuple(OF_VGG16)[1:])
         self.tap, self.vgg_weights = tap, str(vgg_weights)
         self.taps = tuple(f"relu{i}_1" for i in range(1, int(tap[4]) + 1))
-        self._vgg: Any = load_vgg_features(vgg_weights, taps=self.taps, dtype="float32")
-        network = self._vgg.network
+        vgg: Any = load_vgg_features(vgg_weights, taps=self.taps, dtype="float32")
+        self._vgg, network = vgg, vgg.network
         self._vgg_to = {  # the same layers, no further than each tap
             each: FrozenFeatures(keras.Model(network.input, output))
             for each, output in zip(self.taps, network.outputs, strict=True)
