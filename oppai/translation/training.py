@@ -21,6 +21,7 @@ from illustkit.training.adversarial import Adversarial, AdversarialAdam
 from illustkit.training.batches import even_batch_size
 from illustkit.training.fingerprint import compare_data
 from illustkit.training.fit import choose_devices, fit_run, is_quiet
+from illustkit.training.folder import has_trained
 from illustkit.training.optimizers import ClippedAdam, WarmupStableDecay
 from illustkit.training.presets import choose_preset
 from illustkit.training.runs import Run, RunKind
@@ -74,6 +75,7 @@ PRESETS = {
             "complete": {"filters": 16},
             "segment": {"filters": 8},
             "pix2pix": {"filters": 16, "depth": 5},
+            "stylize": {"coarse_to_fine": True},
         },
     ),
     "colab": TranslationPreset(
@@ -82,6 +84,7 @@ PRESETS = {
             "clean": {"scale": 0.5},
             "colorize": {"scale": 0.5},
             "complete": {"filters": 32},
+            "stylize": {"coarse_to_fine": True},
         },
         batch_size=16,
         epochs=60,
@@ -342,6 +345,9 @@ def train_translation(
         stored["start_from"] = str(getattr(start_from, "folder", start_from))
     options: dict[str, Any] = {"may_change": ("start_from",), "kind": TRANSLATION}
     Run.check(run, stored, **options)
+    if pictures is None and has_trained(run):
+        if Run(run).epochs_done >= chosen.epochs:  # drawing takes longer than the rest
+            return Run.start(run, stored, **options)
     rules = make_task(task, stored["network"])
     # Built before the pictures are read: a network that cannot be built costs no time.
     with devices.building(seed):

@@ -274,7 +274,7 @@ OPTIONS = {
 
 
 @pytest.mark.usefixtures("eagerly")
-def test_a_training_resumes_and_its_run_translates_any_size(tmp_path):
+def test_a_training_resumes_and_its_run_translates_any_size(tmp_path, monkeypatch):
     options = {**OPTIONS, "network": {"filters": 2, "depth": 4}}
     options |= {"learning_rate": 1e-2, "precision": "float32"}
     broken = oppai.train_translation(
@@ -292,6 +292,13 @@ def test_a_training_resumes_and_its_run_translates_any_size(tmp_path):
     )
     with pytest.raises(UserError, match="colorize"):
         oppai.translate(picture, tmp_path / "a", hints={(0, 0): "#000000"})
+    # A training that is over draws nothing again.
+    monkeypatch.setattr("oppai.translation.training.draw_pairs", None)
+    before = broken.weights_path.read_bytes()
+    again = oppai.train_translation(
+        "pix2pix", None, tmp_path / "a", epochs=1, **options
+    )
+    assert again.epochs_done == 1 and again.weights_path.read_bytes() == before
 
 
 @pytest.mark.usefixtures("eagerly")
