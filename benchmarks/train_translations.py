@@ -56,7 +56,8 @@ SETTINGS = {
         "network": {"coarse_to_fine": True},
         "image_size": 64,
         "batch_size": 4,
-        "epochs": 8,
+        "epochs": 7,
+        "learning_rate": 2e-4,
         "holdout": 0.02,
     },
 }

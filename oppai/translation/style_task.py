@@ -24,6 +24,7 @@ class Stylize(Task):
     scales = (1.0, 4.0)  # strokes are seen near and far
     term_weights = {"content": 1.0, "style": 10.0}
     best = ("val_style", "min")
+    clip = 5.0  # where a channel hardly varies, its gradient is large
     other = "two_encoders"
     features: Any
 
