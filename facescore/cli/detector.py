@@ -7,8 +7,10 @@ import typer
 
 from facescore.cli.options import (
     BatchSize,
+    Browser,
     Confidence,
     Detector,
+    Engine,
     EngineOrRay,
     FaceClass,
     Holdout,
@@ -27,7 +29,14 @@ from facescore.cli.options import (
     user_errors,
 )
 from facescore.detector import CONFIDENCE
-from illustkit.cli import EarlyStopping, TensorBoard, given, progress_bar
+from illustkit.cli import (
+    LOOPBACK,
+    EarlyStopping,
+    Host,
+    TensorBoard,
+    given,
+    progress_bar,
+)
 from illustkit.errors import UserError
 from illustkit.files import expand_user
 
@@ -119,6 +128,31 @@ def detect(
         if skipped:
             print(f"{len(skipped)} skipped: done before. --overwrite does them again.")
         end_with_left_out(left_out)
+
+
+def serve(
+    detector: Detector = "default",
+    confidence: Confidence = CONFIDENCE,
+    engine: Engine = "auto",
+    port: Annotated[
+        int | None,
+        typer.Option(help="TCP port; 7862 by default, or any if that is taken."),
+    ] = None,
+    browser: Browser = True,
+    host: Host = LOOPBACK,
+) -> None:
+    """Open a page that finds the faces of pictures that are dropped onto it."""
+    with user_errors():
+        from facescore.detector.serve import serve as serve_page
+
+        serve_page(
+            detector,
+            confidence=confidence,
+            engine=engine,
+            port=port,
+            host=host,
+            open_browser=browser,
+        )
 
 
 def _nothing(number: int) -> None:

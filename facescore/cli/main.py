@@ -21,6 +21,7 @@ _TRAINING = {"lr0": "learning_rate"}
 # (function, arguments of its example, new names of its old options)
 COMMANDS: tuple[tuple[Callable[..., None], str, dict[str, str]], ...] = (
     (detector.detect, "pictures --detector runs/detector --save-txt", {}),
+    (detector.serve, "--detector runs/detector", {}),
     (detector.train_detector, "pictures --run runs/detector --epochs 30", _TRAINING),
     (
         detector.evaluate_detector,

@@ -180,6 +180,21 @@ def serve(
             print(flush=True)
 
 
+def free_port(usual: int, host: str = "127.0.0.1") -> int:
+    """Return the usual port, or 0 for any where it is taken.
+
+    What a browser keeps belongs to an address with its port.
+
+    Args:
+        usual: TCP port.
+        host: See `LocalServer`. Defaults to "127.0.0.1".
+    """
+    with socket.socket() as probe:
+        probe.settimeout(0.2)
+        where = "127.0.0.1" if host == "0.0.0.0" else host
+        return 0 if probe.connect_ex((where, usual)) == 0 else usual
+
+
 class _Http(http.server.ThreadingHTTPServer):
     daemon_threads = True
     allow_reuse_address = sys.platform != "win32"  # there it would share a taken port

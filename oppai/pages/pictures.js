@@ -1,6 +1,7 @@
 // The list of pictures: how they come, go, and are all worked on.
 
 import { $, tell } from "./frame.js";
+import { isPicture } from "./files.js";
 import { forget, keep, keepStyle, newKey } from "./kept.js";
 import { pixelsOf } from "./mask.js";
 import { compare, list, notes, status, thumbnail, welcome } from "./panel.js";
@@ -8,8 +9,6 @@ import { restoreAll, zipResults } from "./queue.js";
 import { bytesOf, DEFAULTS, doneOf, LAYERS, page, saveFile } from "./state.js";
 import { t } from "./strings.js";
 import { givenOf, search, show, styleOf, texts } from "./work.js";
-
-const PICTURE = /\.(png|jpe?g|webp|gif|bmp|tiff?|avif|jp2|jfif|pp?m|pgm|pbm|tga|ico|heic|heif|psd)$/i;
 
 export function add(name, blob, index = null) {
   const order = 1 + Math.max(0, ...page.items.map((item) => item.order));
@@ -23,34 +22,11 @@ export function add(name, blob, index = null) {
 const fits = (file) => file.size <= page.offer.most || tell(t("tooLarge", file.name, Math.round(page.offer.most / 1e6)), true);
 
 export function addFiles(files) {
-  const chosen = [...files].filter((file) => file.type.startsWith("image/") || PICTURE.test(file.name));
+  const chosen = [...files].filter(isPicture);
   for (const file of files) if (!chosen.includes(file) && files.length === 1) tell(t("notOpened", file.name), true);
   const added = chosen.filter(fits).map((file) => add(file.name, file));
   list();
   if (added.length) show(added[0]);
-}
-
-// All files of what was dropped, folders too.
-export async function droppedFiles(transfer) {
-  const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
-  if (!entries.some((entry) => entry.isDirectory)) return [...transfer.files];
-  const files = [];
-  const walk = async (entry) => {
-    if (entry.isFile) {
-      const file = await new Promise((resolve, reject) => entry.file(resolve, reject));
-      if (PICTURE.test(file.name)) files.push([entry.fullPath, file]);
-      return;
-    }
-    const reader = entry.createReader();
-    for (;;) {
-      const more = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
-      if (!more.length) return;
-      for (const one of more) await walk(one);
-    }
-  };
-  for (const entry of entries) await walk(entry);
-  files.sort(([a], [b]) => a.localeCompare(b, undefined, { numeric: true }));
-  return files.map(([, file]) => file);
 }
 
 export async function chooseStyle(file) {

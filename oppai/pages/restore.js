@@ -1,10 +1,11 @@
 // The page: what its buttons, keys and drops do, and how it starts.
 
+import { droppedFiles } from "./files.js";
 import { $, recallTheme, tell, toggleHelp, toggleTheme } from "./frame.js";
 import { openKept } from "./kept.js";
 import { asFound, brush, choose, clear, edited, loadMask, saveMask, tick, undo } from "./marks.js";
 import { caption, compare, controls, list, outputs, regions, showTab, status, welcome } from "./panel.js";
-import { add, addFiles, all, cancel, chooseStyle, droppedFiles, move, remove, takeStyle, zip } from "./pictures.js";
+import { add, addFiles, all, cancel, chooseStyle, move, remove, takeStyle, zip } from "./pictures.js";
 import { Stage } from "./stage.js";
 import { connect, page } from "./state.js";
 import { chooseLanguage, currentLanguage, t, translate } from "./strings.js";

@@ -5,7 +5,6 @@ import hashlib
 import json
 import mimetypes
 import os
-import re
 import tempfile
 import threading
 import urllib.parse
@@ -15,14 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from illustkit import progress
-from illustkit.errors import UserError, as_user_error
+from illustkit.errors import UserError
 from illustkit.files import check_writable, expand_user
 from illustkit.images import list_images
 from illustkit.images.formats import format_of
 from illustkit.options import check_choice
 from illustkit.web.requests import FileAnswer, RequestError
-from illustkit.web.server import App
+from illustkit.web.server import App, free_port
 from illustkit.web.server import serve as serve_app
+from illustkit.web.uploads import named, safe_name
 from oppai.detection.find_censored import find_censored
 from oppai.inference.files import restore_files
 from oppai.inference.marks import NothingCensoredError
@@ -124,7 +124,7 @@ class RestoreApp(App):
 
     def take(self, data: bytes, texts: dict[str, str]) -> dict[str, Any]:
         """Take a picture's file, and return its number and what it is."""
-        name = _safe_name(texts.get("name", ""))
+        name = safe_name(texts.get("name", ""))
         key = hashlib.sha256(name.encode() + b"/" + data).hexdigest()[:32]
         with self._lock:
             path = self._stored.get(key)
@@ -287,7 +287,7 @@ class RestoreApp(App):
             path = self._stored.get(key)
         if path is None or not path.exists():
             raise RequestError(410, _UNKNOWN)
-        with _naming(path):
+        with named(path):
             opened = OpenedPicture(path)
         with self._lock:
             opened = self._opened.setdefault(key, opened)
@@ -323,7 +323,10 @@ class RestoreApp(App):
                 if state.get("cancelled"):
                     raise CancelledError
             try:
-                with progress.listening(listener), _naming(path):
+                with (
+                    progress.listening(listener),
+                    named(path, NothingCensoredError, CancelledError),
+                ):
                     listener("working", 0, 0)
                     yield
             finally:
@@ -337,34 +340,11 @@ class RestoreApp(App):
 _OCTETS = "application/octet-stream"
 
 
-@contextlib.contextmanager
-def _naming(path):
-    """Name a file in errors as the page knows it: without the work folder."""
-    try:
-        yield
-    except (RequestError, NothingCensoredError, CancelledError):
-        raise
-    except Exception as error:
-        if (problem := as_user_error(error, path)) is None:
-            raise
-        folder = f"{path.parent}{os.sep}"
-        lines = [line.replace(folder, "") for line in problem.problems]
-        raise UserError(lines) from error
-
-
 def _pictures_in(folder):
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder. Check the path.")
     results = folder / FOLDER
     return [path for path in list_images(folder) if results not in path.parents]
-
-
-def _safe_name(name):
-    """Return a file name that stays in its folder, with the extension as it came."""
-    last = re.split(r"[/\\]", name)[-1]
-    kept = re.sub(r"[\x00-\x1f\x7f<>:\"|?*\ud800-\udfff]", "_", last).strip(". ")
-    path = Path(kept or "picture")
-    return path.stem[:60] + path.suffix[:10]
 
 
 def _number(texts, name, least, most, default):
@@ -418,20 +398,10 @@ def serve(
     try:
         serve_app(
             app,
-            port=_free_port(host) if port is None else port,
+            port=free_port(PORT, host) if port is None else port,
             host=host,
             open_browser=open_browser,
         )
     finally:
         warming.join()
         app.close()
-
-
-def _free_port(host):
-    """Return the usual port, or 0 for any where it is taken."""
-    import socket
-
-    with socket.socket() as probe:
-        probe.settimeout(0.2)
-        where = "127.0.0.1" if host == "0.0.0.0" else host
-        return 0 if probe.connect_ex((where, PORT)) == 0 else PORT
