@@ -24,6 +24,7 @@ from oppai.detection.grids.combs import best_comb, comb_score, fit_comb, same_li
 from oppai.detection.grids.corners import from_corner
 from oppai.detection.grids.forms import fit_form
 from oppai.detection.grids.lattice import coarsest_grid, find_grids
+from oppai.detection.grids.ramps import between_pixels
 from oppai.detection.grids.soft import find_soft
 from oppai.detection.grids.straight import Straight, straighten
 from oppai.detection.segmenter import (
@@ -328,8 +329,19 @@ def find_mosaics(
         List of `Region` of the kind "mosaic"; no two share a pixel.
     """
     regions = _find_at_its_size(picture, least, marked)
-    if regions or min(picture.shape[:2]) < _HALVED:
-        return regions
+    if not regions and min(picture.shape[:2]) >= _HALVED:
+        regions = _find_at_half(picture, least, marked)
+    grey = _grey(picture)
+    return [
+        replace(region, grid=between_pixels(grey, region) or region.grid)
+        if region.opacity is None
+        else region
+        for region in regions
+    ]
+
+
+def _find_at_half(picture, least, marked):
+    """Return the mosaics that a picture shows at half its size."""
     height, width = picture.shape[:2]
     half = np.s_[: height // 2 * 2, : width // 2 * 2]
     if marked is None:
@@ -349,6 +361,12 @@ def find_mosaics(
     ]
     # The blocks of a JPEG begin at multiples of four there, which nothing weighs.
     return [r for r in doubled if marked is not None or not is_jpeg_grid(r.grid)]
+
+
+def _grey(picture):
+    import cv2
+
+    return cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
 
 
 def _halved(picture):
@@ -373,9 +391,7 @@ def _doubled(region):
 
 
 def _find_at_its_size(picture, least, marked):
-    import cv2
-
-    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+    grey = _grey(picture)
     taken = np.zeros(grey.shape, bool)
     # Blocks of whole pixels are the most frequent and the surest to tell.
     grids = find_grids(grey, whole=True, most=_MOST_WHOLE)
@@ -486,9 +502,7 @@ def find_candidates(picture: np.ndarray, *, whole: bool) -> list[Candidate]:
     Returns:
         List of `Candidate`.
     """
-    import cv2
-
-    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+    grey = _grey(picture)
     grey = grey if whole else sharpened(grey)
     search = MosaicSearch(grey, whole=whole)
     return [

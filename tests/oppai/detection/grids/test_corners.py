@@ -76,18 +76,20 @@ def test_blocks_of_half_pixels_begin_at_the_corner():
     assert found == Grid((10.5, 10.5), (80, 140))
 
 
-def test_lines_that_begin_at_no_corner_stay():
+@pytest.mark.parametrize("program, pixel", [("Pillow", 0.5), ("OpenCV", 0)])
+def test_lines_that_begin_at_no_corner_stay(program, pixel):
     picture = draw_character(3, (300, 424)).image
     small = cv2.resize(picture[:320], (28, 30), interpolation=cv2.INTER_AREA)
     # Blocks of 10.7 pixels that begin 3.3 pixels before a part of the picture.
-    y, x = (np.floor((np.arange(150) + 0.5 + 3.3) / 10.7).astype(int),) * 2
+    y, x = (np.floor((np.arange(150) + pixel + 3.3) / 10.7).astype(int),) * 2
     picture[100:250, 70:220] = small[y][:, x]
     grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
-    grid = Grid((10.7, 10.7), (70 - 3.3, 100 - 3.3))
+    truth = Grid((10.7, 10.7), (70 - 3.3, 100 - 3.3))
+    grid = truth.moved(0.5 - pixel, 0.5 - pixel)  # as its lines are drawn
     region = Region((70, 100, 220, 250), np.ones((150, 150), bool), "mosaic", grid)
     found = from_corner(grey, region)
     for axis, start in enumerate((70, 100)):
-        shift = found.origin[axis] - grid.origin[axis]
+        shift = found.origin[axis] - truth.origin[axis]
         near = (shift + 5.35) % 10.7 - 5.35
         assert abs(near) < 0.3 and abs(found.block[axis] - 10.7) < 0.05, start
 
@@ -121,3 +123,23 @@ def test_whole_pixels_stay_what_they_are():
         (80, 98, 240, 163), np.ones((65, 160), bool), grid=Grid((10, 15), (0, 10))
     )
     assert from_corner(grey, region) == region.grid
+
+
+@pytest.mark.parametrize("height", [9, 8.7])
+def test_few_rows_of_blocks_end_where_the_shrunk_part_does(height):
+    # Six blocks in 53 pixels. Those of 9 have the same lines but for the last one.
+    grey = mosaic("OpenCV", (80, 150, 237, 203), (16, 6))
+    grid = Grid((157 / 16, height), (80, 177))
+    region = Region((80, 148, 237, 206), np.ones((58, 157), bool), grid=grid)
+    result = from_corner(grey, region)
+    assert result.block == pytest.approx((157 / 16, 53 / 6))
+    assert result.origin[1] == pytest.approx(150 % (53 / 6))
+
+
+def test_a_last_row_may_be_cut():
+    # Square blocks of whole pixels, whose last row lacks one.
+    grey = mosaic("OpenCV", (80, 150, 161, 204), (9, 6))
+    grey[203:] = draw_character(5, (300, 424)).image[203:, :, 1]
+    grid = Grid((9, 9), (80, 150))
+    region = Region((80, 150, 161, 203), np.ones((53, 81), bool), grid=grid)
+    assert from_corner(grey, region) == grid
