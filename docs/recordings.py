@@ -1,6 +1,6 @@
-"""Record the three pages in use: `images/page_*.webp`, animated, for the README.
+"""Record the pages in use: `images/page_*.webp`, animated, for the README.
 
-python docs/recordings.py [oppai] [facescore] [diffusion]
+python docs/recordings.py [oppai] [faces] [facescore] [diffusion]
 
 Needs selenium, Chromium and its driver. Takes a minute of a CPU core.
 """
@@ -146,6 +146,31 @@ def record_oppai(folder: Path) -> tuple[App, Callable[[Recorder], None]]:
     return RestoreApp(None), use
 
 
+def record_faces(folder: Path) -> tuple[App, Callable[[Recorder], None]]:
+    """Find the faces of a comic page, and of characters beside it."""
+    from facescore.detector.serve import FacesApp
+
+    shutil.copyfile(COMIC, folder / "page.jpg")
+    for number in (3, 12, 17, 22, 28):
+        drawn = draw_character(number, (600, 848)).image
+        write_image(folder / f"{number}.png", drawn)
+
+    def use(page: Recorder) -> None:
+        page.until(lambda: "Drop" in page.find("#notice").text)
+        page.take(3)
+        page.find("#files").send_keys(str(folder / "page.jpg"))
+        page.until(lambda: "7 faces" in page.find("#pictures").text)
+        page.take(4)
+        others = [str(path) for path in sorted(folder.glob("*.png"))]
+        page.find("#files").send_keys("\n".join(others))
+        for _ in range(len(others)):
+            page.take(0.8)
+        page.until(lambda: page.find("#pictures").text.count("1 face") == len(others))
+        page.take(4)
+
+    return FacesApp(), use
+
+
 def record_facescore(folder: Path) -> tuple[App, Callable[[Recorder], None]]:
     """Look at the faces that were found, take one out, accept the page, rate faces."""
     from facescore.annotation.loop import start
@@ -196,6 +221,7 @@ def record_diffusion(folder: Path) -> tuple[App, Callable[[Recorder], None]]:
 
 PAGES = {
     "oppai": record_oppai,
+    "faces": record_faces,
     "facescore": record_facescore,
     "diffusion": record_diffusion,
 }
