@@ -249,7 +249,7 @@ def optimised(task, y, marks):
             yield np.asarray(pixels)
 
 
-def stylize(data, n, model, marks=(10, 20, 30, 300)):
+def stylize(data, n, model, marks=(10, 30, 60, 100, 300)):
     """Compare the loss of one pass with that of pixels optimised by Gatys' method."""
     network, task = model.network, make_task("stylize")
     task.attach(network)

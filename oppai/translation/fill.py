@@ -23,6 +23,10 @@ from oppai.translation.translate import (
 
 RIM = 3  # pixels by which `cv2.seamlessClone` makes its mask smaller
 STYLE_SIDE = 512  # pixels of a style's shorter side: more show no more of its strokes
+FRAME = 32  # pixels: VGG16 takes what is outside for black, and sees it so far
+# Pixels of the picture's shorter side at most, by tap: deep features are as large as
+# those of the style, and soon seen.
+SEEN_SIDES = {"relu4_1": STYLE_SIDE, "relu3_1": STYLE_SIDE, "relu2_1": 2 * STYLE_SIDE}
 
 
 def complete(
@@ -173,7 +177,8 @@ def stylize(
     """Give a picture the style of another, or of several.
 
     A large picture is decoded in parts, all with the means and deviations of the whole
-    picture's features, so that no seam shows. The network with two encoders paints
+    picture's features, so that no seam shows. From coarse to fine, deep features are
+    those of the picture at 512 or 1024 pixels. The network with two encoders paints
     each part by itself.
 
     Example:
@@ -224,42 +229,58 @@ def _signed(model, picture):
 
 def _by_moments(model, picture, styles, weights, strength):
     """Paint with the mixed moments of the styles' features (AdaIN), tap by tap."""
-    for tap, decoder in model.network.stages:
-        seen = [model.network.encode(style, tap) for style in styles]
-        wanted = mix_styles(seen, weights)
-        picture = _at_tap(model, picture, tap, decoder, wanted, strength)
-    return picture
+    network, picture = model.network, uint8_to_signed(picture)
+    frame = FRAME if network.coarse_to_fine else 0
+    picture = np.pad(picture, [(frame, frame), (frame, frame), (0, 0)], "symmetric")
+    for tap, decoder in network.stages:
+        wanted = mix_styles([network.encode(style, tap) for style in styles], weights)
+        seen = picture
+        if network.coarse_to_fine:
+            seen = shrink(picture, SEEN_SIDES.get(tap, max(picture.shape)))
+        made = _at_tap(model, seen, tap, decoder, wanted, strength)
+        if seen is not picture:  # what changes is soft
+            made = picture + cv2.resize(made - seen, picture.shape[1::-1])
+        picture = made
+    height, width = picture.shape[:2]
+    return picture[frame : height - frame, frame : width - frame]
 
 
 def _at_tap(model, picture, tap, decoder, wanted, strength):
     """Return a picture decoded with the moments that its features shall have."""
-    (mean, deviation), (to_mean, to_deviation) = (
-        _moments_of(model, picture, tap),
-        wanted,
-    )
+    known: list[Any] = []
+
+    def encode(place):
+        if known:
+            return known[0]
+        features = model.network.encode(_signed(model, picture[place]), tap)
+        if place == np.s_[:, :]:  # the whole picture, which is seen twice
+            known.append(features)
+        return features
+
+    mean, deviation = _moments_of(picture.shape[:2], model.tile, encode)
+    to_mean, to_deviation = wanted
 
     def decode(place, size):
-        part = _signed(model, picture[place])
-        features = model.network.encode(part, tap)
+        features = encode(place)
         mixed = (features - mean) / deviation * to_deviation + to_mean
         mixed = strength * mixed + (1 - strength) * features
+        part = _signed(model, picture[place])
         made = model.network.decode(decoder, part, features, mixed)
         return ops.convert_to_numpy(made)[0, : size[0], : size[1]]
 
     return in_parts(picture.shape[:2], model.tile, decode)
 
 
-def _moments_of(model, picture, tap):
+def _moments_of(size, tile, encode):
     """Return mean and deviation of the features of a whole picture, seen in parts."""
     own: list[tuple[Any, Any, int]] = []
 
     def measure(place, size):
-        features = model.network.encode(_signed(model, picture[place]), tap)
-        mean, deviation = moments(features)
+        mean, deviation = moments(encode(place))
         own.append((mean, deviation**2 + mean**2, size[0] * size[1]))
         return np.zeros((*size, 1), "float32")
 
-    in_parts(picture.shape[:2], model.tile, measure)
+    in_parts(size, tile, measure)
     pixels = sum(n for _, _, n in own)
     mean = sum(m * n for m, _, n in own) / pixels
     return mean, ops.sqrt(sum(s * n for _, s, n in own) / pixels - mean**2)

@@ -1,11 +1,13 @@
 """A style is the means and deviations of features, in every part of a picture."""
 
+import cv2
 import numpy as np
 import pytest
 
 from illustkit.errors import UserError
 from illustkit.images import uint8_to_lab
 from oppai.models.vgg import load_vgg_features
+from oppai.translation import fill
 from oppai.translation.fast_style import TwoEncoderStyleTransfer
 from oppai.translation.fill import stylize
 from oppai.translation.style import DEVIATIONS, StyleTransfer
@@ -17,9 +19,10 @@ class Features:
     """A "network" whose features are the picture: the result can be worked by hand."""
 
     multiple = 1
+    stages = (("picture", None),)
 
-    def __init__(self, taps=("picture",)):
-        self.stages = [(tap, None) for tap in taps]
+    def __init__(self, coarse_to_fine=False):
+        self.coarse_to_fine = coarse_to_fine
 
     def encode(self, pictures, tap):
         return pictures
@@ -52,13 +55,27 @@ def test_a_style_is_its_means_and_deviations_in_every_part():
         stylize(picture, style, whole, strength=2)
 
 
+def test_what_changes_a_large_picture_is_seen_in_small(monkeypatch):
+    monkeypatch.setitem(fill.SEEN_SIDES, "picture", 40)
+    rng = np.random.default_rng(0)
+    picture = rng.integers(90, 160, (150, 140, 3)).astype("uint8")
+    style = rng.integers(60, 90, (40, 50, 3)).astype("uint8")
+    model = TranslationModel(Features(coarse_to_fine=True), make_task("stylize"))
+    made = stylize(picture, style, model)
+    np.testing.assert_allclose(made.mean((0, 1)), style.mean((0, 1)), atol=2)
+    detail = picture - cv2.blur(picture, (9, 9)).astype(float)
+    kept = made - cv2.blur(made, (9, 9)).astype(float)
+    assert np.corrcoef(detail.ravel(), kept.ravel())[0, 1] > 0.99
+
+
 def test_a_style_is_given_at_every_tap_the_deepest_first():
     network = StyleTransfer("relu2_1", coarse_to_fine=True)
     model = TranslationModel(network, make_task("stylize"))
     assert [tap for tap, _ in network.stages] == ["relu2_1", "relu1_1"]
     rng = np.random.default_rng(0)
     picture, style = rng.integers(0, 256, (2, 32, 40, 3)).astype("uint8")
-    x, other = (p[None] / np.float32(127.5) - 1 for p in (picture, style))
+    framed = np.pad(picture, [(32, 32), (32, 32), (0, 0)], "symmetric")
+    x, other = (p[None] / np.float32(127.5) - 1 for p in (framed, style))
     for tap, decoder in network.stages:
         vgg = load_vgg_features(taps=[tap])
         (own,), (wanted,) = ([np.asarray(f) for f in vgg(p)] for p in (x, other))
@@ -68,9 +85,9 @@ def test_a_style_is_given_at_every_tap_the_deepest_first():
         colours = decoder.get_layer("colours")
         colours.kernel.assign(rng.normal(size=colours.kernel.shape) / 40)
         x = x + np.asarray(decoder(mixed)) - np.asarray(decoder(own))
-    made = np.asarray(network([picture[None] / np.float32(127.5) - 1, other]))
+    made = np.asarray(network([framed[None] / np.float32(127.5) - 1, other]))
     np.testing.assert_allclose(made, x, atol=1e-3)
-    expected = np.clip(np.rint((x[0] + 1) * 127.5), 0, 255)
+    expected = np.clip(np.rint((x[0, 32:-32, 32:-32] + 1) * 127.5), 0, 255)
     assert np.ptp(expected - picture) > 20
     assert np.abs(stylize(picture, style, model) - expected).max() <= 1
     same = stylize(picture, style, model, strength=0)
