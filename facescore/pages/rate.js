@@ -29,12 +29,14 @@ async function start() {
     if (i >= 0) write(i, body.score);
   }
   if (lost.length) tell(`Not saved before, and saved now: ${lost.length}.`);
+  else if (!scores.some(Boolean)) tell("1 is what you like least, 5 most. Keys, or the buttons below.");
   $("#folder").textContent = queue.folder;
   $("#table").textContent = queue.table;
   for (let score = 1; score <= 5; score++) {
     const button = document.createElement("button");
     button.dataset.steps = "";
     button.setAttribute("aria-label", `Score ${score}`);
+    button.title = { 1: "least liked", 5: "most liked" }[score] ?? "";
     const parts = ["i", "strong", "span"].map((tag) => document.createElement(tag));
     parts[1].textContent = score;
     parts[2].setAttribute("aria-hidden", "true"); // how often it was given
@@ -137,7 +139,7 @@ function end() {
   $("#caption").textContent = "";
   const left = scores.filter((score) => !score).length;
   if (left) say(`${left} skipped`, "Press G and a number, or ← to go back.");
-  else say("Every picture has a score", "Close this page, and stop the command with Ctrl-C.");
+  else say("Every picture has a score", "Close this page, and stop the command with Ctrl-C. facescore train-scorer learns from the scores.");
 }
 
 function rate(score) {

@@ -18,6 +18,8 @@ const NAMES = {
   unsure: "Unsure",
   unsaved: "Not saved yet",
 };
+const UNSEARCHED = "Nobody has searched this folder: facescore annotate start suggests faces. Or draw them here.";
+const LEARN = "facescore annotate train learns from what was accepted.";
 const TODO = ["new", "suggested", "draft"];
 const ASIDE = ["skipped", "unsure"];
 
@@ -227,7 +229,7 @@ function settle(state, none = false) {
   else if (before >= 0) go(before);
   else {
     editor.draw();
-    say("All of these are done", "Choose “All” or “Accepted” above to look again.");
+    say("All of these are done", `Choose “All” or “Accepted” above to look again. ${LEARN}`);
   }
 }
 
@@ -240,7 +242,8 @@ function reopen() {
 
 function empty() {
   const todo = $("#filter").value === "todo" && !states.some((state) => TODO.includes(state));
-  say(todo ? "Nothing left to review" : "No such pictures", "Choose others above.");
+  const more = "Choose others above.";
+  todo ? say("Nothing left to review", `${more} ${LEARN}`) : say("No such pictures", more);
   describe();
 }
 
@@ -254,9 +257,11 @@ function describe() {
   const state = shown && saver.waiting.has(shown.i) && !$("#unsaved").hidden ? "unsaved" : shown?.state;
   $("#state").dataset.state = state || "new";
   $("#state").textContent = shown ? NAMES[state] : "–";
-  $("#message").hidden = !shown?.message;
   const fix = state === "problem" && editor.image ? " Accepting replaces the file." : "";
-  $("#message").textContent = (shown?.message || "") + fix;
+  const hint = shown && states.every((each) => each === "new") ? UNSEARCHED : "";
+  $("#message").textContent = shown?.message ? shown.message + fix : hint;
+  $("#message").classList.toggle("soft", !shown?.message);
+  $("#message").hidden = !$("#message").textContent;
   $("#reopen").hidden = !["accepted", ...ASIDE].includes(shown?.state);
   list();
   if (shown && editor.image) {

@@ -114,6 +114,7 @@ def test_rating_with_keys(browser, folder):
     with LocalServer(RatingApp(folder)) as server:
         browser.get(server.url)
         until(lambda: "0.png" in text(browser, "#caption"))
+        assert "5 most" in text(browser, "#toast")
         press(browser, "5", "s", "2", "4")  # as fast as one can
         assert written("0.png,5", "2.png,2", "3.png,4")
         press(browser, "u")
@@ -273,6 +274,17 @@ def test_a_write_that_is_refused_holds_up_no_other(browser, folder):
         (folder / "elsewhere").rename(folder / "0.png")
         browser.find_element(By.CSS_SELECTOR, "#unsaved button").click()
         until(lambda: label_path(folder / "0.png").exists())
+
+
+def test_a_folder_that_nobody_searched_says_how_to(browser, folder):
+    with LocalServer(ReviewApp(Annotations(folder))) as server:
+        browser.get(server.url)
+        until(lambda: "annotate start" in text(browser, "#message"))
+        for number in range(1, 6):
+            until(lambda n=number: text(browser, "#caption").startswith(f"#{n} "))
+            assert (number > 1) == (text(browser, "#message") == "")
+            press(browser, "0")
+        until(lambda: "annotate train" in text(browser, "#notice"))
 
 
 def test_a_damaged_picture_says_why_and_is_no_longer_to_review(browser, folder):
