@@ -15,6 +15,7 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import cv2
 import numpy as np
 
 import oppai
@@ -90,8 +91,12 @@ def draw_translations(pix2pix):
         (with_inset(c, style), oppai.stylize(c, style))
         for c, style in zip(characters, styles, strict=True)
     ]
-    lines = [np.dstack([draw_lines(UNSEEN + i, SIZE)] * 3) for i in range(2)]
-    rows["pix2pix"] = [(each, oppai.translate(each, pix2pix)) for each in lines]
+    small = SIZE[0] // 2, SIZE[1] // 2  # near the size that the run learnt
+    lines = [np.dstack([draw_lines(UNSEEN + i, small)] * 3) for i in range(2)]
+    rows["pix2pix"] = [
+        tuple(cv2.resize(p, SIZE) for p in (each, oppai.translate(each, pix2pix)))
+        for each in lines
+    ]
     pictures = [p for pairs in rows.values() for pair in pairs for p in pair]
     write_image(IMAGES / "translations.jpg", sheet(pictures, columns=4, pad=4))
 

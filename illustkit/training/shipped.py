@@ -39,11 +39,12 @@ def save_network(
         UserError: If float16 cannot hold a weight.
     """
     arrays: dict[str, np.ndarray] = {}
-    for variable in network.weights:
-        half = np.asarray(variable, "float32").astype(np.float16)
+    for name, variable in _named_weights(network).items():
+        with np.errstate(over="ignore"):  # told by name
+            half = np.asarray(variable, "float32").astype(np.float16)
         if not np.isfinite(half).all():
-            raise UserError(f"float16 cannot hold {variable.path}: train it again.")
-        arrays[variable.path] = half
+            raise UserError(f"float16 cannot hold {name}: train it again.")
+        arrays[name] = half
     text = json.dumps(dict(settings)).encode()
     arrays[_CONFIG] = np.frombuffer(text, np.uint8)
     memory = io.BytesIO()
@@ -104,7 +105,7 @@ def load_network(
     settings, arrays = read_network(path)
     with reading(path, "Install the package again."), precision("float32"):
         network = build(settings)
-    names = {variable.path: variable for variable in network.weights}
+    names = _named_weights(network)
     if set(names) != set(arrays):
         differing = sorted(set(names) ^ set(arrays))[0]
         raise UserError(
@@ -113,3 +114,15 @@ def load_network(
     for name, variable in names.items():
         variable.assign(arrays[name].astype(np.float32))
     return network
+
+
+def _named_weights(network):
+    """Return a dict from a weight's path to it; networks inside may share one."""
+    named: dict[str, Any] = {}
+    for variable in network.weights:
+        name, number = variable.path, 1
+        while name in named:
+            number += 1
+            name = f"{variable.path}#{number}"
+        named[name] = variable
+    return named

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import cv2
+import keras
 import numpy as np
 import pytest
 from skimage.color import deltaE_ciede2000
@@ -11,6 +12,7 @@ import oppai
 from illustkit.errors import UserError
 from illustkit.images import read_image, uint8_to_lab
 from illustkit.samples import HANDS, draw_character, draw_lines, draw_parts
+from oppai.models.vgg import load_vgg_features
 from oppai.translation.sketch import roughen
 from oppai.translation.translate import WEIGHTS, load_translation
 
@@ -78,20 +80,49 @@ def test_holes_are_nearer_to_the_truth_than_telea_s(characters):
     assert np.mean(gains) > 0.5
 
 
+def test_a_style_s_statistics_come_nearer_and_the_lines_stay(characters):
+    vgg = load_vgg_features(taps=["relu1_1", "relu2_1", "relu3_1"])
+
+    def statistics(picture):
+        features = vgg(picture[None] / np.float32(127.5) - 1)
+        return [
+            np.stack([f.mean((0, 1, 2)), f.std((0, 1, 2))])
+            for f in map(keras.ops.convert_to_numpy, features)
+        ]
+
+    def edges(picture):
+        grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+        return np.hypot(cv2.Sobel(grey, 5, 1, 0), cv2.Sobel(grey, 5, 0, 1)).ravel()
+
+    ratios, kept = [], []
+    for picture, style in zip(characters, characters[1:], strict=False):
+        made = oppai.stylize(picture, style)
+        wanted, before, after = map(statistics, (style, picture, made))
+        squares = [
+            [np.square(a - b).mean() for a, b in zip(s, wanted, strict=True)]
+            for s in (before, after)
+        ]
+        ratios.append(np.divide(squares[1], squares[0]))
+        kept.append(np.corrcoef(edges(picture), edges(made))[0, 1])
+    assert (np.mean(ratios, 0) < 0.5).all() and min(kept) > 0.8
+    same = oppai.stylize(characters[0], characters[1], strength=0)
+    np.testing.assert_array_equal(same, characters[0])
+
+
 @pytest.mark.parametrize("path", sorted(WEIGHTS.glob("*.npz")), ids=lambda p: p.name)
 def test_files_are_small(path):
     assert path.stat().st_size < 8e6
 
 
 def test_what_the_package_has_no_network_for_is_told():
-    with pytest.raises(UserError, match="no network of the task 'stylize'"):
-        load_translation("default", "stylize")
+    with pytest.raises(UserError, match="no network of the task 'pix2pix'"):
+        load_translation("default", "pix2pix")
 
 
 def test_the_guide_shows_a_small_picture_of_them():
     docs = Path(__file__).parents[3] / "docs"
     assert "images/translations.jpg" in (docs / "oppai.md").read_text("utf-8")
     picture = docs / "images" / "translations.jpg"
-    assert picture.stat().st_size < 300_000
+    assert picture.stat().st_size < 500_000
     height, width = read_image(picture).shape[:2]
-    assert width > 4 * 168 and height > 4 * 200  # four rows of two pairs
+    assert width > 4 * 168 and height > 6 * 200  # six rows of two pairs
