@@ -413,12 +413,12 @@ def test_tabs_are_chosen_by_keys_and_keep_what_was_drawn_and_made(
     mask = page.mask()
     page.restore()
     names = page.app.start()["tabs"]
-    assert names == ["restore", "colorize", "clean", "complete", "segment"]
+    assert names == "restore colorize clean complete segment stylize".split()
     page.click("#tab-restore")
     for key, expected in [
-        (Keys.ARROW_LEFT, "segment"),
+        (Keys.ARROW_LEFT, "stylize"),
         (Keys.ARROW_RIGHT, "restore"),
-        (Keys.END, "segment"),
+        (Keys.END, "stylize"),
         (Keys.HOME, "restore"),
         (Keys.ARROW_RIGHT, "colorize"),
         ("3", "clean"),
