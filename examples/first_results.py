@@ -35,6 +35,15 @@ def run(folder: Path, command: str) -> float:
     return time.monotonic() - start
 
 
+def page_of(command: str) -> str:
+    """Return the command that opens a package's page, as it is typed here."""
+    name = command.split()[0]
+    script = Path(sys.executable).with_name(name)
+    if script.is_relative_to(Path.cwd()):
+        name = str(script.relative_to(Path.cwd()))
+    return f"{name} serve"
+
+
 def first_results(folder: Path, n_icons: int = 16) -> Path:
     """Write a page with a restored picture, found faces and new icons.
 
@@ -66,22 +75,25 @@ def first_results(folder: Path, n_icons: int = 16) -> Path:
                 "truth.png": "as it was drawn",
             },
             "Nothing told where the mosaic is, or how large its blocks are.",
+            "A page restores and colours your pictures:",
         ),
         (
             "Faces found",
             "facescore detect comic_page.jpg --output faces",
             {"faces/comic_page.jpg": "with a confidence for each face"},
             CREDIT,
+            "A page finds the faces of yours:",
         ),
         (
             "New icons",
             f"illust-diffusion sample --n {n_icons} --output icons",
             {"icons/grid.png": "nobody drew these"},
             "Learnt from 8,000 icons that a program draws, which are free of rights.",
+            "A page makes them as you wish:",
         ),
     ]
     sections = []
-    for title, command, pictures, note in rows:
+    for title, command, pictures, note, further in rows:
         print(f"$ {command}", flush=True)
         seconds = run(folder, command)
         if missing := [name for name in pictures if not (folder / name).is_file()]:
@@ -94,7 +106,8 @@ def first_results(folder: Path, n_icons: int = 16) -> Path:
         sections.append(
             f"<section><h2>{title}</h2><p><code>{html.escape(command)}</code>, "
             f"{seconds:.0f} s</p><div class=row>{figures}</div>"
-            f"<p>{html.escape(note)}</p></section>"
+            f"<p>{html.escape(note)}</p><p>{html.escape(further)} "
+            f"<code>{html.escape(page_of(command))}</code></p></section>"
         )
     return write_whole(folder / "index.html", PAGE.format("".join(sections)))
 
