@@ -43,11 +43,12 @@ def test_trainings_of_a_run_end_early_and_show_in_tensorboard(package):
     app = importlib.import_module(f"{package}.cli.main").app
     for name, command in commands(typer.main.get_command(app)):
         words = name.split()[-1].split("-")
-        if "train" in words:
+        if "train" in words or "distill" in words:
             options = {option for p in command.params for option in p.opts}
             assert "--tensorboard" in options, name
-            # A GAN holds nothing out by which to judge it.
-            assert "--early-stopping" in options or name == "train-gan", name
+            # A GAN and a student hold nothing out by which to judge them.
+            judged = name not in ("train-gan", "distill")
+            assert judged == ("--early-stopping" in options), name
 
 
 LOOKS_FIRST = {

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from diffusion.cli.options import NAME, NamedArgument, Precision, Strategy
-from illustkit.cli import given, user_errors
+from illustkit.cli import TensorBoard, given, user_errors
 
 
 def distill(
@@ -35,6 +35,7 @@ def distill(
     ] = None,
     precision: Precision = None,
     strategy: Strategy = "auto",
+    tensorboard: TensorBoard = False,
     seed: Annotated[int | None, typer.Option(help="Decides all that is random.")] = (
         None
     ),
@@ -46,11 +47,13 @@ def distill(
     """
     with user_errors(NAME):
         from diffusion.training.distillation import distill as distill_model
+        from illustkit.training.watching import watching
 
         distill_model(
             model,
             run,
             strategy=strategy,
+            callbacks=watching(tensorboard=tensorboard),
             **given(
                 steps=steps,
                 teacher_steps=teacher_steps,
