@@ -48,6 +48,7 @@ PAINTING = {
     "learning_rate": 2e-4,
     "verbose": 2,
 }
+MEAN_COLOUR = 4.0, 6.3  # a*, b* of the 1,637 coloured pictures that were learnt
 COLOURED = [hand for hand in HANDS if hand != "manga"]
 
 
@@ -74,10 +75,14 @@ def unseen(data, n, side=256):
     return {k: [shrink(p, side) for p in pictures] for k, pictures in kinds.items()}
 
 
-def colorize(data, n, model):
-    """Compare the colours with grey, the one best colour, and those with hints."""
+def colorize(data, n, model, beside=None):
+    """Compare the colours with grey, a mean colour, and those with hints.
+
+    `beside` is another network; the gain over its ΔE00, picture by picture, is printed.
+    """
     rng = np.random.default_rng(0)
     rows, shown = [], []
+    gains: list[float] = []
     for kind, pictures in unseen(data, n).items():
         truths = [uint8_to_lab(p) for p in pictures]
         one = np.mean([t[..., 1:].mean((0, 1)) for t in truths], axis=0)
@@ -86,9 +91,12 @@ def colorize(data, n, model):
             height, width = picture.shape[:2]
             made = {
                 "grey": np.dstack([truth[..., :1], np.zeros_like(truth[..., 1:])]),
-                "one colour": np.dstack(
-                    [truth[..., :1], np.broadcast_to(one, truth[..., 1:].shape)]
-                ),
+                **{
+                    name: np.dstack(
+                        [truth[..., :1], np.broadcast_to(ab, truth[..., 1:].shape)]
+                    )
+                    for name, ab in (("one colour", one), ("mean colour", MEAN_COLOUR))
+                },
             }
             places = [
                 (int(rng.integers(width)), int(rng.integers(height))) for _ in range(30)
@@ -105,6 +113,10 @@ def colorize(data, n, model):
             for name, lab in made.items():
                 error = deltaE_ciede2000(truth, lab)
                 figures.setdefault(name, []).append(error.mean())
+            if beside:
+                other = uint8_to_lab(oppai.colorize(picture, beside))
+                error = deltaE_ciede2000(truth, other).mean()
+                gains.append(error - figures["network"][-1])
             near = np.zeros((height, width), "uint8")
             for x, y in places[:10]:
                 cv2.circle(near, (x, y), 5, 1, -1)
@@ -112,7 +124,15 @@ def colorize(data, n, model):
                 error = deltaE_ciede2000(truth, made[name])[near > 0].mean()
                 figures.setdefault(f"{name}, near", []).append(error)
         rows.append((kind, {k: np.mean(v) for k, v in figures.items()}))
+    if beside:
+        rows.append(("gain over the other", interval(gains)))
     return rows, shown, 5
+
+
+def interval(values):
+    """Return the mean and how far its 95 % interval reaches."""
+    reach = 1.96 * np.std(values, ddof=1) / np.sqrt(len(values))
+    return {"mean": np.mean(values), "±": reach, "pictures": len(values)}
 
 
 def line_figures(found, truth, radius=2):
@@ -365,12 +385,16 @@ def main():
         default="default",
         help="a run instead of ours; of pix2pix the folder of both",
     )
+    parser.add_argument("--beside", help="another run, of colorize")
     parser.add_argument("--output", type=Path, help="sheet to write, PNG")
     options = parser.parse_args()
     model = options.run
     if options.task != "pix2pix":
         model = load_translation(options.run, options.task)
-    rows, shown, columns = TASKS[options.task](options.data, options.n, model)
+    more = {}
+    if options.beside:
+        more["beside"] = load_translation(options.beside, "colorize")
+    rows, shown, columns = TASKS[options.task](options.data, options.n, model, **more)
     for name, figures in rows:
         print(name)
         for figure, value in figures.items():
