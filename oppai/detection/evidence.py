@@ -14,6 +14,7 @@ _LEVELS = 2, 6, 12  # grey levels from which a difference counts as a step
 _MOST = 600  # cells: more of them are no further evidence
 _REACH = 3.0  # standard deviations: nothing further out was seen in training
 _SLIGHT = 4, 12  # levels of a change from block to block that shading makes, too
+_SAME = 6  # levels by which a pixel may differ from its block's mean
 _FULL = 12  # samples of 16 that are hidden in a cell that counts as inside
 NAMES = (
     *(f"{name}, {level} levels" for level in _LEVELS for name in ("sides", "whole")),
@@ -170,19 +171,53 @@ def explained_by_blocks(grey: np.ndarray, region: Region) -> float:
     values = grey[region.slices].astype(np.float32)
     size = [2 * round(1.5 * block) + 1 for block in grid.block]
     values = values - cv2.blur(values, tuple(size))
-    x, y = (
-        np.floor((np.arange(start, stop) + 0.5 - origin) / block).astype(int)
-        for start, stop, origin, block in zip(
-            region.box[:2], region.box[2:], grid.origin, grid.block, strict=True
-        )
-    )
-    numbers = ((y - y[0])[:, None] * (x[-1] - x[0] + 1) + x - x[0])[region.mask]
+    numbers = _numbers(region)[region.mask]
     values = values[region.mask]
     counts = np.maximum(np.bincount(numbers), 1)
     means = np.bincount(numbers, values) / counts
     total = float((values**2).mean())
     rest = float(((values - means[numbers]) ** 2).mean())
     return 1 - rest / max(total, 1e-6) if total > 1 else 0.0
+
+
+def plain_part(grey: np.ndarray, region: Region) -> float:
+    """Return the part of a region's pixels that have the colour of their block.
+
+    Of three rows of blocks what lies beyond the rim is much of the variance, and little
+    of the pixels.
+
+    Args:
+        grey: uint8 `(height, width)`.
+        region: A `Region` with a grid.
+
+    Returns:
+        0..1; pixels beside a line do not count.
+    """
+    block, start = _grid_of(region).block, region.box[:2]
+    inner = []
+    for k, length in enumerate(region.mask.shape[::-1]):
+        place = np.arange(length) + 0.5 + start[k] - _grid_of(region).origin[k]
+        away = np.minimum(place % block[k], -place % block[k])
+        inner.append(away >= min(1, block[k] / 4))
+    seen = region.mask & inner[1][:, None] & inner[0]
+    numbers, values = _numbers(region)[seen], grey[region.slices][seen].astype(float)
+    if not len(numbers):
+        return 0.0
+    counts = np.maximum(np.bincount(numbers), 1)
+    means = np.bincount(numbers, values) / counts
+    return float((np.abs(values - means[numbers]) <= _SAME).mean())
+
+
+def _numbers(region):
+    """Return the number of the block of every pixel of a region's box."""
+    grid = _grid_of(region)
+    x, y = (
+        np.floor((np.arange(start, stop) + 0.5 - origin) / block).astype(int)
+        for start, stop, origin, block in zip(
+            region.box[:2], region.box[2:], grid.origin, grid.block, strict=True
+        )
+    )
+    return (y - y[0])[:, None] * (x[-1] - x[0] + 1) + x - x[0]
 
 
 def changes_at_lines(grey: np.ndarray, region: Region) -> tuple[int, int]:

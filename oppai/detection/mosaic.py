@@ -15,6 +15,7 @@ from oppai.detection.evidence import (
     grid_scores,
     is_grid,
     is_jpeg_grid,
+    plain_part,
     scores_on_grid,
     step_profiles,
     weigh,
@@ -51,6 +52,10 @@ _EXPLAINED, _BETTER = 0.8, 0.1
 # Log odds: among grids of any size each is less likely; what a fraction of the variance
 # that blocks explain adds, and the fraction at which it adds nothing.
 _DOUBT, _EXPLAINING, _USUAL = 2.7, 20.0, 0.85
+# What a part of plain pixels says less than so much of the variance, and of how much of
+# that it says more, as what is plain all over has little; and up to how many blocks a
+# rim is much of a region's shorter side.
+_BEYOND, _SOME, _ROWS = 0.08, 0.5, 16
 # Least part of the box around a region that it fills: the gutters between a page's
 # panels lie on a grid too.
 _FILLED = 0.12
@@ -460,7 +465,11 @@ def _checked(grey, region, doubt):
         return replace(region, confidence=0.0)
     confidence = region.confidence or 0.5
     odds = np.log(confidence / max(1 - confidence, 1e-6)) - _DOUBT - doubt
-    odds += _EXPLAINING * (explained_by_blocks(grey, region) - _USUAL)
+    explained = explained_by_blocks(grey, region)
+    sides = zip(region.mask.shape[::-1], region.grid.block, strict=True)
+    if explained > _SOME and min(side / block for side, block in sides) <= _ROWS:
+        explained = max(explained, plain_part(grey, region) - _BEYOND)
+    odds += _EXPLAINING * (explained - _USUAL)
     return replace(region, confidence=float(1 / (1 + np.exp(-odds))))
 
 

@@ -32,7 +32,7 @@ _LOSS, _SURER = 0.03, 0.02
 _LINE, _ALIKE = 0.5, 0.01
 _FEW = 8  # oblong blocks of whole pixels that may as well be of others
 _NEVER = -1e3  # a score
-_LACKING = 0.5  # part of a step that a line without one costs
+_LACKING = 0.7  # part of a step that a line without one costs
 _EITHER = 0.25  # pixels: half of what the two kinds of lines differ by
 # Which point of a pixel lies in its block: the middle (Pillow) or the edge (OpenCV).
 _PIXELS = (0.5, 0.0)

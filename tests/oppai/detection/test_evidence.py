@@ -7,9 +7,11 @@ from oppai.detection import segmenter, training
 from oppai.detection.evidence import (
     NAMES,
     changes_at_lines,
+    explained_by_blocks,
     gather_evidence,
     grid_scores,
     is_grid,
+    plain_part,
     weigh,
 )
 from oppai.detection.segmenter import SAMPLES
@@ -29,6 +31,29 @@ def test_steps_on_the_lattice_score_one_and_others_less():
     assert on == pytest.approx([1, 1])
     beside = score(Grid((6, 7), (1, 6)))
     assert beside[0] < 0 and beside[1] == pytest.approx(1)
+
+
+def test_a_rim_is_few_pixels_and_much_of_the_variance():
+    # Three rows of blocks of 10 pixels, and two rows of noise beyond them.
+    rng = np.random.default_rng(0)
+    grey = rng.integers(0, 256, (60, 140), np.uint8)
+    grey[10:40, 20:120] = rng.integers(90, 166, (3, 10)).repeat(10, 0).repeat(10, 1)
+    grid = Grid((10, 10), (0, 0))
+    region = region_at((20, 10), np.ones((32, 100), bool), grid=grid)
+    # Inner pixels: 8 of 10 along either side; of the rim's rows one is beside a line.
+    plain = 3 * 8 / (3 * 8 + 1)
+    assert plain_part(grey, region) == pytest.approx(plain, abs=0.01)
+    assert explained_by_blocks(grey, region) < 0.75
+    beside = region_at((20, 10), np.ones((32, 100), bool), grid=grid.moved(5, 0))
+    assert plain_part(grey, beside) < 0.4
+
+
+def test_plain_pixels_are_of_their_own_block():
+    # Two levels more at each pixel.
+    grey = np.tile(np.arange(100, dtype=np.uint8) * 2, (40, 1))
+    region = region_at((0, 0), np.ones((40, 100), bool), grid=Grid((10, 10)))
+    # Of inner pixels 1 to 8 of a block the mean is 4.5, and 2 to 7 are within 3.
+    assert plain_part(grey, region) == pytest.approx(6 / 8)
 
 
 def test_blocks_of_shading_change_at_their_lines_and_shading_does_not():
