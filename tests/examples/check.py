@@ -5,6 +5,7 @@ import socket
 
 import pytest
 
+from illustkit.web.server import LocalServer
 from oppai.inference.restore import load_once
 from tests.examples.case import Case
 from tests.examples.cases import (
@@ -30,6 +31,10 @@ def no_network(host, *more, **options):
     if host in ("127.0.0.1", "localhost"):
         return LOOK_UP(host, *more, **options)
     raise AssertionError(f"an example asks the network for {host}")
+
+
+def no_user(server):
+    raise AssertionError("an example waits for a user: `prepare=answering_page`")
 
 
 # The demos have tests of their own, and take longest: `--run-large` runs them here too.
@@ -68,6 +73,7 @@ def check_example(example, made, tmp_path, monkeypatch):
         set_up(source, made, tmp_path, case.files, case.without)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(socket, "getaddrinfo", no_network)
+    monkeypatch.setattr(LocalServer, "wait", no_user)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user_cache"))
     values = VALUES.get(example.key.split(":")[0], {}) | dict(case.values)
     if example.key not in WITH_OWN_RESTORER:

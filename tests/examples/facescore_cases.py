@@ -11,6 +11,7 @@ import pytest
 from .case import (
     Case,
     Make,
+    answering_page,
     drawn,
     face,
     icons,
@@ -172,6 +173,10 @@ def tiny_trainings(patch: pytest.MonkeyPatch, stack: contextlib.ExitStack) -> No
 
 
 CASES: dict[str, Case] = {
+    "facescore:serve": Case(
+        prepare=answering_page,
+        smaller=(('"runs/faces"', '"runs/faces", port=0, open_browser=False'),),
+    ),
     "facescore:start": Case(prepare=cascade),
     "facescore:crop_faces": Case(prepare=cascade),
     "facescore:crop_folder": Case(
