@@ -26,7 +26,7 @@ STYLE_SIDE = 512  # pixels of a style's shorter side: more show no more of its s
 FRAME = 32  # pixels: VGG16 takes what is outside for black, and sees it so far
 # Pixels of the picture's shorter side at most, by tap: deep features are as large as
 # those of the style, and soon seen.
-SEEN_SIDES = {"relu4_1": STYLE_SIDE, "relu3_1": STYLE_SIDE, "relu2_1": 2 * STYLE_SIDE}
+SEEN_SIDES = dict.fromkeys(("relu4_1", "relu3_1", "relu2_1"), STYLE_SIDE)
 
 
 def complete(
@@ -178,7 +178,7 @@ def stylize(
 
     A large picture is decoded in parts, all with the means and deviations of the whole
     picture's features, so that no seam shows. From coarse to fine, deep features are
-    those of the picture at 512 or 1024 pixels. The network with two encoders paints
+    those of the picture at 512 pixels. The network with two encoders paints
     each part by itself.
 
     Example:
