@@ -56,6 +56,7 @@ LOOKS_FIRST = {
         *("train-translation clean missing", "translate missing --run missing"),
         *("clean missing", "colorize missing", "segment missing"),
         *("clean a.png --run missing", "complete a.png --mask missing"),
+        *("complete a.png", "complete a.png --box 1,1,4,4 --mask a.png"),
         *("stylize missing --run missing --style a.png",),
         "stylize a.png --run missing --style missing",
     ],

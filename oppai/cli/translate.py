@@ -218,6 +218,8 @@ def complete(
     with user_errors(NAME, goes_on=not overwrite):
         from illustkit.images.listing import check_given
 
+        if (mask is None) == (not box):
+            raise UserError("Give a hole by `box` or by `mask`, one of both.")
         boxes = [parse_numbers(text, 4, "--box") for text in box] if box else None
         if mask is not None:
             check_given([mask])
