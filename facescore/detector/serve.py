@@ -5,7 +5,6 @@ import io
 import json
 import tempfile
 import threading
-import urllib.parse
 import zipfile
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -20,8 +19,8 @@ from illustkit.errors import UserError
 from illustkit.images import write_image
 from illustkit.tables import write_table
 from illustkit.web.pictures import ServedPictures
-from illustkit.web.requests import FileAnswer, RequestError
-from illustkit.web.server import App, free_port
+from illustkit.web.requests import FileAnswer, RequestError, attachment
+from illustkit.web.server import App
 from illustkit.web.server import serve as serve_app
 from illustkit.web.uploads import named, safe_name
 
@@ -54,7 +53,7 @@ class FacesApp(App):
     """
 
     name, pages, page = "facescore", Path(__file__).parents[1] / "pages", "faces.html"
-    most_bytes = _MOST_BYTES
+    usual_port, most_bytes = PORT, _MOST_BYTES
 
     def __init__(
         self,
@@ -114,9 +113,7 @@ class FacesApp(App):
         searched = self._get(key)
         with self._turn:
             name, data = self._drawn(searched)
-        quoted = urllib.parse.quote(name)
-        headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quoted}"}
-        return FileAnswer(data, "application/octet-stream", headers)
+        return FileAnswer(data, "application/octet-stream", attachment(name))
 
     def archive(self, data: bytes, texts: dict[str, str]) -> FileAnswer:
         """Return a ZIP of pictures with their faces drawn, each face, and the tables.
@@ -249,7 +246,7 @@ def serve(
     try:
         serve_app(
             app,
-            port=free_port(PORT, host) if port is None else port,
+            port=port,
             host=host,
             open_browser=open_browser,
         )

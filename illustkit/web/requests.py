@@ -55,6 +55,22 @@ class FileAnswer:
     headers: dict[str, str] = field(default_factory=dict)
 
 
+def attachment(name: str) -> dict[str, str]:
+    """Return the header by which a browser saves an answer under a name.
+
+    Example:
+    ```python
+    headers = attachment("é.png")
+    headers["Content-Disposition"]  # "attachment; filename*=UTF-8''%C3%A9.png"
+    ```
+
+    Args:
+        name: The file's name.
+    """
+    quoted = urllib.parse.quote(name)
+    return {"Content-Disposition": f"attachment; filename*=UTF-8''{quoted}"}
+
+
 class Handler(http.server.BaseHTTPRequestHandler):
     """Answers GET of the page, its files and pictures, GET and POST of functions.
 

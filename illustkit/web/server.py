@@ -44,6 +44,7 @@ class App:
             page is replaced by the token.
         page: Name of the HTML file in it.
         pictures: `illustkit.web.pictures.ServedPictures`, or `None`.
+        usual_port: TCP port where none is named; 0 is any free one.
         most_bytes: Most bytes of an upload.
         gets: Dict from a name to a function of whole numbers, returning JSON.
         posts: Dict from a name to a function of one dict, returning JSON; one of them
@@ -57,6 +58,7 @@ class App:
     pages: Path
     page = "index.html"
     pictures: ServedPictures | None = None
+    usual_port = 0
     most_bytes = 0
 
     def __init__(self) -> None:
@@ -150,13 +152,18 @@ def without_proxies() -> Iterator[None]:
 
 
 def serve(
-    app: App, *, port: int = 0, host: str = "127.0.0.1", open_browser: bool = True
+    app: App,
+    *,
+    port: int | None = 0,
+    host: str = "127.0.0.1",
+    open_browser: bool = True,
 ) -> None:
     """Serve a page until Ctrl-C.
 
     Args:
         app: The `App`.
-        port: TCP port; 0 takes a free one. Defaults to 0.
+        port: TCP port; 0 takes a free one, `None` the app's usual one, or a free one
+            where that is taken. Defaults to 0.
         host: See `LocalServer`; a line warns of any but 127.0.0.1. Defaults to
             "127.0.0.1".
         open_browser: Whether to open the page in the user's browser. Defaults to
@@ -164,6 +171,8 @@ def serve(
     """
     import webbrowser
 
+    if port is None:
+        port = _free_port(app.usual_port, host)
     with LocalServer(app, port=port, host=host) as server:
         if server.is_open:
             print(
@@ -180,14 +189,10 @@ def serve(
             print(flush=True)
 
 
-def free_port(usual: int, host: str = "127.0.0.1") -> int:
+def _free_port(usual, host):
     """Return the usual port, or 0 for any where it is taken.
 
     What a browser keeps belongs to an address with its port.
-
-    Args:
-        usual: TCP port.
-        host: See `LocalServer`. Defaults to "127.0.0.1".
     """
     with socket.socket() as probe:
         probe.settimeout(0.2)

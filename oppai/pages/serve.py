@@ -7,7 +7,6 @@ import mimetypes
 import os
 import tempfile
 import threading
-import urllib.parse
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,8 +18,8 @@ from illustkit.files import check_writable, expand_user
 from illustkit.images import list_images
 from illustkit.images.formats import format_of
 from illustkit.options import check_choice
-from illustkit.web.requests import FileAnswer, RequestError
-from illustkit.web.server import App, free_port
+from illustkit.web.requests import FileAnswer, RequestError, attachment
+from illustkit.web.server import App
 from illustkit.web.server import serve as serve_app
 from illustkit.web.uploads import named, safe_name
 from oppai.detection.find_censored import find_censored
@@ -60,7 +59,7 @@ class RestoreApp(App):
     """
 
     name, pages, page = "oppai", Path(__file__).parent, "restore.html"
-    most_bytes = _MOST_BYTES
+    usual_port, most_bytes = PORT, _MOST_BYTES
 
     def __init__(
         self,
@@ -200,9 +199,7 @@ class RestoreApp(App):
         if "save" in texts:
             return {"path": self._save(texts["save"], task, name, written)}
         kind = mimetypes.guess_type(name)[0] or _OCTETS
-        quoted = urllib.parse.quote(name)
-        headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quoted}"}
-        return FileAnswer(written, kind, headers)
+        return FileAnswer(written, kind, attachment(name))
 
     def progress(self, job: int) -> dict[str, Any]:
         """Return how far a step of the page is."""
@@ -398,7 +395,7 @@ def serve(
     try:
         serve_app(
             app,
-            port=free_port(PORT, host) if port is None else port,
+            port=port,
             host=host,
             open_browser=open_browser,
         )

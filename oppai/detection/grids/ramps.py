@@ -16,9 +16,7 @@ import numpy as np
 from oppai.censoring.block_grid import Grid
 from oppai.censoring.regions import Region
 
-_BETWEEN = (
-    0.16  # pixels: mean distance from whole ones; anywhere between them it is 1/4
-)
+_BETWEEN = 0.16  # pixels: mean distance from whole ones; of any place it is 1/4
 _FIRST, _GROWTH = 4, 2  # lines on either side of the middle that are fitted at first
 _LINES = 3  # fewer tell no size
 _OTHER = 0.08  # by how much the size may change, as a fraction
