@@ -98,7 +98,7 @@ def prepared(size, sees_mosaics):
     """Yield the inputs of a patch with a mosaic and of a whited-out one, by name."""
     character = draw_character(0)
     height, width = character.image.shape[:2]
-    square, _ = expand_box((width, height), character.garment_box)
+    square, _ = expand_box((width, height), character.face_box)
     patch = cut_patch(character.image, square, size)
     mask = np.zeros((size, size), np.uint8)
     mask[size // 4 : size * 3 // 4, size // 4 : size * 3 // 4] = 255

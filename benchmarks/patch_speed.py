@@ -61,7 +61,7 @@ def drawn(count, work):
         character = draw_character(seed, size=(384, 512))
         path = work / f"{seed}.png"
         write_image(path, character.image)
-        samples.append((path, character.garment_box))
+        samples.append((path, character.face_box))
     return samples
 
 

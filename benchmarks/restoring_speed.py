@@ -173,7 +173,7 @@ def main():
         truth = draw_character(7002, (400, 566))
         path = Path(folder) / "sample.png"
         seen, _ = oppai.add_mosaic(
-            truth.image, truth.garment_box, block=8, blur_size=0, picture_blur=0
+            truth.image, truth.face_box, block=8, blur_size=0, picture_blur=0
         )
         write_image(path, seen)
         start = time.perf_counter()

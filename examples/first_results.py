@@ -58,9 +58,7 @@ def first_results(folder: Path, n_icons: int = 16) -> Path:
 
     folder.mkdir(parents=True, exist_ok=True)
     character = draw_character(5003, (400, 566))
-    left, top, right, bottom = character.garment_box
-    inset = (right - left) / 6
-    box = left + inset, top + inset, right - inset, bottom - inset
+    box = character.face_box
     censored = add_mosaic(character.image, box, block=8, blur_size=0, picture_blur=0)
     write_image(folder / "censored.png", censored.image)
     write_image(folder / "truth.png", character.image)

@@ -142,9 +142,9 @@ def draw_samples(
     first: int = 0,
     progress: bool = True,
 ) -> None:
-    """Draw characters to train on, each with a box on its garment.
+    """Draw characters to train on, each with a box on its face.
 
-    The box is about half as wide and high as the garment, anywhere in it.
+    The box is about half as wide and high as the face, anywhere in it.
 
     Example:
     ```python
@@ -168,7 +168,7 @@ def draw_samples(
         character = draw_character(seed, size)
         if not path.exists():
             write_image(path, character.image)
-        left, top, right, bottom = character.garment_box
+        left, top, right, bottom = character.face_box
         rng = np.random.default_rng(seed)
         width, height = rng.uniform(0.45, 0.7, 2) * (right - left, bottom - top)
         left += rng.uniform(0, right - left - width)
@@ -190,9 +190,7 @@ def draw_samples(
 def _restore_first(folder, restorer):
     """Restore a drawn picture without any training; return the names of its files."""
     character = draw_character(5003, SIZE)
-    left, top, right, bottom = character.garment_box
-    inset = (right - left) / 6
-    box = left + inset, top + inset, right - inset, bottom - inset
+    box = character.face_box
     censored, _ = add_mosaic(character.image, box, block=8, blur_size=0, picture_blur=0)
     restored = restore(censored, restorer=restorer)
     names = [f"first-{name}.png" for name in ("censored", "restored", "truth")]
