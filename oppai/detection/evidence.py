@@ -1,12 +1,13 @@
 """The evidence that a region is a mosaic: counts of steps on its grid, weighed."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from oppai.censoring.block_grid import Grid
 from oppai.censoring.regions import Region
-from oppai.detection.grids.combs import comb_score, long_steps
+from oppai.detection.grids.combs import LEAST, comb_score, long_steps
 from oppai.detection.grids.straight import borders
 from oppai.detection.segmenter import SAMPLES, load_weights, steps
 
@@ -15,6 +16,9 @@ _MOST = 600  # cells: more of them are no further evidence
 _REACH = 3.0  # standard deviations: nothing further out was seen in training
 _SLIGHT = 4, 12  # levels of a change from block to block that shading makes, too
 _SAME = 6  # levels by which a pixel may differ from its block's mean
+# Variance that blocks leave, at least, and the part of it that their halves may leave,
+# where two blocks were taken for one: ramps of a few pixels leave half of it.
+_UNEXPLAINED, _HALF_REST = 0.2, 0.33
 _FULL = 12  # samples of 16 that are hidden in a cell that counts as inside
 NAMES = (
     *(f"{name}, {level} levels" for level in _LEVELS for name in ("sides", "whole")),
@@ -165,14 +169,45 @@ def explained_by_blocks(grey: np.ndarray, region: Region) -> float:
     Returns:
         1 where every block has one colour; a plain region gives 0.
     """
+    return _explained(_beside_means(grey, region), region)
+
+
+def finest_grid(grey: np.ndarray, region: Region) -> Grid:
+    """Return a mosaic's grid, or halves of its blocks if these explain far more.
+
+    Args:
+        grey: uint8 `(height, width)`.
+        region: A `Region` with a grid.
+
+    Returns:
+        A `Grid`; blocks stay four pixels or larger.
+    """
+    grid = _grid_of(region)
+    values = _beside_means(grey, region)
+    rest = 1 - _explained(values, region)
+    if rest < _UNEXPLAINED:
+        return grid
+    x, y = grid.block
+    sides = [(x / 2, y), (x, y / 2), (x / 2, y / 2)]
+    grids = [replace(grid, block=side) for side in sides if min(side) >= LEAST]
+    rests = [1 - _explained(values, replace(region, grid=own)) for own in grids]
+    if min(rests, default=1.0) > _HALF_REST * rest:
+        return grid
+    return grids[int(np.argmin(rests))]
+
+
+def _beside_means(grey, region):
+    """Return by how much pixels differ from the means of nine blocks around them."""
     import cv2
 
-    grid = _grid_of(region)
     values = grey[region.slices].astype(np.float32)
-    size = [2 * round(1.5 * block) + 1 for block in grid.block]
-    values = values - cv2.blur(values, tuple(size))
-    numbers = _numbers(region)[region.mask]
-    values = values[region.mask]
+    size = [2 * round(1.5 * block) + 1 for block in _grid_of(region).block]
+    return values - cv2.blur(values, tuple(size))
+
+
+def _explained(values, region):
+    """Return the fraction of some values' variance that blocks' means explain."""
+    numbers, values = _numbers(region)[region.mask], values[region.mask]
     counts = np.maximum(np.bincount(numbers), 1)
     means = np.bincount(numbers, values) / counts
     total = float((values**2).mean())

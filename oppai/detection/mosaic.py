@@ -11,6 +11,7 @@ from oppai.censoring.regions import Box, Region, region_at
 from oppai.detection.evidence import (
     changes_at_lines,
     explained_by_blocks,
+    finest_grid,
     gather_evidence,
     grid_scores,
     is_grid,
@@ -59,6 +60,8 @@ _BEYOND, _SOME, _ROWS = 0.08, 0.5, 16
 # Least part of the box around a region that it fills: the gutters between a page's
 # panels lie on a grid too.
 _FILLED = 0.12
+# Part of the pixels of an opaque mosaic that have their block's colour, at least.
+_PLAIN = 0.95
 # Log odds that a slight change from block to block takes or gives: of those of a mosaic
 # six in ten are steps, of those of shading three in a hundred.
 _NO_STEP, _STEP = 0.9, 3.0
@@ -409,20 +412,48 @@ def _find_at_its_size(picture, least, marked):
     grids = find_grids(sharp, whole=False, most=_MOST_ANY)
     regions += _search(sharp, False, least, marked, taken, grids)
     regions = [with_opacity(picture, region) for region in regions]
-    if not regions:
+    plain = [region for region in regions if _is_plain(grey, region)]
+    if not plain or len(plain) < len(regions):
+        # What shows edges within its blocks may be a part of a blended mosaic.
+        taken = np.zeros_like(taken)
+        for region in plain:
+            taken[region.slices] |= region.mask
         grids += find_grids(grey, whole=False, most=_MOST_ANY, measure=excess)
         places = [
             (grid, place)
             for grid, windows in grids
             for place in _places(windows, grey.shape)
         ]
-        regions = find_blended(picture, places, taken)
+        blended = find_blended(picture, places, taken)
+        regions = _without(regions, blended, taken) + blended
     return [
-        region
-        if region.opacity is not None
-        else replace(region, grid=from_corner(grey, region))
+        region if region.opacity is not None else _fitted(grey, region)
         for region in regions
     ]
+
+
+def _fitted(grey, region):
+    """Return a region with the grid that its blocks and its corner tell."""
+    if not region.grid.soft:
+        region = replace(region, grid=finest_grid(grey, region))
+    return replace(region, grid=from_corner(grey, region))
+
+
+def _is_plain(grey, region):
+    """Return whether a region's pixels have their blocks' colours, or an opacity."""
+    if region.opacity is not None or region.grid.soft:
+        return True
+    if explained_by_blocks(grey, region) >= _USUAL:
+        return True
+    return plain_part(grey, region) >= _PLAIN
+
+
+def _without(regions, blended, taken):
+    """Return the regions of which no more than half lies below blended ones."""
+    below = np.zeros_like(taken)
+    for region in blended:
+        below[region.slices] |= region.mask
+    return [r for r in regions if below[r.slices][r.mask].mean() <= 0.5]
 
 
 def _search(grey, whole, least, marked, taken, grids):

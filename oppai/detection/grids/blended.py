@@ -6,6 +6,7 @@ fraction of the jump of the blocks' means: the opacity.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,10 +15,11 @@ from oppai.censoring.blended import (
     estimate_opacity,
     jumps_at,
     unblend,
+    weighted_median,
 )
 from oppai.censoring.block_grid import Grid
 from oppai.censoring.regions import Box, Region, overlap, region_at
-from oppai.detection.grids.combs import fit_comb, long_steps
+from oppai.detection.grids.combs import LEAST, fit_comb, long_steps
 from oppai.detection.grids.forms import best_rectangle
 from oppai.detection.grids.straight import borders
 
@@ -29,13 +31,20 @@ _ATTEMPTS = 3  # of fitting a grid to a rectangle, and the rectangle to the grid
 _ROOM = 14  # blocks around a place that are looked at
 _LEAST = 3.0  # levels: from block to block times the opacity, to say anything
 _OFF, _OFF_LEVELS = 0.35, 1.5  # by which a jump may be off, as a fraction and in levels
-_SIDES, _GOOD = 24, 0.7  # sides of blocks that say something, and that fit, at least
+_SIDES, _GOOD = 24, 0.55  # sides of blocks that say something, and that fit, at least
+_GOOD_JPEG, _OFF_JPEG = (
+    0.7,
+    0.1,
+)  # of lines that may be a JPEG's, to a tenth of 8 pixels
+_PIXELS = 600  # that these sides are long, all together, at least
+_DOUBLE = 13.0  # pixels: up to here two blocks may have been taken for one
+_SHARP = 0.5  # least sharpness of the lines: 0.65 and more of blended mosaics
 _BLOCKS = 3  # of a mosaic along either side, at least
 _TRIED = np.arange(0.3, 0.97, 0.02)  # opacities that sides may agree on
 _AGREE = 0.06  # by how much they may differ from it
 _NO_SIGN = 0.05  # what a block loses that says nothing
-_RAMP = 0.14  # by how much less than what happens near the lines jumps may tell
 _RIM = 0.35  # part of the jump that is expected over a rim, at least
+_PART = 0.5  # by how much of it a jump over a rim may be off
 
 
 def find_blended(
@@ -57,13 +66,23 @@ def find_blended(
         left, top, right, bottom = place
         if taken[top:bottom, left:right].mean() > 0.3:
             continue
-        region = _grown(picture, grid, place)
+        # Edges below a mosaic hide its lines: two small blocks are taken for one.
+        grids = [grid, *_halves(grid)]
+        grown = (_grown(picture, own, place) for own in grids)
+        region = next((region for region in grown if region is not None), None)
         if region is None or taken[region.slices].mean() > 0.3:
             continue
         region.mask[taken[region.slices]] = False
         taken[region.slices] = True
         regions.append(region)
     return regions
+
+
+def _halves(grid):
+    """Return the grids of half the blocks, along either side or both."""
+    x, y = (b / 2 if 2 * LEAST <= b <= _DOUBLE else b for b in grid.block)
+    sides = {(x, y), (x, grid.block[1]), (grid.block[0], y)} - {grid.block}
+    return [replace(grid, block=side) for side in sorted(sides)]
 
 
 def excess(grey: np.ndarray) -> np.ndarray:
@@ -175,10 +194,16 @@ def blended_at(picture: np.ndarray, box: Box, grid: Grid) -> Region | None:
     lines = own.moved(0.5 - pixel, 0.5 - pixel)
     sides = _sides(picture, lines, box)
     good, clear = _judged(sides, opacity)
-    if clear < _SIDES or good < _GOOD * clear or _lacks_a_corner(sides, opacity):
+    least = _GOOD_JPEG if _like_jpeg(own) else _GOOD
+    if clear < _SIDES or good < least * clear or _lacks_a_corner(sides, opacity):
         return None
-    if _near_lines(picture, lines, box) > opacity + _RAMP:
-        return None  # an opaque mosaic that was enlarged: its jumps are ramps
+    gains = [_gains(*side[:2], opacity).sum() for side in sides]
+    if gains @ np.array(own.block[::-1]) < _PIXELS:
+        return None
+    # Lines of an opaque mosaic that was enlarged are ramps, which jump a little less.
+    near, sharp = (f(picture, lines, box) for f in (_near_lines, _sharpness))
+    if near > (opacity + 1) / 2 or sharp < _SHARP:
+        return None
     left, top, right, bottom = box
     mask = np.ones((bottom - top, right - left), bool)
     return region_at(
@@ -268,6 +293,12 @@ def _sides(picture, grid, box):
     return found
 
 
+def _like_jpeg(grid):
+    """Return whether the blocks of a JPEG, or of its colours, have the grid's lines."""
+    sides = np.array([*grid.block, *grid.origin]) / 8
+    return bool((np.abs(sides - np.rint(sides)) <= _OFF_JPEG).all())
+
+
 def _near_lines(picture, grid, box):
     """Return the opacity that the changes up to a quarter of a block from lines tell.
 
@@ -297,6 +328,30 @@ def _near_lines(picture, grid, box):
     return float(sum(told) / max(sum(weights), 1.0))
 
 
+def _sharpness(picture, grid, box):
+    """Return by how much the changes beside lines are the reverse of those over them.
+
+    A line between two pixels exceeds the differences beside it by its jump, and those
+    fall short by half of that on either side: 1. Of a ramp, two pixels change: 0.
+    """
+    left, top, right, bottom = box
+    view = np.asarray(picture[top:bottom, left:right], np.float32)
+    own = grid.moved(-left, -top)
+    over = beside = 0.0
+    for k, pixels in enumerate((view, view.swapaxes(0, 1))):
+        across = borders(pixels.shape[0], own.block[1 - k], own.origin[1 - k])
+        profile = _means(pixels, np.unique(across.clip(0, pixels.shape[0]))[:-1])
+        half = max(3, int(own.block[k] / 2))
+        lines = borders(pixels.shape[1], own.block[k], own.origin[k])
+        lines = lines[(lines >= half) & (lines < pixels.shape[1] - half)]
+        # From the middle of a block to the next one.
+        sign = np.sign(profile[:, lines + half - 1] - profile[:, lines - half])
+        over += float((sign * jumps_at(profile, lines)).sum())
+        for at in (lines - 1, lines + 1):
+            beside -= float((sign * jumps_at(profile, at)).sum())
+    return beside / max(over, 1.0)
+
+
 def _means(pixels, starts):
     sums = np.add.reduceat(pixels, starts, axis=0)
     counts = np.diff(starts, append=len(pixels))
@@ -324,6 +379,17 @@ def _fits(excess, rise, opacity):
     return clear, clear & (
         off <= np.maximum(_OFF_LEVELS, _OFF * np.abs(opacity * rise))
     )
+
+
+def _gains(excess, rise, opacity):
+    """Return by how much likelier jumps are in a mosaic: -1 to 1, 0 where nothing says.
+
+    Edges of the picture below are as likely one way as the other, so that they cancel.
+    """
+    expected = opacity * rise
+    nearer = np.abs(excess) - np.abs(excess - expected)
+    clear = np.abs(expected) >= _LEAST
+    return np.where(clear, nearer / np.maximum(np.abs(expected), _LEAST), 0.0)
 
 
 def _judged(sides, opacity):
@@ -370,8 +436,7 @@ def _rectangle(picture, grid, place):
     ]
     score = np.full((len(ends[1]) - 1, len(ends[0]) - 1), -_NO_SIGN)
     for k, (excess, rise, column, _) in enumerate(sides):
-        clear, fits = _fits(excess, rise, opacity)
-        value = np.where(fits, 1.0, np.where(clear, -1.0, 0.0))
+        value = _gains(excess, rise, opacity)
         target = score if k == 0 else score.T
         target[:, column] += value
         target[:, column - 1] += value
@@ -411,6 +476,9 @@ def _rim(picture, box, grid, opacity, side):
     pixels = np.asarray(view[:, start : at_most + 2 * int(block) + 2], np.float32)
     along, local = pixels, places - start
     excess = jumps_at(along, local)
+    # Beside an edge differences fall short of the edge, but nothing jumps.
+    jump = 2 * np.abs(along[:, local] - along[:, local - 1])
+    excess = excess.clip(-jump, jump)
     # The mean of the block that would begin there.
     sums = np.cumsum(along, axis=1)
     n = max(2, int(block) - 1)
@@ -425,7 +493,14 @@ def _rim(picture, box, grid, opacity, side):
     # By how much what is expected is nearer than nothing, of what it could be.
     gain = (np.abs(excess) - np.abs(excess - expected)).sum((0, 2))
     most = np.abs(expected).sum((0, 2))
-    good = np.flatnonzero((gain > _RIM * most) & (most > 0.5 * (high - low)))
+    # Over an edge of the picture all of what lies beyond begins, not a part of it.
+    ratio = np.divide(excess, expected, out=np.zeros_like(excess), where=expected != 0)
+    part = [
+        weighted_median(ratio[:, k].ravel(), np.abs(expected[:, k]).ravel())
+        for k in range(len(places))
+    ]
+    good = (gain > _RIM * most) & (most > 0.5 * (high - low))
+    good = np.flatnonzero(good & (np.abs(np.array(part) - 1) < _PART))
     if len(good):
         found = int(places[good[0]])
     else:

@@ -20,13 +20,13 @@ _REACH, _NEAR = 2.1, 1.5
 _PLAIN = 0.7  # part of a region's pixels that begin no block
 _BESIDE = 3  # pixels more that are looked at
 _STRONG = 16  # levels: a stronger step counts no more
-_OFF = 0.04  # by which a block's size may be off, as a fraction
+_OFF = 0.04  # by which a block's size may be off, as a fraction; of few blocks `_NEAR`
 # What a score loses for each block by which a side is off, and for a block of another
 # size: of those with the same lines, the one at hand is the middle one.
 _AWAY, _OTHER = 0.03, 0.5
 # How much of the steps on a grid's lines those from a corner may leave unexplained, and
 # by how much one kind of lines has to be better than the other.
-_LOSS, _SURER = 0.03, 0.02
+_LOSS, _SURER = 0.03, 0.06
 # Lines more that a grid from a corner has to explain than one of whole pixels does, and
 # by how much its blocks have to differ.
 _LINE, _ALIKE = 0.5, 0.01
@@ -49,15 +49,23 @@ def lines_from(start: int, block: float, n: int, pixel: float) -> np.ndarray:
 
     Args:
         start: The first pixel.
-        block: In pixels.
+        block: In pixels; `n` of them are whole pixels long.
         n: Number of blocks.
         pixel: Which point of a pixel lies in its block: 0.5, the middle; 0, the edge.
 
     Returns:
         int `(n + 1,)`.
     """
-    # The rounding of a multiple of 32 / 3 begins no new pixel.
-    return start + np.ceil(block * np.arange(n + 1) - pixel - 1e-6).astype(int)
+    length = round(n * block)
+    step = n / length
+    # As the programs round, where a point lies exactly between two blocks: OpenCV
+    # multiplies, Pillow adds the step again and again.
+    if pixel == 0:
+        places = np.arange(length) * (1 / (length / n))
+    else:
+        places = np.cumsum(np.append(pixel * step, np.full(length - 1, step)))
+    lines = np.searchsorted(np.floor(places), np.arange(n + 1))
+    return start + lines
 
 
 def from_corner(grey: np.ndarray, region: Region) -> Grid:
@@ -116,6 +124,7 @@ class _Side:
     def __init__(self, view, across, mask, block, origin):
         self.block, self.origin = block, origin
         self.across, self.length = across, view.shape[1]
+        self.extent = across.stop - across.start
         self.is_box = mask.mean() >= _BOX
         self.reach = round(_REACH * block)
         room = self.reach + _BESIDE
@@ -143,7 +152,7 @@ class _Side:
         for low, high, off in self._ends():
             n = round((high - low) / self.block)
             other = abs((high - low) / max(n, 1) / self.block - 1)
-            if n < 1 or other > _OFF:
+            if n < 1 or other > max(_OFF, _NEAR / self.extent):
                 continue
             is_part = off is not None
             seen = (low, high) if is_part else (self.across.start, self.across.stop)
@@ -196,7 +205,7 @@ class _Side:
 
     def is_corner(self, pixel):
         """Return whether a grid from a corner explains the lines as well."""
-        return self.best[pixel][1] >= -_LOSS
+        return self.best[pixel][0] > 0 and self.best[pixel][1] >= -_LOSS
 
     def chosen(self, pixel, most):
         """Return block and origin.
@@ -205,16 +214,20 @@ class _Side:
             pixel: The kind of lines; `None` is either.
             most: Blocks of whole pixels up to which the last one is not cut.
         """
-        _, gain, block, origin = (
-            max(self.best.values()) if pixel is None else self.best[pixel]
-        )
+        kind = pixel
+        if kind is None:
+            kind = max(_PIXELS, key=lambda pixel: self.best[pixel])
+        _, gain, block, origin = self.best[kind]
+        others = {grid[2:] for grid in self.best.values()}
+        if pixel is None and len(others) > 1:
+            # Halfway between the lines of one program and those of the other.
+            origin += _EITHER if kind == 0 else -_EITHER
         if self.block % 1 == 0 == self.origin % 1:
             # Three blocks of 52 pixels have inner lines of blocks of 17 as well. Of
             # square blocks that are nearly as large the last one was cut.
-            length = self.across.stop - self.across.start
             is_other = abs(block / self.block - 1) > _ALIKE
-            more = is_other and gain >= _LINE * self.block / length
-            is_cut = length > most * self.block
+            more = is_other and gain >= _LINE * self.block / self.extent
+            is_cut = self.extent > most * self.block
             if more or (not is_cut and gain >= -_LOSS):
                 return block, origin
             return self.block, self.origin

@@ -8,6 +8,7 @@ from oppai.detection.evidence import (
     NAMES,
     changes_at_lines,
     explained_by_blocks,
+    finest_grid,
     gather_evidence,
     grid_scores,
     is_grid,
@@ -46,6 +47,23 @@ def test_a_rim_is_few_pixels_and_much_of_the_variance():
     assert explained_by_blocks(grey, region) < 0.75
     beside = region_at((20, 10), np.ones((32, 100), bool), grid=grid.moved(5, 0))
     assert plain_part(grey, beside) < 0.4
+
+
+@pytest.mark.parametrize(
+    "side, expected", [((7, 7), (7, 7)), ((14, 7), (7, 7)), ((14, 14), (7, 7))]
+)
+def test_blocks_that_are_two_are_halved(side, expected):
+    cells = np.random.default_rng(0).integers(0, 256, (10, 12), np.uint8)
+    grey = cells.repeat(7, 0).repeat(7, 1)
+    region = region_at((0, 0), np.ones((70, 84), bool), grid=Grid(side))
+    assert finest_grid(grey, region).block == expected
+
+
+def test_blocks_whose_halves_explain_no_more_stay():
+    grey = np.random.default_rng(0).integers(0, 256, (80, 80), np.uint8)
+    region = region_at((0, 0), np.ones((80, 80), bool), grid=Grid((16, 16)))
+    assert explained_by_blocks(grey, region) < 0.1
+    assert finest_grid(grey, region).block == (16, 16)
 
 
 def test_plain_pixels_are_of_their_own_block():

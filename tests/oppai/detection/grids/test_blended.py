@@ -9,7 +9,11 @@ from illustkit.samples import draw_character
 from oppai.censoring.block_grid import Grid
 from oppai.censoring.regions import Region
 from oppai.detection.grids.blended import (
+    _gains,
+    _like_jpeg,
     _near_lines,
+    _sharpness,
+    _to_rims,
     blended_at,
     excess,
     find_blended,
@@ -104,6 +108,64 @@ def test_an_opaque_mosaic_that_was_enlarged_is_no_blended_one(picture, scale):
     assert _near_lines(blend_over(picture, 0.5), Grid((10, 8), BOX[:2]), BOX) < 0.64
     assert _near_lines(seen, grid, box) < 0.7
     assert blended_at(enlarged, box, grid) is None
+
+
+def test_jumps_that_are_nearer_to_what_is_expected_speak_for_a_mosaic():
+    # Of a rise of 12 levels half is expected; of 4 levels too little to say anything.
+    excess = np.array([6.0, 0, -3, 4, 30, 2])
+    rise = np.array([12.0, 12, 12, 12, 12, 4])
+    np.testing.assert_allclose(
+        _gains(excess, rise, 0.5), [1, -1, -1, (4 - 2) / 6, 1, 0]
+    )
+
+
+@pytest.mark.parametrize(
+    "block, origin, expected",
+    [
+        ((16.04, 16), (160, 319.5), True),
+        ((8, 24), (8, 0), True),
+        ((8, 8), (4, 0), False),
+        ((8, 12), (0, 0), False),
+    ],
+)
+def test_lines_of_a_jpeg_are_known(block, origin, expected):
+    assert _like_jpeg(Grid(block, origin)) == expected
+
+
+@pytest.mark.parametrize("k", [0, 1])
+@pytest.mark.parametrize("between, expected", [([], 1), ([30], 0)])
+def test_lines_between_two_pixels_are_sharp(k, between, expected):
+    # Blocks of 0 and 60: over a line 60, beside it -30. With a pixel of 30 between them
+    # 15, 15 and, before both, -15.
+    parts = [[value] * (10 - len(between)) for value in (0, 60, 0, 60, 0, 60)]
+    row = np.array([value for part in parts for value in between + part], np.uint8)
+    picture = np.stack([np.tile(row, (60, 1))] * 3, -1)
+    picture = picture.swapaxes(0, 1) if k else picture
+    assert _sharpness(picture, Grid((10, 10)), (0, 0, 60, 60)) == pytest.approx(
+        expected
+    )
+
+
+@pytest.mark.parametrize("width", [1, 3])
+def test_an_edge_of_the_picture_is_no_rim(picture, width):
+    """Beyond an edge all of another colour begins; over a rim a part of it does."""
+    censored = blend_over(picture, 0.5)
+    left, top, right, bottom = BOX
+    censored[top - 9 : bottom + 9, left - 6 - width : left - 6] = 0
+    assert _to_rims(censored, BOX, Grid((10, 8), BOX[:2]), 0.5) == BOX
+
+
+def test_two_small_blocks_that_are_taken_for_one_are_halved(picture):
+    left, top, right, bottom = BOX
+    part = picture[top:bottom, left:right]
+    small = cv2.resize(part, (24, 19), interpolation=cv2.INTER_AREA)
+    mosaic = cv2.resize(small, (120, 96), interpolation=cv2.INTER_NEAREST)
+    censored = picture.copy()
+    censored[top:bottom, left:right] = cv2.addWeighted(part, 0.5, mosaic, 0.5, 0)
+    double = Grid((10, 2 * 96 / 19), (left, top))
+    taken = np.zeros(picture.shape[:2], bool)
+    (region,) = find_blended(censored, [(double, BOX)], taken)
+    np.testing.assert_allclose(region.grid.block, (5, 96 / 19), rtol=0.01)
 
 
 def test_no_blended_mosaic_is_found_on_a_grid_that_a_picture_lacks(picture):

@@ -14,8 +14,8 @@ from oppai.detection.grids.corners import from_corner, lines_from
     [
         (32 / 3, 0.5, (0, 11, 21, 32)),
         (32 / 3, 0, (0, 11, 22, 32)),
-        (10.5, 0.5, (0, 10, 21, 31)),
-        (10.5, 0, (0, 11, 21, 32)),
+        (31 / 3, 0.5, (0, 10, 21, 31)),
+        (31 / 3, 0, (0, 11, 21, 31)),
         (10, 0.5, (0, 10, 20, 30)),
         (10, 0, (0, 10, 20, 30)),
     ],
@@ -25,8 +25,11 @@ def test_lines_by_hand(block, pixel, expected):
     assert lines_from(7, block, 3, pixel).tolist() == [7 + x for x in expected]
 
 
-@pytest.mark.parametrize("length, n", [(160, 15), (101, 13), (126, 11), (77, 15)])
+@pytest.mark.parametrize(
+    "length, n", [(160, 15), (101, 13), (77, 15), (21, 2), (136, 6)]
+)
 def test_lines_are_those_of_the_programs(length, n):
+    """At 10.5 of 21 and at 68 of 136 pixels a point lies exactly between two blocks."""
     numbers = np.arange(n, dtype=np.uint8)[None]
     pillow = Image.fromarray(numbers).resize((length, 1), Image.Resampling.NEAREST)
     opencv = cv2.resize(numbers, (length, 1), interpolation=cv2.INTER_NEAREST)
@@ -92,6 +95,19 @@ def test_lines_that_begin_at_no_corner_stay(program, pixel):
         shift = found.origin[axis] - truth.origin[axis]
         near = (shift + 5.35) % 10.7 - 5.35
         assert abs(near) < 0.3 and abs(found.block[axis] - 10.7) < 0.05, start
+
+
+def test_lines_that_either_program_may_have_drawn_are_halfway():
+    """Lines at 11, 21, 32, 42 are OpenCV's from 0 and Pillow's from 11, of 10.5."""
+    lines = lines_from(0, 10.5, 20, 0)[1:-1]
+    numbers = np.searchsorted(lines, np.arange(210), side="right")
+    cells = np.random.default_rng(0).integers(0, 256, (20, 20), np.uint8)
+    grey = np.pad(cells[numbers][:, numbers], 30)
+    box = 46, 46, 224, 224
+    grid = Grid((10.5, 10.5), (30.2, 30.2))
+    found = from_corner(grey, Region(box, np.ones((178, 178), bool), grid=grid))
+    assert found.block == pytest.approx((10.5, 10.5))
+    assert (np.array(found.origin) - 30) % 10.5 == pytest.approx(0.25)
 
 
 def test_blocks_of_whole_pixels_stay():
