@@ -30,6 +30,7 @@ from oppai.inference.marks import (
     painted_mask,
     read_mask,
 )
+from oppai.inference.sharpen import sharpen_blurs
 from oppai.inference.tiling import plan_tiles, predict_regions
 
 if TYPE_CHECKING:
@@ -248,10 +249,12 @@ def restore(
         if not alpha.any():
             return output
     hole = alpha > 0
-    plan = plan_tiles(hole, chosen, censors)
-    predictions = predict_regions(picture, hole, plan, chosen, batch_size)
+    sharpened = sharpen_blurs(picture, alpha, censors)
+    plan = plan_tiles(hole, chosen, sharpened.censors)
+    predictions = predict_regions(sharpened.picture, hole, plan, chosen, batch_size)
     for (region, _), prediction in zip(plan, predictions, strict=True):
         place = region.slices
+        prediction = sharpened.mean(prediction, place)
         mask = alpha[place] * region.mask
         mixed = mix(picture[place], prediction, mask, blend)
         np.copyto(restored[place], mixed, where=region.mask[..., None])
