@@ -11,6 +11,7 @@ from oppai.censoring.censor import add_blur, censor
 from oppai.censoring.masks import box_mask
 from oppai.censoring.regions import Region
 from oppai.inference.restore import restore
+from oppai.inference.sharpen import Sharpened
 from oppai.inference.tiling import plan_tiles, predict_regions, split_by_censor
 from oppai.models.restorers import BaseRestorer
 
@@ -132,8 +133,16 @@ def test_a_marked_blur_is_seen_at_the_scale_of_its_estimated_strength(monkeypatc
     restore(blurred, boxes=[box], restorer=spy, feather=0)
     ((_, inside, grid, missing),) = spy.cases
     assert grid is None and not missing.any()
-    # Sides are brought to a quarter.
-    assert inside.sum() ** 0.5 == pytest.approx(160 / 4, rel=0.25)
+    # Three tenths of the blur are left where it was sharpened: sides shrink to 2 / 2.4.
+    assert inside.sum() ** 0.5 == pytest.approx(160 * 2 / 2.4, rel=0.25)
+    monkeypatch.setattr(module, "sharpen_blurs", as_it_is)
+    restore(blurred, boxes=[box], restorer=spy, feather=0)
+    # Else sides are brought to a quarter.
+    assert spy.cases[1][1].sum() ** 0.5 == pytest.approx(160 / 4, rel=0.25)
+
+
+def as_it_is(picture, alpha, censors):
+    return Sharpened(picture, list(censors), np.zeros(alpha.shape, bool))
 
 
 def test_what_another_region_hides_counts_as_missing():
