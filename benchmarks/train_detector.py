@@ -317,10 +317,17 @@ BACKBONE_OPTIONS = {
     **{"image_size": 256, "close_mosaic": 2, "ema": 0.99},
     **{"learning_rate": 2e-3, "warm_up": 0.5, "holdout": 0.02, "most_validated": 30},
 }
+FURTHER = {
+    **{"epoch_size": 960, "learning_rate": 1e-3, "ema": 0.997, "close_mosaic": 5},
+    "scale": (0.5, 1.6),
+}
 
 
-def train_backbones(work, names, imagenet, epochs):
-    """Train each backbone for the same time of a core, `lite0` from ImageNet's."""
+def train_backbones(work, names, imagenet, epochs, further):
+    """Train each backbone for the same time of a core, `lite0` from ImageNet's.
+
+    With `further` each goes on from its run instead.
+    """
     import dataclasses
 
     from facescore.detector.losses import build_detector
@@ -328,8 +335,10 @@ def train_backbones(work, names, imagenet, epochs):
     from facescore.efficientnet_lite import give_weights, read_weights
 
     for name in names:
-        start = None
-        if name == "lite0":
+        start, run, changes = None, work / f"run-{name}", BACKBONES[name]
+        if further:
+            start, run, changes = run, work / f"run-{name}-further", FURTHER
+        elif name == "lite0":
             settings = choose_detector_settings("small", backbone=name)
             detector = build_detector(dataclasses.asdict(settings))
             weights = read_weights(imagenet)
@@ -339,7 +348,7 @@ def train_backbones(work, names, imagenet, epochs):
         began = time.process_time()
         train_detector(
             [work / "train" / part for part in (*ALL, "pages-3")],
-            work / f"run-{name}",
+            run,
             preset="small",
             start_from=start,
             root=work / "train",
@@ -347,7 +356,7 @@ def train_backbones(work, names, imagenet, epochs):
             sheet_every=0,
             backbone=name,
             epochs=epochs,
-            **{**COMMON, **BACKBONE_OPTIONS, **BACKBONES[name]},
+            **{**COMMON, **BACKBONE_OPTIONS, **changes},
         )
         minutes = (time.process_time() - began) / 60
         print(f"{name}: {minutes:.1f} minutes of the processor", flush=True)
@@ -558,6 +567,7 @@ def main():
     parser.add_argument("--weights", type=Path, default=Path("default.npz"))
     parser.add_argument("--backbones", nargs="+", default=list(BACKBONES))
     parser.add_argument("--epochs", type=int, default=10, help="of each backbone")
+    parser.add_argument("--further", action="store_true", help="go on from the runs")
     parser.add_argument("--imagenet", type=Path, help="weights of EfficientNet-Lite0")
     options = parser.parse_args()
     if options.step == "avatars":
@@ -577,9 +587,8 @@ def main():
     elif options.step == "sizes":
         choose_sizes(options.data, options.work)
     elif options.step == "backbones":
-        train_backbones(
-            options.work, options.backbones, options.imagenet, options.epochs
-        )
+        choice = options.backbones, options.imagenet, options.epochs, options.further
+        train_backbones(options.work, *choice)
         export_backbones(options.work, options.backbones)
     else:
         last = options.work / f"run-{options.stages[-1]}"
