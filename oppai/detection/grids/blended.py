@@ -19,7 +19,7 @@ from oppai.censoring.blended import (
 )
 from oppai.censoring.block_grid import Grid
 from oppai.censoring.regions import Box, Region, overlap, region_at
-from oppai.detection.grids.combs import LEAST, fit_comb, long_steps
+from oppai.detection.grids.combs import fit_comb, long_steps
 from oppai.detection.grids.forms import best_rectangle
 from oppai.detection.grids.straight import borders
 
@@ -37,7 +37,7 @@ _GOOD_JPEG, _OFF_JPEG = (
     0.1,
 )  # of lines that may be a JPEG's, to a tenth of 8 pixels
 _PIXELS = 600  # that these sides are long, all together, at least
-_DOUBLE = 13.0  # pixels: up to here two blocks may have been taken for one
+_TWICE = 10.0, 13.0  # pixels: two blocks of five and more, taken for one
 _SHARP = 0.5  # least sharpness of the lines: 0.65 and more of blended mosaics
 _BLOCKS = 3  # of a mosaic along either side, at least
 _TRIED = np.arange(0.3, 0.97, 0.02)  # opacities that sides may agree on
@@ -80,7 +80,7 @@ def find_blended(
 
 def _halves(grid):
     """Return the grids of half the blocks, along either side or both."""
-    x, y = (b / 2 if 2 * LEAST <= b <= _DOUBLE else b for b in grid.block)
+    x, y = (b / 2 if _TWICE[0] <= b <= _TWICE[1] else b for b in grid.block)
     sides = {(x, y), (x, grid.block[1]), (grid.block[0], y)} - {grid.block}
     return [replace(grid, block=side) for side in sorted(sides)]
 
@@ -197,7 +197,7 @@ def blended_at(picture: np.ndarray, box: Box, grid: Grid) -> Region | None:
     least = _GOOD_JPEG if _like_jpeg(own) else _GOOD
     if clear < _SIDES or good < least * clear or _lacks_a_corner(sides, opacity):
         return None
-    gains = [_gains(*side[:2], opacity).sum() for side in sides]
+    gains = [_gains(excess, rise, opacity).sum() for excess, rise, *_ in sides]
     if gains @ np.array(own.block[::-1]) < _PIXELS:
         return None
     # Lines of an opaque mosaic that was enlarged are ramps, which jump a little less.

@@ -175,6 +175,17 @@ def test_a_mosaic_of_any_blocks_fills_its_box():
         assert checked > confidence if confidence else checked == 0
 
 
+def test_a_blended_mosaic_is_whole_where_a_part_of_it_looks_opaque():
+    picture = draw_character(67_771, (300, 424)).image
+    part = picture[4:142, 70:177]
+    small = cv2.resize(part, (8, 10), interpolation=cv2.INTER_AREA)
+    mosaic = cv2.resize(small, (107, 138), interpolation=cv2.INTER_NEAREST)
+    picture[4:142, 70:177] = cv2.addWeighted(part, 0.5, mosaic, 0.5, 0)
+    (region,) = find_mosaics(picture)
+    assert region.opacity == pytest.approx(0.5, abs=0.01)
+    assert region.grid.block == pytest.approx((107 / 8, 13.8), rel=0.01)
+
+
 def test_bad_pictures_are_told_in_one_line(tmp_path):
     for bad in (tmp_path / "none.png", np.zeros((4, 4, 3), np.float32)):
         with pytest.raises(ImageError) as error:
