@@ -104,7 +104,8 @@ def restore(
     alone.
 
     A blended mosaic, through which the picture shows, is taken off: what lies below
-    follows from it nearly exactly, and no network is asked.
+    follows from it nearly exactly, and no network is asked. A blur is deconvolved
+    first; its kernel, Gaussian or the mean over a square, is found within some percent.
 
     Example:
     ```python
