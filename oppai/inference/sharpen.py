@@ -225,7 +225,7 @@ def _choose(seen, inside, sigma, again=2):
     gaussians.narrow(noise)
     most = max(_NEARLY * noise, _EXPLAINED * gaussians.unexplained.min())
     at, deviation = gaussians.lowest(gaussians.unexplained <= most)
-    square, width = squares.lowest(squares.unexplained <= _NEARLY * noise)
+    square, width = squares.lowest(squares.unexplained <= 2 * _NEARLY * noise)
     cost, steps, boxes = gaussians.costs[at], gaussians.steps[at], _GAUSSIAN
     misled = deviation < _MISLED * sigma
     if width is not None and (misled or squares.costs[square] < cost):
