@@ -136,8 +136,9 @@ class _Side:
         # What a few rows beyond the rim show counts little.
         steps = np.minimum(steps, _STRONG)
         profile = (steps * hole).sum(0) / np.maximum(hole.sum(0), 8)
-        noise = np.quantile(profile[room[0] : len(profile) - room[1]], _PLAIN)
-        profile = np.maximum(profile - noise, 0)
+        # A region at the picture's edge may have no pixel after its first line.
+        own = profile[room[0] : len(profile) - room[1]]
+        profile = np.maximum(profile - (np.quantile(own, _PLAIN) if len(own) else 0), 0)
         self.profile, self.first = np.minimum(profile, LINE_CAP), first
         self.best = {pixel: (_NEVER, -1.0, block, origin) for pixel in _PIXELS}
         self._fit()

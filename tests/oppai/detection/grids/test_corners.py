@@ -159,3 +159,12 @@ def test_a_last_row_may_be_cut():
     grid = Grid((9, 9), (80, 150))
     region = Region((80, 150, 161, 203), np.ones((53, 81), bool), grid=grid)
     assert from_corner(grey, region) == grid
+
+
+@pytest.mark.parametrize("box", [(0, 0, 1, 40), (0, 0, 40, 1), (0, 10, 1, 11)])
+def test_a_region_of_one_line_at_the_edge_keeps_its_grid(box):
+    grey = np.random.default_rng(3).integers(0, 256, (48, 48)).astype(np.uint8)
+    left, top, right, bottom = box
+    mask = np.ones((bottom - top, right - left), bool)
+    found = from_corner(grey, Region(box, mask, "mosaic", Grid((8, 8))))
+    assert found.block == (8, 8)
