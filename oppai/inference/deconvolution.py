@@ -21,8 +21,10 @@ def deconvolve(
 
     Example:
     ```python
-    kernel = blur_kernel(3.0)
-    sharp, again = deconvolve(blurred, np.ones(blurred.shape[:2], bool), kernel)
+    from oppai.censoring.filters import blur_kernel
+
+    blurred = np.full((64, 64, 3), 93, np.float32)
+    sharp, again = deconvolve(blurred, np.ones((64, 64), bool), blur_kernel(3.0))
     ```
 
     Args:
