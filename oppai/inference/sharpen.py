@@ -141,7 +141,7 @@ def _soft(picture, region):
     edges = edges[top - y :, left - x :][: bottom - top, : right - left]
     # Noise is no edge.
     lines = edges.astype(np.uint8)
-    n, labels, stats, _ = cv2.connectedComponentsWithStats(lines, connectivity=8)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(lines, connectivity=8)
     long = np.flatnonzero(stats[:, cv2.CC_STAT_AREA] >= 6)
     lines = np.isin(labels, long[long > 0]).astype(np.uint8)
     return region.mask & ~(cv2.dilate(lines, np.ones((5, 5), np.uint8)) > 0)

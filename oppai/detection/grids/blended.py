@@ -32,10 +32,8 @@ _ROOM = 14  # blocks around a place that are looked at
 _LEAST = 3.0  # levels: from block to block times the opacity, to say anything
 _OFF, _OFF_LEVELS = 0.35, 1.5  # by which a jump may be off, as a fraction and in levels
 _SIDES, _GOOD = 24, 0.55  # sides of blocks that say something, and that fit, at least
-_GOOD_JPEG, _OFF_JPEG = (
-    0.7,
-    0.1,
-)  # of lines that may be a JPEG's, to a tenth of 8 pixels
+# Of lines that may be a JPEG's, to a tenth of 8 pixels.
+_GOOD_JPEG, _OFF_JPEG = 0.7, 0.1
 _PIXELS = 600  # that these sides are long, all together, at least
 _TWICE = 10.0, 13.0  # pixels: two blocks of five and more, taken for one
 _SHARP = 0.5  # least sharpness of the lines: 0.65 and more of blended mosaics
