@@ -15,7 +15,7 @@ from itertools import pairwise, product
 import numpy as np
 
 from oppai.censoring.filters import blur_kernel
-from oppai.censoring.regions import Region, bounds
+from oppai.censoring.regions import Region, bounds, widened
 from oppai.inference.deconvolution import deconvolve
 
 # Standard deviations in pixels to which a blur is brought by shrinking the picture: to
@@ -143,8 +143,7 @@ def _soft(picture, region):
     lines = edges.astype(np.uint8)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(lines, connectivity=8)
     long = np.flatnonzero(stats[:, cv2.CC_STAT_AREA] >= 6)
-    lines = np.isin(labels, long[long > 0]).astype(np.uint8)
-    return region.mask & ~(cv2.dilate(lines, np.ones((5, 5), np.uint8)) > 0)
+    return region.mask & ~widened(np.isin(labels, long[long > 0]), 2)
 
 
 def _sharpen(seen, inside, sigma):
@@ -359,7 +358,7 @@ class _Small:
         inner = values[m : values.shape[0] - m, m : values.shape[1] - m]
         if inner.dtype != bool:
             return cv2.resize(inner, self.size, interpolation=cv2.INTER_CUBIC)
-        wide = cv2.dilate(inner.astype(np.float32), np.ones((3, 3), np.uint8))
+        wide = widened(inner, 1).astype(np.float32)
         return cv2.resize(wide, self.size, interpolation=cv2.INTER_LINEAR) > 0.5
 
 
