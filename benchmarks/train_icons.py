@@ -46,7 +46,7 @@ SETTINGS = {
     **{"image_size": SIDE, "patch": 2, "dim": 40, "dim_mults": (1, 2, 4)},
     **{"version": "2", "objective": "v", "loss": "mse", "min_snr_gamma": 5.0},
     **{"learning_rate": 8e-4, "warm_up": 200, "ema_every": 1, "ema_decay": 0.999},
-    **{"batch_size": 16, "epoch_steps": 250, "precision": "mixed_bfloat16"},
+    **{"batch_size": 16, "epoch_steps": 250, "precision": "auto"},
 }
 CLOSER = {
     **{"learning_rate": 3e-4, "warm_up": 100, "epoch_steps": 100},
@@ -73,7 +73,7 @@ def draw(work, n):
     write_table(work / "attributes.csv", ["file", *said], rows)
 
 
-def train(work, steps, sample_every, start_from, precision):
+def train(work, steps, sample_every, start_from):
     """Train; the same again with more steps goes on.
 
     A training that begins with packaged weights looks closer at eyes and mouths, at a
@@ -90,9 +90,7 @@ def train(work, steps, sample_every, start_from, precision):
         n_samples=36,
         sample_every=sample_every,
         verbose=2,
-        **SETTINGS
-        | ({**CLOSER, "start_from": start_from} if start_from else {})
-        | ({"precision": precision} if precision else {}),
+        **SETTINGS | ({**CLOSER, "start_from": start_from} if start_from else {}),
     )
 
 
@@ -238,7 +236,6 @@ def main():
     parser.add_argument("--steps", type=int, help="of the training, or a sampler")
     parser.add_argument("--sample-every", type=int, default=4)
     parser.add_argument("--start-from", help="begin with a run's weights, or default")
-    parser.add_argument("--precision", help="float32 where bfloat16 is slow")
     parser.add_argument("--guidance", type=float, nargs="+", default=[2.0])
     parser.add_argument("--model", help="a run or default; default: the one in WORK")
     options = parser.parse_args()
@@ -246,10 +243,8 @@ def main():
     if options.step == "draw":
         draw(work, options.n or 8000)
     elif options.step == "train":
-        train(
-            *(work, options.steps or 20000, options.sample_every),
-            *(options.start_from, options.precision),
-        )
+        steps = options.steps or 20000
+        train(work, steps, options.sample_every, options.start_from)
     elif options.step == "evaluate":
         evaluate(work, model, options.n or 1024, options.steps or 20)
     elif options.step == "obey":

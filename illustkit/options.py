@@ -7,7 +7,7 @@ from typing import Any
 
 from illustkit.errors import UserError
 
-PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 _LARGEST_SEED = 2**32 - 1  # NumPy's global generator takes no larger one
 
 

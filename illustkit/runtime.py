@@ -20,6 +20,7 @@ SUPPORTED = "tensorflow", "jax"
 # Tasks that train, in the order in which `tf.distribute` numbers them.
 JOBS = "chief", "worker"
 KINDS = "auto", "one", "mirrored", "multiworker", "tpu"
+_AMPERE = 8  # compute capability of the first NVIDIA GPUs with bfloat16
 
 
 def describe_devices() -> str:
@@ -425,6 +426,61 @@ def check_precision(name: str, strategy: Any) -> None:
             f"TensorFlow cannot train in mixed_float16 on {n} devices at once: take "
             "precision mixed_bfloat16 or float32, or strategy one."
         )
+
+
+def choose_precision(name: str, strategy: Any) -> str:
+    """Return the dtype policy of a training; "auto" is what the devices are fast in.
+
+    That is "mixed_bfloat16" on TPUs, on GPUs that compute in bfloat16 (NVIDIA's from
+    Ampere on), and with TensorFlow on processors that do (AVX-512 BF16 or AMX). All
+    others emulate it: a processor with AVX2 alone takes ten times as long as in
+    "float32", which is chosen there.
+
+    Args:
+        name: "auto", or a dtype policy, which is returned.
+        strategy: What `get_strategy` returned.
+
+    Returns:
+        Name of the dtype policy.
+    """
+    if name != "auto":
+        return name
+    import keras
+
+    if keras.backend.backend() == "jax":
+        fast = _jax_has_bfloat16()
+    else:
+        fast = _tensorflow_has_bfloat16(strategy)
+    return "mixed_bfloat16" if fast else "float32"
+
+
+def _jax_has_bfloat16():
+    import jax
+
+    devices = jax.devices()
+    if devices[0].platform != "gpu":
+        return devices[0].platform == "tpu"
+    return all(float(device.compute_capability) >= _AMPERE for device in devices)
+
+
+def _tensorflow_has_bfloat16(strategy):
+    import tensorflow as tf
+
+    if isinstance(strategy, tf.distribute.TPUStrategy):
+        return True
+    if not (gpus := tf.config.list_physical_devices("GPU")):
+        return _processor_has_bfloat16()
+    details = map(tf.config.experimental.get_device_details, gpus)
+    return all(each.get("compute_capability", (0,)) >= (_AMPERE,) for each in details)
+
+
+def _processor_has_bfloat16():
+    """Return whether Linux says so; elsewhere TensorFlow does not use it."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text().split()
+    except OSError:
+        return False
+    return not {"avx512_bf16", "amx_bf16"}.isdisjoint(flags)
 
 
 def compiled_by_xla() -> str | bool:

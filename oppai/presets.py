@@ -40,7 +40,7 @@ class Preset:
         shift_grid: Whether a mosaic's grid may begin anywhere.
         minimum: Smallest side of a square cut from a picture, in pixels.
         blend: Fraction of the prediction in a restored picture.
-        precision: "float32", "mixed_bfloat16" or "mixed_float16".
+        precision: "auto", "float32", "mixed_bfloat16" or "mixed_float16".
         adversarial: "pix2pix" for a `oppai.models.discriminators.PatchGAN` beside the
             losses, or `None`. With it `losses` defaults to "pix2pix" and `optimizer` to
             "adam", whose first moment then decays by 0.5.
@@ -104,7 +104,7 @@ COLAB = replace(
     blocks=(6, 12),
     blur_sizes=(2, 10),
     shift_grid=True,
-    precision="mixed_bfloat16",
+    precision="auto",
 )
 """The chapter's network, which also sees the mosaic, in fewer epochs: for one GPU or a
 TPU of Colab. Its own epochs have not been measured. The losses are those of `BOOK`,

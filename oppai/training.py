@@ -336,7 +336,7 @@ def train_mosaic(
     steps: int = 250,
     batch_size: int = 8,
     learning_rate: float = 4e-4,
-    precision: str = "mixed_bfloat16",
+    precision: str = "auto",
     strategy: str = "auto",
     seed: int = 0,
     start_from: str | os.PathLike | Run | None = None,
@@ -368,8 +368,8 @@ def train_mosaic(
         steps: Steps in an epoch. Defaults to 250.
         batch_size: Patches in a step, over all devices. Defaults to 8.
         learning_rate: The highest learning rate of Adam. Defaults to 4e-4.
-        precision: "float32", "mixed_bfloat16" or "mixed_float16". Defaults to
-            "mixed_bfloat16".
+        precision: "auto", "float32", "mixed_bfloat16" or "mixed_float16". Defaults to
+            "auto".
         strategy: Kind of `illustkit.get_strategy`. Defaults to "auto".
         seed: Int; decides the first weights and every patch. Defaults to 0.
         start_from: `Run`, run folder or `.weights.h5` of the same network to begin

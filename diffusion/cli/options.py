@@ -39,7 +39,10 @@ Guidance = Annotated[
 Preset = Annotated[str, typer.Option(help="preprint, hourglass, colab, small or tiny.")]
 Strategy = Annotated[str, typer.Option(help="auto, one, mirrored, multiworker or tpu.")]
 Precision = Annotated[
-    str | None, typer.Option(help="float32, mixed_bfloat16 or mixed_float16.")
+    str | None,
+    typer.Option(
+        help="float32, mixed_bfloat16, mixed_float16, or auto: what is fast here."
+    ),
 ]
 Engine = Annotated[
     str,

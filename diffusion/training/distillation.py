@@ -66,7 +66,7 @@ class DistillationPreset:
         learning_rate: Highest learning rate of Adam (0.9, 0.99); it falls to zero.
         warm_up: Steps over which the learning rate rises from 0.
         clip: Norm to which gradients are clipped, or `None`.
-        precision: "float32", "mixed_bfloat16" or "mixed_float16", of the training.
+        precision: "auto", "float32", "mixed_bfloat16" or "mixed_float16".
         seed: Decides the noise, the wishes and the order.
     """
 
@@ -79,7 +79,7 @@ class DistillationPreset:
     learning_rate: float = 3e-4
     warm_up: int = 100
     clip: float | None = 1.0
-    precision: str = "mixed_bfloat16"
+    precision: str = "auto"
     seed: int = 3407
 
 

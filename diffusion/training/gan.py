@@ -55,7 +55,7 @@ class GanPreset:
         steps: Steps in all, rounded up to whole epochs.
         epoch_steps: Steps per epoch: a row in the history, and a backup.
         flip: Probability of mirroring.
-        precision: "float32", "mixed_bfloat16" or "mixed_float16".
+        precision: "auto", "float32", "mixed_bfloat16" or "mixed_float16".
         seed: Decides initial weights, order and latents.
     """
 
@@ -88,7 +88,7 @@ PRESETS: dict[str, dict[str, GanPreset]] = {
     "dcgan": {
         "paper": GanPreset(),
         "tiny": dataclasses.replace(
-            GanPreset(), **_TINY, network={"filters": 256}, precision="mixed_bfloat16"
+            GanPreset(), **_TINY, network={"filters": 256}, precision="auto"
         ),
     },
     "stylegan2": {

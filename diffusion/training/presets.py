@@ -37,7 +37,7 @@ class DiffusionPreset:
         steps: Steps in all, rounded up to whole epochs.
         epoch_steps: Steps per epoch: a row in the history, and a backup.
         flip: Probability of mirroring.
-        precision: "float32", "mixed_bfloat16" or "mixed_float16".
+        precision: "auto", "float32", "mixed_bfloat16" or "mixed_float16".
         seed: Decides initial weights, order, timesteps and noise.
         early_stopping: Epochs without a lower validation loss after which the training
             ends, or as soon as it memorises: a tenth of the icons is held out for it,
@@ -91,21 +91,21 @@ gaming GPU (an estimate; not run)."""
 COLAB = DiffusionPreset(
     image_size=(64, 64), version="2", objective="v", loss="mse", min_snr_gamma=5.0,
     learning_rate=2e-4, warm_up=500, clip=1.0, batch_size=32, steps=20_000,
-    epoch_steps=500, precision="mixed_bfloat16",
+    epoch_steps=500, precision="auto",
 )  # fmt: skip
 """For one hour of a Colab GPU or TPU (an estimate; not run)."""
 
 SMALL = DiffusionPreset(
     image_size=(64, 64), dim=32, objective="v", loss="mse", min_snr_gamma=5.0,
     learning_rate=8e-4, warm_up=200, ema_every=1, steps=6000, epoch_steps=250,
-    precision="mixed_bfloat16",
+    precision="auto",
 )  # fmt: skip
 """For some hours on two CPU cores."""
 
 TINY = DiffusionPreset(
     image_size=(32, 32), dim=32, dim_mults=(1, 2, 4), objective="v", loss="mse",
     min_snr_gamma=5.0, learning_rate=1e-3, warm_up=100, ema_every=1, steps=800,
-    epoch_steps=100, precision="mixed_bfloat16",
+    epoch_steps=100, precision="auto",
 )  # fmt: skip
 """For some minutes on two CPU cores: the demo."""
 

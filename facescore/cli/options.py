@@ -13,7 +13,10 @@ NAME = "facescore"
 
 Strategy = Annotated[str, typer.Option(help="auto, one, mirrored, multiworker or tpu.")]
 Precision = Annotated[
-    str | None, typer.Option(help="float32, mixed_bfloat16 or mixed_float16.")
+    str | None,
+    typer.Option(
+        help="float32, mixed_bfloat16, mixed_float16, or auto: what is fast here."
+    ),
 ]
 Seed = Annotated[int, typer.Option(help="Decides everything random.")]
 Holdout = Annotated[float, typer.Option(help="Fraction held out.")]

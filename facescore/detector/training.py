@@ -75,7 +75,7 @@ class DetectorPreset:
     restyle: float = 0.0  # probability of each change of style
     max_faces: int = 48  # in a training picture; more than that are left out
     validation_size: int = 640  # side of a picture that is validated, pixels
-    precision: str = "float32"  # or "mixed_bfloat16", "mixed_float16"
+    precision: str = "float32"  # or "auto", "mixed_bfloat16", "mixed_float16"
 
 
 # "small" and "tiny" train on smaller pictures than they search, scaled so that faces

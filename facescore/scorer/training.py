@@ -84,7 +84,7 @@ class ScorerPreset:
         turn: Greatest rotation either way, in degrees.
         brightness: Greatest relative change of light and of contrast either way.
         blur: Probability of a lower resolution, as in small pictures.
-        precision: "float32", "mixed_bfloat16" or "mixed_float16".
+        precision: "auto", "float32", "mixed_bfloat16" or "mixed_float16".
     """
 
     network: str = "small"

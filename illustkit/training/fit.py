@@ -12,6 +12,7 @@ import numpy as np
 from illustkit.runtime import (
     check_batch_size,
     check_precision,
+    choose_precision,
     get_strategy,
     precision,
     scope,
@@ -89,7 +90,8 @@ def choose_devices(
     Args:
         strategy: Kind of `illustkit.get_strategy`. Defaults to "auto".
         batch_size: Samples in a batch, over all devices.
-        precision: "float32", "mixed_bfloat16" or "mixed_float16".
+        precision: "float32", "mixed_bfloat16", "mixed_float16", or "auto" for what the
+            devices are fast in; see `illustkit.runtime.choose_precision`.
 
     Returns:
         The `Devices`.
@@ -101,6 +103,7 @@ def choose_devices(
     share_one_pool()  # before anything is built
     chosen = get_strategy(strategy)
     replicas = check_batch_size(batch_size, chosen)
+    precision = choose_precision(precision, chosen)
     check_precision(precision, chosen)
     return Devices(chosen, precision, replicas)
 

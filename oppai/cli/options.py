@@ -35,7 +35,10 @@ Preset = Annotated[str, typer.Option(help="tiny, colab or book.")]
 Epochs = Annotated[int | None, typer.Option(help="Passes over the data.")]
 Strategy = Annotated[str, typer.Option(help="auto, one, mirrored, multiworker or tpu.")]
 Precision = Annotated[
-    str | None, typer.Option(help="float32, mixed_bfloat16 or mixed_float16.")
+    str | None,
+    typer.Option(
+        help="float32, mixed_bfloat16, mixed_float16, or auto: what is fast here."
+    ),
 ]
 Seed = Annotated[int, typer.Option(help="The same seed draws the same.")]
 BatchSize = Annotated[int, typer.Option(help="Tiles that are predicted at once.")]

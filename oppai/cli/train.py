@@ -153,7 +153,7 @@ def train_mosaic(
     ] = 8,
     learning_rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 4e-4,
     image_size: Annotated[int, typer.Option(help="Side of a patch, pixels.")] = 128,
-    precision: Precision = "mixed_bfloat16",
+    precision: Precision = "auto",
     strategy: Strategy = "auto",
     start_from: StartFrom = None,
     export: Annotated[
@@ -189,7 +189,7 @@ def train_mosaic(
             batch_size=batch_size,
             learning_rate=learning_rate,
             image_size=image_size,
-            precision=precision or "mixed_bfloat16",
+            precision=precision or "auto",
             strategy=strategy,
             start_from=start_from,
             cache=cache,

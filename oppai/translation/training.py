@@ -51,7 +51,7 @@ class TranslationPreset:
             "pix2pix", "complete" and "clean".
         alone: Fraction of the steps at the beginning in which the discriminator alone
             learns.
-        precision: "float32", "mixed_bfloat16" or "mixed_float16".
+        precision: "auto", "float32", "mixed_bfloat16" or "mixed_float16".
     """
 
     image_size: int = 128
@@ -90,7 +90,7 @@ PRESETS = {
         epochs=60,
         epoch_steps=250,
         drawn=4000,
-        precision="mixed_bfloat16",
+        precision="auto",
     ),
     "paper": TranslationPreset(
         image_size=256,

@@ -21,7 +21,7 @@ from illustkit.options import check_choice, check_number, check_options, check_r
         ("limit", [0, 7], [-1]),
         ("holdout", [0.01, 0.99], [0, 1, -0.1, 2]),
         ("flip", [0, 0.5, 1], [-0.1, 1.1]),
-        ("precision", ["float32", "mixed_bfloat16"], ["float", ""]),
+        ("precision", ["auto", "float32", "mixed_bfloat16"], ["float", ""]),
     ],
 )
 def test_values_that_cannot_work_are_refused_by_the_option_s_name(name, good, bad):

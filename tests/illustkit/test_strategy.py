@@ -37,6 +37,66 @@ def test_float16_is_refused_on_several_devices_of_tensorflow():
         runtime.check_precision(*fine)
 
 
+@pytest.mark.parametrize(
+    ("flags", "policy"),
+    [
+        ("fma avx2", "float32"),
+        ("avx2 avx512f avx512bw avx512vl", "float32"),
+        ("avx2 avx512f avx512_bf16", "mixed_bfloat16"),
+        ("avx2 amx_tile amx_bf16", "mixed_bfloat16"),
+    ],
+)
+def test_a_processor_trains_in_bfloat16_if_it_has_it(monkeypatch, flags, policy):
+    tf = pytest.importorskip("tensorflow")
+    monkeypatch.setattr(keras.backend, "backend", lambda: "tensorflow")
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
+    text = f"processor\t: 0\nflags\t\t: fpu {flags}\n"
+    monkeypatch.setattr(Path, "read_text", lambda path: text)
+    assert runtime.choose_precision("auto", None) == policy
+    assert runtime.choose_precision("mixed_float16", None) == "mixed_float16"
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "policy"),
+    [
+        ([(7, 5)], "float32"),  # T4
+        ([(8, 0)], "mixed_bfloat16"),  # A100
+        ([(9, 0), (8, 6)], "mixed_bfloat16"),
+        ([(8, 9), (7, 0)], "float32"),
+    ],
+)
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+def test_gpus_train_in_bfloat16_if_all_have_it(
+    monkeypatch, backend, capabilities, policy
+):
+    library = pytest.importorskip(backend)
+    monkeypatch.setattr(keras.backend, "backend", lambda: backend)
+    if backend == "jax":
+        devices = [
+            types.SimpleNamespace(platform="gpu", compute_capability=f"{major}.{minor}")
+            for major, minor in capabilities
+        ]
+        monkeypatch.setattr(library, "devices", lambda: devices)
+    else:
+        of = {f"GPU:{i}": each for i, each in enumerate(capabilities)}
+        monkeypatch.setattr(library.config, "list_physical_devices", lambda kind: of)
+        monkeypatch.setattr(
+            library.config.experimental,
+            "get_device_details",
+            lambda gpu: {"compute_capability": of[gpu]},
+        )
+    assert runtime.choose_precision("auto", None) == policy
+
+
+def test_jax_s_processor_trains_in_float32_and_its_tpu_in_bfloat16(monkeypatch):
+    jax = pytest.importorskip("jax")
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    for platform, policy in (("cpu", "float32"), ("tpu", "mixed_bfloat16")):
+        device = types.SimpleNamespace(platform=platform)
+        monkeypatch.setattr(jax, "devices", lambda device=device: [device])
+        assert runtime.choose_precision("auto", None) == policy
+
+
 def test_each_worker_has_a_folder_of_its_own(monkeypatch):
     found = []
     for index in (0, 1):
