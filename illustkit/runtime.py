@@ -513,10 +513,12 @@ def precision(name: str) -> Iterator[None]:
     ```
 
     Args:
-        name: "float32", "mixed_bfloat16" or "mixed_float16".
+        name: "float32", "mixed_bfloat16", "mixed_float16", or "auto" as for
+            `choose_precision`.
     """
     import keras
 
+    name = choose_precision(name, None)
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(name)
     try:

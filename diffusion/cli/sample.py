@@ -35,7 +35,7 @@ def sample(
     output: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("new"),
     n: Annotated[
         int | None,
-        typer.Option(help="Number of icons; by default 64, of the package's model 16."),
+        typer.Option(help="Number of icons; by default 64, of a packaged model 16."),
     ] = None,
     sampler: Sampler = None,
     steps: Steps = None,
@@ -59,20 +59,22 @@ def sample(
     """Make new icons: a folder of PNG files and a grid.
 
     Icons that the folder holds already stay, and the missing ones are made. What the
-    package's own model can be asked for: hair, hairstyle, eyes, expression, skin,
+    package's own models can be asked for: hair, hairstyle, eyes, expression, skin,
     glasses, accessory.
     """
     with user_errors(NAME):
+        from diffusion.network.graph import shipped_name
         from illustkit.training.folder import check_run
 
-        if run != DEFAULT_RUN:
+        shipped = shipped_name(run)
+        if not shipped:
             check_run(run)
         from diffusion.attributes import parse_attributes
         from diffusion.sampling.engines import open_model
         from diffusion.sampling.folder import icon_paths, sample_folder
 
         if n is None:
-            n = 16 if run == DEFAULT_RUN else 64
+            n = 16 if shipped else 64
         output = expand_user(output)
         before = [path for path in icon_paths(output, n) if path.exists()]
         sample_folder(

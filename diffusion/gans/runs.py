@@ -9,7 +9,8 @@ from typing import Any
 from diffusion.gans.dcgan import DCGAN
 from diffusion.gans.model import IconGAN
 from diffusion.gans.stylegan2 import StyleGAN2
-from diffusion.network.model import AVERAGE, DEFAULT, Diffuser, load_diffuser
+from diffusion.network.graph import shipped_name
+from diffusion.network.model import AVERAGE, Diffuser, load_diffuser
 from illustkit.errors import UserError, reading
 from illustkit.options import check_choice, check_options
 from illustkit.runtime import precision as precision_scope
@@ -97,7 +98,7 @@ def load_model(
     Raises:
         UserError: If there is no such run or precision, or no weights in it.
     """
-    if not isinstance(run, Run) and os.fspath(run) != DEFAULT:
+    if not (isinstance(run, Run) or shipped_name(run)):
         run = Run(run)
     if isinstance(run, Run) and GAN.matches(run.settings):
         return load_gan(run, precision=precision)

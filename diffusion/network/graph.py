@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,28 @@ import numpy as np
 
 from illustkit.engines import OnnxGraph
 
-DEFAULT = "default"
-"""Name of the model that comes with the package."""
-SHIPPED = Path(__file__).parents[1] / "weights" / "default.npz"
+DEFAULT, QUICK = "default", "quick"
+"""Names of the models that come with the package: "quick" is the other's student."""
+SHIPPED = {
+    name: Path(__file__).parents[1] / "weights" / f"{name}.npz"
+    for name in (DEFAULT, QUICK)
+}
 SHIPPED_SAMPLING = "dpm++", 12
-"""Sampler and steps of the model that comes with the package."""
+"""Sampler and steps of "default"; a student has its own."""
 HEADS, DIM_HEAD, GROUPS = 4, 32, 8
 HIDDEN = HEADS * DIM_HEAD
+
+
+def shipped_name(model: Any) -> str | None:
+    """Return the name if one of the package's own models is named, else `None`.
+
+    Args:
+        model: A name, a path, a run, or a model.
+    """
+    if not isinstance(model, (str, os.PathLike)):
+        return None
+    name = os.fspath(model)
+    return name if name in SHIPPED else None
 
 
 class UNetNodes:

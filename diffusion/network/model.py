@@ -12,7 +12,7 @@ from keras import ops
 
 from diffusion.attributes import Schema, width
 from diffusion.icons import CHANNELS
-from diffusion.network.graph import DEFAULT, SHIPPED, SHIPPED_SAMPLING
+from diffusion.network.graph import DEFAULT, SHIPPED, SHIPPED_SAMPLING, shipped_name
 from diffusion.network.unet import UNet
 from diffusion.process import (
     OBJECTIVES,
@@ -414,9 +414,9 @@ def load_diffuser(
 
     Args:
         run: A run folder: its path, or the `Run` that `diffusion.train` returned; or
-            "default", the model that comes with the package.
-        precision: Dtype policy; "mixed_bfloat16" is quicker on processors that have
-            it. Defaults to "float32".
+            "default" or "quick", the models that come with the package.
+        precision: Dtype policy, or "auto": "mixed_bfloat16" where it is quicker.
+            Defaults to "float32".
 
     Returns:
         A `Diffuser` whose two networks both have the averaged weights.
@@ -425,8 +425,8 @@ def load_diffuser(
         UserError: If there is no such run or precision, or no weights in it.
     """
     check_options(precision=precision)
-    if not isinstance(run, Run) and os.fspath(run) == DEFAULT:
-        return load_shipped(precision=precision)
+    if name := shipped_name(run):
+        return load_shipped(SHIPPED[name], precision=precision)
     run = DIFFUSER.open(run)
     _check_settings(run)
     fix = "Train it again, or name another."
@@ -438,7 +438,7 @@ def load_diffuser(
 
 
 def save_shipped(
-    run: str | os.PathLike | Run, path: str | os.PathLike = SHIPPED
+    run: str | os.PathLike | Run, path: str | os.PathLike = SHIPPED[DEFAULT]
 ) -> Path:
     """Store a run's averaged weights in float16, with its settings, in one file.
 
@@ -449,7 +449,7 @@ def save_shipped(
 
     Args:
         run: A run folder, or a `Run`.
-        path: The `.npz` to write. Defaults to the package's own.
+        path: The `.npz` to write. Defaults to the package's "default".
 
     Returns:
         The path, once the file is whole.
@@ -464,7 +464,7 @@ def save_shipped(
 
 
 def load_shipped(
-    path: str | os.PathLike = SHIPPED, *, precision: str = "float32"
+    path: str | os.PathLike = SHIPPED[DEFAULT], *, precision: str = "float32"
 ) -> Diffuser:
     """Load a model that `save_shipped` stored.
 
@@ -474,7 +474,7 @@ def load_shipped(
     ```
 
     Args:
-        path: The `.npz`. Defaults to the package's own.
+        path: The `.npz`. Defaults to the package's "default".
         precision: See `load_diffuser`. Defaults to "float32".
 
     Returns:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from diffusion.attributes import width
-from diffusion.network.graph import DEFAULT, SHIPPED_SAMPLING, unet_graph
+from diffusion.network.graph import SHIPPED_SAMPLING, shipped_name, unet_graph
 from diffusion.schedules import make_schedule
 from illustkit.engines import choose_engine, open_graph
 from illustkit.errors import UserError
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from illustkit.training.runs import Run
 
 ENGINES = "auto", "keras", "onnx"
+_ANY = None, "auto"  # precisions that ask for none
 
 
 class EngineDiffuser:
@@ -123,10 +124,10 @@ def open_model(
     """Open a model for sampling, on the engine that starts fastest.
 
     Args:
-        run: A run, or "default".
-        engine: "keras", "onnx", or "auto": ONNX Runtime for the package's own model
+        run: A run, "default" or "quick".
+        engine: "keras", "onnx", or "auto": ONNX Runtime for the package's own models
             where it is installed and there is no GPU. Defaults to "auto".
-        precision: Dtype policy of Keras. Defaults to "float32".
+        precision: See `diffusion.load_diffuser`. Defaults to "float32".
 
     Returns:
         What `diffusion.load_diffuser` or `load_gan` returns, or an `EngineDiffuser`.
@@ -136,31 +137,32 @@ def open_model(
             "onnx", or `precision` is asked of ONNX Runtime, which computes in float32.
     """
     check_choice("engine", engine, ENGINES)
-    shipped = isinstance(run, (str, os.PathLike)) and os.fspath(run) == DEFAULT
-    chosen = choose_engine(engine, shipped=shipped and precision is None)
+    shipped = shipped_name(run)
+    chosen = choose_engine(engine, shipped=bool(shipped) and precision in _ANY)
     if chosen == "onnx":
-        if precision not in (None, "float32"):
+        if precision not in (*_ANY, "float32"):
             raise UserError(
                 "`engine` onnx computes in float32: leave `precision` out, or choose "
                 f"keras. Received: {precision}"
             )
-        return _on_onnx(run, shipped)
+        return _on_onnx(run)
     try:
         from diffusion.gans.runs import load_model
     except ModuleNotFoundError as error:
         if not shipped or (advice := missing_backend(error)) is None:
             raise
         raise UserError(
-            "The package's model makes icons by ONNX Runtime alone: pip install "
+            "The package's models make icons by ONNX Runtime alone: pip install "
             f"onnxruntime. Without it: {advice}"
         ) from error
 
     return load_model(run, precision=precision or "float32")
 
 
-def _on_onnx(run, shipped):
+def _on_onnx(run):
     from diffusion.sampling.exporting import network_of
 
-    if shipped:
-        return EngineDiffuser(*network_of(DEFAULT), sampling=SHIPPED_SAMPLING)
-    return EngineDiffuser(*network_of(run))
+    settings, arrays = network_of(run)
+    if shipped_name(run) and not settings.get("distilled"):
+        return EngineDiffuser(settings, arrays, sampling=SHIPPED_SAMPLING)
+    return EngineDiffuser(settings, arrays)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from diffusion.network.graph import DEFAULT, SHIPPED, UNetNodes
+from diffusion.network.graph import SHIPPED, UNetNodes, shipped_name
 from diffusion.sampling.samplers import Steps, ddim_steps, dpm_steps, dpm_timesteps
 from diffusion.schedules import Schedule, make_schedule
 from illustkit.engines import OnnxGraph
@@ -59,7 +59,7 @@ def export(
     ```
 
     Args:
-        model: A `Diffuser`, a run (its folder, or the `Run`), or "default".
+        model: A `Diffuser`, a run (its folder, or the `Run`), "default" or "quick".
         path: The file to write, `.onnx` or `.tflite`; an existing file is replaced
             once the new one is whole. The folder must exist.
         steps: Evaluations of the network. Defaults to 12, or a distilled model's own.
@@ -118,7 +118,7 @@ def network_of(
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Return what builds a model's network: its settings, and its averaged weights.
 
-    The package's own model is read without Keras.
+    The package's own models are read without Keras.
 
     Args:
         model: See `export`.
@@ -130,10 +130,10 @@ def network_of(
     Raises:
         UserError: If there is no such model, or it takes pictures of any size.
     """
-    if isinstance(model, (str, os.PathLike)) and os.fspath(model) == DEFAULT:
+    if name := shipped_name(model):
         from illustkit.training.shipped import read_network
 
-        return read_network(SHIPPED)
+        return read_network(SHIPPED[name])
     from diffusion.network.model import Diffuser, load_diffuser
 
     if not isinstance(model, Diffuser):

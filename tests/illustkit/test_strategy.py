@@ -95,6 +95,8 @@ def test_jax_s_processor_trains_in_float32_and_its_tpu_in_bfloat16(monkeypatch):
         device = types.SimpleNamespace(platform=platform)
         monkeypatch.setattr(jax, "devices", lambda device=device: [device])
         assert runtime.choose_precision("auto", None) == policy
+        with runtime.precision("auto"):
+            assert keras.config.dtype_policy().name == policy
 
 
 def test_each_worker_has_a_folder_of_its_own(monkeypatch):

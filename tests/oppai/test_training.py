@@ -187,7 +187,7 @@ def test_the_book_preset_is_the_chapter():
         ({"learning_rate": -1}, "`learning_rate` must be over 0. Received: -1"),
         ({"batch_size": -4}, "`batch_size` must be .*Received: -4"),
         ({"image_size": 0}, "`image_size` must be .*Received: 0"),
-        ({"precision": "float"}, "`precision` must be one of float32"),
+        ({"precision": "float"}, "`precision` must be one of auto, float32"),
         ({"blocks": (12, 6)}, "`blocks`.*12, 6: exchange them"),
         ({"blur_sizes": (-1, 2)}, "`blur_sizes` must be at least 0"),
         ({"picture_blur": -1}, "`picture_blur` must be at least 0"),

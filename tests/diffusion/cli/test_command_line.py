@@ -138,7 +138,7 @@ MISTAKES = [
     (["train", "icons", "--timesteps", "1000000000"], "--timesteps must be at most"),
     (["demo", "--output", "a.png"], "a.png: is a file, not a folder"),
     (["demo", "--strategy", "x"], "--strategy must be one of auto"),
-    (["demo", "--precision", "x"], "--precision must be one of float32"),
+    (["demo", "--precision", "x"], "--precision must be one of auto, float32"),
     (["demo", "--output", "theirs"], "theirs: holds another index.html"),
     (
         ["interpolate", "RUN", "a.png", "a.png", "--output", "a.png/b.png"],

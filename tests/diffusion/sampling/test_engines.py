@@ -34,6 +34,27 @@ def test_the_package_s_model_opens_without_keras(monkeypatch):
         open_model("default", engine="onnx", precision="mixed_bfloat16")
     with pytest.raises(UserError, match="`engine`"):
         open_model("default", engine="opencv")
+    assert isinstance(open_model("default", precision="auto"), EngineDiffuser)
+
+
+def test_the_package_s_student_makes_icons_in_its_own_four_steps(monkeypatch):
+    monkeypatch.setattr(engines, "_has_gpu", lambda: False)
+    student = open_model("quick")
+    assert isinstance(student, EngineDiffuser) and len(student.distilled) == 2
+    keras_s = diffusion.load_diffuser("quick")
+    assert fingerprint(student) == fingerprint(keras_s)
+    assert fingerprint(student) != fingerprint(open_model("default"))
+    counted, run = [], student._run
+    student._run = lambda **given: counted.append(1) or run(**given)
+    options = {"attributes": {"hair": "red"}, "progress": False}
+    found, expected = (
+        diffusion.sample(each, 1, **options) for each in (student, keras_s)
+    )
+    assert len(counted) == 4 and np.abs(found.astype(int) - expected).max() <= 1
+    red, green, blue = found[0, 16:48, 16:48].mean((0, 1))
+    assert red > green + 20 and red > blue + 20
+    with pytest.raises(UserError, match="guidance"):
+        diffusion.sample(student, 1, guidance=2.0, **options)
 
 
 def test_without_an_engine_a_line_says_what_the_package_s_model_needs(monkeypatch):

@@ -120,7 +120,10 @@ MISTAKES = [
     (["train", "a", "b.json", "--sheet-every", "-1"], "--sheet-every must be a whole"),
     (["train", "a", "b.json", "--losses", "mse"], "--losses must be one of book"),
     (["train-mosaic", "a", "--steps", "0"], "--steps must be a whole number"),
-    (["train-mosaic", "a", "--precision", "x"], "--precision must be one of float32"),
+    (
+        ["train-mosaic", "a", "--precision", "x"],
+        "--precision must be one of auto, float32",
+    ),
     (["train-mosaic", "a", "--held-out", "no.txt"], "no.txt: no such file"),
     (["annotate", "export", "no.json", "a", "--to", "voc"], "--to must be one of coco"),
     (["unpack", "a.zip", "--max-gigabytes", "nan"], "--max-gigabytes must be over 0"),
