@@ -1,10 +1,11 @@
-"""Draw `images/restored.png` and `images/translations.jpg`.
+"""Draw `restored.png`, `interpolation.png` and `translations.jpg` of `images`.
 
 python docs/pictures.py --pix2pix runs/lines
 
 The first shows a censored character, the restored one and the original; the mosaic is
-found, not marked. The second has a row for each translation: what it is given, and what
-it makes of it. Takes half a minute of a CPU core. The run is that of
+found, not marked. The second leads from one icon to another, with one noise for both
+and below with one for each. The third has a row for each translation: what it is given,
+and what it makes of it. Takes a minute of a CPU core. The run is that of
 
 oppai train-translation pix2pix --run runs/lines --image-size 64
 """
@@ -18,10 +19,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import cv2
 import numpy as np
 
+import diffusion
 import oppai
 from illustkit.figures import sheet
 from illustkit.images import write_image
-from illustkit.samples import HANDS, draw_character, draw_lines
+from illustkit.samples import HANDS, draw_character, draw_face_icon, draw_lines
 from oppai.censoring.block_grid import Grid, block_means
 from oppai.translation.pairs import shrink
 from oppai.translation.sketch import roughen
@@ -49,6 +51,16 @@ def draw_restored():
     gap = np.full((len(censored), 6, 3), 255, np.uint8)
     panels = [censored, gap, oppai.restore(censored), gap, character.image]
     write_image(IMAGES / "restored.png", np.concatenate(panels, 1)[ROWS])
+
+
+def draw_interpolation():
+    model = diffusion.load_diffuser("default")
+    ends = [draw_face_icon(UNSEEN + i, 64) for i in (0, 1)]
+    rows = [
+        diffusion.interpolate_pictures(model, *ends, n=7, noises=noises)
+        for noises in (1, 2)
+    ]
+    write_image(IMAGES / "interpolation.png", sheet(np.concatenate(rows), columns=9))
 
 
 def with_inset(picture, style):
@@ -103,7 +115,9 @@ def draw_translations(pix2pix):
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pix2pix", required=True, help="run of lines into characters")
+    parser.add_argument("--pix2pix", help="run of lines into characters")
     options = parser.parse_args()
     draw_restored()
-    draw_translations(options.pix2pix)
+    draw_interpolation()
+    if options.pix2pix:
+        draw_translations(options.pix2pix)
