@@ -460,7 +460,9 @@ def _jax_has_bfloat16():
     devices = jax.devices()
     if devices[0].platform != "gpu":
         return devices[0].platform == "tpu"
-    return all(float(device.compute_capability) >= _AMPERE for device in devices)
+    majors = [str(each.compute_capability).split(".")[0] for each in devices]
+    # AMD's GPUs have names there, such as gfx90a.
+    return all(major.isdigit() and int(major) >= _AMPERE for major in majors)
 
 
 def _tensorflow_has_bfloat16(strategy):

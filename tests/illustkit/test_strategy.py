@@ -88,11 +88,12 @@ def test_gpus_train_in_bfloat16_if_all_have_it(
     assert runtime.choose_precision("auto", None) == policy
 
 
-def test_jax_s_processor_trains_in_float32_and_its_tpu_in_bfloat16(monkeypatch):
+def test_jax_trains_in_bfloat16_on_tpus_alone_of_what_is_not_nvidia_s(monkeypatch):
     jax = pytest.importorskip("jax")
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
-    for platform, policy in (("cpu", "float32"), ("tpu", "mixed_bfloat16")):
-        device = types.SimpleNamespace(platform=platform)
+    known = ("cpu", "float32"), ("tpu", "mixed_bfloat16"), ("gpu", "float32")
+    for platform, policy in known:
+        device = types.SimpleNamespace(platform=platform, compute_capability="gfx90a")
         monkeypatch.setattr(jax, "devices", lambda device=device: [device])
         assert runtime.choose_precision("auto", None) == policy
         with runtime.precision("auto"):
