@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import until
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
@@ -20,6 +22,7 @@ FLAGS = (
     *("--disable-renderer-backgrounding", "--disable-backgrounding-occluded-windows"),
     "--window-size=1200,900",
 )
+READY = "return document.readyState === 'complete'"
 
 
 def pytest_addoption(parser):
@@ -85,6 +88,21 @@ def browser(tmp_path_factory):
     for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+
+    class Browser(webdriver.Chrome):
+        # On a busy machine a command to load a page is answered while a large page
+        # is still being read: its script has not run yet, and would undo a test's input.
+        def get(self, url):
+            super().get(url)
+            self.loaded()
+
+        def refresh(self):
+            super().refresh()
+            self.loaded()
+
+        def loaded(self):
+            until(lambda: self.execute_script(READY))
+
     service = webdriver.ChromeService(driver)
-    with webdriver.Chrome(options=options, service=service) as browser:
+    with Browser(options=options, service=service) as browser:
         yield browser
