@@ -43,6 +43,7 @@ def test_the_u_net_itself_trains_and_samples(icons, tmp_path, version, channels,
 
     settings = {
         **TINIEST,
+        "dim": 16,  # two channels a group: a norm over one takes a bias off again
         "version": version,
         "dropout": 0.0 if version == "0.25.3" else 0.1,
         "image_size": (16, 8),
@@ -71,6 +72,5 @@ def test_the_u_net_itself_trains_and_samples(icons, tmp_path, version, channels,
     assert len(untrained) == len(network.weights) > 100
     for before, weight in zip(untrained, network.weights, strict=True):
         if weight.trainable:
-            # A norm over one channel takes a bias before it off again: it moves by
-            # what rounding leaves of its gradient. An average alone rounds by 1e-8.
-            assert np.abs(before - weight.numpy()).max() > 1e-7, weight.path
+            # An average alone rounds by 1e-8.
+            assert np.abs(before - weight.numpy()).max() > 1e-5, weight.path
