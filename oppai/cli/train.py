@@ -189,7 +189,7 @@ def train_mosaic(
             batch_size=batch_size,
             learning_rate=learning_rate,
             image_size=image_size,
-            precision=precision or "auto",
+            precision=precision,
             strategy=strategy,
             start_from=start_from,
             cache=cache,
