@@ -90,8 +90,8 @@ def browser(tmp_path_factory):
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
 
     class Browser(webdriver.Chrome):
-        # On a busy machine a command to load a page is answered while a large page
-        # is still being read: its script has not run yet, and would undo a test's input.
+        # A busy browser answers while a large page is still being read: the page's
+        # script has not run yet, and would undo what a test puts in.
         def get(self, url):
             super().get(url)
             self.loaded()
