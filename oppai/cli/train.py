@@ -189,7 +189,7 @@ def train_mosaic(
             batch_size=batch_size,
             learning_rate=learning_rate,
             image_size=image_size,
-            precision=precision,
+            precision=precision or "auto",
             strategy=strategy,
             start_from=start_from,
             cache=cache,
