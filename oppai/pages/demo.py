@@ -322,7 +322,7 @@ td, th {{ padding: .15rem .7rem; text-align: right; border-bottom: 1px solid #e5
 <section>{first}<p>By the network that comes with the package, in seconds: it was not
 told where the mosaic is or how large its blocks are.</p></section>
 <h2>And by a network trained just now</h2>
-<p>{epochs} epochs on {size}×{size} patches; best PSNR inside held-out holes
+<p>Epochs on {size}×{size} patches: {epochs}. Best PSNR inside held-out holes:
 {best:.2f} dB. No picture below was trained on. Each row shows the censored picture, the
 package's own network, the network trained now (half blended with the mosaic as in the
 chapter), and the truth. Below it are the patch that the network trained now saw, its
